@@ -1,0 +1,38 @@
+# Two commands: `make demo` and `make test`. Each sets up what it needs, and is quick the second time.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: demo test fast lint types wheel clean
+
+$(VENV)/.installed: setup.cfg pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+demo: $(VENV)/.installed  ## 64 real digits and their nearest misread neighbours, as a table and a picture
+	$(BIN)/itf-attack --model=mnist/fc100-100-10 --data=sample --number=64 --output=demo --overwrite
+
+test: $(VENV)/.dev  ## every test
+	$(BIN)/python -m pytest
+
+fast: $(VENV)/.dev  ## the tests that take moments
+	$(BIN)/python -m pytest -m 'not slow'
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+wheel: $(VENV)/.dev  ## dist/*.whl and dist/*.tar.gz
+	$(BIN)/python -m build --outdir dist
+
+clean:
+	rm -rf build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,15 @@
+from . import datasets as datasets
+from . import experiments as experiments
+from . import layers as layers
+from . import lipschitz as lipschitz
+from . import models as models
+from . import reporting as reporting
+from . import training as training
+from . import transfer as transfer
+from . import units as units
+from . import zoo as zoo
+from .adversary import AdversarialResult as AdversarialResult
+from .adversary import LBFGSAdversary as LBFGSAdversary
+from .sweeps import sweep as sweep
+
+__version__: str

@@ -1,0 +1,1 @@
+"""Minimal adversarial examples by box-constrained L-BFGS (section 4.1)."""

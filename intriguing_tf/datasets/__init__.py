@@ -1,0 +1,1 @@
+"""Images in: MNIST and ImageNet."""

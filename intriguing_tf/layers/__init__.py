@@ -1,0 +1,1 @@
+"""The few Keras layers that Keras lacks."""

@@ -1,0 +1,1 @@
+"""Rigorous upper bounds of the Lipschitz constants of Keras layers and networks (section 4.3)."""

@@ -1,0 +1,66 @@
+"""Tables as text, Markdown or HTML."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+from tabulate import tabulate
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A titled table; `str()` gives it as text.
+
+    Args:
+        title: one line above the table; may be empty.
+        columns: the headers.
+        rows: one sequence of cells per row. Strings stay as they are; floats are rounded to
+            `digits` significant digits; `None` is an empty cell.
+        notes: lines below the table.
+        digits: significant digits of floats.
+
+    Example:
+
+        print(Table("Errors", ("model", "test error"), [("FC10", 0.075)]))
+    """
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    notes: Sequence[str] = ()
+    digits: int = 4
+
+    def text(self) -> str:
+        """Returns the table aligned with spaces, for terminals."""
+        return self._render("simple", "{}\n")
+
+    def markdown(self) -> str:
+        """Returns the table as GitHub-flavoured Markdown."""
+        return self._render("github", "**{}**\n")
+
+    def html(self) -> str:
+        """Returns a `<table>` element with its cells escaped, without title and notes."""
+        return tabulate(self.rows, self.columns, "html", **self._format())
+
+    def __str__(self) -> str:
+        return self.text()
+
+    def _render(self, style: str, heading: str) -> str:
+        lines = [heading.format(self.title)] if self.title else []
+        lines.append(tabulate(self.rows, self.columns, style, **self._format()))
+        if self.notes:
+            lines += ["", *self.notes]
+        return "\n".join(lines)
+
+    def _format(self) -> dict[str, Any]:
+        return {
+            "floatfmt": f".{self.digits}g",
+            "missingval": "",
+            "disable_numparse": [
+                i
+                for i in range(len(self.columns))
+                if any(isinstance(row[i], str) for row in self.rows)
+            ],
+        }

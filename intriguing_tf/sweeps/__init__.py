@@ -1,0 +1,1 @@
+"""Many images x models x settings: shards, resume, Ray."""

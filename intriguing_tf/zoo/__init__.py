@@ -1,0 +1,1 @@
+"""Pretrained weights: catalogue, load, download, import from other formats."""

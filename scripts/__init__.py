@@ -1,0 +1,1 @@
+"""Command-line programs: flags -> one call -> a table and a picture."""

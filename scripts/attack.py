@@ -1,0 +1,5 @@
+"""Placeholder until the adversary is in."""
+
+
+def run():
+    print("x")
