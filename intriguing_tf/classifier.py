@@ -1,0 +1,200 @@
+"""What the tools ask of a Keras classifier: its logits, its input, the part above a layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+# Operations that may stand between a softmax and the model's output without changing its meaning.
+_TRANSPARENT = frozenset({"Identity", "Cast", "Reshape", "Squeeze", "Snapshot", "StopGradient"})
+
+
+class Classifier:
+    """A Keras classifier as a differentiable map from inputs to logits.
+
+    Sequential, Functional and subclassed models are taken as they are; they run with
+    `training=False`. A model that ends in softmax or sigmoid gives the values that enter it, found
+    in the traced graph, not the logarithms of rounded probabilities. A single output unit means two
+    classes: its logit z becomes the pair (0, z).
+
+    Args:
+        model: a built `keras.Model` with one input and one output.
+        layer: a layer, or its name. The classifier is then the sub-network above it, and its
+            inputs are that layer's activations.
+
+    Raises:
+        TypeError: `model` is not a Keras 3 model.
+        ValueError: Keras runs on another backend than TensorFlow; the model is not built, has
+            several inputs or outputs or named ones; the sub-network above `layer` needs more than
+            that layer's output.
+
+    Example:
+
+        classifier = Classifier(model)
+        labels = classifier.predict(images)
+    """
+
+    def __init__(self, model: keras.Model, layer: keras.layers.Layer | str | None = None):
+        check_model(model)
+        self.model = model if layer is None else above(model, layer)
+        self.dtype = tf.as_dtype(_input_dtype(self.model))
+        self._predict = tf.function(self.logits, autograph=False, reduce_retracing=True)
+
+    @property
+    def input_shape(self) -> tuple[int | None, ...] | None:
+        """Shape of one input, or `None` where the model does not say (subclassed models)."""
+        return input_shape(self.model)
+
+    def logits(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Returns the logits [n, classes] of a batch; differentiable.
+
+        They are found in the graph that the model's call traces, so this is called inside a
+        `tf.function`; `predict_logits` is for everything else.
+        """
+        outputs = _single_output(self.model(inputs, training=False))
+        logits = _before_squashing(outputs)
+        logits = tf.cast(logits, self.dtype)
+        width = outputs.shape[1] if outputs.shape.rank == 2 else None
+        if outputs.shape.rank == 1:
+            width = 1
+        if width is None:
+            raise ValueError(
+                "A classifier returns one row of class scores for each input: shape [n, classes]. "
+                f"Received: outputs of shape {outputs.shape} from model {self.model.name!r}."
+            )
+        logits = tf.reshape(logits, [-1, width])
+        return tf.concat([tf.zeros_like(logits), logits], axis=1) if width == 1 else logits
+
+    def predict_logits(self, images: Any, batch_size: int = 256) -> np.ndarray:
+        """Returns the logits [n, classes] of an array of images, evaluated in batches."""
+        parts = [self._predict(batch).numpy() for batch in self.batches(images, batch_size)]
+        return np.concatenate(parts)
+
+    def predict(self, images: Any, batch_size: int = 256) -> np.ndarray:
+        """Returns the predicted classes of an array of images as int64 [n]."""
+        return self.predict_logits(images, batch_size).argmax(axis=1).astype(np.int64)
+
+    def batches(self, images: Any, batch_size: int) -> Iterator[tf.Tensor]:
+        """Yields the images in batches, in the model's dtype. An empty array is one empty batch."""
+        for start in range(0, max(len(images), 1), batch_size):
+            yield tf.cast(tf.convert_to_tensor(images[start : start + batch_size]), self.dtype)
+
+
+def check_model(model: Any) -> None:
+    """Raises unless `model` is a built Keras 3 model with one input, on the TensorFlow backend."""
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(
+            "Keras must run on its TensorFlow backend. Received: backend "
+            f"{keras.backend.backend()!r}. Set KERAS_BACKEND=tensorflow before importing keras."
+        )
+    if not isinstance(model, keras.Model):
+        raise TypeError(
+            "`model` must be a keras.Model of Keras 3 (Sequential, Functional or subclassed). "
+            f"Received: {type(model).__module__}.{type(model).__name__}."
+        )
+    if not model.built:
+        raise ValueError(
+            f"Model {model.name!r} is not built, so it has no weights yet. Give it an Input, or "
+            "call it once on a batch."
+        )
+    inputs = getattr(model, "_inputs_struct", None)
+    if isinstance(inputs, dict) or len(getattr(model, "inputs", None) or [None]) > 1:
+        names = list(inputs) if isinstance(inputs, dict) else [x.name for x in model.inputs]
+        raise ValueError(
+            "The model must have one input that is a single tensor, not several or named ones. "
+            f"Received: model {model.name!r} with inputs {names}."
+        )
+    outputs = getattr(model, "_outputs_struct", None)
+    if outputs is not None:
+        _single_output(outputs)
+
+
+def input_shape(model: keras.Model) -> tuple[int | None, ...] | None:
+    """Returns the shape of one input without the batch, or `None` where the model does not say."""
+    inputs = getattr(model, "inputs", None)
+    return tuple(inputs[0].shape[1:]) if inputs else None
+
+
+def find_layer(model: keras.Model, layer: keras.layers.Layer | str) -> keras.layers.Layer:
+    """Returns the layer of that name, or checks that the given layer belongs to the model."""
+    layers = {each.name: each for each in model.layers}
+    if isinstance(layer, keras.layers.Layer):
+        if layers.get(layer.name) is layer:
+            return layer
+        layer = layer.name
+    elif layer in layers:
+        return layers[layer]
+    raise ValueError(
+        f"Layer {layer!r} is not one of the layers of model {model.name!r}. "
+        f"Valid: {', '.join(layers)}."
+    )
+
+
+def up_to(model: keras.Model, layer: keras.layers.Layer | str) -> keras.Model:
+    """Returns the part of the model from its input to the output of `layer`, sharing weights.
+
+    Raises:
+        ValueError: the model has no such layer, or no graph of layers (subclassed models).
+    """
+    layer = find_layer(model, layer)
+    _check_graph(model)
+    return keras.Model(model.inputs[0], layer.output, name=f"{model.name}_up_to_{layer.name}")
+
+
+def above(model: keras.Model, layer: keras.layers.Layer | str) -> keras.Model:
+    """Returns the part of the model above `layer`, whose input is that layer's output.
+
+    Weights are shared with `model`.
+
+    Raises:
+        ValueError: the model has no such layer, no graph of layers (subclassed models), or a path
+            around the layer, so that its output alone does not determine the model's.
+    """
+    layer = find_layer(model, layer)
+    _check_graph(model)
+    try:
+        return keras.Model(layer.output, model.outputs[0], name=f"{model.name}_above_{layer.name}")
+    except ValueError as error:
+        raise ValueError(
+            f"Model {model.name!r} cannot be cut above layer {layer.name!r}: its output must be "
+            "one tensor on which all that follows depends, with no path around it."
+        ) from error
+
+
+def _check_graph(model: keras.Model) -> None:
+    if not getattr(model, "inputs", None):
+        raise ValueError(
+            f"Model {model.name!r} is a subclassed model without a graph of layers. Build it as a "
+            "Sequential or Functional model to work on its inner layers."
+        )
+
+
+def _input_dtype(model: keras.Model) -> str:
+    """The floating dtype to compute in: float64 for models in float64, else float32."""
+    inputs = getattr(model, "inputs", None)
+    dtypes = {model.compute_dtype, *(x.dtype for x in inputs or [])}
+    return "float64" if "float64" in dtypes else "float32"
+
+
+def _single_output(outputs: Any) -> tf.Tensor:
+    if isinstance(outputs, (list, tuple)) and len(outputs) == 1:
+        outputs = outputs[0]
+    if isinstance(outputs, (list, tuple, dict)):
+        what = f"named outputs {sorted(outputs)}" if isinstance(outputs, dict) else len(outputs)
+        raise ValueError(
+            "The model must have one output that is a single tensor: the logits or probabilities "
+            f"of the classes. Received: {what} outputs."
+        )
+    return outputs
+
+
+def _before_squashing(outputs: tf.Tensor) -> tf.Tensor:
+    """Follows the traced graph from the output back to what enters its softmax or sigmoid."""
+    tensor = outputs
+    while tensor.op.type in _TRANSPARENT:
+        tensor = tensor.op.inputs[0]
+    return tensor.op.inputs[0] if tensor.op.type in {"Softmax", "Sigmoid"} else outputs
