@@ -1,0 +1,216 @@
+"""The paper's MNIST networks (its table 1): builders without weights.
+
+All take images `[n, 28, 28, 1]` in [0, 1] and return logits `[n, 10]`. The weight decay is the
+paper's: λ Σ w² / k for each layer, where k is the number of units of the layer; biases are
+free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import keras
+
+IMAGE_SHAPE = (28, 28, 1)
+CLASSES = 10
+PAPER_DECAY = (1e-5, 1e-5, 1e-6)
+
+
+def fc10(weight_decay: float = 1e-4, kernel_initializer="glorot_uniform") -> keras.Model:
+    """Returns FC10(λ): a softmax classifier on pixels.
+
+    Args:
+        weight_decay: λ, at least 0; the paper has 1e-4, 1e-2 and 1.
+        kernel_initializer: Keras initialiser, or its name.
+
+    Raises:
+        ValueError: when λ is negative or not finite.
+
+    Example:
+
+        model = itf.models.fc10(weight_decay=1e-2)
+    """
+    return _perceptron("fc10", (CLASSES,), (weight_decay,), kernel_initializer)
+
+
+def fc100_100_10(
+    weight_decay: Sequence[float] = PAPER_DECAY, kernel_initializer="glorot_uniform"
+) -> keras.Model:
+    """Returns FC100-100-10: two hidden layers of 100 sigmoid units.
+
+    Args:
+        weight_decay: λ of the three layers, each at least 0.
+        kernel_initializer: Keras initialiser of every layer, or its name.
+
+    Raises:
+        ValueError: when there are not three λ, or one is negative or not finite.
+
+    Example:
+
+        model = itf.models.fc100_100_10()
+    """
+    return _perceptron("fc100-100-10", (100, 100, CLASSES), weight_decay, kernel_initializer)
+
+
+def fc200_200_10(
+    weight_decay: Sequence[float] = PAPER_DECAY, kernel_initializer="glorot_uniform"
+) -> keras.Model:
+    """Returns FC200-200-10: two hidden layers of 200 sigmoid units.
+
+    Args, Raises: as `fc100_100_10`.
+
+    Example:
+
+        model = itf.models.fc200_200_10()
+    """
+    return _perceptron("fc200-200-10", (200, 200, CLASSES), weight_decay, kernel_initializer)
+
+
+def fc123_456_10(
+    weight_decay: Sequence[float] = PAPER_DECAY, kernel_initializer="glorot_uniform"
+) -> keras.Model:
+    """Returns FC123-456-10: hidden layers of 123 and 456 sigmoid units.
+
+    Args, Raises: as `fc100_100_10`.
+
+    Example:
+
+        model = itf.models.fc123_456_10()
+    """
+    return _perceptron("fc123-456-10", (123, 456, CLASSES), weight_decay, kernel_initializer)
+
+
+def ae400_10(weight_decay: float = 1e-6, kernel_initializer="glorot_uniform") -> keras.Model:
+    """Returns AE400-10: 400 sigmoid units of a sparse autoencoder below a softmax classifier.
+
+    The first layer, "fc1", is not trainable: its weights come from a sparse autoencoder (see
+    `sparse_autoencoder`) and are not fine-tuned.
+
+    Args:
+        weight_decay: λ of the classifier, at least 0.
+        kernel_initializer: Keras initialiser of both layers, or its name.
+
+    Raises:
+        ValueError: when λ is negative or not finite.
+
+    Example:
+
+        model = itf.models.ae400_10()
+    """
+    model = _perceptron("ae400-10", (400, CLASSES), (0.0, weight_decay), kernel_initializer)
+    model.get_layer("fc1").trainable = False
+    return model
+
+
+def conv(
+    weight_decay: float = 0.0,
+    filters: int = 32,
+    units: int = 256,
+    dropout: float = 0.5,
+    kernel_initializer="he_normal",
+) -> keras.Model:
+    """Returns Conv: one convolution, max pooling, one fully connected layer, dropout, softmax.
+
+    The paper names these layers and no sizes; it uses the network for figures 1 and 2.
+
+    Args:
+        weight_decay: λ of every layer, at least 0.
+        filters: number of 5 × 5 filters, zero-padded, rectified.
+        units: width of the fully connected layer, rectified.
+        dropout: share of its activations dropped in training, in [0, 1).
+        kernel_initializer: Keras initialiser of every layer, or its name.
+
+    Raises:
+        ValueError: when λ is negative or not finite.
+
+    Example:
+
+        model = itf.models.conv()
+    """
+    options = {"kernel_initializer": kernel_initializer}
+    return keras.Sequential(
+        [
+            keras.Input(IMAGE_SHAPE, name="images"),
+            keras.layers.Conv2D(
+                filters,
+                5,
+                padding="same",
+                activation="relu",
+                kernel_regularizer=_decay(weight_decay, filters),
+                name="conv1",
+                **options,
+            ),
+            keras.layers.MaxPooling2D(2, name="pool1"),
+            keras.layers.Flatten(name="flatten"),
+            keras.layers.Dense(
+                units,
+                activation="relu",
+                kernel_regularizer=_decay(weight_decay, units),
+                name="fc1",
+                **options,
+            ),
+            keras.layers.Dropout(dropout, name="dropout"),
+            keras.layers.Dense(
+                CLASSES,
+                kernel_regularizer=_decay(weight_decay, CLASSES),
+                name="logits",
+                **options,
+            ),
+        ],
+        name="conv",
+    )
+
+
+def sparse_autoencoder(units: int = 400, kernel_initializer="glorot_uniform") -> keras.Model:
+    """Returns the autoencoder whose code layer becomes the first layer of AE400-10.
+
+    Args:
+        units: number of sigmoid units of the code.
+        kernel_initializer: Keras initialiser of both layers, or its name.
+
+    Returns:
+        A model with two outputs: the reconstruction's logits `[n, 784]` (a sigmoid gives
+        pixels in [0, 1]) and the code `[n, units]`, the layer "fc1".
+    """
+    images = keras.Input(IMAGE_SHAPE, name="images")
+    pixels = keras.layers.Flatten(name="flatten")(images)
+    code = keras.layers.Dense(units, "sigmoid", kernel_initializer=kernel_initializer, name="fc1")(
+        pixels
+    )
+    reconstruction = keras.layers.Dense(
+        pixels.shape[-1], kernel_initializer=kernel_initializer, name="reconstruction"
+    )(code)
+    return keras.Model(images, [reconstruction, code], name="sparse_autoencoder")
+
+
+def _perceptron(
+    name: str, widths: Sequence[int], weight_decay: Sequence[float], kernel_initializer
+) -> keras.Model:
+    """Sigmoid layers "fc1", "fc2", ... of these widths; the last one, "logits", is linear."""
+    if isinstance(weight_decay, float | int) or len(weight_decay) != len(widths):
+        raise ValueError(
+            f"weight_decay must hold one λ for each of the {len(widths)} layers of {name}. "
+            f"Received: {weight_decay!r}"
+        )
+    layers = [keras.Input(IMAGE_SHAPE, name="images"), keras.layers.Flatten(name="flatten")]
+    for i, (units, decay) in enumerate(zip(widths, weight_decay, strict=True), start=1):
+        last = i == len(widths)
+        layers.append(
+            keras.layers.Dense(
+                units,
+                activation=None if last else "sigmoid",
+                kernel_initializer=keras.initializers.get(kernel_initializer),
+                kernel_regularizer=_decay(decay, units),
+                name="logits" if last else f"fc{i}",
+            )
+        )
+    return keras.Sequential(layers, name=name)
+
+
+def _decay(weight_decay: float, units: int) -> keras.regularizers.Regularizer | None:
+    """The paper's λ Σ w² / k for a layer of k units."""
+    if not 0 <= weight_decay < float("inf"):
+        raise ValueError(
+            f"weight_decay (λ) must be finite and at least 0. Received: {weight_decay!r}"
+        )
+    return keras.regularizers.L2(weight_decay / units) if weight_decay else None
