@@ -1,0 +1,146 @@
+"""Normalisation by neighbours: across channels (AlexNet), across positions (QuocNet)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+
+@keras.saving.register_keras_serializable(package="intriguing_tf")
+class LocalResponseNormalization(keras.layers.Layer):
+    """Divides each activation by a power of the energy of its neighbouring channels.
+
+    y_i = x_i · (k + α/n · Σ_j x_j²)^(−β), the sum over the n channels centred on i that exist
+    (Krizhevsky et al. 2012, section 3.3). As in Caffe, α is divided by n; Krizhevsky's own
+    formula has no such division, so his α = 1e-4 is Caffe's α = 5e-4 at n = 5.
+
+    Args:
+        size: n, the number of channels in the window; odd.
+        alpha: α, at least 0.
+        beta: β, at least 0.
+        k: the constant, positive.
+
+    Input and output: float `[..., channels]`.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Example:
+
+        layer = itf.layers.LocalResponseNormalization(size=5, alpha=1e-4, beta=0.75)
+        layer(tf.ones([1, 55, 55, 96]))
+    """
+
+    def __init__(
+        self,
+        size: int = 5,
+        alpha: float = 1e-4,
+        beta: float = 0.75,
+        k: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if size < 1 or size % 2 == 0:
+            raise ValueError(f"`size` must be an odd positive integer. Received: size={size}.")
+        if alpha < 0 or beta < 0 or k <= 0:
+            raise ValueError(
+                "`alpha` and `beta` must be at least 0 and `k` positive. "
+                f"Received: alpha={alpha}, beta={beta}, k={k}."
+            )
+        self.size = int(size)
+        self.alpha = float(alpha)
+        self.beta = float(beta)
+        self.k = float(k)
+
+    def call(self, inputs: Any) -> Any:
+        # tf.nn.local_response_normalization would do, but has no float64 and no second derivative.
+        # One product with a banded matrix sums every window at once.
+        channels = np.arange(inputs.shape[-1])
+        window = np.abs(channels[:, None] - channels) <= self.size // 2
+        energy = ops.matmul(ops.square(inputs), ops.cast(window, inputs.dtype))
+        return inputs * (self.k + self.alpha / self.size * energy) ** -self.beta
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "size": self.size,
+            "alpha": self.alpha,
+            "beta": self.beta,
+            "k": self.k,
+        }
+
+
+@keras.saving.register_keras_serializable(package="intriguing_tf")
+class LocalContrastNormalization(keras.layers.Layer):
+    """Subtracts the local mean, then divides by the local standard deviation.
+
+    v = x − G ∗ x and y = v / max(floor, sqrt(G ∗ v²)). G is a Gaussian window over positions,
+    spread evenly over all channels, with total weight 1; outside the map there are zeros
+    (Jarrett et al. 2009, section 2; Le et al. 2012, arXiv 1112.6209, appendix).
+
+    Args:
+        size: width of the window in pixels; odd.
+        stddev: standard deviation of the Gaussian in pixels; `None` is a quarter of `size`.
+        floor: the least divisor, positive; keeps flat regions flat.
+
+    Input and output: float `[n, height, width, channels]`.
+
+    Raises:
+        ValueError: if an argument is out of its range.
+
+    Example:
+
+        itf.layers.LocalContrastNormalization(size=5)(tf.zeros([1, 28, 28, 8]))
+    """
+
+    def __init__(
+        self,
+        size: int = 5,
+        stddev: float | None = None,
+        floor: float = 0.01,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if size < 1 or size % 2 == 0:
+            raise ValueError(f"`size` must be an odd positive integer. Received: size={size}.")
+        if floor <= 0 or (stddev is not None and stddev <= 0):
+            raise ValueError(
+                f"`floor` and `stddev` must be positive. Received: floor={floor}, stddev={stddev}."
+            )
+        self.size = int(size)
+        self.stddev = None if stddev is None else float(stddev)
+        self.floor = float(floor)
+
+    @property
+    def window(self) -> np.ndarray:
+        """G over positions: float64 `[size, size]`, sum 1."""
+        offsets = np.arange(self.size) - self.size // 2
+        profile = np.exp(-0.5 * (offsets / (self.stddev or self.size / 4)) ** 2)
+        window = np.outer(profile, profile)
+        return window / window.sum()
+
+    def call(self, inputs: Any) -> Any:
+        centred = inputs - self._local_mean(inputs)
+        variance = self._local_mean(ops.square(centred))
+        # The maximum is taken of the squares: the root has no finite slope at zero.
+        return centred / ops.sqrt(ops.maximum(variance, self.floor**2))
+
+    def _local_mean(self, values: Any) -> Any:
+        over_channels = ops.mean(values, axis=-1, keepdims=True)
+        kernel = ops.cast(self.window[:, :, None, None], values.dtype)
+        return ops.conv(over_channels, kernel, padding="same", data_format="channels_last")
+
+    def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        return input_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return super().get_config() | {
+            "size": self.size,
+            "stddev": self.stddev,
+            "floor": self.floor,
+        }
