@@ -1,1 +1,5 @@
 """Errors of many models on many sets of distorted images (section 4.2)."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,196 @@
+"""The error matrix: every model's error on every set of images, with bootstrap intervals."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from tqdm.auto import tqdm
+
+from ..classifier import Classifier
+from ..reporting import Table
+from .distortions import UNIT_BOX, finite_images, rms
+from .intervals import error_interval
+
+Images = Any  # an array [n, ...], or a function without arguments that returns one
+
+
+@dataclasses.dataclass(frozen=True)
+class ErrorMatrix:
+    """What `error_matrix` returns; prints as a table with an interval below each error.
+
+    Attributes:
+        rows: names of the sets of images.
+        columns: names of the models.
+        wrong: bool `[rows, columns, n]`: that model misreads that image of that set.
+        distortion: float64 `[rows]`: mean root mean square change per pixel of each set, or `None`
+            when the originals were not given.
+    """
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    wrong: np.ndarray
+    distortion: np.ndarray | None = None
+
+    @property
+    def errors(self) -> np.ndarray:
+        """float64 `[rows, columns]`, fractions in [0, 1]."""
+        return self.wrong.mean(axis=2)
+
+    def intervals(self, confidence: float = 0.95) -> np.ndarray:
+        """Returns bootstrap intervals over the images: float64 `[rows, columns, 2]`."""
+        return np.stack(error_interval(self.wrong.sum(axis=2), self.wrong.shape[2], confidence), -1)
+
+    def __getitem__(self, cell: tuple[str, str]) -> float:
+        """The error of one model on one set: `matrix["set", "model"]`."""
+        row, column = cell
+        for name, names in ((row, self.rows), (column, self.columns)):
+            if name not in names:
+                raise KeyError(f"{name!r} is not one of {', '.join(map(repr, names))}")
+        return float(self.errors[self.rows.index(row), self.columns.index(column)])
+
+    def table(self) -> Table:
+        """Returns the matrix in percent, for printing and for reports."""
+        head = ["images", *self.columns]
+        intervals = self.intervals()
+        cells = [
+            [
+                f"{100 * e:.1f} [{100 * i[0]:.1f}, {100 * i[1]:.1f}]"
+                for e, i in zip(*row, strict=True)
+            ]
+            for row in zip(self.errors, intervals, strict=True)
+        ]
+        rows: list[list[Any]] = [[name, *row] for name, row in zip(self.rows, cells, strict=True)]
+        if self.distortion is not None:
+            head.append("av. distortion")
+            rows = [[*row, f"{d:.4f}"] for row, d in zip(rows, self.distortion, strict=True)]
+        note = f"{self.wrong.shape[2]} images; [95 % bootstrap interval over the images]"
+        return Table("Error in % of each column's model", head, rows, notes=[note])
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+
+def error_matrix(
+    models: Mapping[str, keras.Model] | Sequence[keras.Model],
+    image_sets: Mapping[str, Images],
+    labels: Any,
+    *,
+    originals: Any = None,
+    bounds: tuple[Any, Any] = UNIT_BOX,
+    batch_size: int = 256,
+    verbose: bool = False,
+) -> ErrorMatrix:
+    """Measures the error of every model on every set of images (Tables 2 and 4 of the paper).
+
+    One set is in memory at a time when sets are given as functions, and each model sees it in
+    batches, so the cost in memory is one set and one byte per image, set and model.
+
+    Args:
+        models: Keras classifiers by name, or a sequence of them (each then goes by `model.name`).
+        image_sets: float arrays `[n, ...]` by name, image i of every set with label i; or
+            functions without arguments that return such an array, called when its row comes.
+        labels: integers `[n]`, the true classes.
+        originals: undistorted images `[n, ...]`; with them the average distortion of each set is
+            measured, after all clipping.
+        bounds: lowest and highest pixel value, for the distortions.
+        batch_size: images per forward pass.
+        verbose: show a progress bar over the sets.
+
+    Returns:
+        An `ErrorMatrix`.
+
+    Raises:
+        TypeError: something that is not a Keras model; images that are not floating point.
+        ValueError: nothing to measure, two models of one name, lengths that differ from the
+            labels', labels outside a model's classes, images that are not finite or do not have
+            a model's input shape.
+
+    Example:
+
+        print(itf.transfer.error_matrix(
+            {"linear": linear, "deep": deep},
+            {"for linear": result.images, "noise": itf.transfer.gaussian_noise(images)},
+            labels, originals=images))
+    """
+    classifiers = {name: Classifier(model) for name, model in _named(models).items()}
+    labels = _checked_labels(labels)
+    if not isinstance(image_sets, Mapping) or not image_sets:
+        raise ValueError(
+            "`image_sets` must map at least one name to images. "
+            f"Received: {type(image_sets).__name__} of length {len(image_sets)}."
+        )
+    wrong = np.empty((len(image_sets), len(classifiers), len(labels)), bool)
+    distortion = None if originals is None else np.empty(len(image_sets))
+    sets = tqdm(image_sets.items(), "error matrix", disable=not verbose, unit="set")
+    for i, (set_name, images) in enumerate(sets):
+        images = _checked_images(set_name, images, len(labels))
+        for j, (model_name, classifier) in enumerate(classifiers.items()):
+            predictions = _predict(classifier, model_name, images, set_name, labels, batch_size)
+            wrong[i, j] = predictions != labels
+        if distortion is not None:
+            distortion[i] = rms(images, originals, bounds).mean()
+    return ErrorMatrix(tuple(image_sets), tuple(classifiers), wrong, distortion)
+
+
+def _named(models: Mapping[str, keras.Model] | Sequence[keras.Model]) -> dict[str, keras.Model]:
+    if isinstance(models, keras.Model):
+        models = [models]
+    named = dict(models) if isinstance(models, Mapping) else {m.name: m for m in models}
+    if not named or len(named) != len(models):
+        raise ValueError(
+            "`models` must be at least one Keras model, each with its own name. Received: "
+            f"{[getattr(m, 'name', m) for m in models]}. Pass a dictionary to name them."
+        )
+    return named
+
+
+def _checked_labels(labels: Any) -> np.ndarray:
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels) or labels.min() < 0:
+        raise ValueError(
+            "`labels` must be integers of at least 0, of shape [n] with n > 0. "
+            f"Received: dtype {labels.dtype}, shape {labels.shape}."
+        )
+    return labels
+
+
+def _checked_images(name: str, images: Images, number: int) -> np.ndarray:
+    images = finite_images(name, images() if callable(images) else images)
+    if len(images) != number:
+        raise ValueError(
+            f"Images {name!r} must be one per label. Received: {len(images)} images and {number} "
+            "labels."
+        )
+    return images
+
+
+def _predict(
+    classifier: Classifier,
+    model_name: str,
+    images: np.ndarray,
+    set_name: str,
+    labels: np.ndarray,
+    batch_size: int,
+) -> np.ndarray:
+    expected = classifier.input_shape
+    if expected is not None and (
+        len(expected) != images.ndim - 1
+        or any(e not in (None, s) for e, s in zip(expected, images.shape[1:], strict=True))
+    ):
+        raise ValueError(
+            f"Model {model_name!r} takes images of shape {expected}. Received: images "
+            f"{set_name!r} of shape {images.shape[1:]}."
+        )
+    logits = classifier.predict_logits(images, batch_size)
+    if labels.max() >= logits.shape[1]:
+        raise ValueError(
+            f"Labels must be below the {logits.shape[1]} classes of model {model_name!r}. "
+            f"Received: {labels.max()}."
+        )
+    if not np.isfinite(logits).all():
+        raise ValueError(f"Model {model_name!r} gives NaN or infinite logits on {set_name!r}.")
+    return logits.argmax(axis=1)
