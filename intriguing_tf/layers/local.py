@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from intriguing_tf.layers.pooling import Shape, pair
+from intriguing_tf.layers.pooling import pair
 
 
 @keras.saving.register_keras_serializable(package="intriguing_tf")
@@ -63,7 +63,7 @@ class LocallyConnected2D(keras.layers.Layer):
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
-    def build(self, input_shape: Shape) -> None:
+    def build(self, input_shape: Any) -> None:
         _, rows, columns, _ = self.compute_output_shape(input_shape)
         fan_in = int(np.prod(self.kernel_size)) * input_shape[-1]
         self.kernel = self.add_weight(
@@ -101,7 +101,7 @@ class LocallyConnected2D(keras.layers.Layer):
         ]
         return ops.reshape(ops.stack(fields, axis=3), (-1, rows, columns, self.kernel.shape[2]))
 
-    def adjoint(self, outputs: Any, input_shape: Shape) -> Any:
+    def adjoint(self, outputs: Any, input_shape: tuple[int, int, int]) -> Any:
         """Applies the transpose of the filters: the decoder of a reconstruction with tied weights.
 
         Args:
@@ -119,7 +119,7 @@ class LocallyConnected2D(keras.layers.Layer):
             patches = self.patches(origin)
         return tape.gradient(patches, origin, output_gradients=fields)
 
-    def compute_output_shape(self, input_shape: Shape) -> Shape:
+    def compute_output_shape(self, input_shape: Any) -> tuple[Any, int, int, int]:
         batch, *size, _ = input_shape
         if None in size:
             raise ValueError(
@@ -135,7 +135,7 @@ class LocallyConnected2D(keras.layers.Layer):
                 "The receptive field must fit in the input. Received: "
                 f"kernel_size={self.kernel_size}, input of shape {tuple(input_shape)}."
             )
-        return (batch, *output, self.filters)
+        return (batch, output[0], output[1], self.filters)
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {

@@ -1,6 +1,11 @@
+from .alexnets import alexnet as alexnet
+from .alexnets import alexnet_one_tower as alexnet_one_tower
+from .efficientnet_lite import efficientnet_lite0 as efficientnet_lite0
+from .inception import googlenet as googlenet
 from .mnist import ae400_10 as ae400_10
 from .mnist import conv as conv
 from .mnist import fc10 as fc10
 from .mnist import fc100_100_10 as fc100_100_10
 from .mnist import fc123_456_10 as fc123_456_10
 from .mnist import fc200_200_10 as fc200_200_10
+from .squeezenet import squeezenet_1_1 as squeezenet_1_1
