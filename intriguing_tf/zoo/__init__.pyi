@@ -1,0 +1,14 @@
+from .cache import Check as Check
+from .cache import clear as clear
+from .cache import verify as verify
+from .cards import ModelCard as ModelCard
+from .catalogue import info as info
+from .catalogue import list as list
+from .errors import CatalogueError as CatalogueError
+from .errors import DownloadError as DownloadError
+from .errors import IntegrityError as IntegrityError
+from .errors import UnpinnedError as UnpinnedError
+from .loading import load as load
+from .loading import path as path
+from .pins import Pin as Pin
+from .pins import pin as pin

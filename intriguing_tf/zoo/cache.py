@@ -1,0 +1,136 @@
+"""The local files of the zoo: where each is, whether it is whole, and removal."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from . import catalogue, locations, pins
+from .cards import ModelCard
+from .errors import IntegrityError, UnpinnedError
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """What `verify` found of one entry or file.
+
+    Args:
+        name: of the entry, or the path of a file that belongs to none.
+        status: "verified" | "damaged" | "absent" (not downloaded) | "unpinned" | "unknown".
+        file: where it is, if it is anywhere.
+        detail: what is wrong.
+    """
+
+    name: str
+    status: str
+    file: Path | None = None
+    detail: str = ""
+
+
+def place(card: ModelCard, pin: pins.Pin) -> Path:
+    """Returns where the entry's download goes; one folder per hash, so versions never mix."""
+    return locations.cache() / card.name / pin.sha256[:16] / card.file
+
+
+def local_files(card: ModelCard, pin: pins.Pin) -> Iterator[Path]:
+    """Yields the existing files that should be the entry's, best first.
+
+    Raises:
+        IntegrityError: the zoo's folder has a link to a file outside itself.
+    """
+    where = locations.zoo()
+    if isinstance(where, Path):
+        file = where / card.name / card.file
+        if file.is_file():
+            if not file.resolve().is_relative_to(where.resolve()):
+                raise IntegrityError(f"{file} is a link to a file outside the zoo.")
+            yield file
+    if card.package is not None:
+        try:
+            distribution = importlib.metadata.distribution(card.package["distribution"])
+        except importlib.metadata.PackageNotFoundError:
+            pass
+        else:
+            file = Path(str(distribution.locate_file(card.package["path"])))
+            if file.is_file():
+                yield file
+    if (file := place(card, pin)).is_file():
+        yield file
+
+
+def verify(pattern: str = "*") -> list[Check]:
+    """Checks size and SHA-256 of every local file of the zoo, downloading nothing.
+
+    Args:
+        pattern: as in `zoo.list`. With "*", files in the cache that belong to no entry are
+            reported too.
+
+    Returns:
+        One `Check` per local file or absent entry.
+
+    Example:
+
+        >>> from intriguing_tf import zoo
+        >>> {check.status for check in zoo.verify("mnist/*")}
+        {'verified'}
+    """
+    checks = []
+    for name in catalogue.list(pattern):
+        checks += _checks(catalogue.info(name))
+    if pattern == "*":
+        known = {check.file for check in checks}
+        checks += [
+            Check(str(file), "unknown", file, "belongs to no entry; itf-zoo clear removes it")
+            for file in _cached_files()
+            if file not in known
+        ]
+    return checks
+
+
+def clear(pattern: str = "*") -> int:
+    """Removes downloads from the cache; pins and the bundled entries stay.
+
+    Args:
+        pattern: as in `zoo.list`; "*" also removes what belongs to no entry.
+
+    Returns:
+        The number of bytes that this freed.
+    """
+    folder = locations.cache()
+    if pattern == "*":
+        doomed = {file.parent for file in _cached_files()} | {folder / "catalogues"}
+    else:
+        doomed = {folder / name for name in catalogue.list(pattern)}
+    freed = 0
+    for path in sorted(doomed):
+        freed += sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+        shutil.rmtree(path, ignore_errors=True)
+    return freed
+
+
+def _checks(card: ModelCard) -> list[Check]:
+    from . import downloads
+
+    try:
+        pin = pins.expected(card)
+        files = list(local_files(card, pin))
+    except UnpinnedError:
+        return [Check(card.name, "unpinned", None, f"itf-zoo pin {card.name}")]
+    except IntegrityError as error:
+        return [Check(card.name, "damaged", None, str(error))]
+    if not files:
+        return [Check(card.name, "absent", None, f"itf-zoo download {card.name}")]
+    faults = [downloads.fault(file, pin.size, pin.sha256) for file in files]
+    return [
+        Check(card.name, "damaged" if wrong else "verified", file, wrong)
+        for file, wrong in zip(files, faults, strict=True)
+    ]
+
+
+def _cached_files() -> list[Path]:
+    """Weights in the cache: `family/model/hash/file`, without locks."""
+    files = (file for file in locations.cache().glob("*/*/*/*") if file.is_file())
+    return sorted(file for file in files if file.suffix != ".lock")

