@@ -65,6 +65,7 @@ class ModelCard:
         file: the weights' file name in the entry's folder.
         size: bytes; `None` if nobody has pinned the entry.
         sha256: 64 hexadecimal digits; `None` if nobody has pinned the entry.
+        sha1: what the publisher says where it says no more; `zoo.pin` enforces it.
         urls: addresses of the weights, tried in order after the zoo's own copy.
         package: `distribution` and `path` of an installed package's file that holds the weights.
         input_shape: of one image, channels last.
@@ -93,6 +94,7 @@ class ModelCard:
     licence: str
     source: str
     arguments: Facts = dataclasses.field(default_factory=lambda: Facts({}))
+    sha1: str | None = None
     urls: tuple[str, ...] = ()
     package: Facts | None = None
     recipe: Facts = dataclasses.field(default_factory=lambda: Facts({}))

@@ -141,8 +141,19 @@ def read(url: str, largest: int) -> bytes:
         return file.read_bytes()
 
 
-def download_unknown(urls: Sequence[str], target: Path, progress: bool = True) -> tuple[int, str]:
-    """Downloads a file that nobody has hashed yet.
+def download_unknown(
+    urls: Sequence[str],
+    target: Path,
+    size: int | None = None,
+    sha1: str | None = None,
+    progress: bool = True,
+) -> tuple[int, str]:
+    """Downloads a file whose SHA-256 nobody has said yet.
+
+    Args:
+        urls, target, progress: as `download`.
+        size: bytes, if known.
+        sha1: hexadecimal, if known.
 
     Returns:
         Its size in bytes and its SHA-256, for a human to judge.
@@ -154,16 +165,20 @@ def download_unknown(urls: Sequence[str], target: Path, progress: bool = True) -
     part = target.with_name(target.name + ".part")
     failures = []
     with _writing(target), _lock(target):
+        _check_room(target.parent, size or 0)
         for url in urls:
             part.unlink(missing_ok=True)
             try:
-                _with_retries(url, part, None, LARGEST, progress)
+                _with_retries(url, part, size, size or LARGEST, progress)
             except _Final as error:
                 failures.append(f"{url}: {error}")
                 continue
-            found = part.stat().st_size, pooch.file_hash(str(part), alg="sha256")
+            if sha1 and (found := pooch.file_hash(str(part), alg="sha1")) != sha1:
+                failures.append(f"{url}: sent another file: its SHA-1 is {found} instead of {sha1}")
+                part.unlink()
+                continue
             os.replace(part, target)
-            return found
+            return target.stat().st_size, pooch.file_hash(str(target), alg="sha256")
     raise DownloadError(f"{target.name} could not be downloaded.\n  " + "\n  ".join(failures))
 
 

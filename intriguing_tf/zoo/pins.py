@@ -43,7 +43,8 @@ def expected(card: ModelCard) -> Pin:
 def pin(name: str, *, progress: bool = True) -> Pin:
     """Downloads an unpinned entry, and remembers and from then on enforces its size and hash.
 
-    The file is not opened. Compare the hash with one from a source that you trust.
+    The file is not opened. Size and SHA-1 are enforced where the card has them. Compare the
+    SHA-256 with one from a source that you trust.
 
     Args:
         name: of an entry whose card has no hash.
@@ -65,8 +66,7 @@ def pin(name: str, *, progress: bool = True) -> Pin:
     if name in _remembered():
         return _remembered()[name]
     arrival = locations.cache() / name / "unpinned" / card.file
-    size, sha256 = downloads.download_unknown(card.urls, arrival, progress)
-    accepted = Pin(size, sha256)
+    accepted = Pin(*downloads.download_unknown(card.urls, arrival, card.size, card.sha1, progress))
     with filelock.FileLock(_file().with_suffix(".lock")):
         pins = _remembered() | {name: accepted}
         content = {key: dataclasses.asdict(value) for key, value in sorted(pins.items())}

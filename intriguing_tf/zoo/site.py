@@ -1,0 +1,177 @@
+"""The zoo as a folder that any web server can serve: catalogue, cards as Markdown, index page."""
+
+from __future__ import annotations
+
+import functools
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from . import catalogue, loading, locations
+from .cards import Facts, ModelCard
+from .downloads import write_atomically
+from .errors import CatalogueError, UnpinnedError
+
+CARD = "card.json"
+PAGE = "README.md"
+PICTURE = "picture.png"
+
+# How measured values are written: heading, and text of a value.
+METRICS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "train_error": ("training error", "{:.2%}".format),
+    "other_half_error": ("error on the other half of the training set", "{:.2%}".format),
+    "test_error": ("test error", "{:.2%}".format),
+    "sample_error": ("error on the bundled sample", "{:.2%}".format),
+    "average_distortion": ("average minimal distortion", "{:.4f}".format),
+    "lipschitz_total": ("Lipschitz bound", "{:.4g}".format),
+    "lipschitz_product": ("product of the layers' norms", "{:.4g}".format),
+    "certified_radius_median": ("median certified radius (l2)", "{:.4g}".format),
+}
+
+
+def write_card(folder: Path, card: ModelCard) -> None:
+    """Writes an entry's card as JSON and as Markdown into its folder of the zoo at `folder`."""
+    home = folder / card.name
+    write_atomically(home / CARD, _json(card.json()))
+    write_atomically(home / PAGE, card_page(card, (home / PICTURE).is_file()).encode())
+
+
+def refresh(folder: Path) -> list[ModelCard]:
+    """Makes catalogue, Markdown cards and index page of a zoo from its entries' `card.json`.
+
+    Args:
+        folder: of the zoo; entries lie two levels below, `family/model/card.json`.
+
+    Returns:
+        The cards, by name.
+
+    Raises:
+        CatalogueError: a card is damaged, or lies in a folder of another name.
+    """
+    cards = [_read_card(file, folder) for file in sorted(folder.glob(f"*/*/{CARD}"))]
+    for card in cards:
+        write_card(folder, card)
+    entries = {"version": catalogue.VERSION, "entries": [card.json() for card in cards]}
+    write_atomically(folder / locations.CATALOGUE, _json(entries))
+    write_atomically(folder / "index.html", index_page(cards, folder).encode())
+    return cards
+
+
+def export(folder: Path, pattern: str = "*") -> list[ModelCard]:
+    """Writes a whole zoo, weights included, to serve as it is: a mirror of the zoo in use.
+
+    Args:
+        folder: made if it is missing; other entries in it stay.
+        pattern: entries to take, as in `zoo.list`. Unpinned entries go without their weights.
+
+    Returns:
+        The cards of all the entries that the folder now holds.
+
+    Raises:
+        DownloadError, IntegrityError: weights that cannot be had or are damaged.
+    """
+    where = locations.zoo()
+    for name in catalogue.list(pattern):
+        card = catalogue.info(name)
+        home = folder / name
+        home.mkdir(parents=True, exist_ok=True)
+        try:
+            weights = loading.path(name)
+        except UnpinnedError:
+            pass
+        else:
+            _copy(weights, home / card.file)
+        if isinstance(where, Path) and (where / name / PICTURE).is_file():
+            _copy(where / name / PICTURE, home / PICTURE)
+        write_card(folder, card)
+    return refresh(folder)
+
+
+def card_page(card: ModelCard, picture: bool) -> str:
+    """Returns a card in Markdown."""
+    return (
+        _templates()
+        .get_template("card.md.jinja")
+        .render(
+            card=card,
+            picture=PICTURE if picture else "",
+            metrics=measured(card),
+            attack=", ".join(
+                f"{key} {text}" for key, text in _lines(card.metrics.get("attack", {}))
+            ),
+            recipe=json.dumps(card.recipe.json(), indent=2, ensure_ascii=False),
+            training=_lines(card.training),
+        )
+    )
+
+
+def index_page(cards: list[ModelCard], folder: Path) -> str:
+    """Returns the index of a zoo as one static HTML page without scripts."""
+    families: dict[str, list[ModelCard]] = {}
+    for card in cards:
+        families.setdefault(card.name.split("/")[0], []).append(card)
+    return (
+        _templates()
+        .get_template("index.html.jinja")
+        .render(
+            families=families,
+            pictures={card.name for card in cards if (folder / card.name / PICTURE).is_file()},
+            picture=PICTURE,
+            page=PAGE,
+            measured=measured,
+        )
+    )
+
+
+def measured(card: ModelCard) -> list[tuple[str, str]]:
+    """Returns headings and values of the card's metrics, in a fixed order."""
+    return [
+        (heading, text(card.metrics[key]))
+        for key, (heading, text) in METRICS.items()
+        if card.metrics.get(key) is not None
+    ]
+
+
+def _read_card(file: Path, folder: Path) -> ModelCard:
+    try:
+        card = ModelCard.from_json(json.loads(file.read_text("utf-8")))
+    except (ValueError, RecursionError) as error:
+        raise CatalogueError(f"{file}: {error}") from None
+    if (home := file.parent.relative_to(folder).as_posix()) != card.name:
+        raise CatalogueError(f"{file} is the card of {card.name!r} in the folder of {home!r}.")
+    return card
+
+
+def _lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    def text(value: Any) -> str:
+        if isinstance(value, Facts):
+            return ", ".join(f"{key} {text(item)}" for key, item in value.items())
+        return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+    return [(key.replace("_", " "), text(value)) for key, value in facts.items()]
+
+
+def _copy(source: Path, target: Path) -> None:
+    temporary = target.with_name(f".{target.name}.copy")
+    shutil.copyfile(source, temporary)
+    temporary.replace(target)
+
+
+def _json(values: Any) -> bytes:
+    return (json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+@functools.cache
+def _templates() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=jinja2.select_autoescape(["html.jinja"]),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
