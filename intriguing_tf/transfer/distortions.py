@@ -105,9 +105,7 @@ def amplify(result: Any, stddev: float = 0.1, bounds: tuple[Any, Any] | None = N
         finite_images("images", result.images),
         finite_images("originals", result.originals),
     )
-    if bounds is None:
-        bounds = getattr(result, "bounds", UNIT_BOX)
-    lowest, highest, pixel_range = _box(bounds)
+    lowest, highest, pixel_range = _box(bounds or getattr(result, "bounds", UNIT_BOX))
     change = images.astype(np.float64) - originals
     distortion = _rms_per_image(change / pixel_range)
     scale = np.divide(

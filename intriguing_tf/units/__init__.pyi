@@ -1,0 +1,11 @@
+from .comparison import Comparison as Comparison
+from .comparison import compare as compare
+from .directions import random_directions as random_directions
+from .measures import Coherence as Coherence
+from .measures import coherence as coherence
+from .statistics import TwoSampleTest as TwoSampleTest
+from .statistics import cliffs_delta as cliffs_delta
+from .statistics import holm as holm
+from .statistics import two_sample_test as two_sample_test
+from .top import TopImages as TopImages
+from .top import top_images as top_images

@@ -1,0 +1,297 @@
+"""Natural against random directions: is there a distinction (the question of section 3)?"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+
+from ..reporting import Table
+from .directions import NATURAL, RANDOM, Projection
+from .measures import Coherence, coherence, mean_distance
+from .statistics import TwoSampleTest, holm, two_sample_test
+from .top import TopImages, activations, gather, layer_name, scan
+
+SHUFFLED, PIXELS = "shuffled", "pixel space"
+CONTRASTS = (
+    (NATURAL, RANDOM),
+    (NATURAL, SHUFFLED),
+    (RANDOM, SHUFFLED),
+    (NATURAL, PIXELS),
+    (RANDOM, PIXELS),
+)
+_VERDICTS = {  # (a difference was found, equivalence was found)
+    (True, False): "different",
+    (False, True): "equivalent",
+    (True, True): "different, but negligibly",
+    (False, False): "undecided",
+}
+# Images from which the mean distance between any two is taken.
+_REFERENCE = 500
+
+
+@dataclasses.dataclass(frozen=True)
+class Contrast:
+    """One measure of coherence in two populations of directions.
+
+    Attributes:
+        measure: "purity", "entropy" or "distance in ...".
+        first, second: names of the populations; delta above 0 means that the first is larger.
+        medians: of the first and of the second.
+        test: difference, effect and equivalence, with p-values as they are.
+        p_difference: Holm's, among all contrasts of the comparison.
+        p_equivalence: Holm's, among the measures of this pair.
+        verdict: "different", "equivalent", "different, but negligibly", or "undecided".
+    """
+
+    measure: str
+    first: str
+    second: str
+    medians: tuple[float, float]
+    test: TwoSampleTest
+    p_difference: float
+    p_equivalence: float
+    verdict: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """What `compare` returns; prints as a table.
+
+    Attributes:
+        layer: name of the layer.
+        k: images per direction.
+        margin: |Cliff's delta| from which a difference would matter.
+        alpha: level of the tests.
+        natural, random, pixels: the directions' top images.
+        populations: coherence by population: "natural", "random", "shuffled" (the natural
+            directions' images replaced by a random permutation, the null of no meaning at all)
+            and "pixel space" (random directions of the pixels themselves).
+        left_out: per population, how many directions had no determined top images (units that
+            never or hardly ever are active) and are not in it.
+        contrasts: every measure in each of five pairs of populations.
+    """
+
+    layer: str
+    k: int
+    margin: float
+    alpha: float
+    natural: TopImages
+    random: TopImages
+    pixels: TopImages
+    populations: dict[str, Coherence]
+    left_out: dict[str, int]
+    contrasts: tuple[Contrast, ...]
+
+    def table(self) -> Table:
+        """Returns one row per contrast."""
+        rows = [
+            (
+                c.measure,
+                f"{c.first} / {c.second}",
+                f"{c.medians[0]:.3f} / {c.medians[1]:.3f}",
+                f"{c.test.delta:+.3f} [{c.test.low:+.3f}, {c.test.high:+.3f}]",
+                f"{c.p_difference:.2g}",
+                f"{c.p_equivalence:.2g}",
+                f"{c.test.power:.2f}",
+                c.verdict,
+            )
+            for c in self.contrasts
+        ]
+        sizes = ", ".join(
+            f"{len(p.measures['purity'])} {name}" + (f" ({left} left out)" if left else "")
+            for (name, p), left in zip(
+                self.populations.items(), self.left_out.values(), strict=True
+            )
+        )
+        notes = [
+            f"Directions: {sizes}; {self.k} images each.",
+            f"Cliff's delta [{100 - 200 * self.alpha:.0f} % interval]; p-values after Holm; "
+            f"equivalence: |delta| < {self.margin}; power: chance of finding it if delta is 0.",
+        ]
+        head = ("measure", "of", "medians", "delta", "p diff.", "p equiv.", "power", "verdict")
+        return Table(f"Coherence in layer {self.layer}", head, rows, notes)
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+
+def compare(
+    model: keras.Model,
+    layer: keras.layers.Layer | str,
+    images: Any,
+    labels: Any,
+    *,
+    feature_model: keras.Model | None = None,
+    feature_layer: keras.layers.Layer | str | None = None,
+    k: int = 9,
+    number: int | None = None,
+    random_number: int = 1000,
+    margin: float = 0.147,
+    alpha: float = 0.05,
+    seed: int = 0,
+    batch_size: int = 256,
+    verbose: bool = False,
+) -> Comparison:
+    """Tests the claim that random directions are as coherent as units (section 3).
+
+    For each direction the k images that reach furthest along it are found, and their coherence is
+    measured: purity and entropy of their labels, and their mean distance in pixel space and, if
+    given, in another model's feature space. Units and random directions are then compared on each
+    measure, by a test of difference and by one of equivalence, and both against two nulls: images
+    drawn without regard to meaning, and random directions of the pixels.
+
+    The tests speak of this network and these images: units are the whole population of units,
+    random directions a sample of all directions.
+
+    Args:
+        model: a Sequential or Functional Keras model.
+        layer: one of its layers, or the name of one.
+        images: as in `top_images`; an iterable of batches must allow several passes.
+        labels: integers `[n]`, at least 0, in the order of the images.
+        feature_model: another model, whose `feature_layer` gives a second space for distances.
+        feature_layer: a layer of `feature_model`, or its name.
+        k: images per direction, at least 2.
+        number: how many units (drawn at random); by default all.
+        random_number: how many random directions of the layer, and of pixel space.
+        margin: |Cliff's delta| from which a difference would matter (see `two_sample_test`).
+        alpha: level of the tests.
+        seed: of directions, of the permutation and of the choice of units.
+        batch_size: images per forward pass.
+        verbose: show progress bars.
+
+    Returns:
+        A `Comparison`.
+
+    Raises:
+        TypeError: as `top_images`.
+        ValueError: as `top_images` and `two_sample_test`; k below 2; labels that do not fit; only
+            one of `feature_model` and `feature_layer`; fewer than 3 directions that determine
+            their images.
+
+    Example:
+
+        print(itf.units.compare(model, "fc1", images, labels, feature_model=other,
+                                feature_layer="fc2"))
+    """
+    if k < 2:
+        raise ValueError(f"`k` must be at least 2, for distances between images. Received: {k!r}.")
+    if (feature_model is None) != (feature_layer is None):
+        raise ValueError("`feature_model` and `feature_layer` go together. Received: one of them.")
+    labels = _checked_labels(labels)
+    features, width = activations(model, layer)
+    name = layer_name(layer)
+    projections = [
+        Projection(NATURAL, width, number, seed),
+        Projection(RANDOM, width, random_number, seed),
+    ]
+    natural, random = scan(features, name, images, projections, k, batch_size, verbose)
+    if len(labels) != natural.number:
+        raise ValueError(
+            "`labels` must be one per image. "
+            f"Received: {len(labels)} labels and {natural.number} images."
+        )
+    pixel_space, width = activations(model, model.inputs[0].name)
+    projections = [Projection(RANDOM, width, random_number, seed)]
+    pixels = scan(pixel_space, PIXELS, images, projections, k, batch_size, verbose)[0]
+
+    # The null of no meaning: the units' images exchanged for others, labels and all.
+    shuffled = dataclasses.replace(
+        natural, indices=_generator(seed).permutation(len(labels))[natural.indices]
+    )
+    tops = {NATURAL: natural, RANDOM: random, SHUFFLED: shuffled, PIXELS: pixels}
+    populations = _coherences(
+        {name: top.indices[top.determined] for name, top in tops.items()},
+        images,
+        labels,
+        None if feature_model is None else (feature_model, feature_layer),
+        seed,
+        batch_size,
+    )
+    return Comparison(
+        layer=name,
+        k=k,
+        margin=margin,
+        alpha=alpha,
+        natural=natural,
+        random=random,
+        pixels=pixels,
+        populations=populations,
+        left_out={name: int((~top.determined).sum()) for name, top in tops.items()},
+        contrasts=_contrasts(populations, margin, alpha),
+    )
+
+
+def _coherences(
+    indices: dict[str, np.ndarray],
+    images: Any,
+    labels: np.ndarray,
+    features: tuple[keras.Model, Any] | None,
+    seed: int,
+    batch_size: int,
+) -> dict[str, Coherence]:
+    """Measures each population in the same spaces, holding only the images that are needed."""
+    reference = _generator(seed + 1).permutation(len(labels))[:_REFERENCE]
+    needed = np.unique(np.concatenate([reference, *(i.ravel() for i in indices.values())]))
+    spaces = {"pixels": gather(images, needed, batch_size)}
+    if features is not None:
+        model, layer = features
+        space, _ = activations(model, layer)
+        spaces[f"{layer_name(layer)} of {model.name}"] = space.predict(
+            spaces["pixels"], batch_size=batch_size, verbose=0
+        )
+
+    def places(which: np.ndarray) -> np.ndarray:
+        return np.searchsorted(needed, which)
+
+    scales = {name: mean_distance(space[places(reference)]) for name, space in spaces.items()}
+    return {
+        name: coherence(places(which), labels[needed], spaces, scales)
+        for name, which in indices.items()
+    }
+
+
+def _contrasts(
+    populations: dict[str, Coherence], margin: float, alpha: float
+) -> tuple[Contrast, ...]:
+    """Every measure in each pair of populations, with p-values adjusted for their number."""
+    measures = list(populations[NATURAL].measures)
+    cells = [(measure, *pair) for pair in CONTRASTS for measure in measures]
+    samples = [
+        (populations[first].measures[measure], populations[second].measures[measure])
+        for measure, first, second in cells
+    ]
+    tests = [two_sample_test(x, y, margin, alpha) for x, y in samples]
+    different = holm([test.p_difference for test in tests])
+    by_pair = np.reshape([test.p_equivalence for test in tests], (len(CONTRASTS), -1))
+    equivalent = np.concatenate([holm(p_values) for p_values in by_pair])
+    return tuple(
+        Contrast(
+            *cell,
+            medians=(float(np.median(x)), float(np.median(y))),
+            test=test,
+            p_difference=float(p_difference),
+            p_equivalence=float(p_equivalence),
+            verdict=_VERDICTS[bool(p_difference < alpha), bool(p_equivalence < alpha)],
+        )
+        for cell, (x, y), test, p_difference, p_equivalence in zip(
+            cells, samples, tests, different, equivalent, strict=True
+        )
+    )
+
+
+def _generator(seed: int) -> np.random.Generator:
+    # Not the stream that the directions come from.
+    return np.random.default_rng([seed, 1])
+
+
+def _checked_labels(labels: Any) -> np.ndarray:
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels) or labels.min() < 0:
+        raise ValueError(
+            "`labels` must be integers of at least 0, of shape [n] with n > 0. "
+            f"Received: dtype {labels.dtype}, shape {labels.shape}."
+        )
+    return labels

@@ -1,0 +1,99 @@
+"""Directions of an activation space: single units, random ones, or the user's own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+NATURAL, RANDOM, GIVEN = "natural", "random", "given"
+# A dense matrix of random directions above this many numbers (1 GiB) is refused.
+_MOST_NUMBERS = 2**28
+
+
+def random_directions(number: int, width: int, seed: int = 0) -> np.ndarray:
+    """Returns directions drawn uniformly from the unit sphere (the paper's random basis).
+
+    Args:
+        number: how many, at least 1.
+        width: dimensions of the activation space, at least 1.
+        seed: of NumPy's PCG64 generator. The first directions are the same for every `number`.
+
+    Returns:
+        float32 `[number, width]`, rows of length 1.
+
+    Raises:
+        ValueError: a number or width below 1, or a matrix of more than 1 GiB.
+
+    Example:
+
+        directions = itf.units.random_directions(10, 256)
+    """
+    if number < 1 or width < 1:
+        raise ValueError(
+            f"`number` and `width` must be at least 1. Received: {number!r} and {width!r}."
+        )
+    if number * width > _MOST_NUMBERS:
+        raise ValueError(
+            f"{number} random directions in {width} dimensions would take "
+            f"{number * width / 2**28:.1f} GiB. Ask for fewer: number={_MOST_NUMBERS // width}."
+        )
+    drawn = np.random.default_rng(seed).standard_normal((number, width))
+    return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+
+
+class Projection:
+    """Activations [n, width] to their inner products [n, d] with d directions.
+
+    Args:
+        directions: "natural" (units), "random", or a float array `[d, width]`.
+        width: dimensions of the activation space.
+        number: how many natural or random directions; by default one per dimension.
+        seed: which random directions, and which units when `number` is below the width.
+
+    Raises:
+        ValueError: other directions than these, of another width, empty or not finite.
+    """
+
+    def __init__(self, directions: Any, width: int, number: int | None, seed: int):
+        self.units: np.ndarray | None = None
+        self.vectors: np.ndarray | None = None
+        if isinstance(directions, str) and directions == NATURAL:
+            self.kind = NATURAL
+            self.units = _some_units(width, number, seed)
+        elif isinstance(directions, str) and directions == RANDOM:
+            self.kind = RANDOM
+            self.vectors = random_directions(width if number is None else number, width, seed)
+        else:
+            self.kind = GIVEN
+            self.vectors = _checked_vectors(directions, width)
+
+    def __len__(self) -> int:
+        return len(self.vectors if self.units is None else self.units)  # type: ignore[arg-type]
+
+    def __call__(self, activations: np.ndarray) -> np.ndarray:
+        if self.units is not None:
+            return activations[:, self.units]
+        return activations @ self.vectors.T  # type: ignore[union-attr]
+
+
+def _some_units(width: int, number: int | None, seed: int) -> np.ndarray:
+    if number is None:
+        return np.arange(width)
+    if not 1 <= number <= width:
+        raise ValueError(
+            f"`number` of units must be between 1 and the layer's {width}. Received: {number!r}."
+        )
+    return np.sort(np.random.default_rng(seed).permutation(width)[:number])
+
+
+def _checked_vectors(directions: Any, width: int) -> np.ndarray:
+    valid = f'`directions` must be "natural", "random" or a finite array of shape [d, {width}]'
+    if isinstance(directions, str):
+        raise ValueError(f"{valid}. Received: {directions!r}.")
+    vectors = np.asarray(directions, np.float32)
+    if vectors.ndim != 2 or vectors.shape[1] != width or not len(vectors):
+        raise ValueError(f"{valid}. Received: shape {vectors.shape}.")
+    if not np.isfinite(vectors).all():
+        raise ValueError(f"{valid}. Received: NaN or infinite values.")
+    return vectors

@@ -1,0 +1,223 @@
+"""The images that reach furthest along each direction of a layer's activation space."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm.auto import tqdm
+
+from ..classifier import check_model, up_to
+from ..reporting import Table
+from .directions import NATURAL, Projection
+
+
+@dataclasses.dataclass(frozen=True)
+class TopImages:
+    """What `top_images` returns, one row per direction; prints as a table.
+
+    Attributes:
+        layer: name of the layer.
+        kind: "natural", "random" or "given".
+        units: int64 `[d]`, index of each unit in the flattened layer; `None` unless natural.
+        indices: int64 `[d, k]`, places of the images in the data, the furthest first; among equals
+            the earlier image first.
+        values: float32 `[d, k]`, their inner products with the direction.
+        determined: bool `[d]`: the k-th value exceeds the lowest one over all images. Where it does
+            not (a unit that is 0 for nearly every image), the last images are arbitrary.
+        number: how many images there were.
+    """
+
+    layer: str
+    kind: str
+    units: np.ndarray | None
+    indices: np.ndarray
+    values: np.ndarray
+    determined: np.ndarray
+    number: int
+
+    def names(self) -> list[str]:
+        """Returns "unit 17" or "random 3" for each direction."""
+        if self.units is not None:
+            return [f"unit {u}" for u in self.units]
+        return [f"{self.kind} {i}" for i in range(len(self.indices))]
+
+    def table(self) -> Table:
+        """Returns indices and values of each direction's images."""
+        rows = [
+            (name, " ".join(map(str, i)), f"{v[0]:.4g} ... {v[-1]:.4g}")
+            for name, i, v in zip(self.names(), self.indices, self.values, strict=True)
+        ]
+        return Table(f"Layer {self.layer}", ("direction", "images", "inner product"), rows)
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+
+def top_images(
+    model: keras.Model,
+    layer: keras.layers.Layer | str,
+    images: Any,
+    directions: Any = NATURAL,
+    k: int = 9,
+    *,
+    number: int | None = None,
+    seed: int = 0,
+    batch_size: int = 256,
+    verbose: bool = False,
+) -> TopImages:
+    """Finds x' = argmax ⟨φ(x), v⟩ and the runners-up over held-out images (section 3).
+
+    φ(x) is the layer's activation vector: a convolutional layer's maps are flattened, so that each
+    place of each channel is a unit, as the paper's definition has it. The images stream past once;
+    what stays in memory are a batch's activations, the directions, and k images' numbers for each
+    direction.
+
+    Args:
+        model: a Sequential or Functional Keras model.
+        layer: one of its layers, or the name of one. The input layer's name gives pixel space.
+        images: a float array `[n, ...]`, or an iterable of such batches (a `tf.data.Dataset`
+            too); of tuples the first element is taken.
+        directions: "natural" (units), "random" (uniform on the sphere), or an array
+            `[d, width]`.
+        k: images per direction, between 1 and the number of images.
+        number: how many natural or random directions; by default as many as the layer is wide.
+        seed: which random directions, or which `number` units.
+        batch_size: images per forward pass when `images` is an array.
+        verbose: show a progress bar over the batches.
+
+    Returns:
+        A `TopImages` with d rows of k images. The same whatever the batches are, up to rounding of
+        the forward pass.
+
+    Raises:
+        TypeError: not a Keras model; images that are not floating point.
+        ValueError: no such layer; a layer with several outputs or an unknown size; directions that
+            do not fit; fewer than k images; activations that are not finite.
+
+    Example:
+
+        top = itf.units.top_images(model, "fc1", images, "random", k=9, number=20)
+        rows = images[top.indices]  # [20, 9, 28, 28, 1]
+    """
+    features, width = activations(model, layer)
+    projection = Projection(directions, width, number, seed)
+    return scan(features, layer_name(layer), images, [projection], k, batch_size, verbose)[0]
+
+
+def scan(
+    features: keras.Model,
+    layer: str,
+    images: Any,
+    projections: list[Projection],
+    k: int,
+    batch_size: int,
+    verbose: bool,
+) -> list[TopImages]:
+    """Returns the top images of several sets of directions from one pass over the images."""
+    if k < 1:
+        raise ValueError(f"`k` must be at least 1. Received: {k!r}.")
+    running = [_RunningTop(len(projection), k) for projection in projections]
+    progress = tqdm(batches(images, batch_size), layer, disable=not verbose, unit="batch")
+    for batch in progress:
+        values = np.asarray(features(batch, training=False), np.float32).reshape(len(batch), -1)
+        if not np.isfinite(values).all():
+            raise ValueError(f"Layer {layer!r} must be finite. Received: NaN or infinite values.")
+        for top, projection in zip(running, projections, strict=True):
+            top.add(projection(values))
+    if running[0].seen < k:
+        raise ValueError(
+            f"`k` must be at most the number of images, {running[0].seen}. Received: {k}."
+        )
+    return [
+        TopImages(layer, p.kind, p.units, t.indices, t.values, t.values[:, -1] > t.lowest, t.seen)
+        for t, p in zip(running, projections, strict=True)
+    ]
+
+
+def activations(model: keras.Model, layer: keras.layers.Layer | str) -> tuple[keras.Model, int]:
+    """Returns the model from images to the layer's activations φ(x), and their number.
+
+    Raises:
+        TypeError, ValueError: as `top_images`.
+    """
+    check_model(model)
+    name = layer_name(layer)
+    if name in [tensor.name for tensor in model.inputs or []]:
+        output = model.inputs[0]
+    else:
+        output = up_to(model, layer).output
+    shape = getattr(output, "shape", (None, None))
+    if None in shape[1:]:
+        raise ValueError(f"Layer {name!r} must have one output of known size. Received: {output}.")
+    return keras.Model(model.inputs[0], output), math.prod(shape[1:])
+
+
+def batches(images: Any, batch_size: int) -> Iterator[Any]:
+    """Yields float batches from an array, a dataset or any iterable of batches."""
+    arrays: Iterable[Any] = images
+    if isinstance(images, Iterator):
+        raise TypeError(
+            "`images` may be passed over more than once: give an array, a tf.data.Dataset or a "
+            f"list of batches. Received: an iterator of type {type(images).__name__}."
+        )
+    if isinstance(images, (np.ndarray, tf.Tensor)):
+        arrays = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
+    for batch in arrays:
+        array = np.asarray(batch[0] if isinstance(batch, (tuple, list)) else batch)
+        if array.dtype.kind != "f":
+            raise TypeError(
+                "`images` must be floating point; scale integers first (uint8: images / 255.0). "
+                f"Received: dtype {array.dtype}."
+            )
+        if array.ndim < 2:
+            raise ValueError(
+                f"`images` must be batches of shape [n, ...]. Received: shape {array.shape}."
+            )
+        yield array
+
+
+def gather(images: Any, indices: np.ndarray, batch_size: int = 256) -> np.ndarray:
+    """Returns the images at ascending places of an array, or of an iterable of batches."""
+    if isinstance(images, np.ndarray):
+        return images[indices]
+    found, start = [], 0
+    for batch in batches(images, batch_size):
+        here = indices[(indices >= start) & (indices < start + len(batch))]
+        found.append(batch[here - start])
+        start += len(batch)
+    return np.concatenate(found)
+
+
+def layer_name(layer: keras.layers.Layer | str) -> str:
+    """Returns the name of a layer given itself or by its name."""
+    return layer if isinstance(layer, str) else layer.name
+
+
+class _RunningTop:
+    """The k largest values of d rows that arrive a few columns at a time, and the smallest."""
+
+    def __init__(self, directions: int, k: int):
+        self.k = k
+        self.seen = 0
+        self.values = np.empty((directions, 0), np.float32)
+        self.indices = np.empty((directions, 0), np.int64)
+        self.lowest = np.full(directions, np.inf, np.float32)
+
+    def add(self, projections: np.ndarray) -> None:
+        """Takes [batch, d] projections of the next images."""
+        batch = projections.T
+        places = np.broadcast_to(np.arange(self.seen, self.seen + batch.shape[1]), batch.shape)
+        values = np.concatenate([self.values, batch], axis=1)
+        indices = np.concatenate([self.indices, places], axis=1)
+        # Earlier images stand first and the sort is stable, so they win ties.
+        order = np.argsort(-values, axis=1, kind="stable")[:, : self.k]
+        self.values = np.take_along_axis(values, order, axis=1)
+        self.indices = np.take_along_axis(indices, order, axis=1)
+        self.lowest = np.minimum(self.lowest, batch.min(axis=1, initial=np.inf))
+        self.seen += batch.shape[1]

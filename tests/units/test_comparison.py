@@ -1,0 +1,154 @@
+import keras
+import numpy as np
+import pytest
+from scipy.spatial.distance import pdist
+from scipy.stats import entropy, ortho_group
+
+import intriguing_tf as itf
+
+CLASSES, PIXELS, IMAGES = 10, 40, 3000
+
+
+def layer_of(kernel, activation=None):
+    model = keras.Sequential(
+        [
+            keras.Input((len(kernel),), name="images"),
+            keras.layers.Dense(kernel.shape[1], activation, use_bias=False, name="layer"),
+            keras.layers.Dense(2, name="logits"),
+        ]
+    )
+    model.get_layer("layer").set_weights([kernel.astype(np.float32)])
+    return model
+
+
+@pytest.fixture(scope="module")
+def clusters():
+    """Images in the corners of a simplex: class c lights pixel c, with noise on all pixels."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, CLASSES, IMAGES)
+    images = rng.normal(0, 0.5, (IMAGES, PIXELS))
+    images[np.arange(IMAGES), labels] += 2
+    return images.astype(np.float32), labels
+
+
+def verdicts(comparison, first, second):
+    return {
+        c.measure: c.verdict for c in comparison.contrasts if (c.first, c.second) == (first, second)
+    }
+
+
+def test_measures_are_the_textbooks():
+    rng = np.random.default_rng(0)
+    points, labels = rng.normal(size=(50, 3, 2)), rng.integers(0, 4, 50)
+    indices = rng.integers(0, 50, (6, 5))
+    found = itf.units.coherence(indices, labels, {"p": points}, {"p": 2.0}).measures
+    for i, row in enumerate(indices):
+        counts = np.bincount(labels[row])
+        assert found["purity"][i] == pytest.approx(counts.max() / 5)
+        assert found["entropy"][i] == pytest.approx(entropy(counts, base=2))
+        distances = pdist(points[row].reshape(5, -1))
+        assert found["distance in p"][i] == pytest.approx(distances.mean() / 2)
+
+
+def test_units_that_detect_classes_are_told_from_random_directions(clusters):
+    images, labels = clusters
+    # Unit j is pixel j mod 10: each detects one class; a random direction mixes ten of them.
+    detectors = np.tile(np.eye(PIXELS)[:, :CLASSES], 6) + 0.01
+    comparison = itf.units.compare(
+        layer_of(detectors), "layer", images, labels, k=9, random_number=200
+    )
+    natural, random = (comparison.populations[p].measures for p in ("natural", "random"))
+    assert np.median(natural["purity"]) == 1
+    assert natural["purity"].mean() > random["purity"].mean() + 0.05
+    found = verdicts(comparison, "natural", "random")
+    assert found["purity"] == found["entropy"] == "different"
+    purity = comparison.contrasts[0]
+    assert purity.test.delta > 0.147 and purity.p_difference < 1e-4
+
+
+def test_a_randomly_rotated_layer_is_shown_to_have_no_distinction(clusters):
+    """Rotated at random, the units are random directions: equivalence, not just no difference."""
+    images, labels = clusters
+    rotations = [ortho_group.rvs(PIXELS, random_state=i) for i in range(15)]
+    comparison = itf.units.compare(
+        layer_of(np.concatenate(rotations, axis=1)), "layer", images, labels, random_number=1000
+    )
+    # The pixels' random directions are the same population again.
+    for pair in (("natural", "random"), ("natural", "pixel space")):
+        assert set(verdicts(comparison, *pair).values()) == {"equivalent"}
+    assert all(c.test.power > 0.9 for c in comparison.contrasts if c.first == "natural")
+    # Both are far from the null of no meaning.
+    for population in ("natural", "random"):
+        assert set(verdicts(comparison, population, "shuffled").values()) == {"different"}
+
+
+def test_the_null_of_no_meaning_is_at_chance(clusters):
+    images, labels = clusters
+    comparison = itf.units.compare(
+        layer_of(np.random.default_rng(1).normal(size=(PIXELS, 300))),
+        "layer",
+        images,
+        labels,
+        random_number=50,
+        k=9,
+    )
+    shuffled = comparison.populations["shuffled"].measures
+    rng = np.random.default_rng(2)
+    chance = [np.bincount(labels[rng.integers(0, IMAGES, 9)]).max() / 9 for _ in range(2000)]
+    assert shuffled["purity"].mean() == pytest.approx(np.mean(chance), abs=0.02)
+    assert shuffled["distance in pixels"].mean() == pytest.approx(1, abs=0.03)
+
+
+def test_dead_units_are_left_out_and_counted(clusters):
+    images, labels = clusters
+    kernel = np.random.default_rng(1).normal(size=(PIXELS, 30))
+    kernel[:, :7] = 0
+    comparison = itf.units.compare(
+        layer_of(kernel, "relu"), "layer", images, labels, random_number=20
+    )
+    assert comparison.left_out["natural"] == 7 and comparison.left_out["random"] == 0
+    assert len(comparison.populations["natural"].measures["purity"]) == 23
+    assert "23 natural (7 left out)" in str(comparison)
+
+
+def test_another_models_features_are_a_space(clusters):
+    images, labels = clusters
+    model = layer_of(np.random.default_rng(1).normal(size=(PIXELS, 30)))
+    # Features that are the pixels three times larger have the same relative distances.
+    other = layer_of(3 * np.eye(PIXELS))
+    other.name = "other"
+    comparison = itf.units.compare(
+        model, "layer", images, labels, feature_model=other, feature_layer="layer", random_number=20
+    )
+    measures = comparison.populations["natural"].measures
+    np.testing.assert_allclose(
+        measures["distance in layer of other"], measures["distance in pixels"], rtol=1e-5
+    )
+
+
+def test_streamed_images_give_the_same(clusters):
+    images, labels = clusters
+    model = layer_of(np.random.default_rng(1).normal(size=(PIXELS, 30)))
+    whole = itf.units.compare(model, "layer", images, labels, random_number=20)
+    batches = [images[i : i + 700] for i in range(0, IMAGES, 700)]
+    streamed = itf.units.compare(model, "layer", batches, labels, random_number=20)
+    assert str(whole) == str(streamed)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"k": 1}, "at least 2"),
+        ({"labels": np.zeros(9, int)}, "one per image"),
+        ({"labels": np.full(IMAGES, -1)}, "at least 0"),
+        ({"feature_layer": "layer"}, "go together"),
+        ({"margin": 2}, "margin"),
+        ({"number": 2}, "at least 3"),
+    ],
+)
+def test_bad_input_is_refused(clusters, change, message):
+    images, labels = clusters
+    model = layer_of(np.random.default_rng(1).normal(size=(PIXELS, 30)))
+    arguments = {"labels": labels, "random_number": 10, **change}
+    with pytest.raises(ValueError, match=message):
+        itf.units.compare(model, "layer", images, **arguments)
