@@ -71,7 +71,7 @@ def info(name: str) -> ModelCard:
     """
     entries = cards()
     if name not in entries:
-        near = difflib.get_close_matches(str(name), entries, n=3, cutoff=0.4)
+        near = difflib.get_close_matches(str(name).lower(), entries, n=3, cutoff=0.4)
         hint = f"Did you mean {', '.join(map(repr, near))}?" if near else "See `zoo.list()`."
         raise ValueError(f"The zoo has no entry {name!r}. {hint}")
     return entries[name]

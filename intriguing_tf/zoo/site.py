@@ -19,6 +19,7 @@ from .errors import CatalogueError, UnpinnedError
 CARD = "card.json"
 PAGE = "README.md"
 PICTURE = "picture.png"
+FILTERS = "filters.png"
 
 # How measured values are written: heading, and text of a value.
 METRICS: dict[str, tuple[str, Callable[[Any], str]]] = {
@@ -37,7 +38,7 @@ def write_card(folder: Path, card: ModelCard) -> None:
     """Writes an entry's card as JSON and as Markdown into its folder of the zoo at `folder`."""
     home = folder / card.name
     write_atomically(home / CARD, _json(card.json()))
-    write_atomically(home / PAGE, card_page(card, (home / PICTURE).is_file()).encode())
+    write_atomically(home / PAGE, card_page(card, home).encode())
 
 
 def refresh(folder: Path) -> list[ModelCard]:
@@ -85,20 +86,22 @@ def export(folder: Path, pattern: str = "*") -> list[ModelCard]:
             pass
         else:
             _copy(weights, home / card.file)
-        if isinstance(where, Path) and (where / name / PICTURE).is_file():
-            _copy(where / name / PICTURE, home / PICTURE)
+        for picture in (PICTURE, FILTERS) if isinstance(where, Path) else ():
+            if (where / name / picture).is_file():
+                _copy(where / name / picture, home / picture)
         write_card(folder, card)
     return refresh(folder)
 
 
-def card_page(card: ModelCard, picture: bool) -> str:
-    """Returns a card in Markdown."""
+def card_page(card: ModelCard, home: Path) -> str:
+    """Returns a card in Markdown; pictures are those in the entry's folder, `home`."""
     return (
         _templates()
         .get_template("card.md.jinja")
         .render(
             card=card,
-            picture=PICTURE if picture else "",
+            picture=PICTURE if (home / PICTURE).is_file() else "",
+        filters=FILTERS if (home / FILTERS).is_file() else "",
             metrics=measured(card),
             attack=", ".join(
                 f"{key} {text}" for key, text in _lines(card.metrics.get("attack", {}))
