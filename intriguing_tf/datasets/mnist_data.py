@@ -87,7 +87,7 @@ def halves(labels: np.ndarray) -> dict[str, np.ndarray]:
         {"p1": int64 `[ceil(n / 2)]`, "p2": int64 `[floor(n / 2)]`}, disjoint, together all.
     """
     # RandomState, because NumPy keeps its stream the same in all versions (Generator's is not).
-    permutation = np.random.RandomState(_HALVES_SEED).permutation(len(labels))  # noqa: NPY002
+    permutation = np.random.RandomState(_HALVES_SEED).permutation(len(labels))
     by_class = permutation[np.argsort(np.asarray(labels)[permutation], kind="stable")]
     return {"p1": np.sort(by_class[0::2]), "p2": np.sort(by_class[1::2])}
 

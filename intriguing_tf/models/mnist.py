@@ -115,7 +115,7 @@ def conv(
 
     Args:
         weight_decay: λ of every layer, at least 0.
-        filters: number of 5 × 5 filters, zero-padded, rectified.
+        filters: number of 5 × 5 filters, rectified, without padding; pooling takes 3 × 3 blocks.
         units: width of the fully connected layer, rectified.
         dropout: share of its activations dropped in training, in [0, 1).
         kernel_initializer: Keras initialiser of every layer, or its name.
@@ -134,13 +134,12 @@ def conv(
             keras.layers.Conv2D(
                 filters,
                 5,
-                padding="same",
                 activation="relu",
                 kernel_regularizer=_decay(weight_decay, filters),
                 name="conv1",
                 **options,
             ),
-            keras.layers.MaxPooling2D(2, name="pool1"),
+            keras.layers.MaxPooling2D(3, name="pool1"),
             keras.layers.Flatten(name="flatten"),
             keras.layers.Dense(
                 units,
@@ -161,25 +160,29 @@ def conv(
     )
 
 
-def sparse_autoencoder(units: int = 400, kernel_initializer="glorot_uniform") -> keras.Model:
+def sparse_autoencoder(
+    units: int = 400, weight_decay: float = 0.0, kernel_initializer="glorot_uniform"
+) -> keras.Model:
     """Returns the autoencoder whose code layer becomes the first layer of AE400-10.
 
     Args:
         units: number of sigmoid units of the code.
+        weight_decay: λ in λ Σ w² over both layers, at least 0.
         kernel_initializer: Keras initialiser of both layers, or its name.
 
     Returns:
         A model with two outputs: the reconstruction's logits `[n, 784]` (a sigmoid gives
         pixels in [0, 1]) and the code `[n, units]`, the layer "fc1".
     """
+    options = {
+        "kernel_initializer": keras.initializers.get(kernel_initializer),
+        "kernel_regularizer": _decay(weight_decay, 1),
+    }
     images = keras.Input(IMAGE_SHAPE, name="images")
     pixels = keras.layers.Flatten(name="flatten")(images)
-    code = keras.layers.Dense(units, "sigmoid", kernel_initializer=kernel_initializer, name="fc1")(
-        pixels
-    )
-    reconstruction = keras.layers.Dense(
-        pixels.shape[-1], kernel_initializer=kernel_initializer, name="reconstruction"
-    )(code)
+    code = keras.layers.Dense(units, "sigmoid", name="fc1", **options)(pixels)
+    width = pixels.shape[-1]
+    reconstruction = keras.layers.Dense(width, name="reconstruction", **options)(code)
     return keras.Model(images, [reconstruction, code], name="sparse_autoencoder")
 
 

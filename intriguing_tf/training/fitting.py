@@ -1,0 +1,293 @@
+"""Fits a Keras model fast: whole epochs in one compiled call, or L-BFGS to the optimum.
+
+For networks as small as the paper's MNIST ones, `keras.Model.fit` spends most of its time between
+steps. `fit` keeps the data on the device and runs an epoch of minibatches as one `tf.function`
+(`benchmarks/training_speed.py` measures the difference). `minimise` is for convex problems, whose
+optimum does not depend on how it is reached.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import scipy.optimize
+import tensorflow as tf
+from threadpoolctl import threadpool_limits
+from tqdm import tqdm
+
+Loss = Callable[[tf.Tensor, Any], tf.Tensor]
+
+
+def cross_entropy(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
+    """Returns the mean cross-entropy of logits `[n, classes]` with integer labels `[n]`."""
+    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+
+
+@dataclasses.dataclass(frozen=True)
+class FittingCurve:
+    """How a fit went.
+
+    Args:
+        loss: float64 `[epochs]`, the objective (loss and decay): its mean over the epoch for
+            `fit`, its value after each iteration for `minimise`.
+        seconds: how long it took, in all.
+        gradient_norm: l∞ norm of the objective's gradient where `minimise` ended; None for `fit`.
+    """
+
+    loss: np.ndarray
+    seconds: float
+    gradient_norm: float | None = None
+
+    def __str__(self) -> str:
+        text = f"loss {self.loss[0]:.4g} → {self.loss[-1]:.4g} in {len(self.loss)} rounds"
+        if self.gradient_norm is not None:
+            text += f", gradient {self.gradient_norm:.2g}"
+        return f"{text}, {self.seconds:.1f} s"
+
+
+def fit(
+    model: keras.Model,
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    *,
+    optimizer: keras.optimizers.Optimizer,
+    epochs: int,
+    batch_size: int = 100,
+    loss: Loss = cross_entropy,
+    seed: int = 0,
+    jit_compile: bool | str = "auto",
+    verbose: bool | str = "auto",
+) -> FittingCurve:
+    """Trains a model in place by minibatches, an epoch per compiled call.
+
+    The objective is `loss` plus what the model's layers add (weight decay). Each epoch visits the
+    data in a new random order; what does not fill the last batch is left out of that epoch. Ctrl-C
+    ends it between epochs.
+
+    Args:
+        model: a built Keras model; it runs with `training=True`.
+        inputs: array `[n, ...]` that the model takes.
+        targets: array `[n, ...]` that `loss` takes.
+        optimizer: a Keras optimiser, with its learning rate or schedule (counted in batches).
+        epochs: how often the data is visited, at least 1.
+        batch_size: at least 1 and at most n.
+        loss: `loss(targets, outputs)` gives the mean over a batch, a scalar.
+        seed: of the order of the data. Dropout and initialisation have Keras's seeds.
+        jit_compile: True or False for XLA, or "auto": XLA on a GPU, and on a CPU for models
+            without convolutions, where it was measured to be faster.
+        verbose: True or False for the progress bar, or "auto": when stderr is a terminal.
+
+    Returns:
+        The course of the objective.
+
+    Raises:
+        ValueError: for arrays of different length, a batch size or a number of epochs out of
+            range, a model without trainable weights, or when the objective is no longer finite.
+
+    Example:
+
+        model = itf.models.fc100_100_10()
+        images, labels = itf.datasets.mnist_sample()
+        curve = itf.training.fit(
+            model, images, labels, optimizer=keras.optimizers.Adam(), epochs=5
+        )
+    """
+    count = _check_data(model, inputs, targets)
+    if not 1 <= batch_size <= count:
+        raise ValueError(f"batch_size must lie in [1, {count}]. Received: {batch_size!r}")
+    if epochs < 1:
+        raise ValueError(f"epochs must be at least 1. Received: {epochs!r}")
+    run_epoch = _compiled_epoch(model, optimizer, loss, batch_size, _use_xla(model, jit_compile))
+    inputs, targets = tf.convert_to_tensor(inputs), tf.convert_to_tensor(targets)
+    random = np.random.default_rng(seed)
+    start = time.perf_counter()
+    losses = []
+    with tqdm(total=epochs, desc=model.name, unit="epoch", disable=_silent(verbose)) as bar:
+        for epoch in range(epochs):
+            order = tf.constant(random.permutation(count), tf.int32)
+            losses.append(float(run_epoch(inputs, targets, order)))
+            if not np.isfinite(losses[-1]):
+                raise ValueError(
+                    f"The objective of {model.name} is {losses[-1]} in epoch {epoch + 1}: the "
+                    "learning rate is too large or the data is not finite."
+                )
+            bar.set_postfix(loss=f"{losses[-1]:.4g}")
+            bar.update()
+    return FittingCurve(np.array(losses), time.perf_counter() - start)
+
+
+def minimise(
+    model: keras.Model,
+    inputs: np.ndarray,
+    targets: np.ndarray,
+    *,
+    tolerance: float = 1e-6,
+    iterations: int = 10_000,
+    loss: Loss = cross_entropy,
+    verbose: bool | str = "auto",
+) -> FittingCurve:
+    """Trains a model in place to a stationary point, by L-BFGS on all the data at once.
+
+    For a convex objective (softmax regression with weight decay) that is the optimum, whatever
+    the initial weights. The search runs in float64, because float32's rounding stops it short of
+    the optimum; the model gets the weights rounded to its own dtype.
+
+    Args:
+        model: a Sequential or Functional model with one input; it runs with `training=False`.
+        inputs: array `[n, ...]` that the model takes.
+        targets: array `[n, ...]` that `loss` takes.
+        tolerance: largest component of the gradient at which the search ends.
+        iterations: at most so many.
+        loss: `loss(targets, outputs)` gives the mean over the data, a scalar.
+        verbose: True or False for the progress bar, or "auto": when stderr is a terminal.
+
+    Returns:
+        The course of the objective, with the norm of the gradient that was reached.
+
+    Raises:
+        ValueError: for arrays of different length, a model without trainable weights, or an
+            objective that is not finite.
+        RuntimeError: when the search ends with the gradient above the tolerance.
+
+    Example:
+
+        model = itf.models.fc10(weight_decay=1e-2)
+        print(itf.training.minimise(model, *itf.datasets.mnist_sample(), tolerance=1e-4))
+    """
+    _check_data(model, inputs, targets)
+    precise = _in_float64(model)
+    weights = [variable.value for variable in precise.trainable_variables]
+    inputs, targets = tf.cast(inputs, tf.float64), tf.convert_to_tensor(targets)
+
+    @tf.function(jit_compile=_use_xla(model, "auto"))
+    def value_and_gradient(inputs, targets):
+        with tf.GradientTape() as tape:
+            value = _objective(precise, loss, inputs, targets, training=False)
+        gradients = tape.gradient(value, weights)
+        return value, tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], 0)
+
+    def evaluate(point):
+        _assign(weights, point)
+        value, gradient = value_and_gradient(inputs, targets)
+        if not np.isfinite(value):
+            raise ValueError(f"The objective of {model.name} is {float(value)}.")
+        return float(value), gradient.numpy()
+
+    start = time.perf_counter()
+    losses: list[float] = []
+    with (
+        tqdm(desc=model.name, unit="iteration", disable=_silent(verbose)) as bar,
+        threadpool_limits(1, "blas"),  # several threads slow SciPy's small steps down
+    ):
+
+        def after_iteration(intermediate_result):
+            losses.append(intermediate_result.fun)
+            bar.set_postfix(loss=f"{losses[-1]:.6g}")
+            bar.update()
+
+        result = scipy.optimize.minimize(
+            evaluate,
+            np.concatenate([np.ravel(w) for w in weights]),
+            jac=True,
+            method="L-BFGS-B",
+            callback=after_iteration,
+            options={
+                "maxcor": 30,
+                "maxiter": iterations,
+                "maxfun": 2 * iterations,
+                "ftol": 0.0,
+                "gtol": tolerance,
+            },
+        )
+    _assign(weights, result.x)
+    model.set_weights(precise.get_weights())
+    gradient_norm = float(np.abs(result.jac).max())
+    if gradient_norm > tolerance:
+        raise RuntimeError(
+            f"L-BFGS on {model.name} ended after {result.nit} iterations with a gradient of "
+            f"{gradient_norm:.3g}, above the tolerance {tolerance:.3g}: {result.message}"
+        )
+    return FittingCurve(np.array(losses), time.perf_counter() - start, gradient_norm)
+
+
+def _compiled_epoch(model, optimizer, loss: Loss, batch_size: int, xla: bool):
+    """Returns the function that trains over data in a given order and gives the mean objective."""
+    variables = model.trainable_variables
+    optimizer.build(variables)
+
+    def train_step(inputs, targets):
+        with tf.GradientTape() as tape:
+            value = _objective(model, loss, inputs, targets, training=True)
+        optimizer.apply(tape.gradient(value, [v.value for v in variables]), variables)
+        return value
+
+    @tf.function(jit_compile=xla)
+    def run_epoch(inputs, targets, order):
+        batches = order.shape[0] // batch_size
+        total = tf.zeros((), model.variable_dtype)
+        for i in tf.range(batches):
+            batch = tf.slice(order, [i * batch_size], [batch_size])
+            total += train_step(tf.gather(inputs, batch), tf.gather(targets, batch))
+        return total / batches
+
+    return run_epoch
+
+
+def _objective(model, loss: Loss, inputs, targets, training: bool) -> tf.Tensor:
+    value = loss(targets, model(inputs, training=training))
+    return tf.add_n([value, *model.losses])
+
+
+def _in_float64(model) -> keras.Model:
+    """Returns a copy of a model that computes in float64, with the same weights."""
+
+    def clone(layer):
+        return type(layer).from_config({**layer.get_config(), "dtype": "float64"})
+
+    inputs = keras.Input(model.input_shape[1:], dtype="float64")
+    copy = keras.models.clone_model(model, input_tensors=[inputs], clone_function=clone)
+    copy.set_weights(model.get_weights())
+    return copy
+
+
+def _assign(weights, point: np.ndarray) -> None:
+    ends = np.cumsum([np.prod(w.shape, dtype=int) for w in weights])
+    for w, part in zip(weights, np.split(point, ends[:-1]), strict=True):
+        w.assign(part.reshape(w.shape))
+
+
+def _check_data(model, inputs, targets) -> int:
+    if len(inputs) != len(targets) or len(inputs) == 0:
+        raise ValueError(
+            "inputs and targets must have the same length, at least 1. "
+            f"Received: {len(inputs)} and {len(targets)}"
+        )
+    if not model.built or not model.trainable_variables:
+        raise ValueError(
+            f"The model must be built and have trainable weights. Received: {model.name!r}"
+        )
+    return len(inputs)
+
+
+def _use_xla(model, jit_compile: bool | str) -> bool:
+    if jit_compile == "auto":
+        if tf.config.list_logical_devices("GPU"):
+            return True
+        return not any("Conv" in type(layer).__name__ for layer in model._flatten_layers())
+    if isinstance(jit_compile, bool):
+        return jit_compile
+    raise ValueError(f'jit_compile must be True, False or "auto". Received: {jit_compile!r}')
+
+
+def _silent(verbose: bool | str) -> bool:
+    if verbose == "auto":
+        return not sys.stderr.isatty()
+    if isinstance(verbose, bool):
+        return not verbose
+    raise ValueError(f'verbose must be True, False or "auto". Received: {verbose!r}')
