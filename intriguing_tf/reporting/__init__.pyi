@@ -1,1 +1,10 @@
+from .charts import Picture as Picture
+from .charts import distribution_chart as distribution_chart
+from .charts import heat_maps as heat_maps
+from .charts import image_rows as image_rows
+from .charts import interval_chart as interval_chart
+from .pages import Report as Report
+from .pages import Section as Section
+from .pages import write_whole as write_whole
 from .tables import Table as Table
+from .tensorboard import log_to_tensorboard as log_to_tensorboard

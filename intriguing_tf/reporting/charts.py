@@ -1,0 +1,221 @@
+"""Charts as pictures that follow the reader's light or dark setting."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+# Drawn for black on white, then swapped for colours that follow the reader's setting.
+_INK = "#010203"
+_STYLE: Any = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "intriguing_tf",  # the same picture gives the same bytes
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9,
+    "text.color": _INK,
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "legend.frameon": False,
+}
+_THEME = """<style>
+svg { color: #1d2127; font-family: system-ui, "DejaVu Sans", sans-serif; }
+image { image-rendering: pixelated; }
+@media (prefers-color-scheme: dark) { svg { color: #dfe3e8; } }
+</style>"""
+# Told apart in both settings, and by readers who see fewer colours (after Okabe and Ito).
+COLOURS = ("#3d8fd1", "#d9822b", "#8a8f98", "#1fa187", "#c05bb0")
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """A drawing with its name and caption.
+
+    Args:
+        name: of its file, without ending.
+        caption: what it shows; also the text for readers who do not see it.
+        figure: of matplotlib.
+    """
+
+    name: str
+    caption: str
+    figure: Figure
+
+    def svg(self) -> str:
+        """Returns an SVG document whose ink is dark in a light setting and light in a dark one."""
+        buffer = io.StringIO()
+        with rc_context(_STYLE):
+            self.figure.savefig(
+                buffer, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None}
+            )
+        svg = buffer.getvalue().replace(_INK, "currentColor")
+        head = svg.index(">", svg.index("<svg")) + 1
+        return svg[:head] + _THEME + svg[head:]
+
+    def png(self, dpi: int = 120) -> bytes:
+        """Returns a PNG on white, for viewers that take nothing else."""
+        buffer = io.BytesIO()
+        with rc_context(_STYLE):
+            self.figure.savefig(
+                buffer, format="png", dpi=dpi, bbox_inches="tight", facecolor="white"
+            )
+        return buffer.getvalue()
+
+
+def image_rows(
+    name: str, caption: str, images: Any, row_names: Sequence[str], gap: int = 2
+) -> Picture:
+    """Draws rows of small images, each row named on its left (as Figures 1, 2 and 7).
+
+    Args:
+        name, caption: of the picture.
+        images: floats in [0, 1], `[rows, columns, height, width, 1 or 3]`.
+        row_names: one per row.
+        gap: pixels between two images.
+    """
+    images = np.asarray(images)
+    rows, columns, height, width, channels = images.shape
+    if len(row_names) != rows:
+        raise ValueError(f"`row_names` must be {rows} names. Received: {len(row_names)}.")
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, channels + 1), 0.0)
+    for r in range(rows):
+        for c in range(columns):
+            top, left = r * (height + gap), c * (width + gap)
+            sheet[top : top + height, left : left + width, :channels] = images[r, c]
+            sheet[top : top + height, left : left + width, channels] = 1  # the gaps stay clear
+    if channels == 1:
+        sheet = np.concatenate([np.repeat(sheet[..., :1], 3, axis=2), sheet[..., 1:]], axis=2)
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(0.5 * columns + 1, 0.5 * rows))
+        axes = figure.add_axes((0, 0, 1, 1))
+        axes.imshow(sheet, interpolation="none", aspect="equal")
+        axes.set_yticks([r * (height + gap) + height / 2 for r in range(rows)], row_names)
+        axes.tick_params(length=0)
+        axes.set_xticks([])
+        axes.spines[:].set_visible(False)
+    return Picture(name, caption, figure)
+
+
+def interval_chart(
+    name: str,
+    caption: str,
+    groups: Sequence[str],
+    series: Mapping[str, Sequence[tuple[float, float, float]]],
+    axis: str,
+) -> Picture:
+    """Draws values with their intervals, one line per group and a mark per series.
+
+    Args:
+        name, caption: of the picture.
+        groups: names of the lines.
+        series: by name, a (value, low, high) per group; low = high for a value without one.
+        axis: what the values are, with their unit.
+    """
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(6.4, 0.9 + 0.42 * len(groups)))
+        axes = figure.add_subplot()
+        offsets = np.linspace(-0.24, 0.24, len(series))
+        markers = "osD^v"
+        for i, (label, values) in enumerate(series.items()):
+            value, low, high = np.transpose(values)
+            axes.errorbar(
+                value,
+                np.arange(len(groups)) + offsets[i],
+                xerr=[value - low, high - value],
+                fmt=markers[i % 5],
+                markersize=4.5,
+                color=COLOURS[i % 5],
+                capsize=2,
+                linewidth=1.2,
+                label=label,
+            )
+        axes.set_yticks(range(len(groups)), groups)
+        axes.set_ylim(len(groups) - 0.5, -0.5)
+        axes.set_xlim(left=0)
+        axes.set_xlabel(axis)
+        axes.grid(axis="x", color="#80808040", linewidth=0.6)
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=min(3, len(series)))
+    return Picture(name, caption, figure)
+
+
+def heat_maps(
+    name: str,
+    caption: str,
+    panels: Mapping[str, Any],
+    rows: Sequence[str],
+    columns: Sequence[str],
+) -> Picture:
+    """Draws matrices of fractions side by side, in percent, each cell with its number.
+
+    Args:
+        name, caption: of the picture.
+        panels: by title, float arrays `[rows, columns]` in [0, 1].
+        rows, columns: their names.
+    """
+    with rc_context(_STYLE):
+        wide = 0.62 * len(columns) + 0.3
+        figure = Figure(figsize=(wide * len(panels) + 2, 0.36 * len(rows) + 1.4))
+        for i, (title, matrix) in enumerate(panels.items()):
+            axes = figure.add_subplot(1, len(panels), i + 1)
+            matrix = 100 * np.asarray(matrix)
+            axes.imshow(np.sqrt(matrix / 100), cmap="Blues", vmin=0, vmax=1.15, aspect="auto")
+            for r, c in np.ndindex(matrix.shape):
+                dark = matrix[r, c] > 35
+                axes.text(
+                    c,
+                    r,
+                    f"{matrix[r, c]:.0f}" if matrix[r, c] >= 99.95 else f"{matrix[r, c]:.1f}",
+                    ha="center",
+                    va="center",
+                    fontsize=7.5,
+                    color="white" if dark else "#10243a",
+                )
+            axes.set_title(title, fontsize=9)
+            axes.set_xticks(range(len(columns)), columns, rotation=40, ha="right", fontsize=8)
+            axes.set_yticks(range(len(rows)), rows if i == 0 else [""] * len(rows), fontsize=8)
+            axes.tick_params(length=0)
+            axes.spines[:].set_visible(False)
+        figure.subplots_adjust(wspace=0.06)
+    return Picture(name, caption, figure)
+
+
+def distribution_chart(
+    name: str, caption: str, panels: Mapping[str, Mapping[str, Any]], height: float = 2.4
+) -> Picture:
+    """Draws cumulative distributions: a panel per measure, a line per population.
+
+    Args:
+        name, caption: of the picture.
+        panels: by measure, then by population, float arrays `[n]`.
+        height: of the picture, in inches.
+    """
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(3.1 * len(panels), height))
+        for i, (measure, populations) in enumerate(panels.items()):
+            axes = figure.add_subplot(1, len(panels), i + 1)
+            for j, (population, values) in enumerate(populations.items()):
+                axes.ecdf(
+                    values,
+                    color=COLOURS[j % 5],
+                    linewidth=1.5,
+                    linestyle=("-", "--", ":", "-.", "-")[j % 5],
+                    label=population,
+                )
+            axes.set_xlabel(measure)
+            axes.set_yticks([0, 0.5, 1])
+            if i == 0:
+                axes.set_ylabel("share of directions below")
+                handles, labels = axes.get_legend_handles_labels()
+        figure.legend(handles, labels, loc="lower center", bbox_to_anchor=(0.5, 0.98), ncols=5)
+        figure.tight_layout()
+    return Picture(name, caption, figure)

@@ -1,0 +1,114 @@
+"""A report as one self-contained HTML page and as Markdown with its pictures beside it."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import functools
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import jinja2
+
+from .charts import Picture
+from .tables import Table
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A heading with what stands below it.
+
+    Args:
+        title: the heading.
+        paragraphs: plain text.
+        tables: in order.
+        pictures: in order, below the tables.
+    """
+
+    title: str
+    paragraphs: Sequence[str] = ()
+    tables: Sequence[Table] = ()
+    pictures: Sequence[Picture] = ()
+
+    @property
+    def anchor(self) -> str:
+        """The heading as a link target: "table-1"."""
+        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """A titled sequence of sections.
+
+    The HTML page carries its pictures, style and script, and asks the network for nothing. It
+    follows the reader's light or dark setting, reads on a phone, sorts a table by a column at a
+    click on its head, and enlarges a picture at a click.
+
+    Args:
+        title: of the page.
+        summary: paragraphs below the title.
+        sections: in order.
+
+    Example:
+
+        Report("Digits", ["What was measured."], [Section("Errors", tables=[table])]).save("out")
+    """
+
+    title: str
+    summary: Sequence[str]
+    sections: Sequence[Section]
+
+    def html(self) -> str:
+        """Returns the page."""
+        return _template("report.html.jinja").render(report=self)
+
+    def markdown(self) -> str:
+        """Returns GitHub-flavoured Markdown that refers to `figures/<name>.svg`."""
+        lines = [f"# {self.title}", *self.summary]
+        for section in self.sections:
+            lines += [f"## {section.title}", *section.paragraphs]
+            lines += [table.markdown() for table in section.tables]
+            for picture in section.pictures:
+                lines += [f"![{picture.caption}](figures/{picture.name}.svg)", picture.caption]
+        return "\n\n".join(lines) + "\n"
+
+    def save(self, folder: str | os.PathLike) -> Path:
+        """Writes `report.html`, `report.md` and `figures/*.svg`, each whole or not at all.
+
+        Args:
+            folder: made when it is not there; files of these names in it are replaced.
+
+        Returns:
+            The path of `report.html`.
+        """
+        folder = Path(folder)
+        for section in self.sections:
+            for picture in section.pictures:
+                write_whole(folder / "figures" / f"{picture.name}.svg", picture.svg())
+        write_whole(folder / "report.md", self.markdown())
+        return write_whole(folder / "report.html", self.html())
+
+
+def write_whole(path: str | os.PathLike, text: str) -> Path:
+    """Writes a text file under a temporary name, then renames it: whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+    return path
+
+
+@functools.cache
+def _template(name: str) -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader(__package__, "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    environment.filters["base64"] = lambda text: base64.b64encode(text.encode()).decode()
+    return environment.get_template(name)

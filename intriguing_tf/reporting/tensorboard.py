@@ -1,0 +1,45 @@
+"""A report and its numbers as TensorBoard events."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from .pages import Report
+
+
+def log_to_tensorboard(
+    report: Report, scalars: Mapping[str, float], folder: str | os.PathLike, step: int = 0
+) -> None:
+    """Writes a report's numbers, tables and pictures for TensorBoard.
+
+    Args:
+        report: its tables become text, its pictures images.
+        scalars: numbers by tag.
+        folder: of the events; made when it is not there.
+        step: where on TensorBoard's axis of steps they stand.
+
+    Raises:
+        ImportError: TensorBoard is not installed.
+
+    Example:
+
+        log_to_tensorboard(reproduction.report, reproduction.scalars(), "logs")
+    """
+    import tensorflow as tf
+
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "TensorBoard is not installed: pip install 'intriguing_tf[tensorboard]'."
+        ) from error
+    with tf.summary.create_file_writer(os.fspath(folder)).as_default(step=step):
+        for tag, value in scalars.items():
+            tf.summary.scalar(tag, value)
+        for section in report.sections:
+            for i, table in enumerate(section.tables):
+                tf.summary.text(f"{section.anchor}/{table.title or i}", table.markdown())
+            for picture in section.pictures:
+                image = tf.io.decode_png(picture.png(), channels=3)
+                tf.summary.image(picture.name, image[None], description=picture.caption)
