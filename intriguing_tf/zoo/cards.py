@@ -6,12 +6,24 @@ import dataclasses
 import functools
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ..reporting import Table
 from .errors import CatalogueError
+
+# How measured values are written: heading, and text of a value.
+METRICS: dict[str, tuple[str, Callable[[Any], str]]] = {
+    "train_error": ("training error", "{:.2%}".format),
+    "other_half_error": ("error on the other half of the training set", "{:.2%}".format),
+    "test_error": ("test error", "{:.2%}".format),
+    "sample_error": ("error on the bundled sample", "{:.2%}".format),
+    "average_distortion": ("average minimal distortion", "{:.4f}".format),
+    "lipschitz_total": ("Lipschitz bound", "{:.4g}".format),
+    "lipschitz_product": ("product of the layers' norms", "{:.4g}".format),
+    "certified_radius_median": ("median certified radius (l2)", "{:.4g}".format),
+}
 
 
 class Facts(Mapping[str, Any]):
@@ -130,6 +142,14 @@ class ModelCard:
         """Whether the catalogue knows the file's size and hash."""
         return self.sha256 is not None
 
+    def measured(self) -> list[tuple[str, str]]:
+        """Returns headings and values of the metrics that this release knows, in a fixed order."""
+        return [
+            (heading, text(self.metrics[key]))
+            for key, (heading, text) in METRICS.items()
+            if self.metrics.get(key) is not None
+        ]
+
     def table(self) -> Table:
         """Returns the card as a table of two columns."""
         rows = [
@@ -142,23 +162,11 @@ class ModelCard:
             ("licence", self.licence),
             ("source", self.source),
         ]
-        rows += [(_words(key), _cell(value)) for key, value in self.metrics.items()]
+        rows += self.measured()
         return Table(f"{self.name}: {self.title}", ("", ""), rows)
 
     def __str__(self) -> str:
         return str(self.table())
-
-
-def _words(key: str) -> str:
-    return key.replace("_", " ")
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, Facts):
-        return ", ".join(f"{_words(key)} {_cell(item)}" for key, item in value.items())
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return "—" if value is None else str(value)
 
 
 @functools.cache

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,6 @@ CARD = "card.json"
 PAGE = "README.md"
 PICTURE = "picture.png"
 FILTERS = "filters.png"
-
-# How measured values are written: heading, and text of a value.
-METRICS: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "train_error": ("training error", "{:.2%}".format),
-    "other_half_error": ("error on the other half of the training set", "{:.2%}".format),
-    "test_error": ("test error", "{:.2%}".format),
-    "sample_error": ("error on the bundled sample", "{:.2%}".format),
-    "average_distortion": ("average minimal distortion", "{:.4f}".format),
-    "lipschitz_total": ("Lipschitz bound", "{:.4g}".format),
-    "lipschitz_product": ("product of the layers' norms", "{:.4g}".format),
-    "certified_radius_median": ("median certified radius (l2)", "{:.4g}".format),
-}
 
 
 def write_card(folder: Path, card: ModelCard) -> None:
@@ -101,8 +89,8 @@ def card_page(card: ModelCard, home: Path) -> str:
         .render(
             card=card,
             picture=PICTURE if (home / PICTURE).is_file() else "",
-        filters=FILTERS if (home / FILTERS).is_file() else "",
-            metrics=measured(card),
+            filters=FILTERS if (home / FILTERS).is_file() else "",
+            metrics=card.measured(),
             attack=", ".join(
                 f"{key} {text}" for key, text in _lines(card.metrics.get("attack", {}))
             ),
@@ -125,18 +113,8 @@ def index_page(cards: list[ModelCard], folder: Path) -> str:
             pictures={card.name for card in cards if (folder / card.name / PICTURE).is_file()},
             picture=PICTURE,
             page=PAGE,
-            measured=measured,
         )
     )
-
-
-def measured(card: ModelCard) -> list[tuple[str, str]]:
-    """Returns headings and values of the card's metrics, in a fixed order."""
-    return [
-        (heading, text(card.metrics[key]))
-        for key, (heading, text) in METRICS.items()
-        if card.metrics.get(key) is not None
-    ]
 
 
 def _read_card(file: Path, folder: Path) -> ModelCard:
