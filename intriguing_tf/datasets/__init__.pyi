@@ -1,3 +1,11 @@
+from .imagenet_data import ImageFiles as ImageFiles
+from .imagenet_data import image_files as image_files
+from .imagenet_data import imagenet as imagenet
+from .imagenet_data import imagenet_files as imagenet_files
+from .imagenet_data import read_images as read_images
+from .imagenet_labels import imagenet_class_index as imagenet_class_index
+from .imagenet_labels import imagenet_class_names as imagenet_class_names
+from .imagenet_labels import imagenet_wnids as imagenet_wnids
 from .mnist_data import fingerprint as fingerprint
 from .mnist_data import mnist as mnist
 from .mnist_data import mnist_sample as mnist_sample
