@@ -91,12 +91,9 @@ def publish(
     model = keras_files.load(home / card.file)
     metrics, picture = measure(model, card, verbose=verbose)
     write_atomically(home / site.PICTURE, picture)
-    described = {
-        "title": recipe.title,
-        "recipe": Facts(recipe.to_json()),
-        "metrics": Facts(metrics),
-    }
-    card = dataclasses.replace(card, **described)
+    card = dataclasses.replace(
+        card, title=recipe.title, recipe=Facts(recipe.to_json()), metrics=Facts(metrics)
+    )
     site.write_card(folder, card)
     site.refresh(folder)
     return card
