@@ -1,5 +1,6 @@
 from .alexnets import alexnet as alexnet
 from .alexnets import alexnet_one_tower as alexnet_one_tower
+from .applications import keras_application as keras_application
 from .efficientnet_lite import efficientnet_lite0 as efficientnet_lite0
 from .inception import googlenet as googlenet
 from .mnist import ae400_10 as ae400_10

@@ -1,0 +1,206 @@
+"""Figure 5: any image becomes an ostrich, by a change that nobody sees."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from ..adversary import AdversarialResult, LBFGSAdversary
+from ..classifier import Classifier
+from ..datasets import imagenet_class_index, imagenet_class_names
+from ..reporting import Table, write_whole
+from ..transfer import rms
+from . import paper
+
+# Least factors by which a distortion is magnified until it outlives 8-bit rounding.
+_FACTORS = tuple(1.02**step for step in range(1, 81))
+_MAGNIFICATION = 10
+_BATCH = 16  # images of this size in memory at once, activations included
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure5:
+    """Makes every image a given class.
+
+    Args:
+        target: the class's name, WordNet number or index among ImageNet's 1000.
+        survive_rounding: magnify each distortion just enough to outlive rounding to 8 bits.
+        options: further keywords of `LBFGSAdversary` (solver, loss, ...).
+    """
+
+    target: str | int = paper.FIGURE_5.target
+    survive_rounding: bool = False
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def run(self, model: keras.Model, images: np.ndarray, names: Sequence[str]) -> Figure5Result:
+        """Attacks the images and checks what is left of it after rounding to 8 bits.
+
+        Args:
+            model: an ImageNet network on pixels in [0, 1], such as an entry `imagenet/...`.
+            images: float32 `[n, height, width, 3]` in [0, 1], of the size that the model wants.
+            names: of the images, for the table and for file names.
+
+        Raises:
+            ValueError: an unknown target, images that the model does not take, or another number
+                of names.
+        """
+        if len(names) != len(images):
+            raise ValueError(f"`names` must be {len(images)} names. Received: {len(names)}.")
+        target = imagenet_class_index(self.target)
+        classes = len(imagenet_class_names())
+        if model.output_shape[-1] != classes:
+            raise ValueError(
+                f"Figure 5 wants a network with ImageNet's {classes} classes. Received: "
+                f"{model.name!r} with {model.output_shape[-1]}."
+            )
+        adversary = LBFGSAdversary(model, bounds=(0.0, 1.0), **self.options)
+        result = adversary(images, targets=np.full(len(images), target, np.int64))
+        classifier = Classifier(model)
+        adversarial = result.images
+        if self.survive_rounding:
+            adversarial = _magnified(classifier, result, target)
+        rounded = to_bytes(adversarial)
+        return Figure5Result(
+            names=tuple(names),
+            target=target,
+            adversarial=result,
+            rounded=rounded,
+            rounded_predictions=classifier.predict(_to_floats(rounded), _BATCH),
+            rounded_distortion=rms(_to_floats(rounded), np.asarray(result.originals)),
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure5Result:
+    """Images made one class; prints as a table.
+
+    Attributes:
+        names: of the images.
+        target: index of the class.
+        adversarial: what the adversary found, in floats.
+        rounded: uint8 `[n, height, width, 3]`, what a PNG holds.
+        rounded_predictions: int64 `[n]`, the model's reading of `rounded`.
+        rounded_distortion: float64 `[n]`, of `rounded` from the original.
+    """
+
+    names: tuple[str, ...]
+    target: int
+    adversarial: AdversarialResult
+    rounded: np.ndarray
+    rounded_predictions: np.ndarray
+    rounded_distortion: np.ndarray
+
+    @property
+    def distortion(self) -> float:
+        """Average over the images that were found."""
+        return float(np.mean(self.adversarial.distortion[self.adversarial.success]))
+
+    def table(self) -> Table:
+        """Returns one row per image, and the paper's average beside this one."""
+        classes = imagenet_class_names()
+        result = self.adversarial
+        rows = [
+            (
+                name,
+                classes[result.original_predictions[i]],
+                classes[result.predictions[i]],
+                f"{result.distortion[i]:.6f}",
+                classes[self.rounded_predictions[i]],
+                f"{self.rounded_distortion[i]:.6f}",
+                str(int(result.nfev[i])),
+            )
+            for i, name in enumerate(self.names)
+        ]
+        found = int(result.success.sum())
+        outlived = int((self.rounded_predictions == self.target).sum())
+        notes = [
+            f"{found} of {len(rows)} became {classes[self.target]!r}; {outlived} still are after "
+            "rounding to 8 bits.",
+        ]
+        if found:
+            notes.append(
+                f"Average distortion {self.distortion:.6f} (the paper, AlexNet, "
+                f"{paper.FIGURE_5.examples} images: {paper.FIGURE_5.distortion}); "
+                f"{result.nfev.mean():.0f} evaluations per image."
+            )
+        head = ("image", "seen", "distorted", "distortion", "rounded", "distortion", "evaluations")
+        return Table(f"Figure 5: everything is {classes[self.target]!r}", head, rows, notes)
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+    def sheet(self) -> np.ndarray:
+        """Returns the paper's picture: rows of original, magnified difference and adversarial.
+
+        uint8 `[rows, columns, 3]`. The difference is shown ten times as large around grey (128),
+        clamped, as in the paper.
+        """
+        originals = np.asarray(self.adversarial.originals)
+        rows = [
+            np.concatenate([to_bytes(originals[i]), self._difference(i), self.rounded[i]], axis=1)
+            for i in range(len(self.names))
+        ]
+        return np.concatenate(rows)
+
+    def save(self, folder: str | Path) -> Path:
+        """Writes the sheet, each image's three pictures as PNG, and the result as `.npz`.
+
+        Returns:
+            The sheet's file.
+        """
+        folder = Path(folder)
+        originals = np.asarray(self.adversarial.originals)
+        folder.mkdir(parents=True, exist_ok=True)
+        for i, name in enumerate(self.names):
+            stem = f"{i:03d}_{Path(name).stem}"
+            _write_png(folder / f"{stem}_original.png", to_bytes(originals[i]))
+            _write_png(folder / f"{stem}_difference.png", self._difference(i))
+            _write_png(folder / f"{stem}_adversarial.png", self.rounded[i])
+        self.adversarial.save(folder / "result.npz")
+        write_whole(folder / "table.txt", str(self.table()))
+        return _write_png(folder / "figure5.png", self.sheet())
+
+    def _difference(self, i: int) -> np.ndarray:
+        change = _to_floats(self.rounded[i]) - np.asarray(self.adversarial.originals)[i]
+        return np.clip(128 + _MAGNIFICATION * 255 * change, 0, 255).round().astype(np.uint8)
+
+
+def to_bytes(images: np.ndarray) -> np.ndarray:
+    """Rounds images in [0, 1] to the uint8 that a PNG holds."""
+    return np.rint(255 * np.clip(np.asarray(images, np.float64), 0, 1)).astype(np.uint8)
+
+
+def _to_floats(pixels: np.ndarray) -> np.ndarray:
+    return pixels.astype(np.float32) / np.float32(255)
+
+
+def _magnified(classifier: Classifier, result: AdversarialResult, target: int) -> np.ndarray:
+    """Magnifies each found distortion by the first factor that outlives rounding, if any does."""
+    images = np.array(result.images)
+    change = images - np.asarray(result.originals)
+    lost = np.flatnonzero(
+        result.success & (classifier.predict(_to_floats(to_bytes(images)), _BATCH) != target)
+    )
+    for factor in _FACTORS:
+        if not len(lost):
+            break
+        larger = np.clip(np.asarray(result.originals)[lost] + factor * change[lost], 0, 1)
+        outlives = classifier.predict(_to_floats(to_bytes(larger)), _BATCH) == target
+        images[lost[outlives]] = larger[outlives]
+        lost = lost[~outlives]
+    return images
+
+
+def _write_png(path: Path, pixels: np.ndarray) -> Path:
+    import tensorflow as tf
+
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_bytes(tf.io.encode_png(pixels).numpy())
+    os.replace(temporary, path)
+    return path
