@@ -54,13 +54,14 @@ def show_list(names: Sequence[str]) -> int:
         (
             card.name,
             f"{card.parameters:,}",
-            f"{card.size / 1e6:,.2f} MB" if card.size else "not pinned",
+            f"{card.size / 1e6:,.2f} MB" if card.size else "?",
+            "" if card.pinned else "no",
             f"{card.metrics['test_error']:.2%}" if "test_error" in card.metrics else "",
             card.title,
         )
         for card in cards
     ]
-    print(Table("", ("name", "parameters", "size", "test error", "what"), rows))
+    print(Table("", ("name", "parameters", "size", "pinned", "test error", "what"), rows))
     return 0
 
 

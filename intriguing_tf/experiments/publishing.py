@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
+    from ..classifier import Classifier
+
 WEIGHTS = "model.keras"
 LICENCE = "Apache-2.0"
 ATTACK = {"targets": "random", "seed": 0}
@@ -148,11 +150,13 @@ def measure(
         the first test images that are read correctly, magnified changes, adversarial images.
     """
     from ..adversary import LBFGSAdversary
+    from ..classifier import Classifier
     from ..datasets import mnist_sample
 
     images, labels = mnist_sample()
-    metrics = _full_errors(model, card.recipe.get("data", "train")) if full else {}
-    metrics["sample_error"] = error(model, images, labels)
+    classifier = Classifier(model)
+    metrics = _full_errors(classifier, card.recipe.get("data", "train")) if full else {}
+    metrics["sample_error"] = _error(classifier, images, labels)
     adversary = LBFGSAdversary(model, bounds=card.bounds)
     result = adversary(images, labels, **ATTACK, verbose=verbose)
     metrics["average_distortion"] = float(result.distortion[result.success].mean())
@@ -180,11 +184,9 @@ def _lipschitz(model: keras.Model, images: np.ndarray) -> dict[str, Any]:
     }
 
 
-def error(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> float:
+def _error(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> float:
     """Returns the fraction of images that a classifier misreads."""
-    from ..classifier import Classifier
-
-    return float((Classifier(model).predict(images) != labels).mean())
+    return float((classifier.predict(images) != labels).mean())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -265,14 +267,16 @@ def _mnist_is_here() -> bool:
     return True
 
 
-def _full_errors(model: keras.Model, data: str) -> dict[str, Any]:
+def _full_errors(classifier: Classifier, data: str) -> dict[str, Any]:
     """Errors on the images it was trained on, on the other half if there is one, and in test."""
     from ..datasets import mnist
 
-    errors = {"train_error": error(model, *mnist("train", None if data == "train" else data))}
+    errors = {"train_error": _error(classifier, *mnist("train", None if data == "train" else data))}
     if data in ("p1", "p2"):
-        errors["other_half_error"] = error(model, *mnist("train", "p2" if data == "p1" else "p1"))
-    return errors | {"test_error": error(model, *mnist("test"))}
+        errors["other_half_error"] = _error(
+            classifier, *mnist("train", "p2" if data == "p1" else "p1")
+        )
+    return errors | {"test_error": _error(classifier, *mnist("test"))}
 
 
 def _writable_zoo(folder: str | os.PathLike | None) -> Path:

@@ -1,3 +1,4 @@
+from . import importers as importers
 from .cache import Check as Check
 from .cache import clear as clear
 from .cache import verify as verify

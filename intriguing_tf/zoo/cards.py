@@ -16,9 +16,9 @@ from .errors import CatalogueError
 # How measured values are written: heading, and text of a value.
 METRICS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "train_error": ("training error", "{:.2%}".format),
-    "other_half_error": ("error on the other half of the training set", "{:.2%}".format),
+    "other_half_error": ("error on the other half", "{:.2%}".format),
     "test_error": ("test error", "{:.2%}".format),
-    "sample_error": ("error on the bundled sample", "{:.2%}".format),
+    "sample_error": ("error on bundled sample", "{:.2%}".format),
     "average_distortion": ("average minimal distortion", "{:.4f}".format),
     "lipschitz_total": ("Lipschitz bound", "{:.4g}".format),
     "lipschitz_product": ("product of the layers' norms", "{:.4g}".format),
