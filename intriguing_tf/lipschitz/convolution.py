@@ -1,0 +1,351 @@
+"""Convolutions as Keras computes them, zero padding included, with certified norms."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from .geometry import Axis
+from .operators import Norm
+from .rounding import gamma, lanczos, largest_eigenvalue, normalise, round_down, round_up
+from .symbols import (
+    CHUNK,
+    GramSymbol,
+    Polyphase,
+    TorusMaximum,
+    frequency_grid,
+    polyphase,
+    torus_maximum,
+    twists,
+)
+
+Array = np.ndarray
+
+# The operator's own matrix is used while it has at most so many rows or columns.
+DENSE_SIZE = 4096
+# Lanczos steps on the real layer for the attained value, and bytes for their vectors.
+ATTAINED_STEPS = 24
+ATTAINED_MEMORY = 2**28
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Convolution:
+    """A convolution with zero padding, or (`transposed`) its adjoint.
+
+    Args:
+        kernel: float64 [*size, inputs / groups, outputs], the groups' outputs side by side.
+        axes: one `Axis` per spatial axis, of the convolution itself.
+        groups: number of groups.
+        transposed: whether the layer is the adjoint: it maps the convolution's outputs back to
+            its inputs.
+        error: a bound of the operator norm of what rounding did to the kernel.
+    """
+
+    kernel: Array
+    axes: tuple[Axis, ...]
+    groups: int = 1
+    transposed: bool = False
+    error: float = 0.0
+
+    @property
+    def inputs(self) -> int:
+        return self.kernel.shape[-2] * self.groups
+
+    @property
+    def outputs(self) -> int:
+        return self.kernel.shape[-1]
+
+    @functools.cached_property
+    def pixels(self) -> int:
+        return math.prod(axis.size for axis in self.axes)
+
+    @functools.cached_property
+    def output_pixels(self) -> int:
+        return math.prod(axis.outputs for axis in self.axes)
+
+    def norm(self, attained: bool = True) -> Norm:
+        """Certifies the operator norm.
+
+        Args:
+            attained: whether to look for a vector that nearly attains it, too.
+        """
+        scaled, scale = normalise(self.kernel * self._reaches)
+        if not scaled.any():
+            return Norm(round_up(self.error), 0.0, "zero kernel")
+        unit = dataclasses.replace(self, kernel=scaled, error=self.error / scale)
+        if min(self.pixels * self.inputs, self.output_pixels * self.outputs) <= DENSE_SIZE:
+            found = unit._dense_norm()
+        else:
+            found = unit._torus_norm(attained)
+        upper = round_up(found.upper + unit.error) * scale
+        lower = found.lower
+        if lower is not None:
+            lower = max(round_down(lower - unit.error), 0.0) * scale
+        return Norm(upper, lower, found.how)
+
+    def scaled(self, inputs: Array | float = 1.0, outputs: Array | float = 1.0) -> Convolution:
+        """Returns the layer after its inputs and before its outputs are multiplied, by channel."""
+        if self.transposed:
+            inputs, outputs = outputs, inputs
+        inputs = np.broadcast_to(inputs, self.inputs).reshape(self.groups, -1)
+        per_group = self.outputs // self.groups
+        by_output = np.repeat(inputs.T, per_group, axis=1)  # [inputs / groups, outputs]
+        largest = float(np.max(np.abs(by_output))) * float(np.max(np.abs(outputs)))
+        rounding = 4 * gamma(2) * _sum_of_tap_norms(self.kernel) * largest
+        return dataclasses.replace(
+            self,
+            kernel=self.kernel * by_output * outputs,
+            error=round_up(self.error * largest + rounding),
+        )
+
+    def plus_identity(self, times: int) -> Convolution | None:
+        """Returns x ↦ Wx + times · x as one convolution; `None` where the sizes do not allow it."""
+        centre = [axis.left // axis.dilation for axis in self.axes]
+        fits = all(
+            axis.stride == 1
+            and axis.size == axis.outputs
+            and axis.left % axis.dilation == 0
+            and tap < axis.kernel
+            for axis, tap in zip(self.axes, centre, strict=True)
+        )
+        if not fits or self.inputs != self.outputs:
+            return None
+        kernel = self.kernel.copy()
+        per_group = self.inputs // self.groups
+        kernel[tuple(centre)] += times * np.tile(np.eye(per_group), self.groups)
+        rounding = 2 * gamma(1) * (_sum_of_tap_norms(self.kernel) + times * self.inputs)
+        return dataclasses.replace(self, kernel=kernel, error=round_up(self.error + rounding))
+
+    def apply(self, x: Array) -> Array:
+        """Applies the convolution to [pixels, inputs]; returns [output pixels, outputs]."""
+        y = np.zeros((self.output_pixels, self.groups, self.outputs // self.groups))
+        x = x.reshape(self.pixels, self.groups, -1)
+        for tap, read, written in self._windows():
+            # [groups, positions, inputs] @ [groups, inputs, outputs]
+            y[written] += np.matmul(x[read].transpose(1, 0, 2), tap).transpose(1, 0, 2)
+        return y.reshape(self.output_pixels, self.outputs)
+
+    def adjoint(self, y: Array) -> Array:
+        """Applies the adjoint to [output pixels, outputs]; returns [pixels, inputs]."""
+        x = np.zeros((self.pixels, self.groups, self.inputs // self.groups))
+        y = y.reshape(self.output_pixels, self.groups, -1)
+        for tap, read, written in self._windows():
+            back = np.matmul(y[written].transpose(1, 0, 2), tap.transpose(0, 2, 1))
+            x[read] += back.transpose(1, 0, 2)
+        return x.reshape(self.pixels, self.inputs)
+
+    @functools.cached_property
+    def _by_group(self) -> Array:
+        """The kernel as [groups, *size, inputs, outputs] of one group."""
+        *size, inputs, outputs = self.kernel.shape
+        split = self.kernel.reshape(*size, inputs, self.groups, outputs // self.groups)
+        return np.ascontiguousarray(np.moveaxis(split, -2, 0))
+
+    @functools.cached_property
+    def _reaches(self) -> Array:
+        """1 for the taps that ever lie on the image, 0 for those that see only padding."""
+        lives = [
+            np.array([bool(axis.outputs_of(tap)) for tap in range(axis.kernel)], float)
+            for axis in self.axes
+        ]
+        return functools.reduce(np.multiply.outer, lives)[..., None, None]
+
+    def _windows(self) -> Iterator[tuple[Array, Array, Array]]:
+        """Yields, per tap that meets the image, its matrices, and the pixels read and written."""
+        for tap in np.ndindex(*self.kernel.shape[:-2]):
+            spans = [axis.outputs_of(t) for axis, t in zip(self.axes, tap, strict=True)]
+            if all(spans):
+                read = [
+                    axis.stride * np.array(span) - axis.left + axis.dilation * t
+                    for axis, span, t in zip(self.axes, spans, tap, strict=True)
+                ]
+                yield (
+                    self._by_group[(slice(None), *tap)],
+                    _flat(read, [axis.size for axis in self.axes]),
+                    _flat([np.array(span) for span in spans], [a.outputs for a in self.axes]),
+                )
+
+    def _dense_norm(self) -> Norm:
+        """The norm of the layer's own matrix, from the smaller of its two Gram matrices."""
+        by_output = self.output_pixels * self.outputs < self.pixels * self.inputs
+        gram = _finite_gram(self, by_output)
+        total = _sum_of_tap_norms(self.kernel)
+        terms = max(self.kernel.shape[-2:]) + math.prod(self.kernel.shape[:-2]) ** 2 + 8
+        upper, lower = largest_eigenvalue(gram, 2 * gamma(terms) * total**2)
+        rows, columns = self.output_pixels * self.outputs, self.pixels * self.inputs
+        if self.transposed:
+            rows, columns = columns, rows
+        return Norm(
+            round_up(math.sqrt(upper)),
+            round_down(math.sqrt(lower)),
+            f"matrix {rows}×{columns}, Cholesky",
+        )
+
+    def _torus_norm(self, attained: bool) -> Norm:
+        shape = [axis.torus // axis.stride for axis in self.axes]
+        tried = twists(len(self.axes))
+        strides = [axis.stride for axis in self.axes]
+        dilations = [axis.dilation for axis in self.axes]
+        split = [polyphase(kernel, strides, dilations) for kernel in self._by_group]
+        if min(split[0].taps.shape[1:]) == 1:
+            group, maximum = _scalar_maximum(split, shape, tried)
+        else:
+            group, maximum = _largest_maximum(split, shape, tried)
+        size = "×".join(str(axis.torus) for axis in self.axes)
+        twist = ", ".join("π" if t else "0" for t in maximum.twist)
+        lower = None
+        if attained:
+            alone = dataclasses.replace(self, kernel=self._by_group[group], groups=1)
+            lower = alone._attained(split[group], maximum)
+        return Norm(
+            round_up(math.sqrt(maximum.value)), lower, f"torus {size}, twist ({twist}), Cholesky"
+        )
+
+    def _attained(self, split: Polyphase, maximum: TorusMaximum) -> float:
+        """‖Ax‖/‖x‖ on the real layer, from the torus's worst wave with its edges smoothed away."""
+        if split.taps.shape[1] >= split.taps.shape[2]:
+            wave = _wave([range(axis.outputs) for axis in self.axes], maximum.frequency)
+            start = self.adjoint(np.real(np.outer(wave, maximum.vector.conj())))
+        else:
+            by_phase = maximum.vector.reshape(len(split.phases), -1)
+            places = [np.arange(axis.size) + axis.left for axis in self.axes]
+            strides = [axis.stride for axis in self.axes]
+            coarse = [p // s for p, s in zip(places, strides, strict=True)]
+            wave = _wave(coarse, maximum.frequency)
+            start = np.zeros((self.pixels, self.inputs))
+            for phase, vector in zip(split.phases, by_phase, strict=True):
+                fits = [p % s == r for p, s, r in zip(places, strides, phase, strict=True)]
+                here = functools.reduce(np.logical_and.outer, fits).ravel()
+                start[here] = np.real(np.outer(wave[here], vector))
+        # A little noise, so that no direction is excluded.
+        noise = np.random.default_rng(0).normal(size=start.shape)
+        start += 1e-2 * np.linalg.norm(start) / np.linalg.norm(noise) * noise
+        steps = max(4, min(ATTAINED_STEPS, ATTAINED_MEMORY // (8 * start.size)))
+
+        def normal(flat: Array) -> Array:
+            return self.adjoint(self.apply(flat.reshape(start.shape))).ravel()
+
+        close = (1 - 1e-3) * maximum.value
+        _, vector = lanczos(normal, start.ravel(), steps, 1e-3, close)
+        ratio = np.linalg.norm(self.apply(vector.reshape(start.shape))) / np.linalg.norm(vector)
+        return float(ratio) * (1 - 1e-11)
+
+
+def _oriented(taps: Array) -> Array:
+    """Taps [T, m, n] with n ≤ m, mapping the smaller side to the larger."""
+    return taps.transpose(0, 2, 1) if taps.shape[1] < taps.shape[2] else taps
+
+
+def _sum_of_tap_norms(kernel: Array) -> float:
+    taps = kernel.reshape(-1, math.prod(kernel.shape[-2:]))
+    return round_up(float(np.sum(np.linalg.norm(taps, axis=1))), kernel.size)
+
+
+def _flat(indices: Sequence[Array], shape: Sequence[int]) -> Array:
+    return np.ravel_multi_index(np.ix_(*indices), tuple(shape)).ravel()
+
+
+def _wave(positions: Sequence[Sequence[int] | Array], frequency: Array) -> Array:
+    """exp(iξ·x) with the half-wave window that dies out at both ends, flattened."""
+    parts = []
+    for places, angle in zip(positions, frequency, strict=True):
+        places = np.asarray(places, float)
+        window = np.sin(np.pi * (np.arange(len(places)) + 1) / (len(places) + 1))
+        parts.append(window * np.exp(1j * angle * places))
+    return functools.reduce(np.multiply.outer, parts).ravel()
+
+
+def _largest_maximum(
+    split: Sequence[Polyphase], shape: Sequence[int], tried: Sequence[tuple[int, ...]]
+) -> tuple[int, TorusMaximum]:
+    """`torus_maximum` of the group where it is largest, and which group that is."""
+    maxima: list[TorusMaximum] = []
+    for each in split:
+        enough = max((maximum.value for maximum in maxima), default=0.0)
+        symbol = GramSymbol(_oriented(each.taps), each.places)
+        maxima.append(torus_maximum(symbol, shape, tried, enough))
+    # A group that only had to stay below an earlier one has the same value; that one comes first.
+    group = int(np.argmax([maximum.value for maximum in maxima]))
+    return group, maxima[group]
+
+
+def _scalar_maximum(
+    split: Sequence[Polyphase], shape: Sequence[int], tried: Sequence[tuple[int, ...]]
+) -> tuple[int, TorusMaximum]:
+    """`torus_maximum` of many groups whose Gram symbols are numbers, and the worst group."""
+    taps = np.stack([_oriented(each.taps)[..., 0] for each in split], axis=1)  # [T, groups, m]
+    places = split[0].places
+    total = np.sum(np.linalg.norm(taps, axis=2), axis=0)
+    rounding = 4 * gamma(len(taps) + 32 * (1 + int(np.max(np.abs(places))))) * total
+    maxima, peaks = [], []
+    for each in tried:
+        frequencies = frequency_grid(shape, each)
+        values = np.zeros(len(split))
+        at = np.zeros(len(split), int)
+        step = max(1, CHUNK // (16 * taps[0].size))
+        for start in range(0, len(frequencies), step):
+            waves = np.exp(1j * (frequencies[start : start + step] @ places.T))
+            symbols = np.tensordot(waves, taps, axes=1)
+            squares = np.sum(symbols.real**2 + symbols.imag**2, axis=2)
+            top = np.argmax(squares, axis=0)
+            peak = np.take_along_axis(squares, top[None], axis=0)[0]
+            at = np.where(peak > values, start + top, at)
+            values = np.maximum(values, peak)
+        maxima.append((np.sqrt(values) + rounding) ** 2 * (1 + gamma(8)))
+        peaks.append(frequencies[at])
+    best = np.argmin(maxima, axis=0)
+    bounds = np.min(maxima, axis=0)
+    group = int(np.argmax(bounds))
+    twist = int(best[group])
+    return group, TorusMaximum(
+        float(bounds[group]), tried[twist], peaks[twist][group], np.ones(1, complex)
+    )
+
+
+def _finite_gram(layer: Convolution, by_output: bool) -> Array:
+    """WᵀW (or WWᵀ, `by_output`) of the layer's matrix on the image, as [groups, n, n].
+
+    Two taps meet where they read one pixel into two outputs, or two pixels into one output; each
+    meeting adds the product of their matrices to one block.
+    """
+    pairs = [_meetings(axis, by_output) for axis in layer.axes]
+    shape = [axis.outputs if by_output else axis.size for axis in layer.axes]
+    kernel = layer._by_group
+    if not by_output:
+        kernel = kernel.swapaxes(-1, -2)
+    channels = kernel.shape[-1]
+    pixels = math.prod(shape)
+    gram = np.zeros((layer.groups, pixels, channels, pixels, channels))
+    for pair in itertools.product(*pairs):
+        first, second, rows, columns = zip(*pair, strict=True)
+        here, there = kernel[(slice(None), *first)], kernel[(slice(None), *second)]
+        block = np.matmul(here.swapaxes(-1, -2), there)
+        gram[:, _flat(rows, shape), :, _flat(columns, shape), :] += block
+    size = pixels * channels
+    return gram.reshape(layer.groups, size, size)
+
+
+def _meetings(axis: Axis, by_output: bool) -> list[tuple[int, int, Array, Array]]:
+    """Per pair of taps, the places on one axis that they join, if there are any."""
+    found = []
+    for first, second in itertools.product(range(axis.kernel), repeat=2):
+        here = np.array(axis.outputs_of(first), int)
+        there = axis.outputs_of(second)
+        apart = axis.dilation * (first - second)
+        if by_output:
+            if apart % axis.stride:
+                continue
+            rows, columns = here, here + apart // axis.stride
+            joined = (columns >= there.start) & (columns < there.stop)
+        else:
+            rows = axis.stride * here - axis.left + axis.dilation * first
+            columns = rows - apart
+            joined = (here >= there.start) & (here < there.stop)
+        if joined.any():
+            found.append((first, second, rows[joined], columns[joined]))
+    return found

@@ -1,0 +1,162 @@
+"""Where a convolution's windows lie, as TensorFlow places them, and the torus that holds them."""
+
+from __future__ import annotations
+
+import dataclasses
+import numbers
+from collections.abc import Sequence
+from typing import Any
+
+Ints = int | Sequence[int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Axis:
+    """One spatial axis of a convolution: output o reads inputs stride·o − left + dilation·t.
+
+    Args:
+        size: pixels of the input.
+        outputs: pixels of the output.
+        kernel: taps, t = 0, …, kernel − 1.
+        stride, dilation: at least 1.
+        left: pixels of zero padding before the first one.
+    """
+
+    size: int
+    outputs: int
+    kernel: int
+    stride: int = 1
+    dilation: int = 1
+    left: int = 0
+
+    @property
+    def torus(self) -> int:
+        """The least multiple of the stride on which nothing that the layer reads wraps around.
+
+        Padding pixels must not be pixels of the image seen from behind: on a circle of M points
+        the image takes 0 … size − 1, and the windows reach from −left to `reach`.
+        """
+        reach = self.stride * (self.outputs - 1) - self.left + self.dilation * (self.kernel - 1)
+        least = max(self.size + self.left, reach + 1)
+        return -(-least // self.stride) * self.stride
+
+    def outputs_of(self, tap: int) -> range:
+        """The outputs for which this tap lies on the image, not on the padding."""
+        shift = self.dilation * tap - self.left
+        first = max(0, -(shift // self.stride))
+        last = min(self.outputs - 1, (self.size - 1 - shift) // self.stride)
+        return range(first, last + 1)
+
+
+def axis(size: int, kernel: int, stride: int, padding: str, dilation: int) -> Axis:
+    """Returns the axis of a Keras convolution. `padding`: "valid", "same" or "causal".
+
+    Raises:
+        ValueError: an unknown padding, or no window fits.
+    """
+    span = dilation * (kernel - 1) + 1
+    if padding == "same":
+        outputs = -(-size // stride)
+        # TensorFlow puts the odd pixel on the right.
+        left = max((outputs - 1) * stride + span - size, 0) // 2
+    elif padding in ("valid", "causal"):
+        left = span - 1 if padding == "causal" else 0
+        outputs = (size + left - span) // stride + 1
+    else:
+        raise ValueError(f'`padding` must be "valid", "same" or "causal". Received: {padding!r}.')
+    if outputs < 1:
+        raise ValueError(
+            f"No window of the kernel fits: it spans {span} pixels of {size} with padding "
+            f"{padding!r}."
+        )
+    return Axis(size, outputs, kernel, stride, dilation, left)
+
+
+def transposed_axis(
+    size: int, outputs: int, kernel: int, stride: int, padding: str, dilation: int
+) -> Axis:
+    """Returns the axis of the convolution whose adjoint maps `size` pixels to `outputs`.
+
+    A transposed convolution is the adjoint of the convolution from its output to its input, with
+    the padding that TensorFlow gives to that one.
+    """
+    span = dilation * (kernel - 1) + 1
+    left = max((size - 1) * stride + span - outputs, 0) // 2 if padding == "same" else 0
+    return Axis(outputs, size, kernel, stride, dilation, left)
+
+
+def torus_shape(
+    spatial_shape: Sequence[int],
+    kernel_size: Sequence[int],
+    strides: Ints = 1,
+    padding: str = "valid",
+    dilation_rate: Ints = 1,
+) -> tuple[int, ...]:
+    """Returns the size of the torus on which a circular convolution contains the Keras layer.
+
+    The layer is a restriction of the circular convolution on this torus to images that are zero
+    outside `spatial_shape`, so its operator norm is at most that one's (docs/lipschitz.md).
+
+    Args:
+        spatial_shape: height and width (or length; or three sizes) of the input.
+        kernel_size: of the kernel, one number per axis.
+        strides, dilation_rate: one number for all axes, or one per axis.
+        padding: "valid", "same" or "causal".
+
+    Returns:
+        One size per axis, a multiple of that axis's stride.
+
+    Raises:
+        ValueError: lengths that do not match, an unknown padding, or no window fits.
+
+    Example:
+
+        torus_shape((13, 13), (3, 3), padding="same")  # (14, 14)
+    """
+    return tuple(
+        each.torus for each in axes(spatial_shape, kernel_size, strides, padding, dilation_rate)
+    )
+
+
+def axes(
+    spatial_shape: Sequence[int],
+    kernel_size: Sequence[int],
+    strides: Ints,
+    padding: str,
+    dilation_rate: Ints,
+) -> tuple[Axis, ...]:
+    """Returns the axes of a Keras convolution; arguments as in `torus_shape`."""
+    rank = len(kernel_size)
+    return tuple(
+        axis(size, kernel, stride, padding, dilation)
+        for size, kernel, stride, dilation in zip(
+            per_axis(spatial_shape, rank, "spatial_shape"),
+            kernel_size,
+            per_axis(strides, rank, "strides"),
+            per_axis(dilation_rate, rank, "dilation_rate"),
+            strict=True,
+        )
+    )
+
+
+def per_axis(value: Ints, rank: int, name: str) -> tuple[int, ...]:
+    """Returns `value` as one positive integer per spatial axis.
+
+    Raises:
+        ValueError: not one positive integer, nor `rank` of them.
+    """
+    given: Any = value
+    values = (given,) * rank if isinstance(given, numbers.Real) else tuple(given)
+    if len(values) != rank or not all(_is_positive_integer(each) for each in values):
+        raise ValueError(
+            f"`{name}` must be a positive integer or {rank} of them, one per spatial axis. "
+            f"Received: {name}={value!r}."
+        )
+    return tuple(int(each) for each in values)
+
+
+def _is_positive_integer(value: Any) -> bool:
+    try:
+        return int(value) == value and int(value) > 0
+    except (TypeError, ValueError):
+        return False
