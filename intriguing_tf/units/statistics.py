@@ -18,7 +18,8 @@ class TwoSampleTest:
         low, high: interval of delta with confidence 1 - 2 alpha: equivalence holds at level alpha
             when it lies within (-margin, margin).
         p_difference: Mann-Whitney U test, two-sided.
-        p_equivalence: two one-sided tests (TOST) of |delta| >= margin; small means alike.
+        p_not_above: one-sided test of delta >= margin; small means x is not larger by the margin.
+        p_not_below: one-sided test of delta <= -margin.
         power: chance that the equivalence test comes out below alpha when delta is truly 0.
     """
 
@@ -26,8 +27,14 @@ class TwoSampleTest:
     low: float
     high: float
     p_difference: float
-    p_equivalence: float
+    p_not_above: float
+    p_not_below: float
     power: float
+
+    @property
+    def p_equivalence(self) -> float:
+        """Of the two one-sided tests (TOST) together; small means alike within the margin."""
+        return max(self.p_not_above, self.p_not_below)
 
 
 def two_sample_test(x: Any, y: Any, margin: float = 0.147, alpha: float = 0.05) -> TwoSampleTest:
@@ -67,7 +74,8 @@ def two_sample_test(x: Any, y: Any, margin: float = 0.147, alpha: float = 0.05) 
         low=max(-1.0, delta - quantile * error),
         high=min(1.0, delta + quantile * error),
         p_difference=_mann_whitney(x, y),
-        p_equivalence=float(stats.norm.sf((margin - abs(delta)) / error)),
+        p_not_above=float(stats.norm.sf((margin - delta) / error)),
+        p_not_below=float(stats.norm.sf((margin + delta) / error)),
         power=float(max(0.0, 2 * stats.norm.cdf(margin / error - quantile) - 1)),
     )
 

@@ -215,9 +215,9 @@ class _RunningTop:
         places = np.broadcast_to(np.arange(self.seen, self.seen + batch.shape[1]), batch.shape)
         values = np.concatenate([self.values, batch], axis=1)
         indices = np.concatenate([self.indices, places], axis=1)
-        # Earlier images stand first and the sort is stable, so they win ties.
-        order = np.argsort(-values, axis=1, kind="stable")[:, : self.k]
-        self.values = np.take_along_axis(values, order, axis=1)
-        self.indices = np.take_along_axis(indices, order, axis=1)
+        # Earlier images stand first, and of equals top_k takes the first.
+        top, order = tf.math.top_k(values, min(self.k, values.shape[1]))
+        self.values = top.numpy()
+        self.indices = np.take_along_axis(indices, order.numpy(), axis=1)
         self.lowest = np.minimum(self.lowest, batch.min(axis=1, initial=np.inf))
         self.seen += batch.shape[1]

@@ -106,3 +106,10 @@ def test_samples_that_cannot_be_tested_are_refused(arguments):
         two_sample_test(*arguments)
     with pytest.raises(ValueError, match="margin"):
         two_sample_test([1.0] * 3, [1.0] * 3, margin=0)
+
+
+def test_a_shifted_sample_is_shown_not_to_lie_on_the_other_side():
+    rng = np.random.default_rng(5)
+    test = two_sample_test(rng.normal(1, 1, 200), rng.normal(0, 1, 200))
+    assert test.p_not_below < 1e-6 and test.p_not_above > 0.99
+    assert test.p_equivalence == test.p_not_above

@@ -1,0 +1,14 @@
+from . import paper as paper
+from . import recipes as recipes
+from .figure7 import Figure7 as Figure7
+from .figures1_2 import Figures1And2 as Figures1And2
+from .records import Estimate as Estimate
+from .reproduction import Reproduction as Reproduction
+from .reproduction import reproduce as reproduce
+from .seeds import Seeds as Seeds
+from .table1 import Table1 as Table1
+from .table2 import Table2 as Table2
+from .table3 import Table3 as Table3
+from .table4 import Table4 as Table4
+from .workspace import ImageSet as ImageSet
+from .workspace import Workspace as Workspace

@@ -1,0 +1,169 @@
+"""All of the paper's MNIST experiments as one report."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+from typing import Any
+
+from .. import __version__
+from ..reporting import Report, Section, Table, write_whole
+from .claims import claims
+from .claims import table as claims_table
+from .figure7 import Figure7
+from .figures1_2 import Figures1And2
+from .records import Estimate, to_json
+from .seeds import Seeds
+from .table1 import Table1
+from .table2 import Table2
+from .table3 import Table3
+from .table4 import Table4
+from .workspace import Workspace
+
+NUMBER, QUICK_NUMBER = 1000, 128
+
+
+@dataclasses.dataclass(frozen=True)
+class Reproduction:
+    """The experiments' results and the report on them.
+
+    Attributes:
+        results: by the experiment's name ("Table1").
+        report: see `intriguing_tf.reporting.Report`.
+    """
+
+    results: dict[str, Any]
+    report: Report
+
+    def scalars(self) -> dict[str, float]:
+        """Returns every estimate by a path such as "Table1/rows/FC10(1e-4)/distortion"."""
+        found: dict[str, float] = {}
+        for name, result in self.results.items():
+            _collect(result, name, found)
+        return found
+
+    def __str__(self) -> str:
+        return "\n\n".join(map(str, self.results.values()))
+
+
+def experiments(
+    number: int = NUMBER, seed: int = 0, training_seeds: tuple[int, ...] = ()
+) -> list[Any]:
+    """Returns the experiments, in the order of the report.
+
+    Args:
+        number: images attacked per model and table, at least 8.
+        seed: of targets, noise and directions.
+        training_seeds: seeds to train Table 1's deep networks again with; none by default.
+    """
+    if number < 8:
+        raise ValueError(f"`number` must be at least 8. Received: {number!r}.")
+    found = [
+        Table1(
+            number, test_number=max(8, number // 4), nearest_number=max(8, number // 10), seed=seed
+        ),
+        Table2(number, seed),
+        Table3(number, seed),
+        Table4(number, seed=seed),
+        Figures1And2(min(10 * number, 10_000), seed=seed),
+        Figure7(number, shown=min(15, number), seed=seed),
+    ]
+    return [*found, Seeds(training_seeds, min(number, 256), seed)] if training_seeds else found
+
+
+def reproduce(
+    workspace: Workspace,
+    number: int = NUMBER,
+    seed: int = 0,
+    training_seeds: tuple[int, ...] = (),
+) -> Reproduction:
+    """Runs what is missing in the workspace, and writes the report into its folder.
+
+    The folder gets `report.html`, `report.md` with `figures/`, and `results.json`, which holds
+    measurements only: started again after a kill, the run gives the same file as one that was
+    not killed.
+
+    Args:
+        workspace: an entered `Workspace`.
+        number, seed, training_seeds: as in `experiments`.
+
+    Returns:
+        A `Reproduction`.
+
+    Example:
+
+        with Workspace("reproduction") as workspace:
+            print(itf.experiments.reproduce(workspace, number=128))
+    """
+    to_run = experiments(number, seed, training_seeds)
+    results = {type(each).__name__: workspace.result(each) for each in to_run}
+    held = claims(*(results[n] for n in ("Table1", "Table2", "Table4", "Figures1And2")))
+    sections = [
+        Section("What holds", tables=[claims_table(held)]),
+        *(result.section(workspace) for result in results.values()),
+        _settings(workspace, to_run),
+    ]
+    report = Report(
+        "The paper's MNIST experiments, paper and here",
+        [
+            "Tables 1 to 4 and Figures 1, 2 and 7 of “Intriguing properties of neural networks” "
+            "(arXiv 1312.6199) beside what intriguing_tf measures. Numbers in brackets are 95 % "
+            "bootstrap intervals over the images; “paper lies” says where the paper's number falls "
+            "with respect to them. Distortion is the root mean square change per pixel, with "
+            "pixels in [0, 1].",
+        ],
+        sections,
+    )
+    measurements = {name: to_json(result) for name, result in results.items()}
+    write_whole(
+        workspace.folder / "results.json", json.dumps(measurements, indent=1, allow_nan=False)
+    )
+    report.save(workspace.folder)
+    return Reproduction(results, report)
+
+
+def _settings(workspace: Workspace, to_run: list[Any]) -> Section:
+    settings = [
+        (type(each).__name__, ", ".join(f"{k} = {v}" for k, v in to_json(each).items()))
+        for each in to_run
+    ]
+    packages = ("tensorflow", "keras", "numpy", "scipy")
+    versions = [
+        ("intriguing_tf", __version__),
+        *((package, importlib.metadata.version(package)) for package in packages),
+        ("Python", platform.python_version()),
+        ("machine", f"{platform.machine()}, {os.cpu_count()} cores"),
+    ]
+    seconds = [(piece.rpartition("-")[0], f"{s:.1f}") for piece, s in workspace.seconds.items()]
+    weights = (
+        "from the zoo"
+        if workspace.training_seed is None
+        else f"trained by the zoo's recipes with seed {workspace.training_seed}"
+    )
+    return Section(
+        "Settings, versions, time",
+        [
+            f"Weights: {weights}. All pieces together took "
+            f"{sum(workspace.seconds.values()):.0f} seconds."
+        ],
+        [
+            Table("Settings", ("experiment", "settings"), settings),
+            Table("Versions", ("what", "version"), versions),
+            Table("Time", ("piece", "seconds"), seconds),
+        ],
+    )
+
+
+def _collect(record: Any, path: str, found: dict[str, float]) -> None:
+    """Adds the values of all estimates in a result, by their path."""
+    if isinstance(record, Estimate):
+        found[path] = record.value
+    elif dataclasses.is_dataclass(record):
+        for field in dataclasses.fields(record):
+            _collect(getattr(record, field.name), f"{path}/{field.name}", found)
+    elif isinstance(record, tuple):
+        for i, each in enumerate(record):
+            _collect(each, f"{path}/{getattr(each, 'model', getattr(each, 'name', i))}", found)
