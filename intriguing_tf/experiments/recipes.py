@@ -225,15 +225,18 @@ def train_on(
     import keras
 
     from .. import datasets
-    from ..classifier import Classifier
+    from ..classifier import Classifier, above, up_to
 
     start = time.perf_counter()
     keras.utils.set_random_seed(recipe.seed)
     model = _build(recipe)
-    autoencoder_curve = None
+    trainable, inputs, autoencoder_curve = model, images, None
     if recipe.autoencoder is not None:
         autoencoder_curve = _pretrain(model, recipe, images, verbose)
-    curve = _fit(model, recipe.fitting, images, labels, recipe.seed, verbose)
+        # The first layer stays as it is, so it is computed once.
+        trainable = above(model, "fc1")
+        inputs = up_to(model, "fc1").predict(images, batch_size=1000, verbose=0)
+    curve = _fit(trainable, recipe.fitting, inputs, labels, recipe.seed, verbose)
     train_error = float((Classifier(model).predict(images) != labels).mean())
     return TrainedModel(
         recipe=recipe,

@@ -1,0 +1,196 @@
+"""Compiled epochs against the same steps in NumPy; L-BFGS against the optimum's conditions."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from intriguing_tf import datasets, models, training
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return datasets.mnist_sample()
+
+
+def softmax_regression(weights, images, labels, lam):
+    """Objective of FC10(λ) and its gradient, in float64."""
+    kernel, bias = weights
+    pixels = images.reshape(len(images), -1).astype(np.float64)
+    logits = pixels @ kernel + bias
+    logits -= logits.max(1, keepdims=True)
+    probabilities = np.exp(logits)
+    probabilities /= probabilities.sum(1, keepdims=True)
+    rows = np.arange(len(labels))
+    value = -np.log(probabilities[rows, labels]).mean() + lam * np.sum(kernel**2) / 10
+    probabilities[rows, labels] -= 1
+    probabilities /= len(labels)
+    return value, (pixels.T @ probabilities + lam * 2 * kernel / 10, probabilities.sum(0))
+
+
+def float64_weights(model):
+    return [w.astype(np.float64) for w in model.get_weights()]
+
+
+@pytest.mark.parametrize("lam", [1.0, 1e-2])
+def test_minimise_ends_where_the_gradient_vanishes(digits, lam):
+    model = models.fc10(lam)
+    start, _ = softmax_regression(float64_weights(model), *digits, lam)
+    curve = training.minimise(model, *digits, tolerance=1e-6)
+    value, gradients = softmax_regression(float64_weights(model), *digits, lam)
+    assert max(np.abs(g).max() for g in gradients) < 3e-6  # float32 weights round the optimum
+    assert curve.gradient_norm <= 1e-6
+    assert curve.loss[-1] == pytest.approx(value, abs=1e-7)
+    assert value < start - 0.5
+    assert np.all(np.diff(curve.loss) <= 0)
+
+
+def test_minimise_finds_the_same_optimum_from_anywhere(digits):
+    found = []
+    for scale in (0.01, 5.0):
+        model = models.fc10(0.1, keras.initializers.RandomNormal(stddev=scale, seed=1))
+        training.minimise(model, *digits, tolerance=1e-8)
+        found.append(model.get_weights()[0])
+    np.testing.assert_allclose(found[0], found[1], atol=1e-6)
+
+
+def test_minimise_says_when_it_falls_short(digits):
+    with pytest.raises(RuntimeError, match=r"after 3 iterations .* above the tolerance 1e-08"):
+        training.minimise(models.fc10(1e-4), *digits, tolerance=1e-8, iterations=3)
+
+
+@pytest.mark.parametrize("xla", [True, False])
+def test_fit_takes_the_steps_of_gradient_descent(digits, xla):
+    images, labels = digits[0][:50], digits[1][:50]
+    model = models.fc10(0.1)
+    weights = float64_weights(model)
+    curve = training.fit(
+        model,
+        images,
+        labels,
+        optimizer=keras.optimizers.SGD(0.1),
+        epochs=2,
+        batch_size=20,
+        seed=3,
+        jit_compile=xla,
+    )
+    random = np.random.default_rng(3)
+    for epoch in range(2):
+        order = random.permutation(50)
+        values = []
+        for batch in (order[:20], order[20:40]):  # the last ten do not fill a batch
+            value, gradients = softmax_regression(weights, images[batch], labels[batch], 0.1)
+            weights = [w - 0.1 * g for w, g in zip(weights, gradients, strict=True)]
+            values.append(value)
+        assert curve.loss[epoch] == pytest.approx(np.mean(values), rel=1e-5)
+    for got, expected in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+def test_fit_follows_the_schedule(digits):
+    """A rate that falls to zero after the first batch: the rest of the epoch moves nothing."""
+    schedule = keras.optimizers.schedules.PiecewiseConstantDecay([0], [0.1, 0.0])
+    results = []
+    for count in (20, 100):
+        model = models.fc10(0.0, "zeros")
+        training.fit(
+            model,
+            np.repeat(digits[0][:1], count, 0),
+            np.repeat(digits[1][:1], count, 0),
+            optimizer=keras.optimizers.SGD(schedule),
+            epochs=1,
+            batch_size=20,
+        )
+        results.append(model.get_weights()[0])
+    assert np.abs(results[0]).max() > 0.01
+    np.testing.assert_array_equal(*results)
+
+
+def test_fit_is_deterministic_and_the_seed_matters(digits):
+    def loss(seed):
+        model = models.fc10(0.0, "zeros")
+        optimizer = keras.optimizers.Adam(0.01)
+        return training.fit(model, *digits, optimizer=optimizer, epochs=1, seed=seed).loss[0]
+
+    assert loss(0) == loss(0)
+    assert loss(0) != loss(1)
+
+
+def test_fit_runs_layers_in_training_mode():
+    inputs = np.random.default_rng(0).normal(3.0, 2.0, (400, 5)).astype(np.float32)
+    model = keras.Sequential(
+        [keras.Input((5,)), keras.layers.BatchNormalization(momentum=0.5), keras.layers.Dense(2)]
+    )
+    labels = (inputs[:, 0] > 3).astype(np.int64)
+    training.fit(model, inputs, labels, optimizer=keras.optimizers.Adam(), epochs=10)
+    np.testing.assert_allclose(model.layers[0].moving_mean, inputs.mean(0), atol=0.3)
+
+
+def test_fit_takes_models_with_several_outputs_and_their_loss():
+    """min over (a, b) of mean (a - y)² + (b + y)² is the mean of y and its negative."""
+    inputs = keras.Input((1,))
+    dense = [keras.layers.Dense(1, use_bias=False, name=name)(inputs) for name in "ab"]
+    model = keras.Model(inputs, dense)
+    targets = np.linspace(0, 1, 64, dtype=np.float32)[:, None]
+
+    def loss(y, outputs):
+        return tf.reduce_mean((outputs[0] - y) ** 2 + (outputs[1] + y) ** 2)
+
+    training.fit(
+        model,
+        np.ones_like(targets),
+        targets,
+        loss=loss,
+        optimizer=keras.optimizers.SGD(0.25),
+        epochs=50,
+        batch_size=64,
+    )
+    np.testing.assert_allclose([w.item() for w in model.get_weights()], [0.5, -0.5], atol=1e-5)
+
+
+def test_fit_shows_progress_only_where_it_is_wanted(digits, capsys):
+    options = {"optimizer": keras.optimizers.SGD(), "epochs": 2, "batch_size": 1000}
+    model = models.fc10()
+    training.fit(model, *digits, **options, verbose=False)
+    assert capsys.readouterr().err == ""
+    options["optimizer"] = keras.optimizers.SGD()
+    training.fit(model, *digits, **options, verbose=True)
+    assert "2/2" in capsys.readouterr().err
+
+
+def test_divergence_is_an_error(digits):
+    images = digits[0].copy()
+    images[0, 0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match="not finite"):
+        training.fit(models.fc10(), images, digits[1], optimizer=keras.optimizers.SGD(), epochs=1)
+    with pytest.raises(ValueError, match="nan"):
+        training.minimise(models.fc10(), images, digits[1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_size": 1001}, r"batch_size must lie in \[1, 1000\]. Received: 1001"),
+        ({"batch_size": 0}, "Received: 0"),
+        ({"epochs": 0}, "epochs"),
+        ({"jit_compile": "yes"}, "'yes'"),
+        ({"verbose": "loud"}, "'loud'"),
+    ],
+)
+def test_bad_options_are_refused(digits, changes, message):
+    options = {"optimizer": keras.optimizers.SGD(), "epochs": 1, **changes}
+    with pytest.raises(ValueError, match=message):
+        training.fit(models.fc10(), *digits, **options)
+
+
+def test_bad_data_and_models_are_refused(digits):
+    images, labels = digits
+    options = {"optimizer": keras.optimizers.SGD(), "epochs": 1}
+    with pytest.raises(ValueError, match="1000 and 999"):
+        training.fit(models.fc10(), images, labels[1:], **options)
+    with pytest.raises(ValueError, match="0 and 0"):
+        training.fit(models.fc10(), images[:0], labels[:0], **options)
+    frozen = models.fc10()
+    frozen.trainable = False
+    with pytest.raises(ValueError, match="trainable weights"):
+        training.fit(frozen, images, labels, **options)
