@@ -103,10 +103,13 @@ def fit(
         raise ValueError(f"batch_size must lie in [1, {count}]. Received: {batch_size!r}")
     if epochs < 1:
         raise ValueError(f"epochs must be at least 1. Received: {epochs!r}")
-    run_epoch = _compiled_epoch(model, optimizer, loss, batch_size, _use_xla(model, jit_compile))
-    inputs, targets = tf.convert_to_tensor(inputs), tf.convert_to_tensor(targets)
-    random = np.random.default_rng(seed)
     start = time.perf_counter()
+    xla = _use_xla(model, jit_compile)
+    inputs, targets = tf.convert_to_tensor(inputs), tf.convert_to_tensor(targets)
+    run_epoch = _compiled_epoch(model, optimizer, loss, batch_size, xla).get_concrete_function(
+        inputs, targets, tf.TensorSpec([count], tf.int32)
+    )
+    random = np.random.default_rng(seed)
     losses = []
     with tqdm(total=epochs, desc=model.name, unit="epoch", disable=_silent(verbose)) as bar:
         for epoch in range(epochs):

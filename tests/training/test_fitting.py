@@ -45,6 +45,7 @@ def test_minimise_ends_where_the_gradient_vanishes(digits, lam):
     assert np.all(np.diff(curve.loss) <= 0)
 
 
+@pytest.mark.slow
 def test_minimise_finds_the_same_optimum_from_anywhere(digits):
     found = []
     for scale in (0.01, 5.0):

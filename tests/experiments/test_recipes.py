@@ -1,0 +1,232 @@
+"""Recipes as data: complete, checked, the paper's; and what training by one gives."""
+
+import copy
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from intriguing_tf import datasets
+from intriguing_tf.classifier import Classifier, up_to
+from intriguing_tf.experiments import paper
+from intriguing_tf.experiments.recipes import (
+    Minibatches,
+    Recipe,
+    SparseAutoencoder,
+    filters_figure,
+    load_recipe,
+    recipes,
+    sparse_reconstruction,
+    train_on,
+)
+
+NAMES = [
+    "mnist/ae400-10",
+    "mnist/conv",
+    "mnist/fc10-1",
+    "mnist/fc10-1e-2",
+    "mnist/fc10-1e-4",
+    "mnist/fc100-100-10",
+    "mnist/fc100-100-10-p1",
+    "mnist/fc100-100-10-p2",
+    "mnist/fc123-456-10-p1",
+    "mnist/fc200-200-10",
+]
+BRIEF = Minibatches("adam", 0.01, "cosine", epochs=8, batch_size=50)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    images, labels = datasets.mnist_sample()
+    return images[:300], labels[:300]
+
+
+@pytest.fixture
+def values():
+    return copy.deepcopy(load_recipe("mnist/ae400-10").to_json())
+
+
+def test_every_mnist_entry_has_its_recipe():
+    assert recipes() == NAMES
+    assert [load_recipe(name).name for name in NAMES] == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_recipe_survives_the_round_trip(name):
+    recipe = load_recipe(name)
+    assert Recipe.from_json(json.loads(json.dumps(recipe.to_json()))) == recipe
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_recipe_states_the_papers_figures(name):
+    facts = load_recipe(name).paper
+    assert paper.ZOO[facts["model"]] == name
+    row = paper.TABLE_1.get(facts["model"])
+    if row is not None:
+        stated = (facts["train_error"], facts["test_error"], facts["distortion"])
+        assert stated == tuple(row)
+
+
+def test_softmax_regression_has_the_papers_decay():
+    for name in ("mnist/fc10-1", "mnist/fc10-1e-2", "mnist/fc10-1e-4"):
+        recipe = load_recipe(name)
+        assert recipe.arguments["weight_decay"] == recipe.paper["weight_decay"]
+
+
+def test_halves_are_trained_on_halves():
+    data = {name: load_recipe(name).data for name in NAMES}
+    assert {name for name in NAMES if data[name] == "p1"} == {n for n in NAMES if "-p1" in n}
+    assert {name for name in NAMES if data[name] == "p2"} == {n for n in NAMES if "-p2" in n}
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "message"),
+    [
+        (["epochs"], 3, r"'epochs' was unexpected"),
+        (["data"], "p3", r"\['data'\]: 'p3' is not one of"),
+        (["seed"], -1, r"\['seed'\]: -1 is less than"),
+        (["builder"], "eval", r"\['builder'\]: 'eval' is not one of"),
+        (["fitting", "method"], "magic", r"\['fitting'\]"),
+        (["autoencoder", "sparsity"], 1.5, r"\['autoencoder'\]\['sparsity'\]: 1.5"),
+        (["autoencoder", "fitting", "epochs"], 0, r"\['autoencoder'\]\['fitting'\]\['epochs'\]: 0"),
+    ],
+)
+def test_a_wrong_recipe_is_refused_with_its_place(values, place, value, message):
+    *folder, last = place
+    part = values
+    for key in folder:
+        part = part[key]
+    part[last] = value
+    with pytest.raises(ValueError, match=message):
+        Recipe.from_json(values)
+
+
+def test_a_missing_field_is_named(values):
+    del values["seed"]
+    with pytest.raises(ValueError, match="'seed' is a required property"):
+        Recipe.from_json(values)
+
+
+def test_unknown_names_and_files_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"'mnist/fc11'.*mnist/fc10-1e-4"):
+        load_recipe("mnist/fc11")
+    with pytest.raises(FileNotFoundError):
+        load_recipe(tmp_path / "none.json")
+    (tmp_path / "broken.json").write_text("{")
+    with pytest.raises(ValueError, match=r"broken\.json"):
+        load_recipe(tmp_path / "broken.json")
+
+
+def test_a_recipe_may_be_a_file(values, tmp_path):
+    (tmp_path / "own.json").write_text(json.dumps(values))
+    assert load_recipe(tmp_path / "own.json") == load_recipe("mnist/ae400-10")
+
+
+def brief(name):
+    return dataclasses.replace(load_recipe(name), fitting=BRIEF)
+
+
+@pytest.mark.slow
+def test_training_repeats_for_a_seed_and_only_for_it(digits):
+    recipe = brief("mnist/fc100-100-10")
+    first, again = (train_on(recipe, *digits) for _ in range(2))
+    other = train_on(dataclasses.replace(recipe, seed=recipe.seed + 1), *digits)
+    for a, b in zip(first.model.get_weights(), again.model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.array_equal(first.model.get_weights()[0], other.model.get_weights()[0])
+
+
+def test_training_learns_and_tells_the_truth_about_it(digits):
+    recipe = dataclasses.replace(brief("mnist/conv"), arguments={"filters": 4, "units": 32})
+    trained = train_on(recipe, *digits)
+    errors = Classifier(trained.model).predict(digits[0]) != digits[1]
+    assert trained.train_error == errors.mean() < 0.4
+    assert trained.data_sha256 == datasets.fingerprint(*digits)
+    assert len(trained.curve.loss) == 8
+    assert trained.figures() == {}
+    assert "mnist/conv" in str(trained)
+
+
+def test_softmax_regression_is_trained_to_its_optimum(digits):
+    trained = train_on(load_recipe("mnist/fc10-1e-2"), *digits)
+    assert trained.curve.gradient_norm <= 1e-6
+
+
+@pytest.fixture(scope="module")
+def autoencoder_recipe():
+    stage = SparseAutoencoder(
+        sparsity=0.05,
+        penalty=10.0,
+        weight_decay=1e-4,
+        fitting=dataclasses.replace(BRIEF, epochs=40),
+    )
+    return dataclasses.replace(brief("mnist/ae400-10"), autoencoder=stage)
+
+
+@pytest.fixture(scope="module")
+def autoencoder(autoencoder_recipe, digits):
+    return train_on(autoencoder_recipe, *digits)
+
+
+def test_features_come_from_reconstruction_alone(autoencoder, autoencoder_recipe, digits):
+    """Other labels give the same first layer, and another classifier."""
+    other = train_on(autoencoder_recipe, digits[0], (digits[1] + 1) % 10)
+    for a, b in zip(
+        autoencoder.model.get_layer("fc1").get_weights(),
+        other.model.get_layer("fc1").get_weights(),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(a, b)
+    kernels = [t.model.get_layer("logits").kernel.numpy() for t in (autoencoder, other)]
+    assert not np.allclose(*kernels)
+    assert autoencoder.train_error < 0.3
+
+
+@pytest.mark.slow
+def test_sparsity_is_enforced(autoencoder, autoencoder_recipe, digits):
+    def mean_activation(trained):
+        return float(up_to(trained.model, "fc1")(digits[0]).numpy().mean())
+
+    free = dataclasses.replace(
+        autoencoder_recipe,
+        autoencoder=dataclasses.replace(autoencoder_recipe.autoencoder, penalty=0.0),
+    )
+    assert mean_activation(autoencoder) < 0.12
+    assert mean_activation(train_on(free, *digits)) > 0.2
+
+
+def test_filters_are_drawn(autoencoder, tmp_path):
+    figures = autoencoder.figures()
+    assert list(figures) == ["filters"]
+    figures["filters"].savefig(tmp_path / "filters.png")
+    assert (tmp_path / "filters.png").stat().st_size > 10_000
+
+
+def test_filters_are_placed_row_by_row_each_on_its_own_scale():
+    kernel = np.zeros((784, 3))
+    kernel[0, 0], kernel[783, 1], kernel[28, 2] = 2.0, -5.0, 1e-3
+    (axes,) = filters_figure(kernel, columns=2).axes
+    page = np.asarray(axes.images[0].get_array())
+    assert page.shape == (60, 60)
+    assert (page[1, 1], page[28, 58], page[32, 1]) == (1.0, -1.0, 1.0)
+
+
+def test_sparse_reconstruction_has_its_closed_form():
+    images = np.array([[0.0, 1.0], [0.5, 0.25]], np.float32).reshape(2, 2, 1, 1)
+    logits = np.array([[0.3, -0.7], [1.0, 2.0]], np.float32)
+    code = np.array([[0.2, 0.9], [0.4, 0.5]], np.float32)
+    p = 1 / (1 + np.exp(-logits.astype(float)))
+    x = images.reshape(2, 2)
+    entropy = -(x * np.log(p) + (1 - x) * np.log(1 - p)).sum(1).mean()
+    mean = np.array([0.3, 0.7])
+    divergence = (0.1 * np.log(0.1 / mean) + 0.9 * np.log(0.9 / (1 - mean))).sum()
+    got = sparse_reconstruction(images, (logits, code), sparsity=0.1, penalty=2.0)
+    assert float(got) == pytest.approx(entropy + 2 * divergence, rel=1e-5)
+
+
+def test_saved_model_is_read_back(autoencoder, digits, tmp_path):
+    autoencoder.model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(autoencoder.model(digits[0]).numpy(), again(digits[0]).numpy())
