@@ -1,13 +1,38 @@
-"""Chains of linear layers and activations, bounded as a whole."""
+"""The Λ-chain: linear layers and activations with slopes in [0, b], bounded as a whole.
+
+Per layer a positive diagonal Λ_i; M_0 = I and M_i = Λ_i − ¼ Λ_i W_i M_{i−1}⁻¹ W_iᴴ Λ_i. While every
+M_i is positive definite, L² = λ_max(W_L M_{L−1}⁻¹ W_Lᴴ) bounds the chain; for convolutions the same
+holds frequency by frequency with one Λ_i for all of them (docs/lipschitz.md). `multipliers` chooses
+the Λ_i on a sample of frequencies; `certificate` then proves the result on all of them.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from .registry import Step
+from .certificate import ConvolutionChain, LinearChain, MatrixChain
+from .convolution import Convolution
+from .multipliers import Chain, optimise
+from .operators import Matrix
+from .registry import Slopes, Step
+from .rounding import UNIT_ROUNDOFF, round_up
+
+Array = np.ndarray
+
+# Floating-point operations that one chain may cost: for its certificate, and for choosing Λ.
+CERTIFICATE_COST = 4e11
+SEARCH_COST = 5e11
+ITERATIONS = 100
+# Frequencies on which Λ is chosen where all would cost too much; so many violated ones are added
+# to them in each round.
+SAMPLE = 16
+ROUNDS = 6
+# Relative growth of L² that is taken rather than to choose Λ again.
+LATER_GROWTH = 4e-3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,8 +45,141 @@ class Run:
 
 
 def chains_of(steps: Sequence[Step], bounds: Sequence[float]) -> list[Run]:
-    return []
+    """Returns the stretches of a path whose joint bound is below the product of their steps'.
+
+    Args:
+        steps: the folded steps of a path.
+        bounds: the bound of each.
+    """
+    runs: list[Run] = []
+    position = 0
+    while position < len(steps):
+        stop = _chain_end(steps, position)
+        if stop - position < 3:
+            position += 1
+            continue
+        value = _chain_bound(_linear_chain(steps[position:stop]))
+        if value < math.prod(bounds[position:stop]):
+            runs.append(Run(position, stop, value))
+        position = stop
+    return runs
 
 
-def pairwise_bounds(steps: Sequence[Step], weights: np.ndarray) -> tuple[int, np.ndarray] | None:
+def pairwise_bounds(steps: Sequence[Step], weights: Array) -> tuple[int, Array] | None:
+    """Bounds all differences of two outputs of the matrix chain at the end of a path.
+
+    Args:
+        steps: the folded steps; the last is a `Matrix`.
+        weights: its weights [k, n], perhaps with a row of zeros added.
+
+    Returns:
+        Where the chain starts, and the bounds [k, k]; `None` if the path does not end in a chain.
+    """
+    start = next((i for i in range(len(steps)) if _chain_end(steps, i) == len(steps) > i + 2), None)
+    head = steps[-1]
+    if start is None or not isinstance(head, Matrix):
+        return None
+    problem = _linear_chain([*steps[start:-1], dataclasses.replace(head, weights=weights)])
+    chain = Chain(problem.stages(np.arange(1)))
+    multipliers = optimise(chain, _iterations(problem, 1))
+    joint = chain.joint(multipliers)
+    growth = 1e-7
+    while joint is not None and growth < 1e-2:
+        lifted = joint[0] + growth * np.linalg.norm(joint[0], 2) * np.eye(len(joint[0]))
+        if not len(problem.violations(multipliers, lifted, np.arange(1))):
+            squares = np.diag(lifted)[:, None] + np.diag(lifted)[None] - 2 * lifted
+            rounding = 8 * UNIT_ROUNDOFF * np.max(np.abs(lifted))
+            return start, np.sqrt(np.maximum(squares, 0) + rounding)
+        growth *= 10
     return None
+
+
+def _chain_bound(problem: LinearChain) -> float:
+    """Chooses Λ on a sample, certifies it everywhere, and adds what failed to the sample."""
+    sample = _spread(np.arange(problem.count), _sample_size(problem))
+    multipliers: list[Array] | None = None
+    for trial in range(ROUNDS):
+        iterations = _iterations(problem, len(sample)) // (1 if trial == 0 else 4)
+        chain = Chain(problem.stages(sample))
+        multipliers = optimise(chain, iterations, multipliers)
+        allowed = LATER_GROWTH if trial < ROUNDS - 1 else math.inf
+        result = _certified(problem, multipliers, chain, allowed)
+        if isinstance(result, float):
+            return result
+        sample = np.union1d(sample, _spread(result, SAMPLE))
+    return math.inf
+
+
+def _certified(
+    problem: LinearChain, multipliers: list[Array], chain: Chain, allowed: float
+) -> float | Array:
+    """Returns a proved bound, or the frequencies that would raise it by more than `allowed`."""
+    target = chain.largest(multipliers)
+    least = target
+    growth = 1e-6
+    remaining = np.arange(problem.count)
+    while growth < 1e-2 and math.isfinite(target):
+        tail = target * (1 + growth) * np.eye(problem.widths[-1])
+        remaining = problem.violations(multipliers, tail, remaining)
+        if not len(remaining):
+            return round_up(math.sqrt(target * (1 + growth)))
+        needed = Chain(problem.stages(_spread(remaining, SAMPLE))).largest(multipliers)
+        if needed > least * (1 + allowed) or math.isinf(needed):
+            return remaining
+        if needed <= target * (1 + growth):
+            growth *= 10  # only rounding is missing
+        target = max(target, needed)
+    return math.inf
+
+
+def _spread(indices: Array, most: int) -> Array:
+    """At most so many of the indices, evenly spread."""
+    return indices[:: math.ceil(len(indices) / most)]
+
+
+def _sample_size(problem: LinearChain) -> int:
+    return int(np.clip(SEARCH_COST / (problem.step_cost * ITERATIONS), SAMPLE, 4 * SAMPLE))
+
+
+def _iterations(problem: LinearChain, frequencies: int) -> int:
+    return int(min(ITERATIONS, SEARCH_COST / (problem.step_cost * frequencies)))
+
+
+def _chain_end(steps: Sequence[Step], start: int) -> int:
+    """Where the longest affordable chain from `start` ends: linear, slopes, linear, …, linear."""
+    end = start
+    if _may_join(steps[start], type(steps[start])):
+        end = start + 1
+        while end + 1 < len(steps):
+            slopes, linear = steps[end], steps[end + 1]
+            fits = isinstance(slopes, Slopes) and slopes.low >= 0 and 0 < slopes.high < math.inf
+            if not fits or not _may_join(linear, type(steps[start])):
+                break
+            if _linear_chain(steps[start : end + 2]).certificate_cost > CERTIFICATE_COST:
+                break
+            end += 2
+    return end
+
+
+def _may_join(step: Step, kind: type) -> bool:
+    if isinstance(step, Convolution):
+        return kind is Convolution and not step.transposed
+    return isinstance(step, Matrix) and kind is Matrix
+
+
+def _linear_chain(steps: Sequence[Step]) -> LinearChain:
+    """The linear steps, with each activation's largest slope moved into the next one."""
+    matrices: list[Matrix] = []
+    convolutions: list[Convolution] = []
+    factor = 1.0
+    for step in steps:
+        if isinstance(step, Slopes):
+            factor = step.high
+        elif isinstance(step, Matrix):
+            # A slope that is not a power of two rounds each weight once.
+            rounding = 2 * UNIT_ROUNDOFF * float(np.linalg.norm(step.weights))
+            error = 0.0 if factor == 1.0 else rounding
+            matrices.append(Matrix(step.weights * factor, round_up(factor * (step.error + error))))
+        elif isinstance(step, Convolution):
+            convolutions.append(step if factor == 1.0 else step.scaled(outputs=factor))
+    return ConvolutionChain(convolutions) if convolutions else MatrixChain(matrices)

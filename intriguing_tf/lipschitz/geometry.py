@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import numbers
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 Ints = int | Sequence[int]
@@ -145,8 +144,7 @@ def per_axis(value: Ints, rank: int, name: str) -> tuple[int, ...]:
     Raises:
         ValueError: not one positive integer, nor `rank` of them.
     """
-    given: Any = value
-    values = (given,) * rank if isinstance(given, numbers.Real) else tuple(given)
+    values: tuple[Any, ...] = tuple(value) if isinstance(value, Iterable) else (value,) * rank
     if len(values) != rank or not all(_is_positive_integer(each) for each in values):
         raise ValueError(
             f"`{name}` must be a positive integer or {rank} of them, one per spatial axis. "
