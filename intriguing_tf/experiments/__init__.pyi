@@ -1,7 +1,14 @@
 from . import paper as paper
 from . import recipes as recipes
+from .figure3_4 import Figures3And4 as Figures3And4
+from .figure5 import Figure5 as Figure5
+from .figure6 import Figure6 as Figure6
 from .figure7 import Figure7 as Figure7
 from .figures1_2 import Figures1And2 as Figures1And2
+from .imagenet_transfer import ImagenetTransfer as ImagenetTransfer
+from .imagenet_transfer import at_size as at_size
+from .quocnet import ReconstructionICA as ReconstructionICA
+from .quocnet import train_features as train_features
 from .records import Estimate as Estimate
 from .reproduction import Reproduction as Reproduction
 from .reproduction import reproduce as reproduce

@@ -1,0 +1,108 @@
+"""Table 2's question for ImageNet: do images distorted for one network fool the others?"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from ..adversary import AdversarialResult, LBFGSAdversary
+from ..transfer import ErrorMatrix, amplify, error_matrix, gaussian_noise
+
+
+@dataclasses.dataclass(frozen=True)
+class ImagenetTransfer:
+    """Distorts images for every network and shows them to all.
+
+    Args:
+        stddevs: the distortions are also magnified to these root mean squares per pixel, and
+            Gaussian noise of the same size is set beside them.
+        seed: of the random targets and of the noise.
+        batch_size: images in one forward pass; bounds the memory.
+        options: further keywords of `LBFGSAdversary`.
+
+    Example:
+
+        models = {"lite0": lite0, "squeezenet": at_size(squeezenet, lite0.input_shape[1:3])}
+        print(ImagenetTransfer().run(models, images, labels))
+    """
+
+    stddevs: tuple[float, ...] = (0.01, 0.03)
+    seed: int = 0
+    batch_size: int = 16
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def run(
+        self,
+        models: Mapping[str, keras.Model],
+        images: np.ndarray,
+        labels: np.ndarray,
+        folder: str | Path | None = None,
+    ) -> ErrorMatrix:
+        """Attacks the images for every model and measures every model's error on every set.
+
+        Args:
+            models: ImageNet networks on pixels in [0, 1], all of one input size (see `at_size`).
+            images: float32 `[n, height, width, 3]` in [0, 1].
+            labels: int64 `[n]`, the true classes; targets are drawn from the others.
+            folder: keeps each model's adversarial result, and takes up what it finds there.
+
+        Raises:
+            ValueError: models of several input sizes, or images that they do not take; results in
+                the folder that belong to other images.
+        """
+        sizes = {name: tuple(model.input_shape[1:]) for name, model in models.items()}
+        if len(set(sizes.values())) != 1:
+            raise ValueError(f"The models must take images of one size. Received: {sizes}.")
+        sets = {"undistorted": images}
+        for name, model in models.items():
+            result = self._attack(name, model, images, labels, folder)
+            sets[f"for {name}"] = result.images
+            for stddev in self.stddevs:
+                sets[f"for {name}, amplified to {stddev}"] = amplify(result, stddev)
+        for stddev in self.stddevs:
+            sets[f"Gaussian noise {stddev}"] = gaussian_noise(images, stddev, self.seed)
+        return error_matrix(models, sets, labels, originals=images, batch_size=self.batch_size)
+
+    def _attack(
+        self,
+        name: str,
+        model: keras.Model,
+        images: np.ndarray,
+        labels: np.ndarray,
+        folder: str | Path | None,
+    ) -> AdversarialResult:
+        file = None if folder is None else Path(folder) / f"{name.replace('/', '_')}.npz"
+        if file is not None and file.exists():
+            result = AdversarialResult.load(file)
+            if not np.array_equal(result.originals, images):
+                raise ValueError(f"{file} belongs to other images; give another folder.")
+            return result
+        adversary = LBFGSAdversary(model, bounds=(0.0, 1.0), **self.options)
+        result = adversary(images, labels, targets="random", seed=self.seed)
+        if file is not None:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            result.save(file)
+        return result
+
+
+def at_size(model: keras.Model, size: tuple[int, int]) -> keras.Model:
+    """Returns a network that scales images of another size, bilinearly, to what `model` wants.
+
+    Distorted images must not be resized between the networks that they are shown to; so the
+    resizing becomes part of the network.
+
+    Args:
+        model: takes `[n, height, width, 3]`.
+        size: `(height, width)` that the new one takes.
+    """
+    wanted = model.input_shape[1:3]
+    if tuple(size) == tuple(wanted):
+        return model
+    images = keras.Input((*size, 3), name="image")
+    resized = keras.layers.Resizing(*wanted, interpolation="bilinear", name="resizing")(images)
+    return keras.Model(images, model(resized), name=model.name)
