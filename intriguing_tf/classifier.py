@@ -42,7 +42,7 @@ class Classifier:
         check_model(model)
         self.model = model if layer is None else above(model, layer)
         self.dtype = tf.as_dtype(_input_dtype(self.model))
-        self._predict = tf.function(self.logits, autograph=False, reduce_retracing=True)
+        self._traced: dict[tuple[int, ...], Any] = {}
 
     @property
     def input_shape(self) -> tuple[int | None, ...] | None:
@@ -73,6 +73,14 @@ class Classifier:
         """Returns the logits [n, classes] of an array of images, evaluated in batches."""
         parts = [self._predict(batch).numpy() for batch in self.batches(images, batch_size)]
         return np.concatenate(parts)
+
+    def _predict(self, batch: tf.Tensor) -> tf.Tensor:
+        shape = tuple(batch.shape[1:])
+        if shape not in self._traced:
+            spec = tf.TensorSpec([None, *shape], self.dtype)
+            function = tf.function(self.logits, autograph=False)
+            self._traced[shape] = function.get_concrete_function(spec)
+        return self._traced[shape](batch)
 
     def predict(self, images: Any, batch_size: int = 256) -> np.ndarray:
         """Returns the predicted classes of an array of images as int64 [n]."""

@@ -1,0 +1,277 @@
+"""The compiled solver: L-BFGS and the search over c in one loop, for a whole batch.
+
+The paper minimises c |r|^2 + loss(x + r) for one c after another and keeps the largest c that
+succeeds. Divided by c this is the Lagrangian |r|^2 + lambda * loss of "the least |r|^2 with
+loss <= 0", and the largest c that succeeds is 1 / lambda at its solution. So here every step of
+L-BFGS takes the largest c for which *its own model* of the problem succeeds: the step goes to the
+minimiser of the quadratic model for which the linearised margin just vanishes (a step of sequential
+quadratic programming whose Hessian is L-BFGS's). One run of some 40 evaluations replaces a search
+of some 10 runs.
+
+The margin's soft maximum follows the exponential method of multipliers (Kort and Bertsekas 1972):
+the weights of the classes tend to the true multipliers, so the limit is the minimum for the hard
+maximum without its kinks. With equal weights and sharpness 1 the same loop follows the minimisers
+for the cross-entropy, which is an increasing function of that soft maximum.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from intriguing_tf.adversary.compaction import run_to_the_end
+from intriguing_tf.adversary.lbfgs import (
+    Minimizer,
+    Pairs,
+    choose,
+    dot,
+    free_variables,
+    inverse_hessian,
+)
+from intriguing_tf.adversary.problem import Problem
+
+_SHARPNESS = 10.0  # of the soft maximum, in units of the margin at the image
+_LEAST_LOG_WEIGHT = -30.0  # a class may come back: its weight stays above exp(-30)
+_NEAR = 0.1  # "near the boundary": margin below this share of the margin at the image
+_FAR = 0.2  # farther than this, a step closes only part of the margin ...
+_CLOSE = 0.7  # ... namely this part, since the model does not hold that far
+_LONGEST_STEP = 0.15  # root mean square per variable, in units of the box
+_SHORTEN = 0.5  # a rejected step; the next accepted one may be at most twice as long again
+_SHORTEST = 0.05  # a step this short is taken whatever it brings
+_MERIT = 1.5  # the merit function's weight of the margin, in multipliers
+_LEAST_SLACK, _FIRST_SLACK, _MOST_SLACK = 2e-4, 5e-3, 0.05  # aim beyond the boundary, of the margin
+_SETTLING = 0.05  # steps relative to |r| below which the class weights are updated
+
+
+class Rows(NamedTuple):
+    """What belongs to the images and does not change."""
+
+    originals: tf.Tensor  # [n, size]
+    targets: tf.Tensor  # [n]
+    lower: tf.Tensor  # [n, size]
+    upper: tf.Tensor  # [n, size]
+    gap: tf.Tensor  # [n] margin at the original
+    sharpness: tf.Tensor  # [n]
+
+
+class State(NamedTuple):
+    """Where the search for each image stands."""
+
+    x: tf.Tensor  # [n, size] the point
+    loss: tf.Tensor  # [n] soft margin at x
+    gradient: tf.Tensor  # [n, size] its gradient
+    margin: tf.Tensor  # [n] hard margin at x
+    trial: tf.Tensor  # [n, size] the point to evaluate next
+    direction: tf.Tensor  # [n, size]
+    length: tf.Tensor  # [n] of the step along the direction
+    steps: tf.Tensor  # [n, m, size]
+    changes: tf.Tensor  # [n, m, size]
+    multiplier: tf.Tensor  # [n] lambda = 1 / c
+    merit: tf.Tensor  # [n] weight of the margin in the merit function
+    slack: tf.Tensor  # [n] how far beyond the boundary to aim, as a share of the gap
+    log_weights: tf.Tensor  # [n, classes]
+    unconditional: tf.Tensor  # [n] the next trial is taken whatever it brings
+    best: tf.Tensor  # [n, size] nearest adversarial point so far
+    best_square: tf.Tensor  # [n] its squared distance; infinite before the first success
+    best_multiplier: tf.Tensor  # [n]
+    settled: tf.Tensor  # [n] steps in a row that hardly moved
+    nfev: tf.Tensor  # [n]
+    done: tf.Tensor  # [n]
+
+
+class SearchResult(NamedTuple):
+    """The nearest adversarial points found for a batch."""
+
+    x: tf.Tensor  # [n, size]; the original where there is none
+    found: tf.Tensor  # [n]
+    c: tf.Tensor  # [n]
+    nfev: tf.Tensor  # [n]
+
+
+class CompiledSolver:
+    """Solves the paper's problem for batches of images with a batched L-BFGS.
+
+    Args:
+        problem: the classifier and its losses.
+        loss: "cross_entropy" or "margin".
+        maxcor: curvature pairs kept for each image.
+        maxfun: most gradient evaluations for each image.
+        xtol: a step is small when it is below `xtol * |r|`; two small steps in a row end a search.
+        jit_compile: compile with XLA.
+    """
+
+    def __init__(
+        self, problem: Problem, *, loss: str, maxcor: int, maxfun: int, xtol: float,
+        jit_compile: bool,
+    ):  # fmt: skip
+        self.problem, self.loss = problem, loss
+        self.maxcor, self.maxfun, self.xtol = maxcor, maxfun, xtol
+        self.jit_compile = jit_compile
+        self._start = tf.function(self._first, autograph=False, jit_compile=jit_compile)
+        self._advance = tf.function(self._advance_while, autograph=False, jit_compile=jit_compile)
+        self._penalty = Minimizer(
+            self._penalised, maxcor=max(maxcor, 10), maxiter=maxfun, ftol=1e-12, gtol=1e-7,
+            jit_compile=jit_compile,
+        )  # fmt: skip
+
+    def search(self, originals, targets, lower, upper) -> SearchResult:
+        """Returns the nearest points found that are read as the targets.
+
+        Args:
+            originals: [n, size]. targets: [n]. lower, upper: [n, size].
+        """
+        rows, state = self._start(*self._tensors(originals, targets, lower, upper))
+        state = run_to_the_end(self._advance, state, rows, fixed_shapes=self.jit_compile)
+        found = tf.math.is_finite(state.best_square)
+        return SearchResult(state.best, found, 1 / state.best_multiplier, state.nfev)
+
+    def minimise(self, originals, targets, lower, upper, c) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the minimisers [n, size] of c |r|^2 + loss for the given c [n], and `nfev`."""
+        x0, targets, lower, upper, c = self._tensors(originals, targets, lower, upper, c)
+        result = self._penalty(x0, lower, upper, args=(x0, targets, c))
+        return result.x, result.nfev
+
+    def _tensors(self, originals, targets, *others) -> list[tf.Tensor]:
+        dtype = self.problem.dtype
+        floats = [tf.convert_to_tensor(array, dtype) for array in (originals, *others)]
+        return [floats[0], tf.convert_to_tensor(targets, tf.int64), *floats[1:]]
+
+    def _penalised(self, x, originals, targets, c):
+        return penalised(self.problem, self.loss, x, originals, targets, c)
+
+    def _first(self, originals, targets, lower, upper) -> tuple[Rows, State]:
+        problem = self.problem
+        above = problem.above(originals, targets)
+        gap = tf.reduce_max(above, axis=1)
+        ones = tf.ones_like(gap)
+        sharpness = _SHARPNESS / gap if self.loss == "margin" else ones
+        rows = Rows(originals, targets, lower, upper, gap, sharpness)
+        log_weights = tf.zeros_like(above)
+        here = problem.margin(originals, targets, sharpness, log_weights)
+        nothing = tf.zeros_like(gap)
+        state = State(
+            originals, here.loss, here.gradient, gap, originals, tf.zeros_like(originals), ones,
+            *Pairs.empty(originals, self.maxcor),
+            multiplier=nothing, merit=nothing, slack=_FIRST_SLACK * ones, log_weights=log_weights,
+            unconditional=tf.zeros_like(gap, tf.bool), best=originals,
+            best_square=ones * np.inf, best_multiplier=nothing,
+            settled=tf.zeros_like(gap, tf.int32), nfev=tf.ones_like(gap, tf.int32),
+            done=~(here.finite & tf.math.is_finite(gap)),
+        )  # fmt: skip
+        return rows, self._propose(state, rows, accepted=tf.ones_like(gap, tf.bool))
+
+    def _advance_while(self, state: State, rows: Rows, enough: tf.Tensor) -> State:
+        """Steps until at most `enough` images are left."""
+        return tf.while_loop(
+            lambda *s: tf.reduce_sum(tf.cast(~s[-1], tf.int32)) > enough,
+            lambda *s: self._step(State(*s), Rows(*rows)),
+            state,
+            parallel_iterations=1,
+        )
+
+    def _step(self, s: State, rows: Rows) -> State:
+        """One evaluation for every image: judge the trial, and propose the next."""
+        there = self.problem.margin(s.trial, rows.targets, rows.sharpness, s.log_weights)
+        margin = there.margin
+        there_square = _square(s.trial - rows.originals)
+        finite = there.finite
+        improves = (margin < 0) & (there_square < s.best_square) & finite & ~s.done
+
+        # The merit function is |r|^2 + weight * margin, with the soft margin's own changes.
+        offset = s.margin - s.loss
+        merit_here = _square(s.x - rows.originals) + s.merit * tf.maximum(s.margin, 0.0)
+        merit_there = there_square + s.merit * tf.maximum(there.loss + offset, 0.0)
+        closes = (margin < _CLOSE * s.margin) & (s.margin > _NEAR / 2 * rows.gap)
+        accepted = (merit_there <= merit_here * (1 + 1e-5)) | closes | s.unconditional
+        accepted |= s.length < _SHORTEST
+        accepted &= finite & ~s.done
+
+        pairs = Pairs(s.steps, s.changes).push(
+            s.trial - s.x, there.gradient - s.gradient, accepted & ~s.unconditional
+        )
+        near = accepted & (margin < _NEAR * rows.gap)
+        slack = tf.where(near, s.slack * tf.where(margin < 0, 0.5, 1.5), s.slack)
+        moved = tf.sqrt(_square(s.trial - s.x) / tf.maximum(there_square, 1e-30))
+        log_weights, changed = self._reweigh(
+            s.log_weights, there.above, rows, near & (moved < _SETTLING)
+        )
+        settled = tf.where(accepted, tf.where(moved < self.xtol, s.settled + 1, 0), s.settled)
+        nfev = s.nfev + tf.cast(~s.done, tf.int32)
+        stuck = ~accepted & (s.length < _SHORTEST * 1e-3)
+        state = s._replace(
+            x=choose(accepted, s.trial, s.x),
+            loss=tf.where(accepted, there.loss, s.loss),
+            gradient=choose(accepted, there.gradient, s.gradient),
+            margin=tf.where(accepted, margin, s.margin),
+            length=tf.where(accepted, tf.minimum(2 * s.length, 1.0), _SHORTEN * s.length),
+            steps=pairs.steps, changes=pairs.changes,
+            slack=tf.clip_by_value(slack, _LEAST_SLACK, _MOST_SLACK),
+            log_weights=log_weights, unconditional=changed,
+            best=choose(improves, s.trial, s.best),
+            best_square=tf.where(improves, there_square, s.best_square),
+            best_multiplier=tf.where(improves, s.multiplier, s.best_multiplier),
+            settled=settled, nfev=nfev,
+            done=s.done | (settled >= 2) | (nfev >= self.maxfun) | stuck,
+        )  # fmt: skip
+        return self._propose(state, rows, accepted)
+
+    def _propose(self, s: State, rows: Rows, accepted: tf.Tensor) -> State:
+        """Chooses c and the direction where the last trial was accepted; then the next trial."""
+        r = s.x - rows.originals
+        multiplier = s.multiplier
+        wanted = tf.where(
+            s.margin > _FAR * rows.gap, _CLOSE * s.margin, s.margin + s.slack * rows.gap
+        )
+        for _ in range(2):  # which variables are free depends on c, and c on which are free
+            total = 2 * r + multiplier[:, None] * s.gradient
+            free = free_variables(s.x, total, rows.lower, rows.upper)
+            changes = 2 * s.steps + multiplier[:, None, None] * s.changes
+            newton = inverse_hessian(Pairs(s.steps, changes), free, 2 * tf.ones_like(multiplier))
+            home, downhill = newton(2 * r), newton(s.gradient)
+            slope = dot(s.gradient, downhill)
+            needed = (wanted - dot(s.gradient, home)) / tf.where(slope > 0, slope, 1.0)
+            multiplier = tf.where(accepted & (slope > 0), tf.maximum(needed, 0.0), multiplier)
+        direction = -(home + multiplier[:, None] * downhill)
+        scale = tf.reduce_mean(_finite_or_one(rows.upper - rows.lower), axis=1)
+        size = tf.sqrt(tf.reduce_mean(direction**2, axis=1)) / scale
+        direction *= tf.minimum(1.0, _LONGEST_STEP / tf.maximum(size, 1e-30))[:, None]
+        direction = choose(accepted, direction, s.direction)
+        trial = tf.clip_by_value(s.x + s.length[:, None] * direction, rows.lower, rows.upper)
+        nowhere = tf.reduce_all(trial == s.x, axis=1)
+        return s._replace(
+            direction=direction, multiplier=multiplier, trial=trial,
+            merit=tf.maximum(0.9 * s.merit, _MERIT * multiplier),
+            done=s.done | nowhere | ~tf.math.is_finite(size),
+        )  # fmt: skip
+
+    def _reweigh(self, log_weights, above, rows: Rows, where):
+        """The multiplier update of the soft maximum, and where it changes the gradient."""
+        if self.loss != "margin":
+            return log_weights, tf.zeros_like(where)
+        scores = rows.sharpness[:, None] * above
+        old = tf.nn.softmax(scores + log_weights)
+        total = tf.reduce_logsumexp(scores + log_weights, axis=1, keepdims=True)
+        updated = scores + log_weights - total
+        updated = tf.clip_by_value(updated, _LEAST_LOG_WEIGHT, 0.0)
+        change = tf.reduce_sum(tf.abs(tf.nn.softmax(scores + updated) - old), axis=1)
+        return choose(where, updated, log_weights), where & (change > 0.01)
+
+
+def penalised(problem: Problem, loss: str, x, originals, targets, c):
+    """Evaluates c |x - original|^2 + loss and its gradient, for c [n] (section 4.1)."""
+    if loss == "cross_entropy":
+        there = problem.cross_entropy(x, targets)
+    else:
+        there = problem.margin(x, targets, tf.ones_like(c), tf.zeros([1, 1], c.dtype))
+    r = x - originals
+    return c * _square(r) + there.loss, 2 * c[:, None] * r + there.gradient
+
+
+def _square(r: tf.Tensor) -> tf.Tensor:
+    return dot(r, r)
+
+
+def _finite_or_one(width: tf.Tensor) -> tf.Tensor:
+    return tf.where(tf.math.is_finite(width), width, tf.ones_like(width))

@@ -1,0 +1,145 @@
+"""What an attack returns."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from intriguing_tf.files import write_atomically
+from intriguing_tf.reporting import Table
+
+_FORMAT = 1
+STATUSES = ("found", "already", "failed")
+_ARRAYS = (
+    "images", "originals", "targets", "predictions", "original_predictions", "status",
+    "distortion", "l2", "c", "nfev",
+)  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class AdversarialResult:
+    """Adversarial examples; row i belongs to image i.
+
+    Attributes:
+        images: [n, ...] the adversarial images; the originals where none was found.
+        originals: [n, ...] the images as they were given.
+        targets: int64 [n] the classes aimed at.
+        predictions: int64 [n] the model's classes of `images`.
+        original_predictions: int64 [n] its classes of `originals`; -1 where not finite.
+        status: str [n] "found", "already" (nothing had to be changed) or "failed".
+        distortion: float64 [n] root mean square change per variable, in units of the range of the
+            bounds (section 4.2): 0 for "already", infinite for "failed".
+        l2: float64 [n] Euclidean norm of the change; likewise.
+        c: float64 [n] the largest c that succeeded; NaN unless "found".
+        nfev: int64 [n] evaluations of the model: gradients and forward passes.
+        settings: how the examples were made: solver, loss, seed, versions, seconds and the like.
+    """
+
+    images: np.ndarray
+    originals: np.ndarray
+    targets: np.ndarray
+    predictions: np.ndarray
+    original_predictions: np.ndarray
+    status: np.ndarray
+    distortion: np.ndarray
+    l2: np.ndarray
+    c: np.ndarray
+    nfev: np.ndarray
+    settings: dict[str, Any]
+
+    @property
+    def success(self) -> np.ndarray:
+        """bool [n]: the image is misread as wanted ("found" or "already")."""
+        return self.status != "failed"
+
+    @property
+    def mean_distortion(self) -> float:
+        """Average distortion of the examples that were found (the paper's "av. distortion")."""
+        found = self.status == "found"
+        return float(self.distortion[found].mean()) if found.any() else float("nan")
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __str__(self) -> str:
+        return str(self.table())
+
+    def table(self) -> Table:
+        """Returns the summary that `print` shows."""
+        found = self.distortion[self.status == "found"]
+        rows: list[tuple[str, Any]] = [
+            ("images", len(self)),
+            ("success", f"{self.success.mean():.1%}"),
+            *((status, int((self.status == status).sum())) for status in STATUSES),
+        ]
+        if found.size:
+            rows += [
+                ("distortion, mean", float(found.mean())),
+                ("distortion, median", float(np.median(found))),
+                ("distortion, largest", float(found.max())),
+            ]
+        rows += [
+            ("evaluations per image", float(self.nfev.mean())),
+            ("seconds", float(self.settings.get("seconds", float("nan")))),
+            ("solver, loss", "{solver}, {loss}".format(**self.settings)),
+            ("targets, seed", "{targets}, {seed}".format(**self.settings)),
+        ]
+        return Table("Adversarial examples", ("", ""), rows)
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Writes `path.npz` (the arrays) and `path.json` (settings and summary).
+
+        Both files appear whole or not at all.
+
+        Returns:
+            The path of the `.npz` file.
+        """
+        arrays, description = _paths(path)
+        summary = {
+            "format": _FORMAT,
+            "kind": "AdversarialResult",
+            "settings": self.settings,
+            "images": len(self),
+            "success": float(self.success.mean()),
+            "mean_distortion": None if np.isnan(self.mean_distortion) else self.mean_distortion,
+        }
+        text = json.dumps(summary, indent=2, sort_keys=True) + "\n"
+        values = {name: getattr(self, name) for name in _ARRAYS}
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **values)
+        write_atomically(description, text)
+        return write_atomically(arrays, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike) -> AdversarialResult:
+        """Reads what `save` wrote. Nothing in the files is executed.
+
+        Raises:
+            FileNotFoundError: one of the two files is missing.
+            ValueError: they are not a result, or of a later format.
+        """
+        arrays, description = _paths(path)
+        try:
+            summary = json.loads(description.read_text())
+            format_ = summary.get("format") if isinstance(summary, dict) else None
+            if format_ != _FORMAT or summary.get("kind") != "AdversarialResult":
+                raise ValueError(f"format {format_!r}; this version reads format {_FORMAT}")
+            with np.load(arrays, allow_pickle=False) as stored:
+                values = {name: stored[name] for name in _ARRAYS}
+            return cls(**values, settings=summary["settings"])
+        except FileNotFoundError:
+            raise
+        except Exception as error:
+            raise ValueError(f"{arrays} is not a saved AdversarialResult: {error}.") from error
+
+
+def _paths(path: str | os.PathLike) -> tuple[Path, Path]:
+    path = Path(path)
+    base = path.with_suffix("") if path.suffix in {".npz", ".json"} else path
+    return base.with_name(base.name + ".npz"), base.with_name(base.name + ".json")

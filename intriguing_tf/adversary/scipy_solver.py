@@ -1,0 +1,203 @@
+"""The reference solver: SciPy's L-BFGS-B, one run for each image, all runs in lockstep.
+
+Every run is parked inside its objective (a greenlet) until all the others wait for a value too;
+then one compiled call evaluates every parked point. Each run sees exactly what it would see alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import greenlet
+import numpy as np
+import scipy.optimize
+import tensorflow as tf
+from threadpoolctl import threadpool_limits
+
+from intriguing_tf.adversary.compiled import SearchResult
+from intriguing_tf.adversary.problem import Problem
+
+_BRACKETING = 12  # powers of ten tried before the search over c gives up
+_BISECTIONS = 7  # of the bracket in log c: to within 2 % (10 ** (1 / 2 ** 7))
+
+# From points [k, size] and their rows [k] to losses [k], gradients [k, size], margins [k].
+Evaluate = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+
+class _NotFinite(Exception):
+    """Raised inside a run whose value or gradient is not finite: that run ends, alone."""
+
+
+class SciPySolver:
+    """Solves the paper's problem with `scipy.optimize.minimize(method="L-BFGS-B")`.
+
+    Args:
+        problem: the classifier and its losses.
+        loss: "cross_entropy" or "margin".
+        maxcor: SciPy's option, as `ftol` and `gtol`.
+        maxfun: most evaluations of each run, that is, for each image and each c.
+        jit_compile: compile the evaluation with XLA.
+        lockstep: advance all runs together; otherwise one after another (for comparison).
+    """
+
+    def __init__(
+        self, problem: Problem, *, loss: str, maxcor: int, maxfun: int, jit_compile: bool,
+        ftol: float = 1e-9, gtol: float = 1e-6, lockstep: bool = True,
+    ):  # fmt: skip
+        self.problem, self.loss, self.lockstep = problem, loss, lockstep
+        self.options = {"maxcor": maxcor, "maxfun": maxfun, "ftol": ftol, "gtol": gtol}
+        self.jit_compile = jit_compile
+        self._compiled = tf.function(
+            self._loss, autograph=False, jit_compile=jit_compile, reduce_retracing=not jit_compile
+        )
+
+    def _loss(self, x, targets):
+        if self.loss == "cross_entropy":
+            there = self.problem.cross_entropy(x, targets)
+        else:
+            ones = tf.ones_like(x[:, 0])
+            there = self.problem.margin(x, targets, ones, tf.zeros([1, 1], x.dtype))
+        return there.loss, there.gradient, there.margin
+
+    def _evaluate(self, x: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, ...]:
+        """Evaluates float64 points, padded to a power of two so that few sizes compile."""
+        n = len(x)
+        padding = (1 << (n - 1).bit_length()) - n
+        if padding:
+            x = np.concatenate([x, np.repeat(x[-1:], padding, axis=0)])
+            targets = np.concatenate([targets, np.repeat(targets[-1:], padding)])
+        values = self._compiled(tf.cast(x, self.problem.dtype), tf.constant(targets))
+        return tuple(value.numpy()[:n].astype(np.float64) for value in values)
+
+    def search(self, originals, targets, lower, upper) -> SearchResult:
+        """Returns the nearest points found that are read as the targets.
+
+        c is bracketed by powers of ten, from the value that would be right if the margin were
+        linear, and then bisected in log c; each run starts from the last minimiser.
+        """
+        x0, low, high = (np.asarray(a, np.float64) for a in (originals, lower, upper))
+        targets = np.asarray(targets)
+        search = _Search(x0, targets, self._evaluate)
+        _, gradient, gap = search.evaluate(x0, np.arange(len(x0)))
+        held = ((x0 <= low) & (gradient > 0)) | ((x0 >= high) & (gradient < 0))
+        square = (np.where(held, 0, gradient) ** 2).sum(axis=1)
+        c = square / np.maximum(2 * gap, 1e-30)
+        succeeded, failed = np.zeros(len(c)), np.full(len(c), np.inf)
+        start = x0.copy()
+        active = np.isfinite(c) & (c > 0) & np.isfinite(gap)
+        best_c = np.full(len(c), np.inf)
+        for _ in range(_BRACKETING + _BISECTIONS):
+            rows = np.flatnonzero(active)
+            if not rows.size:
+                break
+            start[rows], margin = self._minimise(search, rows, start, low, high, c)
+            success = np.zeros(len(c), bool)
+            success[rows] = margin < 0
+            best_c = np.where(active & success, c, best_c)
+            succeeded = np.where(active & success, np.maximum(succeeded, c), succeeded)
+            failed = np.where(active & ~success, np.minimum(failed, c), failed)
+            bracketed = (succeeded > 0) & np.isfinite(failed)
+            middle = np.sqrt(succeeded * np.where(bracketed, failed, 1))
+            c = np.where(active, np.where(bracketed, middle, np.where(success, 10 * c, c / 10)), c)
+            narrow = bracketed & (failed < succeeded * 10 ** (1 / 2**_BISECTIONS) * 1.0001)
+            active &= ~narrow & (c > 1e-12) & (c < 1e12)
+        return SearchResult(search.best, search.found, best_c, search.nfev)
+
+    def minimise(self, originals, targets, lower, upper, c) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the minimisers [n, size] of c |r|^2 + loss for the given c [n], and `nfev`."""
+        x0, low, high = (np.asarray(a, np.float64) for a in (originals, lower, upper))
+        search = _Search(x0, np.asarray(targets), self._evaluate)
+        x, _ = self._minimise(search, np.arange(len(x0)), x0, low, high, np.asarray(c, np.float64))
+        return x, search.nfev
+
+    def _minimise(self, search: _Search, rows, start, low, high, c):
+        """Runs L-BFGS-B for the given rows; returns their minimisers and margins."""
+        runs = [_Run(row, start[row], low[row], high[row], self.options) for row in rows]
+        with threadpool_limits(1, user_api="blas"):
+            if self.lockstep:
+                _advance(runs, search, c)
+            else:
+                for run in runs:
+                    _advance([run], search, c)
+        minimisers = np.stack([run.x for run in runs])
+        return minimisers, search.evaluate(minimisers, rows)[2]
+
+
+class _Search:
+    """What is known of each image over all its runs: its best point and its evaluations."""
+
+    def __init__(self, originals: np.ndarray, targets: np.ndarray, evaluate: Evaluate):
+        self.originals, self.targets, self._evaluate = originals, targets, evaluate
+        self.best = originals.copy()
+        self.best_square = np.full(len(originals), np.inf)
+        self.nfev = np.zeros(len(originals), np.int64)
+
+    @property
+    def found(self) -> np.ndarray:
+        return np.isfinite(self.best_square)
+
+    def evaluate(self, x: np.ndarray, rows: np.ndarray):
+        loss, gradient, margin = self._evaluate(x, self.targets[rows])
+        self.nfev[rows] += 1
+        square = ((x - self.originals[rows]) ** 2).sum(axis=1)
+        finite = np.isfinite(loss) & np.isfinite(gradient).all(axis=1)
+        better = (margin < 0) & (square < self.best_square[rows]) & finite
+        self.best[rows[better]] = x[better]
+        self.best_square[rows[better]] = square[better]
+        return loss, gradient, margin
+
+    def objective(self, x: np.ndarray, rows: np.ndarray, c: np.ndarray):
+        """Evaluates c |r|^2 + loss and its gradient."""
+        loss, gradient, _ = self.evaluate(x, rows)
+        r = x - self.originals[rows]
+        value = c[rows] * (r**2).sum(axis=1) + loss
+        return value, 2 * c[rows, None] * r + gradient
+
+
+class _Run:
+    """One run of L-BFGS-B that stops at every evaluation and waits to be told the values."""
+
+    def __init__(self, row: int, start: np.ndarray, low: np.ndarray, high: np.ndarray, options):
+        self.row, self.x = row, start
+        self._bounds = scipy.optimize.Bounds(low, high)
+        self._options = options
+        self._greenlet = greenlet.greenlet(self._minimise)
+
+    def first(self) -> np.ndarray | None:
+        """Starts the run; returns the first point that it wants to have evaluated."""
+        return self._greenlet.switch()
+
+    def resume(self, value: float, gradient: np.ndarray) -> np.ndarray | None:
+        """Goes on with the values of the last point; returns the next, or `None` at the end."""
+        return self._greenlet.switch((value, gradient))
+
+    def _minimise(self) -> None:
+        def objective(x):
+            value, gradient = self._greenlet.parent.switch(x.copy())
+            if not (np.isfinite(value) and np.isfinite(gradient).all()):
+                raise _NotFinite
+            return value, gradient
+
+        try:
+            result = scipy.optimize.minimize(
+                objective, self.x, jac=True, method="L-BFGS-B", bounds=self._bounds,
+                options=self._options,
+            )  # fmt: skip
+        except _NotFinite:
+            return
+        self.x = result.x
+
+
+def _advance(runs: list[_Run], search: _Search, c: np.ndarray) -> None:
+    """Advances runs together until all have ended."""
+    parked = [(run, point) for run in runs if (point := run.first()) is not None]
+    while parked:
+        rows = np.array([run.row for run, _ in parked])
+        points = np.stack([point for _, point in parked])
+        values = search.objective(points, rows, c)
+        following = []
+        for (run, _), value, gradient in zip(parked, *values, strict=True):
+            point = run.resume(value, gradient)
+            if point is not None:
+                following.append((run, point))
+        parked = following
