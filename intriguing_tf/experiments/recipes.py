@@ -264,9 +264,9 @@ def filters_figure(kernel: np.ndarray, columns: int = 20) -> matplotlib.figure.F
 
     filters = kernel.T / np.abs(kernel).max(0)[:, None]
     rows = -(-len(filters) // columns)
-    page = np.ones((rows * columns, 30, 30))
-    page[: len(filters), 1:29, 1:29] = filters.reshape(-1, 28, 28)
-    page = page.reshape(rows, columns, 30, 30).swapaxes(1, 2).reshape(rows * 30, columns * 30)
+    tiles = np.ones((rows * columns, 30, 30))
+    tiles[: len(filters), 1:29, 1:29] = filters.reshape(-1, 28, 28)
+    page = tiles.reshape(rows, columns, 30, 30).swapaxes(1, 2).reshape(rows * 30, columns * 30)
     figure = Figure(figsize=(columns / 2, rows / 2))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.imshow(page, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")

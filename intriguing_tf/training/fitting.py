@@ -106,15 +106,13 @@ def fit(
     start = time.perf_counter()
     xla = _use_xla(model, jit_compile)
     inputs, targets = tf.convert_to_tensor(inputs), tf.convert_to_tensor(targets)
-    run_epoch = _compiled_epoch(model, optimizer, loss, batch_size, xla).get_concrete_function(
-        inputs, targets, tf.TensorSpec([count], tf.int32)
-    )
+    run_epoch = compile_epoch(model, inputs, targets, optimizer, loss, batch_size, xla)
     random = np.random.default_rng(seed)
     losses = []
     with tqdm(total=epochs, desc=model.name, unit="epoch", disable=_silent(verbose)) as bar:
         for epoch in range(epochs):
             order = tf.constant(random.permutation(count), tf.int32)
-            losses.append(float(run_epoch(inputs, targets, order)))
+            losses.append(float(run_epoch(order)))
             if not np.isfinite(losses[-1]):
                 raise ValueError(
                     f"The objective of {model.name} is {losses[-1]} in epoch {epoch + 1}: the "
@@ -219,8 +217,24 @@ def minimise(
     return FittingCurve(np.array(losses), time.perf_counter() - start, gradient_norm)
 
 
-def _compiled_epoch(model, optimizer, loss: Loss, batch_size: int, xla: bool):
-    """Returns the function that trains over data in a given order and gives the mean objective."""
+def compile_epoch(
+    model: keras.Model,
+    inputs: tf.Tensor,
+    targets: tf.Tensor,
+    optimizer: keras.optimizers.Optimizer,
+    loss: Loss,
+    batch_size: int,
+    jit_compile: bool,
+) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Returns the function that trains over the data in a given order.
+
+    Args:
+        model, optimizer, loss, batch_size, jit_compile: as in `fit`.
+        inputs, targets: the data as tensors, which stay on their device.
+
+    Returns:
+        A function from the order, int32 `[n]`, to the mean of the objective, a scalar.
+    """
     variables = model.trainable_variables
     optimizer.build(variables)
 
@@ -230,7 +244,7 @@ def _compiled_epoch(model, optimizer, loss: Loss, batch_size: int, xla: bool):
         optimizer.apply(tape.gradient(value, [v.value for v in variables]), variables)
         return value
 
-    @tf.function(jit_compile=xla)
+    @tf.function(jit_compile=jit_compile)
     def run_epoch(inputs, targets, order):
         batches = order.shape[0] // batch_size
         total = tf.zeros((), model.variable_dtype)
@@ -239,7 +253,9 @@ def _compiled_epoch(model, optimizer, loss: Loss, batch_size: int, xla: bool):
             total += train_step(tf.gather(inputs, batch), tf.gather(targets, batch))
         return total / batches
 
-    return run_epoch
+    order = tf.TensorSpec([len(inputs)], tf.int32)
+    run_epoch = run_epoch.get_concrete_function(inputs, targets, order)
+    return lambda order: run_epoch(inputs, targets, order)
 
 
 def _objective(model, loss: Loss, inputs, targets, training: bool) -> tf.Tensor:
