@@ -250,7 +250,7 @@ class LBFGSAdversary:
         padded = _padded(n) if solver.jit_compile else n
         fill = np.minimum(np.arange(padded), n - 1)
         low, high = (np.broadcast_to(bound, x[fill].shape) for bound in (lower, upper))
-        search = solver.search(x[fill], targets[fill], low, high)
+        search = solver.search(x[fill], targets[fill], low, high, logits[fill])
         best, found, c, nfev = (np.asarray(value)[:n] for value in search)
         best = np.clip(best, lower, upper).astype(x.dtype)
         gap = np.max(np.where(_is(targets, logits), -np.inf, logits), axis=1)

@@ -30,7 +30,7 @@ from intriguing_tf.adversary.lbfgs import (
     free_variables,
     inverse_hessian,
 )
-from intriguing_tf.adversary.problem import Problem
+from intriguing_tf.adversary.problem import Problem, above_target
 
 _SHARPNESS = 10.0  # of the soft maximum, in units of the margin at the image
 _LEAST_LOG_WEIGHT = -30.0  # a class may come back: its weight stays above exp(-30)
@@ -109,20 +109,20 @@ class CompiledSolver:
         self.problem, self.loss = problem, loss
         self.maxcor, self.maxfun, self.xtol = maxcor, maxfun, xtol
         self.jit_compile = jit_compile
-        self._start = tf.function(self._first, autograph=False, jit_compile=jit_compile)
         self._advance = tf.function(self._advance_while, autograph=False, jit_compile=jit_compile)
         self._penalty = Minimizer(
             self._penalised, maxcor=max(maxcor, 10), maxiter=maxfun, ftol=1e-12, gtol=1e-7,
             jit_compile=jit_compile,
         )  # fmt: skip
 
-    def search(self, originals, targets, lower, upper) -> SearchResult:
+    def search(self, originals, targets, lower, upper, logits) -> SearchResult:
         """Returns the nearest points found that are read as the targets.
 
         Args:
-            originals: [n, size]. targets: [n]. lower, upper: [n, size].
+            originals: [n, size]. targets: [n]. lower, upper: [n, size]. logits: [n, classes] at
+                the originals.
         """
-        rows, state = self._start(*self._tensors(originals, targets, lower, upper))
+        rows, state = self._first(*self._tensors(originals, targets, lower, upper, logits))
         state = run_to_the_end(self._advance, state, rows, fixed_shapes=self.jit_compile)
         found = tf.math.is_finite(state.best_square)
         return SearchResult(state.best, found, 1 / state.best_multiplier, state.nfev)
@@ -141,26 +141,24 @@ class CompiledSolver:
     def _penalised(self, x, originals, targets, c):
         return penalised(self.problem, self.loss, x, originals, targets, c)
 
-    def _first(self, originals, targets, lower, upper) -> tuple[Rows, State]:
-        problem = self.problem
-        above = problem.above(originals, targets)
+    def _first(self, originals, targets, lower, upper, logits) -> tuple[Rows, State]:
+        """The first trial is the original itself."""
+        above = above_target(logits, targets)
         gap = tf.reduce_max(above, axis=1)
-        ones = tf.ones_like(gap)
+        nothing, ones = tf.zeros_like(gap), tf.ones_like(gap)
+        no, zero = tf.zeros_like(gap, tf.bool), tf.zeros_like(gap, tf.int32)
         sharpness = _SHARPNESS / gap if self.loss == "margin" else ones
         rows = Rows(originals, targets, lower, upper, gap, sharpness)
-        log_weights = tf.zeros_like(above)
-        here = problem.margin(originals, targets, sharpness, log_weights)
-        nothing = tf.zeros_like(gap)
-        state = State(
-            originals, here.loss, here.gradient, gap, originals, tf.zeros_like(originals), ones,
-            *Pairs.empty(originals, self.maxcor),
-            multiplier=nothing, merit=nothing, slack=_FIRST_SLACK * ones, log_weights=log_weights,
-            unconditional=tf.zeros_like(gap, tf.bool), best=originals,
-            best_square=ones * np.inf, best_multiplier=nothing,
-            settled=tf.zeros_like(gap, tf.int32), nfev=tf.ones_like(gap, tf.int32),
-            done=~(here.finite & tf.math.is_finite(gap)),
+        flat = tf.zeros_like(originals)
+        pairs = Pairs.empty(originals, self.maxcor)
+        return rows, State(
+            x=originals, loss=gap, gradient=flat, margin=gap,
+            trial=originals, direction=flat, length=ones, steps=pairs.steps, changes=pairs.changes,
+            multiplier=nothing, merit=nothing, slack=_FIRST_SLACK * ones,
+            log_weights=tf.zeros_like(logits), unconditional=~no,
+            best=originals, best_square=ones * np.inf, best_multiplier=nothing,
+            settled=zero, nfev=zero, done=no,
         )  # fmt: skip
-        return rows, self._propose(state, rows, accepted=tf.ones_like(gap, tf.bool))
 
     def _advance_while(self, state: State, rows: Rows, enough: tf.Tensor) -> State:
         """Steps until at most `enough` images are left."""
@@ -197,7 +195,8 @@ class CompiledSolver:
         log_weights, changed = self._reweigh(
             s.log_weights, there.above, rows, near & (moved < _SETTLING)
         )
-        settled = tf.where(accepted, tf.where(moved < self.xtol, s.settled + 1, 0), s.settled)
+        rests = (moved < self.xtol * s.length) & (tf.abs(margin) < _NEAR * rows.gap)
+        settled = tf.where(accepted, tf.where(rests, s.settled + 1, 0), s.settled)
         nfev = s.nfev + tf.cast(~s.done, tf.int32)
         stuck = ~accepted & (s.length < _SHORTEST * 1e-3)
         state = s._replace(
@@ -229,7 +228,7 @@ class CompiledSolver:
             free = free_variables(s.x, total, rows.lower, rows.upper)
             changes = 2 * s.steps + multiplier[:, None, None] * s.changes
             newton = inverse_hessian(Pairs(s.steps, changes), free, 2 * tf.ones_like(multiplier))
-            home, downhill = newton(2 * r), newton(s.gradient)
+            home, downhill = tf.unstack(newton(tf.stack([2 * r, s.gradient], axis=1)), axis=1)
             slope = dot(s.gradient, downhill)
             needed = (wanted - dot(s.gradient, home)) / tf.where(slope > 0, slope, 1.0)
             multiplier = tf.where(accepted & (slope > 0), tf.maximum(needed, 0.0), multiplier)

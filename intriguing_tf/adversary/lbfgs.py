@@ -75,7 +75,7 @@ def inverse_hessian(
             y.y / s.y, or 1.
 
     Returns:
-        A function from vectors [n, size] to vectors [n, size]; zero on held variables.
+        A function from k vectors [n, k, size] to k vectors [n, k, size]; zero on held variables.
     """
     steps, changes = pairs.steps * free[:, None], pairs.changes * free[:, None]
     sy = tf.matmul(steps, changes, transpose_b=True)
@@ -92,38 +92,41 @@ def inverse_hessian(
     else:
         inverse_curvature = 1 / curvature
 
-    def apply(vector: tf.Tensor) -> tf.Tensor:
-        vector = vector * free
-        along_steps = tf.linalg.matvec(steps, vector)
-        along_changes = tf.linalg.matvec(changes, vector)
+    def apply(vectors: tf.Tensor) -> tf.Tensor:
+        vectors = vectors * free[:, None]
+        along_steps = tf.matmul(steps, vectors, transpose_b=True)
+        along_changes = tf.matmul(changes, vectors, transpose_b=True)
         alphas, betas = _two_loops(
             sy, yy, inverse_s_y, along_steps, along_changes, inverse_curvature
         )
-        straight = vector - tf.linalg.matvec(changes, alphas, transpose_a=True)
-        return inverse_curvature[:, None] * straight + tf.linalg.matvec(
-            steps, betas, transpose_a=True
-        )
+        straight = vectors - tf.matmul(alphas, changes, transpose_a=True)
+        bent = tf.matmul(betas, steps, transpose_a=True)
+        return inverse_curvature[:, None, None] * straight + bent
 
     return apply
 
 
 def _two_loops(sy, yy, inverse_s_y, along_steps, along_changes, inverse_curvature):
-    """The two-loop recursion in coordinates: what to take of each change and of each step."""
+    """The two-loop recursion in coordinates: what to take of each change and of each step.
+
+    `along_steps` and `along_changes` [n, m, k] are the inner products with k vectors; so are the
+    results.
+    """
     m = sy.shape[1]
     alphas: list = [None] * m
     for i in reversed(range(m)):
         rest = along_steps[:, i]
         for j in range(i + 1, m):
-            rest -= alphas[j] * sy[:, i, j]
-        alphas[i] = inverse_s_y[:, i] * rest
+            rest -= alphas[j] * sy[:, i, j, None]
+        alphas[i] = inverse_s_y[:, i, None] * rest
     stacked = tf.stack(alphas, axis=1)
-    seen_by_changes = inverse_curvature[:, None] * (along_changes - tf.linalg.matvec(yy, stacked))
+    seen = inverse_curvature[:, None, None] * (along_changes - tf.matmul(yy, stacked))
     betas: list = []
     for i in range(m):
-        rest = seen_by_changes[:, i]
+        rest = seen[:, i]
         for j in range(i):
-            rest += betas[j] * sy[:, j, i]
-        betas.append(alphas[i] - inverse_s_y[:, i] * rest)
+            rest += betas[j] * sy[:, j, i, None]
+        betas.append(alphas[i] - inverse_s_y[:, i, None] * rest)
     return stacked, tf.stack(betas, axis=1)
 
 
@@ -258,7 +261,7 @@ class Minimizer:
             finite, tf.clip_by_value(parabola, 0.1 * s.length, 0.5 * s.length), 0.1 * s.length
         )
         free = free_variables(x, new_gradient, lower, upper)
-        newton = -inverse_hessian(pairs, free)(new_gradient)
+        newton = -inverse_hessian(pairs, free)(new_gradient[:, None])[:, 0]
         descends = dot(newton, new_gradient) < 0
         direction = choose(accepted, choose(descends, newton, -new_gradient * free), s.direction)
         length = tf.where(accepted, tf.ones_like(shorter), shorter)

@@ -58,10 +58,7 @@ class Problem:
 
     def above(self, x: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         """Returns each logit minus the target's, minus infinity at the target itself."""
-        logits = self.logits(x)
-        difference = logits - tf.gather(logits, targets, batch_dims=1)[:, None]
-        is_target = tf.one_hot(targets, tf.shape(logits)[1], on_value=True, off_value=False)
-        return tf.where(is_target, tf.constant(-np.inf, self.dtype), difference)
+        return above_target(self.logits(x), targets)
 
     def cross_entropy(self, x: tf.Tensor, targets: tf.Tensor) -> Evaluation:
         """Evaluates the paper's loss, -log of the target's probability."""
@@ -131,6 +128,13 @@ class Problem:
                 if shape.rank and shape[0] is None and None not in shape[1:].as_list():
                     total += math.prod(shape[1:]) * tensor.dtype.size
         return 2 * total
+
+
+def above_target(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Returns each logit minus the target's, minus infinity at the target itself."""
+    difference = logits - tf.gather(logits, targets, batch_dims=1)[:, None]
+    is_target = tf.one_hot(targets, tf.shape(logits)[1], on_value=True, off_value=False)
+    return tf.where(is_target, tf.constant(-np.inf, logits.dtype), difference)
 
 
 def _gradient(tape: tf.GradientTape, loss: tf.Tensor, x: tf.Tensor) -> tf.Tensor:

@@ -69,15 +69,15 @@ class SciPySolver:
         values = self._compiled(tf.cast(x, self.problem.dtype), tf.constant(targets))
         return tuple(value.numpy()[:n].astype(np.float64) for value in values)
 
-    def search(self, originals, targets, lower, upper) -> SearchResult:
+    def search(self, originals, targets, lower, upper, logits) -> SearchResult:
         """Returns the nearest points found that are read as the targets.
 
         c is bracketed by powers of ten, from the value that would be right if the margin were
         linear, and then bisected in log c; each run starts from the last minimiser.
         """
+        del logits  # evaluated with the gradient
         x0, low, high = (np.asarray(a, np.float64) for a in (originals, lower, upper))
-        targets = np.asarray(targets)
-        search = _Search(x0, targets, self._evaluate)
+        search = _Search(x0, np.asarray(targets), self._evaluate)
         _, gradient, gap = search.evaluate(x0, np.arange(len(x0)))
         held = ((x0 <= low) & (gradient > 0)) | ((x0 >= high) & (gradient < 0))
         square = (np.where(held, 0, gradient) ** 2).sum(axis=1)

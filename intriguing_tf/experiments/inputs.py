@@ -21,15 +21,32 @@ def load_model(name: str) -> keras.Model:
 
 
 def load_images(data: str, number: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the first images and labels of MNIST's "test" or "train", or the bundled "sample".
+    """Returns the first images and labels of the data that a command line names.
+
+    Args:
+        data: MNIST's "test" or "train", the bundled "sample", or a path to an `.npz` file with
+            arrays "images" and "labels".
+        number: how many; by default all.
 
     Raises:
         ValueError: other data than these, or more images than there are.
-        FileNotFoundError: MNIST cannot be had.
+        FileNotFoundError: no such file, or MNIST cannot be had.
     """
-    images, labels = datasets.mnist_sample() if data == "sample" else datasets.mnist(data)
+    if data.endswith(".npz"):
+        images, labels = _load_npz(data)
+    else:
+        images, labels = datasets.mnist_sample() if data == "sample" else datasets.mnist(data)
     if number is not None and not 0 < number <= len(images):
         raise ValueError(
             f"`number` must be from 1 to {len(images)} for {data!r}. Received: {number}."
         )
     return images[:number], labels[:number]
+
+
+def _load_npz(path: str) -> tuple[np.ndarray, np.ndarray]:
+    with np.load(path, allow_pickle=False) as stored:
+        if not {"images", "labels"} <= set(stored):
+            raise ValueError(
+                f"{path} must hold arrays 'images' and 'labels'. Received: {sorted(stored)}."
+            )
+        return stored["images"], stored["labels"]

@@ -5,6 +5,7 @@ from .charts import image_rows as image_rows
 from .charts import interval_chart as interval_chart
 from .pages import Report as Report
 from .pages import Section as Section
-from .pages import write_whole as write_whole
+from .pictures import adversarial_rows as adversarial_rows
 from .tables import Table as Table
 from .tensorboard import log_to_tensorboard as log_to_tensorboard
+from ..files import write_atomically as write_whole

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import jinja2
 
+from ..files import write_atomically
 from .charts import Picture
 from .tables import Table
 
@@ -86,19 +87,9 @@ class Report:
         folder = Path(folder)
         for section in self.sections:
             for picture in section.pictures:
-                write_whole(folder / "figures" / f"{picture.name}.svg", picture.svg())
-        write_whole(folder / "report.md", self.markdown())
-        return write_whole(folder / "report.html", self.html())
-
-
-def write_whole(path: str | os.PathLike, text: str) -> Path:
-    """Writes a text file under a temporary name, then renames it: whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-    return path
+                write_atomically(folder / "figures" / f"{picture.name}.svg", picture.svg())
+        write_atomically(folder / "report.md", self.markdown())
+        return write_atomically(folder / "report.html", self.html())
 
 
 @functools.cache
