@@ -14,7 +14,8 @@ import numpy as np
 from ..adversary import AdversarialResult, LBFGSAdversary
 from ..classifier import Classifier
 from ..datasets import imagenet_class_index, imagenet_class_names
-from ..reporting import Table, write_whole
+from ..files import write_atomically
+from ..reporting import Table
 from ..transfer import rms
 from . import paper
 
@@ -163,7 +164,7 @@ class Figure5Result:
             _write_png(folder / f"{stem}_difference.png", self._difference(i))
             _write_png(folder / f"{stem}_adversarial.png", self.rounded[i])
         self.adversarial.save(folder / "result.npz")
-        write_whole(folder / "table.txt", str(self.table()))
+        write_atomically(folder / "table.txt", str(self.table()))
         return _write_png(folder / "figure5.png", self.sheet())
 
     def _difference(self, i: int) -> np.ndarray:

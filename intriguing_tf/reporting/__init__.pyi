@@ -8,4 +8,3 @@ from .pages import Section as Section
 from .pictures import adversarial_rows as adversarial_rows
 from .tables import Table as Table
 from .tensorboard import log_to_tensorboard as log_to_tensorboard
-from ..files import write_atomically as write_whole
