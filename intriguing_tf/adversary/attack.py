@@ -90,7 +90,8 @@ class LBFGSAdversary:
             raise ValueError(f"`xtol` must lie between 0 and 1. Received: {xtol!r}.")
         self.classifier = Classifier(model, layer)
         checked = inputs.check_bounds(inputs.default_bounds(model, layer, bounds))
-        self.bounds = tuple(b.astype(self.classifier.dtype.as_numpy_dtype) for b in checked)
+        dtype = self.classifier.dtype.as_numpy_dtype
+        self.bounds = (checked[0].astype(dtype), checked[1].astype(dtype))
         self.loss, self.solver = loss, solver
         self.maxcor, self.maxfun, self.xtol = maxcor, maxfun, xtol
         self.jit_compile, self.memory = jit_compile, memory
@@ -270,8 +271,8 @@ class LBFGSAdversary:
         others = np.argsort(np.where(_is(own, logits[rows]), np.inf, -logits[rows]), axis=1)
         others = others[:, : min(_CANDIDATES, classes - 1)]
         estimates = np.full(others.shape, np.inf)
-        for k in range(others.shape[1]):
-            estimates[:, k] = self._linear_distance(solver, flat[rows], others[:, k], lower, upper)
+        for j in range(others.shape[1]):
+            estimates[:, j] = self._linear_distance(solver, flat[rows], others[:, j], lower, upper)
         kept = estimates <= _SCREEN * estimates.min(axis=1, keepdims=True)
         kept[:, 0] |= ~kept.any(axis=1)
         which, k = np.nonzero(kept)

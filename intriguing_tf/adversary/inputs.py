@@ -76,7 +76,7 @@ def check_bounds(bounds: Any) -> tuple[np.ndarray, np.ndarray]:
     return lower, upper
 
 
-def describe_bound(bound: np.ndarray) -> float | list[float] | str:
+def describe_bound(bound: np.ndarray) -> float | str | list[float | str]:
     """Returns a bound as JSON can hold it: a number, or the least and largest of an array."""
     values = [float(bound.min()), float(bound.max())]
     texts = [v if np.isfinite(v) else str(v) for v in values]

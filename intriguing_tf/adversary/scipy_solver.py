@@ -21,7 +21,7 @@ _BRACKETING = 12  # powers of ten tried before the search over c gives up
 _BISECTIONS = 7  # of the bracket in log c: to within 2 % (10 ** (1 / 2 ** 7))
 
 # From points [k, size] and their rows [k] to losses [k], gradients [k, size], margins [k].
-Evaluate = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]
+Evaluate = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, ...]]
 
 
 class _NotFinite(Exception):
