@@ -18,16 +18,19 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from absl import app, flags
+from absl import app, flags, logging
 
-METRICS = flags.DEFINE_bool("metrics", False, "verify: evaluate again and compare with the cards")
-PINS = flags.DEFINE_bool("pins", False, "clear: also forget the pins")
-FOLDER = flags.DEFINE_string(
-    "folder", None, "publish: the zoo to write to; by default the checkout's own"
-)
-RETRAIN = flags.DEFINE_bool(
-    "retrain", False, "publish: train even if the weights were made by the same recipe"
-)
+
+def define_flags() -> None:
+    """Defines the flags of this command."""
+    flags.DEFINE_bool("metrics", False, "verify: evaluate again and compare with the cards")
+    flags.DEFINE_bool("pins", False, "clear: also forget the pins")
+    flags.DEFINE_string(
+        "folder", None, "publish: the zoo to write to; by default the checkout's own"
+    )
+    flags.DEFINE_bool(
+        "retrain", False, "publish: train even if the weights were made by the same recipe"
+    )
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,6 +40,7 @@ def main(arguments: Sequence[str]) -> int:
         received = f" Received: {command!r}." if command else ""
         print(f"One of {', '.join(COMMANDS)} is needed.{received} See --help.", file=sys.stderr)
         return 2
+    logging.set_verbosity(logging.WARNING)  # tensorflow-datasets tells each of its steps
     try:
         return COMMANDS[command](names)
     except (ValueError, OSError) as error:
@@ -92,7 +96,7 @@ def verify(names: Sequence[str]) -> int:
     rows = [(check.name, check.status, check.file, check.detail) for check in checks]
     print(Table("", ("entry", "status", "file", "detail"), rows))
     wrong = any(check.status == "damaged" for check in checks)
-    if METRICS.value and not wrong:
+    if flags.FLAGS.metrics and not wrong:
         from intriguing_tf.experiments import publishing
 
         verified = {check.name for check in checks if check.status == "verified"}
@@ -119,9 +123,9 @@ def clear(names: Sequence[str]) -> int:
     from intriguing_tf.zoo import pins
 
     freed = sum(zoo.clear(pattern) for pattern in names or ["*"])
-    if PINS.value:
+    if flags.FLAGS.pins:
         pins.forget()
-    print(f"{freed:,} bytes removed{' and the pins forgotten' if PINS.value else ''}.")
+    print(f"{freed:,} bytes removed{' and the pins forgotten' if flags.FLAGS.pins else ''}.")
     return 0
 
 
@@ -130,7 +134,7 @@ def publish(names: Sequence[str]) -> int:
     from intriguing_tf.experiments import publishing
 
     for name in publishing.matching_recipes(_needed(names)):
-        card = publishing.publish(name, FOLDER.value, retrain=RETRAIN.value)
+        card = publishing.publish(name, flags.FLAGS.folder, retrain=flags.FLAGS.retrain)
         print(card, end="\n\n")
     return 0
 
@@ -178,6 +182,7 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
 
 def run() -> None:
     """Entry point of the command `itf-zoo`."""
+    define_flags()
     flags.FLAGS.set_gnu_getopt(True)  # flags may follow the command
     for flag in flags.FLAGS.get_key_flags_for_module(__name__):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)  # --help shows them

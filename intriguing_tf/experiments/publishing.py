@@ -23,10 +23,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..files import write_atomically
 from ..reporting import Table
 from ..zoo import catalogue, keras_files, loading, locations, site
 from ..zoo.cards import METRICS, Facts, ModelCard
-from ..zoo.downloads import fault, write_atomically
+from ..zoo.downloads import fault
 from ..zoo.errors import CatalogueError
 from .recipes import Recipe, TrainedModel, load_recipe, recipes, train
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
+    from ..adversary import AdversarialResult
     from ..classifier import Classifier
 
 WEIGHTS = "model.keras"
@@ -159,7 +161,7 @@ def measure(
     metrics["sample_error"] = _error(classifier, images, labels)
     adversary = LBFGSAdversary(model, bounds=card.bounds)
     result = adversary(images, labels, **ATTACK, verbose=verbose)
-    metrics["average_distortion"] = float(result.distortion[result.success].mean())
+    metrics["average_distortion"] = result.mean_distortion
     metrics["attack"] = {
         "images": len(images),
         **ATTACK,
@@ -375,8 +377,15 @@ def _png(figure: Any) -> bytes:
     return buffer.getvalue()
 
 
-def _picture(result: Any) -> bytes:
+def _picture(result: AdversarialResult) -> bytes:
     from ..reporting import adversarial_rows
 
-    rows = (result.status == "found").nonzero()[0][:PICTURED]
-    return _png(adversarial_rows(result.originals[rows], result.images[rows]))
+    shown = (result.status == "found").nonzero()[0][:PICTURED]
+    titles = [
+        f"{before} → {after}"
+        for before, after in zip(
+            result.original_predictions[shown], result.predictions[shown], strict=True
+        )
+    ]
+    rows = adversarial_rows(result.originals[shown], result.images[shown], titles, columns=PICTURED)
+    return rows.png(dpi=80)

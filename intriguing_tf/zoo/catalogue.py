@@ -16,6 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from ..files import write_atomically
 from . import locations
 from .cards import ModelCard, validate
 from .errors import CatalogueError, DownloadError
@@ -118,7 +119,7 @@ def _remote(address: str, cache: Path) -> Mapping[str, ModelCard]:
         warnings.warn(f"{error} Using the catalogue last read from there.", stacklevel=4)
         return parse(copy.read_bytes(), str(copy))
     with contextlib.suppress(OSError):  # a read-only cache only costs offline runs their copy
-        downloads.write_atomically(copy, content)
+        write_atomically(copy, content)
     return entries
 
 

@@ -197,20 +197,6 @@ def verify(file: Path, size: int, sha256: str) -> None:
         raise IntegrityError(f"{file} is damaged or was replaced: {wrong}.")
 
 
-def write_atomically(file: Path, content: bytes) -> None:
-    """Writes a file whole or not at all."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, file)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 def _refuse_offline(urls: Sequence[str], target: Path | None) -> None:
     if locations.offline():
         place = f" Put the file at {target}, or unset it." if target else ""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import filelock
 
+from ..files import write_atomically
 from . import catalogue, locations
 from .cards import ModelCard
 from .errors import IntegrityError, UnpinnedError
@@ -70,7 +71,7 @@ def pin(name: str, *, progress: bool = True) -> Pin:
     with filelock.FileLock(_file().with_suffix(".lock")):
         pins = _remembered() | {name: accepted}
         content = {key: dataclasses.asdict(value) for key, value in sorted(pins.items())}
-        downloads.write_atomically(_file(), json.dumps(content, indent=2).encode())
+        write_atomically(_file(), json.dumps(content, indent=2))
     home = cache.place(card, accepted)
     home.parent.mkdir(parents=True, exist_ok=True)
     arrival.replace(home)

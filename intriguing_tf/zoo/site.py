@@ -11,9 +11,9 @@ from typing import Any
 
 import jinja2
 
+from ..files import write_atomically
 from . import catalogue, loading, locations
 from .cards import Facts, ModelCard
-from .downloads import write_atomically
 from .errors import CatalogueError, UnpinnedError
 
 CARD = "card.json"
@@ -26,7 +26,7 @@ def write_card(folder: Path, card: ModelCard) -> None:
     """Writes an entry's card as JSON and as Markdown into its folder of the zoo at `folder`."""
     home = folder / card.name
     write_atomically(home / CARD, _json(card.json()))
-    write_atomically(home / PAGE, card_page(card, home).encode())
+    write_atomically(home / PAGE, card_page(card, home))
 
 
 def refresh(folder: Path) -> list[ModelCard]:
@@ -46,7 +46,7 @@ def refresh(folder: Path) -> list[ModelCard]:
         write_card(folder, card)
     entries = {"version": catalogue.VERSION, "entries": [card.json() for card in cards]}
     write_atomically(folder / locations.CATALOGUE, _json(entries))
-    write_atomically(folder / "index.html", index_page(cards, folder).encode())
+    write_atomically(folder / "index.html", index_page(cards, folder))
     return cards
 
 
@@ -142,8 +142,8 @@ def _copy(source: Path, target: Path) -> None:
     temporary.replace(target)
 
 
-def _json(values: Any) -> bytes:
-    return (json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+def _json(values: Any) -> str:
+    return json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 @functools.cache

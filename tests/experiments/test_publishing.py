@@ -1,0 +1,241 @@
+"""Publishing on a small scale: the bundled images stand for MNIST, everything else is real."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+import intriguing_tf as itf
+from intriguing_tf import datasets, zoo
+from intriguing_tf.experiments import publishing, recipes
+from intriguing_tf.zoo import locations
+
+RECIPE = {
+    "name": "mnist/tiny",
+    "title": "A softmax classifier on half of the bundled images",
+    "builder": "fc10",
+    "arguments": {"weight_decay": 0.01},
+    "data": "p1",
+    "seed": 3,
+    "fitting": {
+        "method": "minibatches",
+        "optimiser": "adam",
+        "learning_rate": 0.01,
+        "schedule": "linear",
+        "epochs": 5,
+        "batch_size": 50,
+    },
+    "selection": "none: it is a test",
+    "paper": {},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_mnist():
+    """The 1 000 bundled images as MNIST, the first 40 of them as the bundled ones."""
+    images, labels = datasets.mnist_sample()
+    parts = {
+        ("train", None): slice(0, 600),
+        ("train", "p1"): slice(0, 300),
+        ("train", "p2"): slice(300, 600),
+        ("test", None): slice(600, 1000),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            datasets,
+            "mnist",
+            lambda split, subset=None: (
+                images[parts[split, subset]],
+                labels[parts[split, subset]],
+            ),
+        )
+        patch.setattr(datasets, "mnist_sample", lambda: (images[:40], labels[:40]))
+        yield
+
+
+@pytest.fixture(scope="module")
+def recipe_file(tmp_path_factory):
+    file = tmp_path_factory.mktemp("recipes") / "tiny.json"
+    file.write_text(json.dumps(RECIPE))
+    return file
+
+
+@pytest.fixture(scope="module")
+def published(recipe_file, tmp_path_factory):
+    """A zoo with the entry published, and its card."""
+    folder = tmp_path_factory.mktemp("zoo")
+    return folder, publishing.publish(recipe_file, folder, verbose=False)
+
+
+@pytest.fixture
+def in_use(published, monkeypatch):
+    monkeypatch.setenv("INTRIGUING_TF_ZOO", str(published[0]))
+    return published
+
+
+def refuse_training(*_, **__):
+    raise AssertionError("trained again")
+
+
+def contents(folder):
+    return {file.name: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_the_entry_loads_and_its_metrics_are_those_of_its_weights(in_use):
+    _, card = in_use
+    assert zoo.list() == ["mnist/tiny"] and zoo.info("mnist/tiny") == card
+    model = zoo.load("mnist/tiny")
+
+    def wrong(split, subset=None):
+        images, labels = datasets.mnist(split, subset)
+        return (model(images).numpy().argmax(1) != labels).mean()
+
+    metrics = card.metrics
+    assert metrics["train_error"] == pytest.approx(wrong("train", "p1"))
+    assert metrics["other_half_error"] == pytest.approx(wrong("train", "p2"))
+    assert metrics["test_error"] == pytest.approx(wrong("test"))
+    assert metrics["train_error"] < metrics["test_error"] < 0.35  # it learnt
+    kernel = model.get_layer("logits").kernel.numpy().astype(float)
+    assert metrics["lipschitz_product"] == pytest.approx(np.linalg.norm(kernel, 2), rel=1e-4)
+    assert metrics["attack"]["success"] == 1
+    images, labels = datasets.mnist_sample()
+    result = itf.LBFGSAdversary(model)(images, labels, targets="random", seed=0, verbose=False)
+    found = result.status == "found"
+    assert metrics["average_distortion"] == pytest.approx(result.distortion[found].mean(), rel=1e-3)
+    # No adversary comes closer than the certificate: l2 is distortion × sqrt(784).
+    radius = itf.lipschitz.certified_radius(model, images)
+    assert metrics["certified_radius_median"] == pytest.approx(np.median(radius))
+    assert (radius[found] <= result.distortion[found] * 28 + 1e-6).all()
+
+
+def test_the_card_says_how_it_was_made(published):
+    _, card = published
+    assert card.recipe["arguments"]["weight_decay"] == 0.01
+    assert card.training["seed"] == 3 and card.training["seconds"] > 0
+    assert card.training["data_sha256"] == datasets.fingerprint(*datasets.mnist("train", "p1"))
+    assert set(card.training["versions"]) >= {"tensorflow", "keras", "intriguing-tf"}
+
+
+def test_page_and_picture(published):
+    folder, card = published
+    page = (folder / "mnist/tiny/README.md").read_text()
+    for text in (card.title, card.sha256, "picture.png", '"weight_decay": 0.01', "Apache-2.0"):
+        assert text in page
+    assert f"{card.metrics['test_error']:.2%}" in page
+    picture = (folder / "mnist/tiny/picture.png").read_bytes()
+    assert picture.startswith(b"\x89PNG") and len(picture) < 200_000
+
+
+@pytest.mark.slow
+def test_publishing_again_measures_and_does_not_train(published, recipe_file, monkeypatch):
+    folder, card = published
+    before = contents(folder)
+    monkeypatch.setattr(publishing, "train", refuse_training)
+    assert publishing.publish(recipe_file, folder, verbose=False) == card
+    assert contents(folder) == before
+
+
+def test_retraining_gives_the_same_bytes(published, recipe_file, tmp_path):
+    card = publishing._write_trained(recipes.train(recipe_file, verbose=False), tmp_path)
+    assert card.sha256 == published[1].sha256
+
+
+def test_only_what_determines_the_weights_asks_for_training():
+    recipe = recipes.Recipe.from_json(RECIPE)
+    same = dataclasses.replace(recipe, title="Another title", selection="another way", paper={})
+    assert publishing.fingerprint(same) == publishing.fingerprint(recipe)
+    for change in (
+        {"seed": 4},
+        {"data": "p2"},
+        {"arguments": {"weight_decay": 0.1}},
+        {"fitting": dataclasses.replace(recipe.fitting, epochs=6)},
+        {"initialisation": {"scale": 2.0, "distribution": "uniform"}},
+    ):
+        other = dataclasses.replace(recipe, **change)
+        assert publishing.fingerprint(other) != publishing.fingerprint(recipe), change
+
+
+def test_damaged_weights_are_not_taken_for_published(published, tmp_path):
+    recipe = recipes.Recipe.from_json(RECIPE)
+    folder, card = published
+    assert publishing.published(recipe, folder) == card
+    assert publishing.published(dataclasses.replace(recipe, seed=4), folder) is None
+    assert publishing.published(recipe, tmp_path) is None
+    home = tmp_path / "mnist/tiny"
+    home.mkdir(parents=True)
+    for name in ("card.json", "model.keras"):
+        (home / name).write_bytes((folder / "mnist/tiny" / name).read_bytes())
+    assert publishing.published(recipe, tmp_path) == card
+    (home / "model.keras").write_bytes(b"damaged")
+    assert publishing.published(recipe, tmp_path) is None
+
+
+def test_killed_between_training_and_measuring(recipe_file, tmp_path, monkeypatch):
+    def killed(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(publishing, "measure", killed)
+        publishing.publish(recipe_file, tmp_path, verbose=False)
+    monkeypatch.setenv("INTRIGUING_TF_ZOO", str(tmp_path))
+    assert zoo.load("mnist/tiny").count_params() == 7850  # whole already, only not measured
+    assert dict(zoo.info("mnist/tiny").metrics) == {}
+    with pytest.raises(ValueError, match="no metrics"):
+        publishing.verify_metrics("mnist/tiny")
+    # The next call does not train again.
+    assert publishing.published(recipes.load_recipe(recipe_file), tmp_path) is not None
+
+
+@pytest.mark.slow
+def test_verify_metrics_agrees_with_the_card_and_finds_a_false_one(in_use):
+    _, card = in_use
+    comparison = publishing.verify_metrics("mnist/tiny", verbose=False)
+    assert comparison.agrees and not comparison.unchecked
+    assert "DIFFERS" not in str(comparison)
+    assert {row[0] for row in comparison.rows} >= {"test_error", "average_distortion"}
+    row = ("test_error", card.metrics["test_error"] - 0.1, card.metrics["test_error"], 2e-4)
+    false = dataclasses.replace(comparison, rows=(*comparison.rows, row))
+    assert not false.agrees and "DIFFERS" in str(false)
+
+
+def test_without_mnist_the_rest_is_verified(in_use, monkeypatch):
+    def missing(*_):
+        raise FileNotFoundError("TFDS_DATA_DIR")
+
+    def measured_before(model, card, *, full, verbose):
+        needs_mnist = () if full else ("train_error", "other_half_error", "test_error")
+        return {key: card.metrics[key] for key in card.metrics if key not in needs_mnist}, b""
+
+    monkeypatch.setattr(datasets, "mnist", missing)
+    monkeypatch.setattr(publishing, "measure", measured_before)
+    comparison = publishing.verify_metrics("mnist/tiny", verbose=False)
+    assert comparison.agrees
+    assert comparison.unchecked == ("train_error", "other_half_error", "test_error")
+    assert "test_error" in str(comparison)
+    assert {row[0] for row in comparison.rows} >= {"sample_error", "lipschitz_total"}
+
+
+def test_an_installed_package_is_not_written_to(recipe_file, monkeypatch, tmp_path):
+    installed = tmp_path / "files"
+    monkeypatch.setattr(locations, "__file__", str(tmp_path / "locations.py"))
+    monkeypatch.setattr(locations, "bundled_folder", lambda: installed)
+    with pytest.raises(ValueError, match="--folder"):
+        publishing.publish(recipe_file)
+
+
+def test_recipes_match_by_wildcards(recipe_file):
+    assert publishing.matching_recipes(["mnist/fc10-*", "mnist/fc10-1"]) == [
+        "mnist/fc10-1",
+        "mnist/fc10-1e-2",
+        "mnist/fc10-1e-4",
+    ]
+    assert publishing.matching_recipes([str(recipe_file)]) == [str(recipe_file)]
+    with pytest.raises(ValueError, match="No recipe"):
+        publishing.matching_recipes(["mnist/none-*"])
+
+
+@pytest.mark.parametrize("name", recipes.recipes())
+def test_bundled_cards_hold_the_recipes_that_made_them(name):
+    recipe = recipes.load_recipe(name)
+    assert zoo.info(name).training["recipe_sha256"] == publishing.fingerprint(recipe)
