@@ -13,6 +13,7 @@ import keras
 from .chain import Run, chains_of
 from .convolution import Convolution
 from .folding import Entry, add_linear, fold
+from .operations import apply_operation
 from .operators import Diagonal, Matrix, Norm
 from .registry import (
     LayerBound,
@@ -136,7 +137,8 @@ class Walk:
             return self.run(layer, given, f"{name}/")
         number = len(self.calls)
         try:
-            result = apply_rule(layer, shapes)
+            is_layer = isinstance(layer, keras.layers.Layer)
+            result = apply_rule(layer, shapes) if is_layer else apply_operation(node, shapes)
         except NoBoundError as error:
             if self._unbounded == "raise":
                 raise

@@ -3,6 +3,8 @@ from .charts import distribution_chart as distribution_chart
 from .charts import heat_maps as heat_maps
 from .charts import image_rows as image_rows
 from .charts import interval_chart as interval_chart
+from .lipschitz_figures import layer_bars as layer_bars
+from .lipschitz_figures import sandwich as sandwich
 from .pages import Report as Report
 from .pages import Section as Section
 from .pictures import adversarial_rows as adversarial_rows

@@ -1,4 +1,4 @@
-"""Random layers and small networks, and what they do to vectors: for tests and for the benchmark."""
+"""Random layers and small networks, and how steep they are: for tests and the benchmark."""
 
 from __future__ import annotations
 

@@ -1,0 +1,81 @@
+"""Certified radius ≤ true distance ≤ adversary's distance, image by image."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+
+from ..adversary import LBFGSAdversary
+from ..lipschitz import certified_radius
+from ..reporting import Picture, Table, sandwich
+
+
+@dataclasses.dataclass(frozen=True)
+class Sandwich:
+    """Two bounds of each image's distance to the nearest other prediction.
+
+    Args:
+        certified: float64 [n], l2 radii within which no prediction changes.
+        found: float64 [n], l2 distances of adversarial images in the box; `inf` where none was
+            found.
+
+    Example:
+
+        print(Sandwich.of(model, images[:64]))
+    """
+
+    certified: np.ndarray
+    found: np.ndarray
+
+    @classmethod
+    def of(
+        cls, model: keras.Model, images: Any, bounds: tuple[float, float] = (0.0, 1.0)
+    ) -> Sandwich:
+        """Certifies and attacks each image, towards the nearest of all other classes.
+
+        Args:
+            model: a Keras classifier.
+            images: float [n, *input shape], within `bounds`.
+            bounds: of the pixels.
+        """
+        result = LBFGSAdversary(model, bounds=bounds)(images, targets="nearest")
+        found = np.where(result.success, result.l2, np.inf).astype(np.float64)
+        return cls(certified_radius(model, images), found)
+
+    @property
+    def violations(self) -> int:
+        """Images whose certificate the adversary refutes: 0, or there is a bug."""
+        return int(np.sum(self.found < self.certified))
+
+    def table(self) -> Table:
+        """Returns quartiles of both and of their ratio."""
+        shown = np.isfinite(self.found)
+        ratio = self.certified[shown] / self.found[shown]
+        rows = []
+        for name, values in (
+            ("certified radius", self.certified[shown]),
+            ("adversary's distance", self.found[shown]),
+            ("ratio", ratio),
+        ):
+            quartiles = np.percentile(values, [25, 50, 75]) if len(values) else [np.nan] * 3
+            rows.append((name, *map(float, quartiles)))
+        return Table(
+            f"Distance to the nearest other prediction, {len(self.found)} images, l2",
+            ("", "25 %", "median", "75 %"),
+            rows,
+            [
+                f"violations: {self.violations}; the adversary found none for "
+                f"{int(np.sum(~shown))} images"
+            ],
+        )
+
+    def picture(self) -> Picture:
+        """Draws both per image."""
+        caption = "Each image's nearest other prediction lies between its two marks."
+        return sandwich("sandwich", caption, self.certified.tolist(), self.found.tolist())
+
+    def __str__(self) -> str:
+        return self.table().text()

@@ -1,0 +1,126 @@
+"""Table 5: bounds of AlexNet's layers, beside the paper's."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from .. import lipschitz
+from ..reporting import Table
+from . import paper
+
+
+class _Convolution(NamedTuple):
+    """Where a convolution of AlexNet stands: input size, stride, padding, groups."""
+
+    size: int
+    stride: int
+    padding: str
+    groups: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Table5:
+    """The operator norms of AlexNet's layers, each rectified linear map by itself.
+
+    The geometry is that of Krizhevsky et al. 2012 as Caffe has it: input 227 × 227, two groups in
+    conv 2, 4 and 5. Bias, pooling and normalisation do not enter Table 5.
+
+    Args:
+        bounds: by the paper's name of the layer; layers whose weights are not there are left out.
+
+    Example:
+
+        print(Table5.of_kernels(np.load("alexnet.npz")))
+    """
+
+    bounds: Mapping[str, float]
+
+    kernels: ClassVar[dict[str, str]] = {
+        "Conv 1": "conv1",
+        "Conv 2": "conv2",
+        "Conv 3": "conv3",
+        "Conv 4": "conv4",
+        "Conv 5": "conv5",
+        "FC 1": "fc6",
+        "FC 2": "fc7",
+        "FC 3": "fc8",
+    }
+    _convolutions: ClassVar[dict[str, _Convolution]] = {
+        "Conv 1": _Convolution(227, 4, "valid", 1),
+        "Conv 2": _Convolution(27, 1, "same", 2),
+        "Conv 3": _Convolution(13, 1, "same", 1),
+        "Conv 4": _Convolution(13, 1, "same", 2),
+        "Conv 5": _Convolution(13, 1, "same", 2),
+    }
+
+    @classmethod
+    def of_kernels(cls, kernels: Mapping[str, Any]) -> Table5:
+        """Bounds each layer whose kernel is there.
+
+        Args:
+            kernels: by "conv1/kernel" … "fc8/kernel": [height, width, inputs / groups, outputs]
+                and [inputs, outputs].
+
+        Raises:
+            ValueError: none of AlexNet's kernels is there.
+        """
+        bounds: dict[str, float] = {}
+        for name, own in cls.kernels.items():
+            if f"{own}/kernel" not in kernels:
+                continue
+            # float16 archives widen without rounding.
+            kernel = np.asarray(kernels[f"{own}/kernel"])
+            layer = cls._convolutions.get(name)
+            if layer is None:
+                bounds[name] = lipschitz.dense_norm(kernel)
+            else:
+                size = (layer.size, layer.size)
+                bounds[name] = lipschitz.conv_norm(
+                    kernel, size, layer.stride, layer.padding, groups=layer.groups
+                )
+        if not bounds:
+            raise ValueError(
+                "AlexNet's kernels are named 'conv1/kernel' to 'conv5/kernel' and 'fc6/kernel' to "
+                f"'fc8/kernel'. Received: {sorted(kernels)}."
+            )
+        return cls(bounds)
+
+    @classmethod
+    def of_model(cls, model: Any) -> Table5:
+        """Bounds the layers of a Keras model that are named conv1 … fc8, as the zoo's AlexNet's."""
+        layers = {layer.name: layer for layer in model.layers}
+        return cls.of_kernels(
+            {
+                f"{own}/kernel": layers[own].kernel.numpy()
+                for own in cls.kernels.values()
+                if own in layers
+            }
+        )
+
+    def table(self) -> Table:
+        """Returns the paper's rows with both bounds."""
+        rows = [
+            (
+                name,
+                printed.size,
+                "" if printed.stride is None else str(printed.stride),
+                printed.upper_bound,
+                self.bounds.get(name),
+            )
+            for name, printed in paper.TABLE_5.items()
+        ]
+        missing = [name for name in paper.TABLE_5 if name not in self.bounds]
+        notes = [f"empty: the weights of {', '.join(missing)} are not there"] if missing else []
+        return Table(
+            "Table 5: bounds of AlexNet's layers",
+            ("layer", "size", "stride", "paper", "here"),
+            rows,
+            notes,
+        )
+
+    def __str__(self) -> str:
+        return self.table().text()

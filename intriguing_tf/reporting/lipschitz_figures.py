@@ -1,0 +1,94 @@
+"""Pictures of Lipschitz bounds: bars per layer, and radii between certificate and attack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from .charts import _STYLE, COLOURS, Picture
+
+
+def layer_bars(
+    name: str,
+    caption: str,
+    layers: Sequence[str],
+    bounds: Sequence[float],
+    attained: Sequence[float | None],
+) -> Picture:
+    """Draws a bar per layer up to its bound, with a tick at what is attained.
+
+    Args:
+        name, caption: of the picture.
+        layers: their names, from the input up; they are drawn from top to bottom.
+        bounds: one per layer, positive or infinite (drawn to the edge and marked).
+        attained: one per layer, `None` where it is not known.
+    """
+    finite = [bound for bound in bounds if np.isfinite(bound) and bound > 0]
+    edge = 1.6 * max(finite, default=1.0)
+    floor = min([0.5, *(0.6 * bound for bound in finite)])
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(6.4, 0.8 + 0.24 * len(layers)))
+        axes = figure.add_subplot()
+        for y, (bound, reached) in enumerate(zip(bounds, attained, strict=True)):
+            known = np.isfinite(bound)
+            axes.barh(
+                y,
+                (bound if known else edge) - floor,
+                left=floor,
+                color=COLOURS[0] if known else COLOURS[2],
+                height=0.62,
+                hatch=None if known else "///",
+                label="bound" if y == 0 else None,
+            )
+            text = f"{bound:.3g}" if known else "no bound"
+            axes.text((bound if known else edge) * 1.03, y, text, va="center", fontsize=8)
+            if reached is not None and reached > 0:
+                axes.plot(
+                    [reached] * 2,
+                    [y - 0.42, y + 0.42],
+                    color=COLOURS[1],
+                    linewidth=1.6,
+                    label="attained" if y == 0 else None,
+                )
+        axes.axvline(1, color="#80808080", linewidth=0.7)
+        axes.set_xscale("log")
+        axes.set_xlim(floor, edge * 1.5)
+        axes.set_yticks(range(len(layers)), layers)
+        axes.set_ylim(len(layers) - 0.4, -0.6)
+        axes.set_xlabel("Lipschitz constant of the layer")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+    return Picture(name, caption, figure)
+
+
+def sandwich(
+    name: str, caption: str, certified: Sequence[float], found: Sequence[float]
+) -> Picture:
+    """Draws, per image, the certified radius below the distance that an adversary found.
+
+    The distance to the nearest image of another class lies between the two marks.
+
+    Args:
+        name, caption: of the picture.
+        certified: l2 radii within which no prediction changes.
+        found: l2 distances of adversarial images; infinite where none was found.
+    """
+    certified, found = np.asarray(certified, float), np.asarray(found, float)
+    order = np.argsort(np.where(np.isfinite(found), found, np.inf), kind="stable")
+    x = np.arange(len(order))
+    low, high = certified[order], found[order]
+    shown = np.isfinite(high)
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(6.4, 3.2))
+        axes = figure.add_subplot()
+        axes.vlines(x[shown], low[shown], high[shown], color="#80808055", linewidth=1.2)
+        axes.plot(x[shown], high[shown], "v", color=COLOURS[1], markersize=4, label="adversary")
+        axes.plot(x, low, "^", color=COLOURS[0], markersize=4, label="certified")
+        axes.set_yscale("log")
+        axes.set_xlabel("images, by the adversary's distance")
+        axes.set_ylabel("l2 distance")
+        axes.set_xticks([])
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
+    return Picture(name, caption, figure)
