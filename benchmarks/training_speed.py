@@ -92,8 +92,8 @@ def compiled_epoch(jit_compile: bool):
 WAYS = {
     "keras fit": keras_fit(1, False),
     "keras fit, XLA": keras_fit(1, True),
-    "keras fit, 50 steps per execution": keras_fit(50, False),
-    "keras fit, 50 steps per execution, XLA": keras_fit(50, True),
+    "keras fit, 20 steps per execution": keras_fit(20, False),
+    "keras fit, 20 steps per execution, XLA": keras_fit(20, True),
     "compiled epoch": compiled_epoch(False),
     "compiled epoch, XLA": compiled_epoch(True),
 }
