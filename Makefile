@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test fast lint types wheel clean
+.PHONY: demo test fast lint types wheel docs clean
 
 $(VENV)/.installed: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -34,5 +34,9 @@ types: $(VENV)/.dev
 wheel: $(VENV)/.dev  ## dist/*.whl and dist/*.tar.gz
 	$(BIN)/python -m build --outdir dist
 
+docs: $(VENV)/.dev  ## the documentation, into site/
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	$(BIN)/mkdocs build --strict --quiet
+
 clean:
-	rm -rf build dist demo *.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist demo site *.egg-info .mypy_cache .pytest_cache .ruff_cache

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-_SMALLEST_FIXED = 64  # below this a smaller batch saves less than compiling for it costs
+_SMALLEST_FIXED = 256  # below this a smaller batch saves less than compiling for it costs
 
 
 def run_to_the_end(advance: Callable, state: Any, rows: tuple, fixed_shapes: bool) -> Any:

@@ -223,15 +223,14 @@ class CompiledSolver:
         wanted = tf.where(
             s.margin > _FAR * rows.gap, _CLOSE * s.margin, s.margin + s.slack * rows.gap
         )
-        for _ in range(2):  # which variables are free depends on c, and c on which are free
-            total = 2 * r + multiplier[:, None] * s.gradient
-            free = free_variables(s.x, total, rows.lower, rows.upper)
-            changes = 2 * s.steps + multiplier[:, None, None] * s.changes
-            newton = inverse_hessian(Pairs(s.steps, changes), free, 2 * tf.ones_like(multiplier))
-            home, downhill = tf.unstack(newton(tf.stack([2 * r, s.gradient], axis=1)), axis=1)
-            slope = dot(s.gradient, downhill)
-            needed = (wanted - dot(s.gradient, home)) / tf.where(slope > 0, slope, 1.0)
-            multiplier = tf.where(accepted & (slope > 0), tf.maximum(needed, 0.0), multiplier)
+        total = 2 * r + multiplier[:, None] * s.gradient
+        free = free_variables(s.x, total, rows.lower, rows.upper)
+        changes = 2 * s.steps + multiplier[:, None, None] * s.changes
+        newton = inverse_hessian(Pairs(s.steps, changes), free, 2 * tf.ones_like(multiplier))
+        home, downhill = tf.unstack(newton(tf.stack([2 * r, s.gradient], axis=1)), axis=1)
+        slope = dot(s.gradient, downhill)
+        needed = (wanted - dot(s.gradient, home)) / tf.where(slope > 0, slope, 1.0)
+        multiplier = tf.where(accepted & (slope > 0), tf.maximum(needed, 0.0), multiplier)
         direction = -(home + multiplier[:, None] * downhill)
         scale = tf.reduce_mean(_finite_or_one(rows.upper - rows.lower), axis=1)
         size = tf.sqrt(tf.reduce_mean(direction**2, axis=1)) / scale
