@@ -49,7 +49,8 @@ def measure() -> None:
     FLAGS = flags.FLAGS
     import intriguing_tf as itf
     from intriguing_tf.experiments.inputs import load_images, load_model
-    from intriguing_tf.reporting import heat_maps, write_whole
+    from intriguing_tf.files import write_atomically
+    from intriguing_tf.reporting import heat_maps
 
     folder = Path(FLAGS.output)
     noise, amplified = ([float(s) for s in stddevs] for stddevs in (FLAGS.noise, FLAGS.amplify))
@@ -69,7 +70,7 @@ def measure() -> None:
     print(matrix)
     caption = "Error in % of the column's model on the row's images."
     picture = heat_maps("errors", caption, {"": matrix.errors}, matrix.rows, matrix.columns)
-    write_whole(folder / "errors.svg", picture.svg())
+    write_atomically(folder / "errors.svg", picture.svg())
     assert matrix.distortion is not None
     values = {
         "rows": matrix.rows,
@@ -78,7 +79,7 @@ def measure() -> None:
         "intervals": matrix.intervals().tolist(),
         "distortions": matrix.distortion.tolist(),
     }
-    path = write_whole(folder / "errors.json", json.dumps(values, indent=1))
+    path = write_atomically(folder / "errors.json", json.dumps(values, indent=1))
     print(f"\nResults: {path}")
 
 

@@ -1,8 +1,7 @@
 """Units against random directions of a layer: their images, and whether they differ (section 3).
 
   itf-units --model=mnist/conv --layer=fc1
-  itf-units --model=my.keras --layer=dense_1 --data=sample --feature_model=mnist/conv \
-      --feature_layer=fc1
+  itf-units --model=my.keras --layer=dense_1 --feature_model=mnist/conv --feature_layer=fc1
 
 Prints a table of tests and writes it, with rows of images for units and for random directions, to
 the output folder.
@@ -53,6 +52,7 @@ def compare_and_draw() -> None:
     from intriguing_tf import units
     from intriguing_tf.experiments.inputs import load_images, load_model
     from intriguing_tf.experiments.records import to_json
+    from intriguing_tf.files import write_atomically
     from intriguing_tf.reporting import Report, Section, image_rows
 
     images, labels = load_images(FLAGS.data, FLAGS.number)
@@ -80,10 +80,9 @@ def compare_and_draw() -> None:
     title = f"{FLAGS.model}, {FLAGS.layer}: units and random directions"
     report = Report(title, [], [Section("Coherence", [], [found.table()], pictures)])
     path = report.save(FLAGS.output)
-    contrasts = json.dumps(to_json(found.contrasts), indent=1)
-    from intriguing_tf.reporting import write_whole
-
-    write_whole(path.with_name("contrasts.json"), contrasts)
+    write_atomically(
+        path.with_name("contrasts.json"), json.dumps(to_json(found.contrasts), indent=1)
+    )
     print(f"\nPictures: {path}")
 
 

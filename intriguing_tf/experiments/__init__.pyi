@@ -12,12 +12,12 @@ from .quocnet import train_features as train_features
 from .records import Estimate as Estimate
 from .reproduction import Reproduction as Reproduction
 from .reproduction import reproduce as reproduce
+from .sandwich import Sandwich as Sandwich
 from .seeds import Seeds as Seeds
 from .table1 import Table1 as Table1
 from .table2 import Table2 as Table2
 from .table3 import Table3 as Table3
 from .table4 import Table4 as Table4
-from .sandwich import Sandwich as Sandwich
 from .table5 import Table5 as Table5
 from .workspace import ImageSet as ImageSet
 from .workspace import Workspace as Workspace

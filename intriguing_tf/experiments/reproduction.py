@@ -10,7 +10,8 @@ import platform
 from typing import Any
 
 from .. import __version__
-from ..reporting import Report, Section, Table, write_whole
+from ..files import write_atomically
+from ..reporting import Report, Section, Table
 from .claims import claims
 from .claims import table as claims_table
 from .figure7 import Figure7
@@ -62,9 +63,7 @@ def experiments(
     if number < 8:
         raise ValueError(f"`number` must be at least 8. Received: {number!r}.")
     found = [
-        Table1(
-            number, test_number=max(8, number // 4), nearest_number=max(8, number // 10), seed=seed
-        ),
+        Table1(number, nearest_number=max(4, number // 5), seed=seed),
         Table2(number, seed),
         Table3(number, seed),
         Table4(number, seed=seed),
@@ -118,7 +117,7 @@ def reproduce(
         sections,
     )
     measurements = {name: to_json(result) for name, result in results.items()}
-    write_whole(
+    write_atomically(
         workspace.folder / "results.json", json.dumps(measurements, indent=1, allow_nan=False)
     )
     report.save(workspace.folder)

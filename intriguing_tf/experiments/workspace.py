@@ -22,7 +22,7 @@ import numpy as np
 from .. import __version__
 from ..adversary import AdversarialResult, LBFGSAdversary
 from ..datasets import fingerprint, mnist
-from ..reporting import write_whole
+from ..files import write_atomically
 from ..zoo import load
 from . import paper, recipes
 from .records import from_json, to_json
@@ -88,6 +88,7 @@ class Workspace:
         self._load_model = load_model
         self._load_images = functools.cache(load_images)
         self._models: dict[str, keras.Model] = {}
+        self._adversaries: dict[str, tuple[keras.Model, LBFGSAdversary]] = {}
         self._model_fingerprints: dict[str, str] = {}
         self._images_fingerprints: dict[ImageSet, str] = {}
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -101,8 +102,10 @@ class Workspace:
                 f"Another process is at work in {str(self.folder)!r}. Wait for it, or choose "
                 "another folder."
             ) from error
-        for leftover in self.folder.glob("*/.*.tmp"):  # of a run that was killed
-            shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        # What a run that was killed had not finished.
+        for pattern in ("*/.*", ".results.json.*", ".report.*"):
+            for leftover in self.folder.glob(pattern):
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
         return self
 
     def __exit__(self, *exception: Any) -> None:
@@ -140,11 +143,14 @@ class Workspace:
         self, name: str, which: ImageSet, targets: str = "random", seed: int = 0
     ) -> AdversarialResult:
         """Returns the minimal adversarial examples for a model, made unless they are there."""
+        adversary = self._adversary(name)
+        settings = ("solver", "loss", "maxcor", "maxfun", "xtol")
         made_from = {
             "model": self._model_fingerprint(name),
             "images": self._images_fingerprint(which),
             "targets": targets,
             "seed": seed,
+            "adversary": {setting: getattr(adversary, setting) for setting in settings},
             "version": __version__,
         }
         label = f"{name}, {which}, {targets} targets"
@@ -152,7 +158,6 @@ class Workspace:
 
         def attack(path: Path) -> None:
             images, labels = self.images(which)
-            adversary = LBFGSAdversary(self.model(name))
             adversary(images, labels, targets=targets, seed=seed, verbose=self.verbose).save(
                 path / "result.npz"
             )
@@ -182,7 +187,7 @@ class Workspace:
 
         def run(path: Path) -> None:
             result = to_json(experiment.run(self))
-            write_whole(path / "result.json", json.dumps(result, indent=1, allow_nan=False))
+            write_atomically(path / "result.json", json.dumps(result, indent=1, allow_nan=False))
 
         self._make(name, folder, made_from, run)
         kind = typing.get_type_hints(type(experiment).run)["return"]
@@ -196,16 +201,31 @@ class Workspace:
             if self.verbose:
                 print(label, flush=True)
             start, within = time.perf_counter(), self._spent[0]
-            temporary = folder.parent / f".{folder.name}.tmp"
+            temporary = folder.with_name(f".{folder.name}")
             temporary.mkdir(parents=True)
             make(temporary)
             # The pieces that were made for this one count their own time.
             own = time.perf_counter() - start - (self._spent[0] - within)
             self._spent[0] += own
             made = {"made_from": made_from, "seconds": own}
-            write_whole(temporary / "made.json", json.dumps(made, indent=1))
+            write_atomically(temporary / "made.json", json.dumps(made, indent=1))
             os.replace(temporary, folder)
         self.seconds[folder.name] = json.loads((folder / "made.json").read_text())["seconds"]
+
+    def _adversary(self, name: str) -> LBFGSAdversary:
+        """Returns the adversary of a model, compiled once for all models of its architecture.
+
+        Compiling takes longer than attacking hundreds of images, so networks that differ in
+        nothing but their weights take turns in one of them.
+        """
+        model = self.model(name)
+        architecture = _architecture(model)
+        if architecture not in self._adversaries:
+            network = keras.models.clone_model(model)
+            self._adversaries[architecture] = network, LBFGSAdversary(network)
+        network, adversary = self._adversaries[architecture]
+        network.set_weights(model.get_weights())
+        return adversary
 
     def _trained(self, entry: str, seed: int) -> keras.Model:
         recipe = dataclasses.replace(recipes.load_recipe(entry), seed=seed)
@@ -231,6 +251,19 @@ class Workspace:
         if which not in self._images_fingerprints:
             self._images_fingerprints[which] = fingerprint(*self.images(which))
         return self._images_fingerprints[which]
+
+
+def _architecture(model: keras.Model) -> str:
+    """What decides how a model computes, besides its weights."""
+    training_only = ("_initializer", "_regularizer", "_constraint", "trainable")
+    layers = [
+        (
+            type(layer).__name__,
+            {k: v for k, v in layer.get_config().items() if not k.endswith(training_only)},
+        )
+        for layer in model.layers
+    ]
+    return json.dumps([model.name, layers], default=str, sort_keys=True)
 
 
 def _file_name(label: str, made_from: dict) -> str:

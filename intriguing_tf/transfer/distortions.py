@@ -89,13 +89,14 @@ def amplify(result: Any, stddev: float = 0.1, bounds: tuple[Any, Any] | None = N
     Args:
         result: an `AdversarialResult`, or anything with its `images` and `originals`.
         stddev: in units of the pixel range, at least 0.
-        bounds: lowest and highest pixel value; by default the result's, else (0, 1).
+        bounds: lowest and highest pixel value; by default those that the result was made with.
 
     Returns:
         An array of the shape and dtype of `result.originals`.
 
     Raises:
-        ValueError: a negative or infinite stddev, or bounds that are no box.
+        ValueError: a negative or infinite stddev, or bounds that are no box; no bounds given for a
+            result that was made with bounds that differ from pixel to pixel.
 
     Example:
 
@@ -105,7 +106,7 @@ def amplify(result: Any, stddev: float = 0.1, bounds: tuple[Any, Any] | None = N
         finite_images("images", result.images),
         finite_images("originals", result.originals),
     )
-    lowest, highest, pixel_range = _box(bounds or getattr(result, "bounds", UNIT_BOX))
+    lowest, highest, pixel_range = _box(bounds or _bounds_of(result))
     change = images.astype(np.float64) - originals
     distortion = _rms_per_image(change / pixel_range)
     scale = np.divide(
@@ -137,6 +138,18 @@ def _rms_per_image(change: np.ndarray) -> np.ndarray:
 def _clipped(images: np.ndarray, lowest, highest, dtype) -> np.ndarray:
     # Cast before clipping, or rounding to the dtype may step over the box by a bit.
     return np.clip(images.astype(dtype), np.asarray(lowest, dtype), np.asarray(highest, dtype))
+
+
+def _bounds_of(result: Any) -> tuple[float, float]:
+    """Returns the bounds that an `AdversarialResult` was made with."""
+    described = getattr(result, "settings", {}).get("bounds", UNIT_BOX)
+    if any(isinstance(bound, list) for bound in described):
+        raise ValueError(
+            "The result was made with bounds that differ from pixel to pixel, of which it keeps "
+            f"only the extremes {described}. Give them again as `bounds`."
+        )
+    lowest, highest = map(float, described)  # infinite bounds are described as "inf"
+    return lowest, highest
 
 
 def _box(bounds: tuple[Any, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

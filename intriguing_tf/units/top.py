@@ -123,7 +123,8 @@ def scan(
     if k < 1:
         raise ValueError(f"`k` must be at least 1. Received: {k!r}.")
     running = [_RunningTop(len(projection), k) for projection in projections]
-    progress = tqdm(batches(images, batch_size), layer, disable=not verbose, unit="batch")
+    total = -(-len(images) // batch_size) if isinstance(images, np.ndarray) else None
+    progress = tqdm(batches(images, batch_size), layer, total, disable=not verbose, unit="batch")
     for batch in progress:
         values = np.asarray(features(batch, training=False), np.float32).reshape(len(batch), -1)
         if not np.isfinite(values).all():

@@ -10,7 +10,7 @@ import intriguing_tf as itf
 class Result:
     images: np.ndarray
     originals: np.ndarray
-    bounds: tuple = (0.0, 1.0)
+    settings: dict = dataclasses.field(default_factory=lambda: {"bounds": [0.0, 1.0]})
 
 
 @pytest.fixture
@@ -59,9 +59,20 @@ def test_amplified_stays_in_the_box_and_can_only_lose_by_it(images):
 
 def test_amplified_reads_the_bounds_of_the_result():
     originals = np.full((2, 8), 128.0)
-    result = Result(originals + np.arange(1, 9), originals, bounds=(0.0, 255.0))
+    change = np.tile(np.arange(1.0, 9), (2, 1))
+    result = Result(originals + change, originals, {"bounds": [0.0, 255.0]})
     amplified = itf.transfer.amplify(result, stddev=0.1)
     np.testing.assert_allclose(itf.transfer.rms(amplified, originals, (0, 255)), 0.1, rtol=1e-9)
+    free = Result(originals + change, originals, {"bounds": ["-inf", "inf"]})
+    amplified = itf.transfer.amplify(free, stddev=400.0)
+    np.testing.assert_allclose(
+        np.sqrt(np.mean((amplified - originals) ** 2, axis=1)), 400, rtol=1e-9
+    )
+    uneven = Result(originals + change, originals, {"bounds": [[0.0, 1.0], 255.0]})
+    with pytest.raises(ValueError, match="Give them again"):
+        itf.transfer.amplify(uneven)
+    given = itf.transfer.amplify(uneven, bounds=(np.zeros(8), np.full(8, 255.0)))
+    np.testing.assert_allclose(itf.transfer.rms(given, originals, (0, 255)), 0.1, rtol=1e-9)
 
 
 def test_images_without_a_distortion_come_back_as_they_are(images):

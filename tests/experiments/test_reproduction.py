@@ -1,0 +1,122 @@
+"""The whole report from the zoo's weights, on the bundled images standing for MNIST."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import intriguing_tf as itf
+from intriguing_tf.experiments import ImageSet, Workspace, paper, reproduce
+
+pytestmark = pytest.mark.slow
+NUMBER = 8
+
+SCRIPT = """
+import sys
+import intriguing_tf as itf
+from intriguing_tf.experiments import Workspace, reproduce
+sample = itf.datasets.mnist_sample()
+with Workspace(sys.argv[1], load_images=lambda *which: sample, verbose=False) as workspace:
+    reproduce(workspace, number=int(sys.argv[2]))
+"""
+
+
+def load_images(*which):
+    return itf.datasets.mnist_sample()
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("reproduction")
+    with Workspace(folder, load_images=load_images, verbose=False) as workspace:
+        yield workspace, reproduce(workspace, number=NUMBER)
+
+
+def test_every_part_of_the_report_is_there(done):
+    workspace, reproduction = done
+    titles = [section.title for section in reproduction.report.sections]
+    assert titles[1:-1] == [
+        "Table 1",
+        "Table 2",
+        "Table 3",
+        "Table 4",
+        "Figures 1 and 2",
+        "Figure 7",
+    ]
+    page = (workspace.folder / "report.html").read_text()
+    assert all(f'id="{s.anchor}"' in page for s in reproduction.report.sections)
+    assert {p.stem for p in (workspace.folder / "figures").iterdir()} >= {
+        "figure1",
+        "figure2",
+        "figure7_linear",
+        "table2",
+    }
+
+
+def test_numbers_are_those_of_the_adversarial_images(done):
+    workspace, reproduction = done
+    which = ImageSet("train", NUMBER)
+    images, labels = workspace.images(which)
+    matrix = reproduction.results["Table2"].matrix
+    for row in ("FC10(1)", "FC100-100-10"):
+        attacked = workspace.attack(row, which)
+        assert (attacked.targets[~np.equal(attacked.status, "already")] != labels[0]).any()
+        assert not (attacked.targets == labels).any()
+        for column in ("FC10(1e-4)", "AE400-10"):
+            model = workspace.model(column)
+            wrong = np.asarray(model(attacked.images)).argmax(axis=1) != labels
+            assert matrix.error(row, column).value == pytest.approx(wrong.mean())
+        distortion = np.sqrt(np.mean((attacked.images - images) ** 2, axis=(1, 2, 3)))
+        assert matrix.row(row).distortion.value == pytest.approx(distortion.mean(), rel=1e-4)
+    for row in reproduction.results["Table1"].rows:
+        assert row.found == 1
+        assert matrix.error(row.model, row.model).value == 1
+        assert row.nearest_distortion.value <= row.random_distortion_of_the_same.value * 1.01
+        model = workspace.model(row.model)
+        sample, truth = itf.datasets.mnist_sample()
+        wrong = np.asarray(model(sample)).argmax(axis=1) != truth
+        assert row.test_error.value == pytest.approx(wrong.mean())
+
+
+def test_scalars_name_every_estimate(done):
+    _, reproduction = done
+    scalars = reproduction.scalars()
+    row = reproduction.results["Table1"].rows[0]
+    assert scalars["Table1/rows/FC10(1e-4)/distortion"] == row.distortion.value
+    assert len(scalars) > 100 and all(np.isfinite(v) for v in scalars.values())
+
+
+def test_a_second_run_makes_nothing_again(done):
+    workspace, _ = done
+    before = {p: p.stat().st_mtime_ns for p in workspace.folder.glob("*/*/made.json")}
+    results = (workspace.folder / "results.json").read_bytes()
+    reproduce(workspace, number=NUMBER)
+    assert before == {p: p.stat().st_mtime_ns for p in workspace.folder.glob("*/*/made.json")}
+    assert (workspace.folder / "results.json").read_bytes() == results
+
+
+def test_killed_and_started_again_it_ends_the_same(done, tmp_path):
+    whole, _ = done
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, os.fspath(tmp_path), str(NUMBER)])
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.glob("attacks/*/made.json"))) < 4:  # in the middle of Table 1
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "results.json").exists()
+    with Workspace(tmp_path, load_images=load_images, verbose=False) as workspace:
+        reproduce(workspace, number=NUMBER)
+    assert {p.name for p in tmp_path.rglob(".*")} == {".lock"}
+    expected = json.loads((whole.folder / "results.json").read_text())
+    assert json.loads((tmp_path / "results.json").read_text()) == expected
+
+
+def test_the_papers_models_are_all_in_it(done):
+    _, reproduction = done
+    assert {row.model for row in reproduction.results["Table3"].rows} == set(paper.TABLE_3)
