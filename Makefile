@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+WORKERS ?= --numprocesses=auto --dist=loadfile
+export TF_CPP_MIN_LOG_LEVEL = 3
 
 .PHONY: demo test fast lint types wheel docs clean
 
@@ -19,10 +21,10 @@ demo: $(VENV)/.installed  ## 64 real digits and their nearest misread neighbours
 	$(BIN)/itf-attack --model=mnist/fc100-100-10 --data=sample --number=64 --output=demo --overwrite
 
 test: $(VENV)/.dev  ## every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(WORKERS)
 
 fast: $(VENV)/.dev  ## the tests that take moments
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest $(WORKERS) -m 'not slow'
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
@@ -34,8 +36,11 @@ types: $(VENV)/.dev
 wheel: $(VENV)/.dev  ## dist/*.whl and dist/*.tar.gz
 	$(BIN)/python -m build --outdir dist
 
-docs: $(VENV)/.dev  ## the documentation, into site/
+$(VENV)/.docs: $(VENV)/.dev
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	touch $@
+
+docs: $(VENV)/.docs  ## the documentation, into site/
 	$(BIN)/mkdocs build --strict --quiet
 
 clean:
