@@ -85,7 +85,8 @@ def pairwise_bounds(steps: Sequence[Step], weights: Array) -> tuple[int, Array] 
     joint = chain.joint(multipliers)
     growth = 1e-7
     while joint is not None and growth < 1e-2:
-        lifted = joint[0] + growth * np.linalg.norm(joint[0], 2) * np.eye(len(joint[0]))
+        lifted = (joint[0] + joint[0].T) / 2
+        lifted += growth * np.linalg.norm(lifted, 2) * np.eye(len(lifted))
         if not len(problem.violations(multipliers, lifted, np.arange(1))):
             squares = np.diag(lifted)[:, None] + np.diag(lifted)[None] - 2 * lifted
             rounding = 8 * UNIT_ROUNDOFF * np.max(np.abs(lifted))

@@ -128,11 +128,6 @@ class Walk:
     ) -> Sequence[Path]:
         layer = node.operation
         name = prefix + layer.name
-        if node.arguments.kwargs.get("training"):
-            raise ValueError(
-                f"Layer {name!r} is called with training=True inside the model, so it does not "
-                "compute one function. Remove that argument."
-            )
         if isinstance(layer, keras.Model):
             return self.run(layer, given, f"{name}/")
         number = len(self.calls)
@@ -233,8 +228,8 @@ def bound(model: keras.Model, method: str = "best", unbounded: str = "raise") ->
     """Bounds the Lipschitz constant of a Keras model, rigorously, layer by layer and as a whole.
 
     The constant L with ‖f(x) − f(y)‖₂ ≤ L ‖x − y‖₂ for all inputs x and y, of what the model
-    outputs (logits or probabilities) with `training=False`, in exact arithmetic. Sequential,
-    Functional and nested models; branches that are added, concatenated or otherwise merged; shared
+    outputs (logits or probabilities) when called with `training=False`, in exact arithmetic.
+    Sequential, Functional and nested models; branches that are added, concatenated or otherwise merged; shared
     layers. Several inputs or outputs count as one long vector.
 
     Args:

@@ -164,7 +164,7 @@ def margin_bounds(model: keras.Model) -> Array:
 
 
 def _spread(bounds: Array) -> Array:
-    bounds = bounds * round_up(1.0, 2 * 4096)
+    bounds = np.maximum(bounds, bounds.T) * round_up(1.0, 2 * 4096)
     np.fill_diagonal(bounds, 0.0)
     return bounds
 

@@ -45,7 +45,10 @@ def round_down(value: float, operations: int = 4) -> float:
 
 def product_up(factors: list[float]) -> float:
     """Returns an upper bound of the product of non-negative numbers; anything times 0 is 0."""
-    return 0.0 if 0.0 in factors else round_up(math.prod(factors), len(factors))
+    if 0.0 in factors:
+        return 0.0
+    rounded = [factor for factor in factors if factor != 1.0]
+    return math.prod(rounded) if len(rounded) < 2 else round_up(math.prod(rounded), len(rounded))
 
 
 def normalise(weights: Array) -> tuple[Array, float]:

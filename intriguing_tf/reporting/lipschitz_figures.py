@@ -75,10 +75,9 @@ def sandwich(
         certified: l2 radii within which no prediction changes.
         found: l2 distances of adversarial images; infinite where none was found.
     """
-    certified, found = np.asarray(certified, float), np.asarray(found, float)
-    order = np.argsort(np.where(np.isfinite(found), found, np.inf), kind="stable")
+    order = np.argsort(found, kind="stable")
     x = np.arange(len(order))
-    low, high = certified[order], found[order]
+    low, high = np.array(certified)[order], np.array(found)[order]
     shown = np.isfinite(high)
     with rc_context(_STYLE):
         figure = Figure(figsize=(6.4, 3.2))
