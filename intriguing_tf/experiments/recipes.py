@@ -232,7 +232,7 @@ def train_on(
     model = _build(recipe)
     trainable, inputs, autoencoder_curve = model, images, None
     if recipe.autoencoder is not None:
-        autoencoder_curve = _pretrain(model, recipe, images, verbose)
+        autoencoder_curve = _pretrain(model, recipe.autoencoder, images, recipe.seed, verbose)
         # The first layer stays as it is, so it is computed once.
         trainable = above(model, "fc1")
         inputs = up_to(model, "fc1").predict(images, batch_size=1000, verbose=0)
@@ -333,16 +333,14 @@ def _optimiser(fitting: Minibatches, images: int) -> keras.optimizers.Optimizer:
     return keras.optimizers.Adam(rate)
 
 
-def _pretrain(model, recipe: Recipe, images: np.ndarray, verbose) -> FittingCurve:
+def _pretrain(model, stage: SparseAutoencoder, images, seed, verbose) -> FittingCurve:
     """Trains the first layer of `model` as the code of a sparse autoencoder."""
     from ..models.mnist import sparse_autoencoder
 
-    stage = recipe.autoencoder
-    assert stage is not None
     first = model.get_layer("fc1")
     autoencoder = sparse_autoencoder(first.units, stage.weight_decay)
     loss = functools.partial(sparse_reconstruction, sparsity=stage.sparsity, penalty=stage.penalty)
-    curve = _fit(autoencoder, stage.fitting, images, images, recipe.seed, verbose, loss=loss)
+    curve = _fit(autoencoder, stage.fitting, images, images, seed, verbose, loss=loss)
     first.set_weights(autoencoder.get_layer("fc1").get_weights())
     return curve
 

@@ -214,6 +214,7 @@ def minimise(
             f"L-BFGS on {model.name} ended after {result.nit} iterations with a gradient of "
             f"{gradient_norm:.3g}, above the tolerance {tolerance:.3g}: {result.message}"
         )
+    losses = losses or [float(result.fun)]  # it started where the gradient vanishes
     return FittingCurve(np.array(losses), time.perf_counter() - start, gradient_norm)
 
 

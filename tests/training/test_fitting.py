@@ -55,6 +55,16 @@ def test_minimise_finds_the_same_optimum_from_anywhere(digits):
     np.testing.assert_allclose(found[0], found[1], atol=1e-6)
 
 
+def test_minimise_stays_at_an_optimum(digits):
+    model = models.fc10(1.0)
+    training.minimise(model, *digits, tolerance=1e-7)
+    weights = model.get_weights()
+    curve = training.minimise(model, *digits, tolerance=1e-4)
+    np.testing.assert_array_equal(model.get_weights()[0], weights[0])
+    assert len(curve.loss) == 1
+    assert str(curve)
+
+
 def test_minimise_says_when_it_falls_short(digits):
     with pytest.raises(RuntimeError, match=r"after 3 iterations .* above the tolerance 1e-08"):
         training.minimise(models.fc10(1e-4), *digits, tolerance=1e-8, iterations=3)
