@@ -23,12 +23,18 @@ def define_flags() -> None:
         ["mnist/fc10-1e-4", "mnist/fc100-100-10", "mnist/ae400-10"],
         "names of the zoo, or paths to .keras files",
     )
-    flags.DEFINE_enum("data", "test", ["test", "train", "sample"], "MNIST images to distort")
+    flags.DEFINE_string(
+        "data",
+        "test",
+        "MNIST images: 'test', 'train' or the bundled 'sample'; or an .npz file with arrays "
+        "'images' and 'labels'",
+    )
     flags.DEFINE_integer("number", 128, "how many of them, from the first on", lower_bound=1)
     flags.DEFINE_list("noise", ["0.1", "0.3"], "stddevs of Gaussian noise")
     flags.DEFINE_list("amplify", ["0.1"], "stddevs to amplify the distortions to")
     flags.DEFINE_integer("seed", 0, "of targets and noise")
     flags.DEFINE_string("output", "transfer", "folder of the results")
+    flags.DEFINE_bool("overwrite", False, "whether the folder may hold something already")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -47,12 +53,15 @@ def main(arguments: Sequence[str]) -> int:
 def measure() -> None:
     """Measures the matrix that the flags ask for."""
     FLAGS = flags.FLAGS
+    folder = Path(FLAGS.output)
+    if folder.is_dir() and any(folder.iterdir()) and not FLAGS.overwrite:
+        raise ValueError(f"{folder} is not empty: give another --output, or --overwrite.")
+
     import intriguing_tf as itf
     from intriguing_tf.experiments.inputs import load_images, load_model
     from intriguing_tf.files import write_atomically
     from intriguing_tf.reporting import heat_maps
 
-    folder = Path(FLAGS.output)
     noise, amplified = ([float(s) for s in stddevs] for stddevs in (FLAGS.noise, FLAGS.amplify))
     models = {name: load_model(name) for name in FLAGS.models}
     images, labels = load_images(FLAGS.data, FLAGS.number)

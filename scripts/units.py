@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from absl import app, flags
 
@@ -20,7 +21,12 @@ def define_flags() -> None:
     """Defines the flags of this command."""
     flags.DEFINE_string("model", "mnist/conv", "a name of the zoo, or a path to a .keras file")
     flags.DEFINE_string("layer", "fc1", "the layer whose activation space is looked at")
-    flags.DEFINE_enum("data", "test", ["test", "train", "sample"], "MNIST images to look through")
+    flags.DEFINE_string(
+        "data",
+        "test",
+        "MNIST images: 'test', 'train' or the bundled 'sample'; or an .npz file with arrays "
+        "'images' and 'labels'",
+    )
     flags.DEFINE_integer("number", None, "first images of the data; by default all", lower_bound=2)
     flags.DEFINE_integer("k", 9, "images per direction", lower_bound=2)
     flags.DEFINE_integer("shown", 8, "directions drawn", lower_bound=1)
@@ -31,6 +37,7 @@ def define_flags() -> None:
     flags.DEFINE_string("feature_layer", None, "the layer of those features")
     flags.DEFINE_integer("seed", 0, "of the random directions")
     flags.DEFINE_string("output", "units", "folder of the table and the pictures")
+    flags.DEFINE_bool("overwrite", False, "whether the folder may hold something already")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -49,6 +56,10 @@ def main(arguments: Sequence[str]) -> int:
 def compare_and_draw() -> None:
     """Runs the comparison that the flags ask for."""
     FLAGS = flags.FLAGS
+    folder = Path(FLAGS.output)
+    if folder.is_dir() and any(folder.iterdir()) and not FLAGS.overwrite:
+        raise ValueError(f"{folder} is not empty: give another --output, or --overwrite.")
+
     from intriguing_tf import units
     from intriguing_tf.experiments.inputs import load_images, load_model
     from intriguing_tf.experiments.records import to_json
@@ -79,7 +90,7 @@ def compare_and_draw() -> None:
         pictures.append(image_rows(top.kind, caption, images[top.indices[rows]], names))
     title = f"{FLAGS.model}, {FLAGS.layer}: units and random directions"
     report = Report(title, [], [Section("Coherence", [], [found.table()], pictures)])
-    path = report.save(FLAGS.output)
+    path = report.save(folder)
     write_atomically(
         path.with_name("contrasts.json"), json.dumps(to_json(found.contrasts), indent=1)
     )

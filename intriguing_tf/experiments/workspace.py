@@ -28,6 +28,9 @@ from . import paper, recipes
 from .records import from_json, to_json
 
 
+_UNFINISHED = ".unfinished"
+
+
 @dataclasses.dataclass(frozen=True)
 class ImageSet:
     """The first images of a split of MNIST.
@@ -102,10 +105,9 @@ class Workspace:
                 f"Another process is at work in {str(self.folder)!r}. Wait for it, or choose "
                 "another folder."
             ) from error
-        # What a run that was killed had not finished.
-        for pattern in ("*/.*", ".results.json.*", ".report.*"):
-            for leftover in self.folder.glob(pattern):
-                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+        for kind in ("attacks", "models", "results"):
+            for leftover in self.folder.glob(f"{kind}/.*{_UNFINISHED}"):  # by a run that was killed
+                shutil.rmtree(leftover)
         return self
 
     def __exit__(self, *exception: Any) -> None:
@@ -201,7 +203,7 @@ class Workspace:
             if self.verbose:
                 print(label, flush=True)
             start, within = time.perf_counter(), self._spent[0]
-            temporary = folder.with_name(f".{folder.name}")
+            temporary = folder.with_name(f".{folder.name}{_UNFINISHED}")
             temporary.mkdir(parents=True)
             make(temporary)
             # The pieces that were made for this one count their own time.

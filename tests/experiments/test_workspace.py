@@ -103,6 +103,15 @@ def test_a_run_that_stops_leaves_nothing_that_counts(tmp_path, parts):
     assert Brightness.runs == [10, 10]
 
 
+def test_files_that_are_not_the_workspaces_are_left_alone(tmp_path, parts):
+    (tmp_path / "results").mkdir()
+    for name in ("results/.gitignore", ".git", "models"):
+        (tmp_path / name).touch()
+    with open_workspace(tmp_path, parts) as workspace:
+        workspace.result(Brightness())
+    assert all((tmp_path / n).exists() for n in ("results/.gitignore", ".git", "models"))
+
+
 def test_a_second_process_is_refused(tmp_path, parts):
     code = (
         "import sys, filelock; "
