@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from .geometry import Axis
-from .operators import Norm
+from .operators import Norm, matrix_norm
 from .rounding import gamma, lanczos, largest_eigenvalue, normalise, round_down, round_up
 from .symbols import (
     CHUNK,
@@ -192,6 +192,8 @@ class Convolution:
         strides = [axis.stride for axis in self.axes]
         dilations = [axis.dilation for axis in self.axes]
         split = [polyphase(kernel, strides, dilations) for kernel in self._by_group]
+        if len(split[0].places) == 1:
+            return _patchwise_norm(split)
         if min(split[0].taps.shape[1:]) == 1:
             group, maximum = _scalar_maximum(split, shape, tried)
         else:
@@ -258,6 +260,14 @@ def _wave(positions: Sequence[Sequence[int] | Array], frequency: Array) -> Array
         window = np.sin(np.pi * (np.arange(len(places)) + 1) / (len(places) + 1))
         parts.append(window * np.exp(1j * angle * places))
     return functools.reduce(np.multiply.outer, parts).ravel()
+
+
+def _patchwise_norm(split: Sequence[Polyphase]) -> Norm:
+    """The norm where windows do not overlap: every patch is multiplied by the same matrix."""
+    norms = [matrix_norm(each.taps[0]) for each in split]
+    size = "×".join(map(str, split[0].taps.shape[:0:-1]))
+    upper, lower = max(norm[0] for norm in norms), max(norm[1] for norm in norms)
+    return Norm(upper, lower, f"matrix {size} of each patch, Cholesky")
 
 
 def _largest_maximum(

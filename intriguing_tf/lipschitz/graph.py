@@ -229,8 +229,8 @@ def bound(model: keras.Model, method: str = "best", unbounded: str = "raise") ->
 
     The constant L with ‖f(x) − f(y)‖₂ ≤ L ‖x − y‖₂ for all inputs x and y, of what the model
     outputs (logits or probabilities) when called with `training=False`, in exact arithmetic.
-    Sequential, Functional and nested models; branches that are added, concatenated or otherwise merged; shared
-    layers. Several inputs or outputs count as one long vector.
+    Sequential, Functional and nested models; branches that are added, concatenated or otherwise
+    merged; shared layers. Several inputs or outputs count as one long vector.
 
     Args:
         model: a built Keras 3 model, channels last, with known input sizes where they matter.
