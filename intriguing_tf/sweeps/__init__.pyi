@@ -1,0 +1,2 @@
+from .reading import Sweep as Sweep
+from .running import sweep as sweep

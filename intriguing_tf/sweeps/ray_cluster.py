@@ -1,0 +1,185 @@
+"""The shards of a sweep on a Ray cluster: one worker process a model load, replaced when it dies.
+
+Only the process that called `sweep` reads the data and writes shards, so the machines need no
+common file system. Each worker has one shard at a time; the next slice is read when one is done.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from intriguing_tf.adversary import AdversarialResult
+
+from .plan import Plan
+from .workers import Results, Task, Tasks, attack, make_adversaries
+
+_RETRIES = 3  # of a shard whose worker died
+_RESTARTS = 100  # of a worker
+_SMALLEST_STORE = 80 * 2**20  # Ray refuses less
+
+
+class PackedModel:
+    """A Keras model as bytes, which workers unpack.
+
+    Classes of the user's own layers travel along, so they may be defined in a script.
+    """
+
+    def __init__(self, model: keras.Model):
+        classes = {type(layer) for layer in [model, *model._flatten_layers()]}
+        self._own = {
+            name: each
+            for each in classes
+            if each.__module__.split(".")[0] != "keras"
+            for name in (each.__name__, keras.saving.get_registered_name(each))
+        }
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.keras"
+            model.save(path, include_optimizer=False)
+            self._content = path.read_bytes()
+
+    def __len__(self) -> int:
+        return len(self._content)
+
+    def unpack(self) -> keras.Model:
+        """Returns the model."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.keras"
+            path.write_bytes(self._content)
+            # The bytes come from the process that started the sweep, not from a file of others.
+            return keras.models.load_model(path, self._own, compile=False, safe_mode=False)
+
+
+class Worker:
+    """A process of the cluster: loads the models once, then attacks shards."""
+
+    def __init__(self, models: list[Any], settings: Any, cells: Any, threads: int):
+        import ray
+        import tensorflow as tf
+
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        for device in tf.config.list_physical_devices("GPU"):
+            tf.config.experimental.set_memory_growth(device, True)
+        loaded = {name: packed.unpack() for name, packed in ray.get(models[0]).items()}
+        self._adversaries = make_adversaries(loaded, settings, cells)
+
+    def attack(self, task: Task, images: np.ndarray, labels: Any) -> AdversarialResult:
+        """Returns a shard's result."""
+        return attack(self._adversaries[task.cell], task, images, labels)
+
+
+def run_on_ray(
+    models: Mapping[str, keras.Model],
+    settings: Mapping[str, Any],
+    plan: Plan,
+    tasks: Tasks,
+    address: str,
+    workers: int | None,
+) -> Results:
+    """Runs tasks on a cluster and yields their results as they are ready.
+
+    Raises:
+        ImportError: Ray is not installed.
+        ConnectionError: there is no cluster at the address.
+        RuntimeError: a shard's worker died, and so did those that replaced it.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise ImportError("Ray is not installed: pip install 'intriguing_tf[ray]'.") from error
+    packed = {name: PackedModel(model) for name, model in models.items()}
+    size = sum(map(len, packed.values()))
+    started = not ray.is_initialized()
+    if started:
+        _connect(address, workers, plan, size)
+    try:
+        there = ray.put(packed)  # held until the end: workers that are replaced need it again
+        yield from _through(_start([there], settings, plan, workers), tasks)
+    finally:
+        if started:
+            ray.shutdown()
+
+
+def _connect(address: str, workers: int | None, plan: Plan, model_bytes: int) -> None:
+    import ray
+
+    if address != "local":
+        ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
+        return
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    image_bytes = int(np.prod(plan.data["shape"])) * np.dtype(plan.data["dtype"]).itemsize
+    # Of each worker's shard: the images, the result's two copies of them, and room to move.
+    in_flight = 4 * (2 + (workers or os.cpu_count() or 1)) * plan.shard_size * image_bytes
+    ray.init(
+        "local",
+        object_store_memory=max(_SMALLEST_STORE, model_bytes + in_flight),
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+    )
+
+
+def _start(models: list[Any], settings: Any, plan: Plan, workers: int | None):
+    """Starts the workers: one for each GPU, or without GPUs for each CPU, or as many as asked."""
+    import ray
+
+    resources = ray.cluster_resources()
+    cpus, gpus = resources.get("CPU", 1), resources.get("GPU", 0)
+    workers = workers or int(gpus or cpus)
+    kind = ray.remote(Worker).options(
+        num_cpus=_share(cpus, workers),
+        num_gpus=_share(gpus, workers),
+        max_restarts=_RESTARTS,
+        max_task_retries=_RETRIES,
+    )
+    threads = max(1, int(cpus // workers))
+    return [kind.remote(models, settings, plan.cells, threads) for _ in range(workers)]
+
+
+def _share(total: float, workers: int) -> float:
+    """What each worker gets, at most one; Ray counts in ten-thousandths."""
+    return min(1.0, math.floor(1e4 * total / workers) / 1e4)
+
+
+def _through(workers: list[Any], tasks: Tasks) -> Results:
+    """Gives each worker a task whenever it is idle; nothing is read before it is needed."""
+    import ray
+
+    idle, running = list(workers), {}
+    index, images_there = None, None
+    while True:
+        while idle and (upcoming := next(tasks, None)) is not None:
+            task, images, labels = upcoming
+            if task.slice != index:
+                index, images_there = task.slice, ray.put(images)
+            worker = idle.pop()
+            running[worker.attack.remote(task, images_there, labels)] = worker, task, labels
+        if not running:
+            return
+        (ready,), _ = ray.wait(list(running))
+        worker, task, labels = running.pop(ready)
+        result = _get(ready, task)
+        idle.append(worker)
+        yield task, labels, result
+
+
+def _get(ready: Any, task: Task) -> AdversarialResult:
+    import ray
+
+    try:
+        return ray.get(ready)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from error
+    except ray.exceptions.RayError as error:
+        raise RuntimeError(
+            f"The workers of slice {task.slice} of {task.cell} died {1 + _RETRIES} times, or could "
+            f"not be started: {error}"
+        ) from error

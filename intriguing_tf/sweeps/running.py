@@ -1,0 +1,196 @@
+"""`sweep`: attacks a whole data set with many models and settings, resumable."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+from tqdm.auto import tqdm
+
+from intriguing_tf.adversary.inputs import check_choice, check_positive_integer
+from intriguing_tf.files import write_atomically
+
+from .plan import Cell, Plan, make_plan, named_models, named_settings, named_targets
+from .reading import MANIFEST, Sweep
+from .shards import ShardFolder
+from .source import Source
+from .workers import Task, Tasks, make_adversaries, run_here
+
+
+def sweep(
+    models: Any,
+    images: Any,
+    labels: Any = None,
+    *,
+    folder: str | os.PathLike,
+    targets: Any = "random",
+    settings: Any = None,
+    seed: int = 0,
+    shard_size: int = 256,
+    ray: str | None = None,
+    workers: int | None = None,
+    verbose: bool | str = "auto",
+) -> Sweep:
+    """Finds minimal adversarial examples for every image, model, kind of targets and setting.
+
+    The work is cut into shards of consecutive images. Each is written whole, with what made it,
+    so a sweep that was stopped or killed anywhere is started again with the same call and makes
+    only what is missing. Damaged shards are found by their sha256 and made anew. Memory does not
+    grow with the number of images when they are a `tf.data.Dataset` or a `numpy.memmap`.
+
+    Args:
+        models: Keras models by name, or a model or a sequence of them (each then goes by
+            `model.name`). All take the same images.
+        images: floating array [n, ...], or an unbatched `tf.data.Dataset` of images or of pairs
+            (image, label) in an order that does not change.
+        labels: integers [n], the true classes; without them, each model's own predictions.
+        folder: of the sweep: made when it is not there.
+        targets: "random", "least_likely", "nearest", a list of these, integers [n], or any of
+            them by name.
+        settings: dictionaries of `LBFGSAdversary`'s arguments by name, such as
+            {"margin": {"loss": "margin"}}; by default its defaults.
+        seed: of random targets. They do not depend on `shard_size`.
+        shard_size: images in a shard; powers of four suit XLA.
+        ray: `None` to work in this process; "local" for worker processes on this machine;
+            an address ("auto", "host:port", "ray://host:port") for a Ray cluster.
+        workers: processes of Ray; by default one for each GPU, or without GPUs for each CPU.
+        verbose: show progress with the time left; "auto": if the standard error is a terminal.
+
+    Returns:
+        A `Sweep`, which prints as a table and reads the shards back.
+
+    Raises:
+        TypeError, ValueError: arguments that are not as above, or a folder that holds a sweep of
+            other data, models or settings, or one made with other versions.
+        RuntimeError: another process is at work in the folder; or a shard that its workers died
+            of, time and again. Finished shards stay.
+        OSError: the folder cannot be written to. Finished shards stay.
+        ImportError: `ray` is given, but Ray is not installed.
+
+    Example:
+
+        done = itf.sweep([model], images, labels, folder="sweep", targets=["random", "nearest"])
+        print(done)
+        done.write_table("sweep.csv")
+    """
+    _check_numbers(seed, shard_size, ray, workers)
+    check_choice("verbose", verbose, (True, False, "auto"))
+    named = named_models(models), named_targets(targets), named_settings(settings)
+    models, targets, settings = named
+    cells = [Cell(m, t, s) for m in models for t in targets for s in settings]
+    adversaries = make_adversaries(models, settings, cells)
+    source = Source(images, labels, shard_size)
+    folder = Path(folder)
+    plan = make_plan(source, adversaries, models, targets, settings, int(seed))
+    with _alone_in(folder):
+        plan = _settle(folder, plan)
+        shards = ShardFolder(folder, plan)
+        done = shards.whole()
+        tasks = _tasks(source, plan, targets, done)
+        if ray is None:
+            results = run_here(adversaries, tasks)
+        else:
+            from .ray_cluster import run_on_ray
+
+            results = run_on_ray(models, settings, plan, tasks, ray, workers)
+        disable = None if verbose == "auto" else not verbose  # None: unless on a terminal
+        total = plan.images * len(plan.cells)
+        finished = sum(len(plan.rows(index)) for _, index in done)
+        with (
+            contextlib.closing(results),
+            tqdm(total=total, initial=finished, unit="image", desc="sweep", disable=disable) as bar,
+        ):
+            for task, task_labels, result in results:
+                shards.write(task.cell, task.slice, task_labels, result)
+                bar.update(len(result))
+    return Sweep(folder)
+
+
+def _tasks(
+    source: Source, plan: Plan, targets: dict[str, Any], done: set[tuple[Cell, int]]
+) -> Tasks:
+    """Yields what is missing, slice by slice, so that each slice is read once."""
+    shifts = {
+        classes: np.random.default_rng(plan.seed).integers(1, classes, plan.images)
+        for classes in {model["classes"] for model in plan.models.values()}
+    }
+    missing: dict[int, list[Cell]] = {}
+    for index in range(plan.slices):
+        cells = [cell for cell in plan.cells if (cell, index) not in done]
+        if cells:
+            missing[index] = cells
+    for piece in source.slices(missing) if missing else ():
+        if piece.fingerprint() != plan.data["slices"][piece.number]:
+            raise ValueError(
+                f"Images {plan.rows(piece.number)} were others when they were read again. The data "
+                "must come in the same order and unchanged each time: no shuffling or augmentation."
+            )
+        rows = slice(plan.rows(piece.number).start, plan.rows(piece.number).stop)
+        for cell in missing[piece.number]:
+            chosen = targets[cell.targets]
+            is_random = isinstance(chosen, str) and chosen == "random"
+            if is_random:
+                chosen = shifts[plan.models[cell.model]["classes"]]
+            if not isinstance(chosen, str):
+                chosen = chosen[rows]
+            task = Task(cell, piece.number, chosen, plan.seed if is_random else None)
+            yield task, piece.images, piece.labels
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(folder / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout as error:
+        raise RuntimeError(
+            f"Another process is at work in {str(folder)!r}. Wait for it, or choose another folder."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _settle(folder: Path, plan: Plan) -> Plan:
+    """Writes the manifest, or returns the one that is there if it says the same."""
+    path = folder / MANIFEST
+    for leftover in folder.glob(f".{MANIFEST}.*"):
+        leftover.unlink()
+    if path.exists():
+        there = Plan.from_json(path.read_text())
+        differences = there.differences(plan)
+        if differences:
+            raise ValueError(
+                f"{str(folder)!r} holds another sweep. Give what it was made with, or another "
+                "folder. They differ in:\n  " + "\n  ".join(differences)
+            )
+        return there
+    foreign = [each.name for each in folder.iterdir() if each.name != ".lock"]
+    if foreign:
+        raise ValueError(
+            f"{str(folder)!r} must be empty or hold a sweep. Received: a folder with "
+            f"{', '.join(sorted(foreign)[:3])}."
+        )
+    write_atomically(path, plan.to_json())
+    return plan
+
+
+def _check_numbers(seed: Any, shard_size: Any, ray: Any, workers: Any) -> None:
+    check_positive_integer("shard_size", shard_size)
+    if workers is not None:
+        check_positive_integer("workers", workers)
+        if ray is None:
+            raise ValueError("`workers` are Ray's: give `ray` too, such as ray='local'.")
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"`seed` must be an integer of at least 0. Received: {seed!r}.")
+    if ray is not None and (not isinstance(ray, str) or not ray):
+        raise ValueError(
+            f"`ray` must be None, 'local' or the address of a cluster. Received: {ray!r}."
+        )

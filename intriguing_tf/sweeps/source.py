@@ -1,0 +1,110 @@
+"""Any data set as slices of a fixed number of images, read one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from .fingerprints import array_fingerprint
+
+
+class Slice(NamedTuple):
+    """Consecutive images of a data set.
+
+    Attributes:
+        number: which slice; it starts at row `number` times the number of images in a slice.
+        images: [rows, ...].
+        labels: int [rows], or `None`.
+    """
+
+    number: int
+    images: np.ndarray
+    labels: np.ndarray | None
+
+    def fingerprint(self) -> str:
+        """Returns the sha256 of the images and labels, with their shapes and types."""
+        arrays = (self.images,) if self.labels is None else (self.images, self.labels)
+        return array_fingerprint(*arrays)
+
+
+class Source:
+    """Images and labels that are read in slices; no more than one slice is in memory.
+
+    Args:
+        images: array [n, ...] (a `numpy.memmap` or anything that gives NumPy arrays when it is
+            sliced does as well), or an unbatched `tf.data.Dataset` of images or of pairs
+            (image, label) that gives them in the same order each time.
+        labels: integers [n], or `None`.
+        size: images in a slice; the last one may have fewer.
+
+    Raises:
+        TypeError: neither an array nor a data set; labels beside a data set.
+        ValueError: lengths that differ, or a data set of other elements.
+    """
+
+    def __init__(self, images: Any, labels: Any, size: int):
+        self.size = size
+        if isinstance(images, tf.data.Dataset):
+            _check_elements(images, labels)
+        else:
+            images, labels = _check_arrays(images, labels)
+        self._images, self._labels = images, labels
+
+    def slices(self, wanted: Collection[int] | None = None) -> Iterator[Slice]:
+        """Yields the slices, or those wanted, in order."""
+        stream = isinstance(self._images, tf.data.Dataset)
+        for piece in self._streamed() if stream else self._cut(wanted):
+            if wanted is None or piece.number in wanted:
+                yield piece
+
+    def _cut(self, wanted: Collection[int] | None) -> Iterator[Slice]:
+        starts = range(0, len(self._images), self.size)
+        for index in range(len(starts)) if wanted is None else sorted(wanted):
+            rows = slice(starts[index], starts[index] + self.size)
+            labels = None if self._labels is None else self._labels[rows]
+            yield Slice(index, np.asarray(self._images[rows]), labels)
+
+    def _streamed(self) -> Iterator[Slice]:
+        for index, batch in enumerate(self._images.batch(self.size).as_numpy_iterator()):
+            images, labels = batch if isinstance(batch, tuple) else (batch, None)
+            yield Slice(index, images, labels)
+
+
+def _check_arrays(images: Any, labels: Any) -> tuple[Any, np.ndarray | None]:
+    if isinstance(images, (list, tuple)) or tf.is_tensor(images):
+        images = np.asarray(images)
+    if not hasattr(images, "__getitem__") or not getattr(images, "shape", ()):
+        raise TypeError(
+            "`images` must be an array [n, ...] or an unbatched tf.data.Dataset. "
+            f"Received: {type(images).__name__}."
+        )
+    if not len(images):
+        raise ValueError("At least one image is needed. Received: none.")
+    if labels is None:
+        return images, None
+    labels = np.asarray(labels)
+    if labels.shape != (len(images),):
+        raise ValueError(
+            f"`labels` must have shape ({len(images)},), one for each image. "
+            f"Received: shape {labels.shape}."
+        )
+    return images, labels
+
+
+def _check_elements(dataset: tf.data.Dataset, labels: Any) -> None:
+    if labels is not None:
+        raise TypeError(
+            "A tf.data.Dataset brings its own labels, as pairs (image, label). Received: "
+            "`labels` as well."
+        )
+    spec = dataset.element_spec
+    parts = spec if isinstance(spec, tuple) else (spec,)
+    fits = all(isinstance(part, tf.TensorSpec) for part in parts) and len(parts) <= 2
+    if not fits or (len(parts) == 2 and parts[1].shape.rank != 0):
+        raise ValueError(
+            "The data set must give single images, or pairs of one image and its integer label; "
+            f"call .unbatch() on a batched one. Received: elements {spec}."
+        )

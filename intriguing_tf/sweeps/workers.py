@@ -1,0 +1,79 @@
+"""A worker: models loaded once, an adversary for each cell, shards one after another."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+
+from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
+
+from .plan import Cell
+
+
+class Task(NamedTuple):
+    """What a worker needs for one shard.
+
+    Attributes:
+        cell: model, targets and settings.
+        slice: its number.
+        targets: "least_likely", "nearest", or int64 [rows]; of random targets, how far each is
+            from the true class.
+        seed: of random targets, or `None` for others.
+    """
+
+    cell: Cell
+    slice: int
+    targets: Any
+    seed: int | None
+
+
+Tasks = Iterator[tuple[Task, np.ndarray, np.ndarray | None]]  # with images and labels
+Results = Generator[tuple[Task, np.ndarray | None, AdversarialResult], None, None]  # with labels
+
+
+def make_adversaries(
+    models: Mapping[str, keras.Model],
+    settings: Mapping[str, Mapping[str, Any]],
+    cells: Iterable[Cell],
+) -> dict[Cell, LBFGSAdversary]:
+    """Returns the adversary of each cell; cells that differ in their targets alone share one."""
+    shared: dict[tuple[str, str], LBFGSAdversary] = {}
+    adversaries = {}
+    for cell in cells:
+        key = cell.model, cell.settings
+        if key not in shared:
+            shared[key] = LBFGSAdversary(models[cell.model], **settings[cell.settings])
+        adversaries[cell] = shared[key]
+    return adversaries
+
+
+def attack(
+    adversary: LBFGSAdversary, task: Task, images: np.ndarray, labels: np.ndarray | None
+) -> AdversarialResult:
+    """Returns a shard's result, which does not depend on how the images are cut into shards."""
+    if task.seed is None:
+        return adversary(images, labels, targets=task.targets, verbose=False)
+    logits = adversary.classifier.predict_logits(images)
+    truth = logits.argmax(axis=1) if labels is None else np.asarray(labels, np.int64)
+    targets = (truth + task.targets) % logits.shape[1]
+    result = adversary(images, labels, targets=targets, seed=task.seed, verbose=False)
+    # As the adversary reports random targets: images that are misread already have none.
+    misread = result.status == "already"
+    return dataclasses.replace(
+        result,
+        targets=np.where(misread, result.predictions, result.targets),
+        settings={**result.settings, "targets": "random"},
+    )
+
+
+def run_here(
+    adversaries: Mapping[Cell, LBFGSAdversary],
+    tasks: Tasks,
+) -> Results:
+    """Runs tasks in this process, one after another."""
+    for task, images, labels in tasks:
+        yield task, labels, attack(adversaries[task.cell], task, images, labels)
