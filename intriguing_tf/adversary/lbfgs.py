@@ -193,16 +193,19 @@ class Minimizer:
         self.maxcor, self.ftol, self.gtol = maxcor, ftol, gtol
         self.maxiter, self.maxls = maxiter, maxls
         self.jit_compile = jit_compile
-        self._start = tf.function(self._first, autograph=False, jit_compile=jit_compile)
+        self._start = tf.function(
+            self._first, autograph=False, jit_compile=jit_compile, reduce_retracing=not jit_compile
+        )
         self._advance = tf.function(self._advance_while, autograph=False, jit_compile=jit_compile)
 
     def __call__(self, x0, lower, upper, args=()) -> MinimizeResult:
         """Minimises from x0 [n, size] within [lower, upper], which broadcast to x0."""
         x0 = tf.convert_to_tensor(x0)
         lower, upper = (
-            tf.broadcast_to(tf.cast(bound, x0.dtype), tf.shape(x0)) for bound in (lower, upper)
+            tf.broadcast_to(tf.cast(np.asarray(bound), x0.dtype), tf.shape(x0))
+            for bound in (lower, upper)
         )
-        rows = (lower, upper, *args)
+        rows = (lower, upper, *map(tf.convert_to_tensor, args))
         state = self._start(tf.clip_by_value(x0, lower, upper), rows)
         state = run_to_the_end(self._advance, state, rows, fixed_shapes=self.jit_compile)
         return MinimizeResult(state.x, state.fun, state.nit, state.nfev, state.success)

@@ -133,7 +133,7 @@ class Problem:
 def above_target(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
     """Returns each logit minus the target's, minus infinity at the target itself."""
     difference = logits - tf.gather(logits, targets, batch_dims=1)[:, None]
-    is_target = tf.one_hot(targets, tf.shape(logits)[1], on_value=True, off_value=False)
+    is_target = tf.one_hot(targets, logits.shape[1], on_value=True, off_value=False)
     return tf.where(is_target, tf.constant(-np.inf, logits.dtype), difference)
 
 
