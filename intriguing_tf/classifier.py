@@ -150,7 +150,8 @@ def up_to(model: keras.Model, layer: keras.layers.Layer | str) -> keras.Model:
     """
     layer = find_layer(model, layer)
     _check_graph(model)
-    return keras.Model(model.inputs[0], layer.output, name=f"{model.name}_up_to_{layer.name}")
+    output = _output_in(model, layer)
+    return keras.Model(model.inputs[0], output, name=f"{model.name}_up_to_{layer.name}")
 
 
 def above(model: keras.Model, layer: keras.layers.Layer | str) -> keras.Model:
@@ -165,12 +166,30 @@ def above(model: keras.Model, layer: keras.layers.Layer | str) -> keras.Model:
     layer = find_layer(model, layer)
     _check_graph(model)
     try:
-        return keras.Model(layer.output, model.outputs[0], name=f"{model.name}_above_{layer.name}")
+        output = _output_in(model, layer)
+        return keras.Model(output, model.outputs[0], name=f"{model.name}_above_{layer.name}")
     except ValueError as error:
         raise ValueError(
             f"Model {model.name!r} cannot be cut above layer {layer.name!r}: its output must be "
             "one tensor on which all that follows depends, with no path around it."
         ) from error
+
+
+def _output_in(model: keras.Model, layer: keras.layers.Layer) -> Any:
+    """Returns what the layer's one call in the model's own graph gives.
+
+    `layer.output` may be another tensor: a model that was loaded from a file has called its layers
+    several times while it was built.
+    """
+    graph = getattr(model, "_functional", None) or model
+    nodes = [node for nodes in graph._nodes_by_depth.values() for node in nodes]
+    outputs = [node.outputs for node in nodes if node.operation is layer]
+    if len(outputs) != 1 or len(outputs[0]) != 1:
+        raise ValueError(
+            f"Layer {layer.name!r} of model {model.name!r} must be called once and give one "
+            f"tensor. Received: {len(outputs)} calls."
+        )
+    return outputs[0][0]
 
 
 def _check_graph(model: keras.Model) -> None:
