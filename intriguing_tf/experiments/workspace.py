@@ -27,7 +27,6 @@ from ..zoo import load
 from . import paper, recipes
 from .records import from_json, to_json
 
-
 _UNFINISHED = ".unfinished"
 
 
