@@ -186,8 +186,10 @@ class CompiledSolver:
         accepted |= s.length < _SHORTEST
         accepted &= finite & ~s.done
 
+        # A rejected trial teaches curvature too: most of what there is, where the margin has kinks.
+        learnt = finite & ~s.done
         pairs = Pairs(s.steps, s.changes).push(
-            s.trial - s.x, there.gradient - s.gradient, accepted & ~s.unconditional
+            s.trial - s.x, there.gradient - s.gradient, learnt & ~s.unconditional
         )
         near = accepted & (margin < _NEAR * rows.gap)
         slack = tf.where(near, s.slack * tf.where(margin < 0, 0.5, 1.5), s.slack)
@@ -196,6 +198,7 @@ class CompiledSolver:
             s.log_weights, there.above, rows, near & (moved < _SETTLING)
         )
         rests = (moved < self.xtol * s.length) & (tf.abs(margin) < _NEAR * rows.gap)
+        found = improves | tf.math.is_finite(s.best_square)
         settled = tf.where(accepted, tf.where(rests, s.settled + 1, 0), s.settled)
         nfev = s.nfev + tf.cast(~s.done, tf.int32)
         stuck = ~accepted & (s.length < _SHORTEST * 1e-3)
@@ -206,7 +209,7 @@ class CompiledSolver:
             margin=tf.where(accepted, margin, s.margin),
             length=tf.where(accepted, tf.minimum(2 * s.length, 1.0), _SHORTEN * s.length),
             steps=pairs.steps, changes=pairs.changes,
-            slack=tf.clip_by_value(slack, _LEAST_SLACK, _MOST_SLACK),
+            slack=tf.clip_by_value(slack, _LEAST_SLACK, tf.where(found, _MOST_SLACK, 1.0)),
             log_weights=log_weights, unconditional=changed,
             best=choose(improves, s.trial, s.best),
             best_square=tf.where(improves, there_square, s.best_square),
@@ -214,10 +217,10 @@ class CompiledSolver:
             settled=settled, nfev=nfev,
             done=s.done | (settled >= 2) | (nfev >= self.maxfun) | stuck,
         )  # fmt: skip
-        return self._propose(state, rows, accepted)
+        return self._propose(state, rows, learnt)
 
-    def _propose(self, s: State, rows: Rows, accepted: tf.Tensor) -> State:
-        """Chooses c and the direction where the last trial was accepted; then the next trial."""
+    def _propose(self, s: State, rows: Rows, learnt: tf.Tensor) -> State:
+        """Chooses c and the direction where the last trial taught something; the next trial."""
         r = s.x - rows.originals
         multiplier = s.multiplier
         wanted = tf.where(
@@ -230,12 +233,12 @@ class CompiledSolver:
         home, downhill = tf.unstack(newton(tf.stack([2 * r, s.gradient], axis=1)), axis=1)
         slope = dot(s.gradient, downhill)
         needed = (wanted - dot(s.gradient, home)) / tf.where(slope > 0, slope, 1.0)
-        multiplier = tf.where(accepted & (slope > 0), tf.maximum(needed, 0.0), multiplier)
+        multiplier = tf.where(learnt & (slope > 0), tf.maximum(needed, 0.0), multiplier)
         direction = -(home + multiplier[:, None] * downhill)
         scale = tf.reduce_mean(_finite_or_one(rows.upper - rows.lower), axis=1)
         size = tf.sqrt(tf.reduce_mean(direction**2, axis=1)) / scale
         direction *= tf.minimum(1.0, _LONGEST_STEP / tf.maximum(size, 1e-30))[:, None]
-        direction = choose(accepted, direction, s.direction)
+        direction = choose(learnt, direction, s.direction)
         trial = tf.clip_by_value(s.x + s.length[:, None] * direction, rows.lower, rows.upper)
         nowhere = tf.reduce_all(trial == s.x, axis=1)
         return s._replace(
