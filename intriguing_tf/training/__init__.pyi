@@ -1,3 +1,11 @@
+from .adversarial_model import AdversarialModel as AdversarialModel
+from .callbacks import AdversarialAccuracy as AdversarialAccuracy
+from .callbacks import LipschitzMonitor as LipschitzMonitor
 from .fitting import FittingCurve as FittingCurve
 from .fitting import fit as fit
 from .fitting import minimise as minimise
+from .gradient_penalty import GradientPenalty as GradientPenalty
+from .lipschitz_penalty import LipschitzConstraint as LipschitzConstraint
+from .lipschitz_penalty import LipschitzPenalty as LipschitzPenalty
+from .lipschitz_penalty import LipschitzRegularizer as LipschitzRegularizer
+from .pool import AdversarialPool as AdversarialPool

@@ -1,0 +1,295 @@
+"""A Keras model around the user's own that trains it with pools and penalties."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ..adversary.inputs import check_logits
+from ..classifier import Classifier
+from .gradient_penalty import GradientPenalty
+from .lipschitz_penalty import LipschitzPenalty
+from .pool import AdversarialPool, PoolMemory, RecentImages
+
+Penalty = LipschitzPenalty | GradientPenalty
+_NONE = -1  # no such step
+
+
+@keras.saving.register_keras_serializable(package="intriguing_tf")
+class AdversarialModel(keras.Model):
+    """Trains a classifier with adversarial examples for its layers, and with penalties.
+
+    For `compile` and `fit` as any Keras model; outputs, metrics and validation are those of the
+    inner model on the images themselves. The pools take turns: each step mixes one of them into
+    the batch (section 4.2). Penalties are added to the loss. The inner model, `model`, shares its
+    weights and can be used by itself at any time. `save` keeps both, with pools and optimiser, so
+    that training can be resumed; `keras.models.load_model(path).model` is the plain model again.
+
+    `fit` adds to its logs, where there are pools: `pool_seconds`, the time that making examples
+    took in the epoch; `pool_new`, how many; `pool_distortion`, their average distortion.
+
+    Args:
+        model: a built Sequential or Functional classifier (logits, softmax, or one sigmoid or
+            logit unit); with pools on the images only, any classifier. Labels are integers `[n]`
+            or one-hot `[n, classes]`.
+        pools: `AdversarialPool`s.
+        penalties: `LipschitzPenalty`s and `GradientPenalty`s.
+        **kwargs: of `keras.Model`, such as `name`.
+
+    Raises:
+        TypeError, ValueError: a model without logits, or in mixed precision; pools or penalties
+            that do not fit it. In `fit`: batches too small for a pool's share; a loss that is not
+            finite, with the step where it happened.
+
+    Example:
+
+        model = itf.training.AdversarialModel(
+            itf.models.fc100_100_10(),
+            pools=[itf.training.AdversarialPool(layer) for layer in (None, "fc1", "fc2")],
+            penalties=[itf.training.GradientPenalty(0.01)],
+        )
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        model.fit(images, labels, batch_size=100, epochs=1)
+        model.model.save("plain.keras")
+    """
+
+    def __init__(
+        self,
+        model: keras.Model,
+        pools: Sequence[AdversarialPool] = (),
+        penalties: Sequence[Penalty] = (),
+        **kwargs: Any,
+    ):
+        pools, penalties = tuple(pools), tuple(penalties)
+        _check_parts("pools", pools, (AdversarialPool,))
+        _check_parts("penalties", penalties, (LipschitzPenalty, GradientPenalty))
+        width = _check_classifier(model)
+        super().__init__(**{"name": f"adversarial_{model.name}"} | kwargs)
+        self.model = model
+        self.pools, self.penalties = pools, penalties
+        self._width = width
+        self._memories = tuple(
+            PoolMemory(pool, model, i, self._state) for i, pool in enumerate(pools)
+        )
+        self._recent = None
+        if pools:
+            dtype = Classifier(model).dtype.name
+            largest = max(pool.refresh for pool in pools)
+            self._recent = RecentImages(model, largest, dtype, self._state)
+        self._terms = tuple(penalty.prepare(model) for penalty in penalties)
+        self.steps = self._state("steps", (), "int64", 0)
+        self._bad_step = self._state("bad_step", (), "int64", _NONE)
+        self._most_rows = self._state("most_rows", (), "int64", 0)
+        self.built = True
+
+    def _state(self, name: str, shape: tuple[int, ...], dtype: str, initial: int) -> keras.Variable:
+        constant = keras.initializers.Constant(initial)
+        return self.add_weight(
+            name=name, shape=shape, dtype=dtype, initializer=constant, trainable=False
+        )
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        return self.model(inputs, training=training)
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
+        if y is None:
+            raise ValueError("Training needs labels. Received: data without them.")
+        classes = self._classes(y)
+        with tf.GradientTape() as tape:
+            loss, y_pred = self._mixed_loss(x, y, classes, weights)
+            for term in self._terms:
+                loss += term(x, classes, tf.cast(self.steps.value, tf.int32))
+            scaled = self.optimizer.scale_loss(loss)
+        variables = self.trainable_weights
+        self.optimizer.apply_gradients(
+            zip(tape.gradient(scaled, variables), variables, strict=True)
+        )
+        rows = tf.shape(x)[0]
+        self._loss_tracker.update_state(loss, sample_weight=rows)
+        self._note(loss, rows)
+        if self._recent is not None:
+            self._recent.add(x, classes)
+        self.steps.assign_add(1)
+        return self.compute_metrics(x, y, y_pred, sample_weight=weights)
+
+    def _mixed_loss(self, x, y, classes, weights) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the loss of the batch and the examples of the pool whose turn it is.
+
+        And the outputs for the batch alone.
+        """
+        if not self._memories:
+            y_pred = self(x, training=True)
+            return self.compute_loss(x, y, y_pred, weights), y_pred
+
+        def with_pool(memory: PoolMemory):
+            activations = memory.lower_part(x, training=True)
+            mixed, labels = memory.mix(activations, classes, self.steps.value)
+            y_pred = memory.upper_part(mixed, training=True)
+            count = tf.shape(x)[0]
+            added = self._like(y, labels[count:])
+            mixed_weights = weights
+            if weights is not None:
+                ones = tf.ones([tf.shape(labels)[0] - count, *weights.shape[1:]], weights.dtype)
+                mixed_weights = tf.concat([weights, ones], 0)
+            loss = self.compute_loss(x, tf.concat([y, added], 0), y_pred, mixed_weights)
+            return loss, y_pred[:count]
+
+        if len(self._memories) == 1:
+            return with_pool(self._memories[0])
+        turn = tf.cast(self.steps.value % len(self._memories), tf.int32)
+        branches = [lambda memory=memory: with_pool(memory) for memory in self._memories]
+        return tf.switch_case(turn, branches)
+
+    def _classes(self, y: tf.Tensor) -> tf.Tensor:
+        """Returns labels as int64 [n]."""
+        if y.shape.rank == 2 and y.shape[1] == self._width and self._width > 1:
+            return tf.argmax(y, axis=1)
+        return tf.cast(tf.reshape(y, [-1]), tf.int64)
+
+    def _like(self, y: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
+        """Returns classes in the form of the labels `y`."""
+        if y.shape.rank == 2 and y.shape[1] == self._width and self._width > 1:
+            return tf.one_hot(classes, self._width, dtype=y.dtype)
+        return tf.cast(tf.reshape(classes, [-1, *y.shape[1:]]), y.dtype)
+
+    def _note(self, loss: tf.Tensor, rows: tf.Tensor) -> None:
+        step = self.steps.value + 1
+        first_bad = ~tf.math.is_finite(loss) & (self._bad_step.value == _NONE)
+        self._bad_step.assign(tf.where(first_bad, step, self._bad_step.value))
+        self._most_rows.assign(tf.maximum(self._most_rows.value, tf.cast(rows, tf.int64)))
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """Trains as `keras.Model.fit` does, and renews the pools on the way.
+
+        Raises:
+            ValueError: a loss that is not finite; a batch too small for a pool's share; pools
+                with a distribution strategy of several replicas.
+        """
+        replicas = self.distribute_strategy.num_replicas_in_sync
+        if self._memories and replicas > 1:
+            raise ValueError(f"Pools train on one device. Received: a strategy with {replicas}.")
+        upkeep = _Upkeep()
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            upkeep.set_model(self)
+            callbacks.callbacks.insert(0, upkeep)
+        elif callbacks is None or isinstance(callbacks, keras.callbacks.Callback):
+            callbacks = [upkeep, *([callbacks] if callbacks else [])]
+        else:
+            callbacks = [upkeep, *callbacks]
+        return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
+
+    def check_progress(self) -> None:
+        """Raises if a loss was not finite, or if batches are too small for a pool's share.
+
+        Raises:
+            ValueError: as said.
+        """
+        step = int(self._bad_step.numpy())
+        if step != _NONE:
+            raise ValueError(
+                f"The loss of {self.model.name!r} is not finite in step {step}: the learning rate "
+                "or a penalty's weight is too large, or the data is not finite."
+            )
+        rows = int(self._most_rows.numpy())
+        for pool in self.pools:
+            if rows and not pool.rows(rows):
+                raise ValueError(
+                    f"A batch of {rows} images is too small for the share {pool.share} of the pool "
+                    f"at {pool.layer or 'the input'}: no example would join it."
+                )
+
+    def renew_pools(self) -> list[tuple[int, float]]:
+        """Renews the pools whose interval is over, from the images that training saw last.
+
+        Returns:
+            For each renewed pool, how many examples are new and their average distortion.
+        """
+        step, made = int(self.steps.numpy()), []
+        for memory in self._memories:
+            recent = self._recent.latest(memory.pool.refresh) if self._recent else None
+            if recent is not None and memory.is_due(step):
+                made.append(memory.renew(*recent, step))
+        return made
+
+    def get_config(self) -> dict[str, Any]:
+        parts = {"model": self.model, "pools": self.pools, "penalties": self.penalties}
+        serialise = keras.saving.serialize_keras_object
+        return {"name": self.name} | {
+            key: serialise(value) if key == "model" else [serialise(each) for each in value]
+            for key, value in parts.items()
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> AdversarialModel:
+        read = keras.saving.deserialize_keras_object
+        values = dict(config)
+        values["model"] = read(config["model"], custom_objects)
+        for key in ("pools", "penalties"):
+            values[key] = [read(each, custom_objects) for each in config[key]]
+        return cls(**values)
+
+
+class _Upkeep(keras.callbacks.Callback):
+    """Renews the pools, watches the loss, and adds what the pools cost to the epoch's logs."""
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._seconds = 0.0
+        self._made: list[tuple[int, float]] = []
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self.model.check_progress()
+        start = time.perf_counter()
+        self._made += self.model.renew_pools()
+        self._seconds += time.perf_counter() - start
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        if logs is None or not self.model.pools:
+            return
+        new = sum(count for count, _ in self._made)
+        moved = [distortion for count, distortion in self._made if count]
+        logs["pool_seconds"] = self._seconds
+        logs["pool_new"] = new
+        logs["pool_distortion"] = float(np.mean(moved)) if moved else 0.0
+
+
+def _check_parts(name: str, parts: tuple, kinds: tuple[type, ...]) -> None:
+    for part in parts:
+        if not isinstance(part, kinds):
+            raise TypeError(
+                f"`{name}` must hold {' or '.join(kind.__name__ for kind in kinds)} objects. "
+                f"Received: {part!r}."
+            )
+
+
+def _check_classifier(model: Any) -> int:
+    """Checks that a model is a classifier in one precision; returns the width of its outputs."""
+    classifier = Classifier(model)
+    for layer in model._flatten_layers():
+        if layer.compute_dtype not in ("float32", "float64"):
+            raise ValueError(
+                "Models are trained in float32 or float64. Received: layer "
+                f"{layer.name!r} of model {model.name!r} with dtype policy "
+                f"{layer.dtype_policy.name!r}."
+            )
+    shape = classifier.input_shape
+    sizes = [size for size in shape or () if size is not None]
+    if shape is not None and len(sizes) == len(shape):
+        some = np.random.default_rng(0).random((4, *sizes))
+        check_logits(classifier.predict_logits(some))
+    output = getattr(model, "output_shape", None)
+    return int(output[-1]) if output is not None and len(output) == 2 else 1

@@ -1,0 +1,108 @@
+"""Penalties on how fast a model changes with its input: double back-propagation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from ..classifier import Classifier
+from .lipschitz_penalty import check_positive
+
+_KINDS = ("loss", "jacobian")
+
+
+@keras.saving.register_keras_serializable(package="intriguing_tf")
+class GradientPenalty:
+    """Adds the squared norm of an input gradient to the loss.
+
+    With `of="loss"` it is `weight` · mean over the batch of ‖∂ loss / ∂ x‖₂², the penalty of double
+    back-propagation (Drucker and LeCun, IEEE Trans. Neural Networks 1992); the loss is the
+    cross-entropy of the logits. With `of="jacobian"` it is `weight` · mean of ‖∂ logits / ∂ x‖_F²,
+    estimated without bias from random directions v on the unit sphere as classes · ‖∂ vᵀ logits /
+    ∂ x‖² (Hoffman, Roberts and Yaida, arXiv 1908.02729). The model runs with `training=False`, as
+    it does under attack.
+
+    Args:
+        weight: above 0. For inputs in [0, 1].
+        of: "loss" or "jacobian".
+        projections: random directions per image; with "loss" there are none.
+        seed: of the directions.
+
+    Raises:
+        TypeError, ValueError: settings that are not as above. When a model is built around it: one
+            without logits.
+
+    Example:
+
+        model = itf.training.AdversarialModel(
+            itf.models.conv(), penalties=[itf.training.GradientPenalty(0.1)]
+        )
+    """
+
+    def __init__(self, weight: float = 1.0, of: str = "loss", projections: int = 1, seed: int = 0):
+        if of not in _KINDS:
+            raise ValueError(
+                f"`of` must be one of {', '.join(map(repr, _KINDS))}. Received: {of!r}."
+            )
+        if isinstance(projections, bool) or not isinstance(projections, int) or projections < 1:
+            raise ValueError(
+                f"`projections` must be a positive integer. Received: {projections!r}."
+            )
+        self.weight = check_positive("weight", weight)
+        self.of, self.projections, self.seed = of, projections, int(seed)
+
+    def prepare(self, model: keras.Model) -> Callable[..., tf.Tensor]:
+        """Returns the function that `AdversarialModel` adds to its loss.
+
+        It takes images `[n, ...]`, classes int64 `[n]` and the number of the step, and is called
+        inside a `tf.function`.
+        """
+        classifier = Classifier(model)
+
+        def of_loss(x: tf.Tensor, classes: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
+                    classes, classifier.logits(x)
+                )
+            return self.weight * _mean_square(tape.gradient(losses, x))
+
+        def of_jacobian(x: tf.Tensor, classes: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+            with tf.GradientTape(persistent=True) as tape:
+                tape.watch(x)
+                logits = classifier.logits(x)
+                shape = [self.projections, *tf.unstack(tf.shape(logits))]
+                noise = tf.random.stateless_normal(shape, [self.seed, step], dtype=logits.dtype)
+                v = tf.math.l2_normalize(noise, axis=-1)
+                projected = [tf.reduce_sum(v[i] * logits, axis=1) for i in range(self.projections)]
+            squares = [_mean_square(tape.gradient(each, x)) for each in projected]
+            width = tf.cast(tf.shape(logits)[1], logits.dtype)
+            return self.weight * width * tf.add_n(squares) / self.projections
+
+        return of_loss if self.of == "loss" else of_jacobian
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "weight": self.weight,
+            "of": self.of,
+            "projections": self.projections,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> GradientPenalty:
+        return cls(**config)
+
+
+def _mean_square(gradient: tf.Tensor | None) -> tf.Tensor:
+    """Mean over the batch of the squared norm of each row."""
+    if gradient is None:
+        raise ValueError(
+            "No gradient flows from the model's logits to its input: some operation between them "
+            "is not differentiable (rounding, casting to integers, a lookup)."
+        )
+    rows = tf.reshape(gradient, [tf.shape(gradient)[0], -1])
+    return tf.reduce_mean(tf.reduce_sum(rows**2, axis=1))

@@ -1,0 +1,347 @@
+"""Penalties on Lipschitz bounds (section 4.3): for whole models, as regulariser, as constraint."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from ..classifier import find_layer
+from ..lipschitz.convolution import Convolution
+from ..lipschitz.graph import bound, graph_of
+from ..lipschitz.operators import Diagonal, Matrix
+from ..lipschitz.registry import LayerBound, Slopes, Softmax, Steps, apply_rule
+from .kernel_norms import Geometry, convolution_bound, dense_bound
+
+_CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+_KINDS = (keras.layers.Dense, *_CONVOLUTIONS, *_DEPTHWISE)
+
+
+@keras.saving.register_keras_serializable(package="intriguing_tf")
+class LipschitzPenalty:
+    """Keeps the Lipschitz bounds of a model's layers, or their product, near a target.
+
+    Adds `weight` · Σ max(0, log(L_k / target_k))² over layers to the loss, or with `total` the
+    same of the product over the whole model, its activations included. L_k is an upper bound of
+    the layer's operator norm, as Keras computes the layer: strides, zero padding and all. Section
+    4.3 of the paper proposes such a penalty.
+
+    Args:
+        weight: of the penalty, above 0.
+        target: bound of each layer with a kernel, or a mapping from names of layers to theirs;
+            layers that are not named are free.
+        total: bound of the whole model, instead of `target`.
+
+    Raises:
+        TypeError, ValueError: not exactly one of `target` and `total`, or not positive numbers.
+            When a model is built around it: layers that do not exist, that have no differentiable
+            norm (it is there for Dense, Conv1D to 3D and DepthwiseConv1D and 2D), or with `total`
+            a model that is not a chain of layers with constant bounds.
+
+    Example:
+
+        model = itf.training.AdversarialModel(
+            itf.models.fc100_100_10(), penalties=[itf.training.LipschitzPenalty(total=10.0)]
+        )
+    """
+
+    def __init__(
+        self,
+        weight: float = 1.0,
+        *,
+        target: float | Mapping[str, float] | None = None,
+        total: float | None = None,
+    ):
+        if (target is None) == (total is None):
+            raise ValueError(
+                "Exactly one of `target` (per layer) and `total` must be given. "
+                f"Received: target={target!r}, total={total!r}."
+            )
+        self.weight = check_positive("weight", weight)
+        if isinstance(target, Mapping):
+            if not target:
+                raise ValueError("`target` must name at least one layer. Received: {}.")
+            self.target: Any = {
+                str(name): check_positive(f"target[{name!r}]", value)
+                for name, value in target.items()
+            }
+        else:
+            self.target = None if target is None else check_positive("target", target)
+        self.total = None if total is None else check_positive("total", total)
+
+    def prepare(self, model: keras.Model) -> Callable[..., tf.Tensor]:
+        """Returns the function that `AdversarialModel` adds to its loss; it takes a batch."""
+        layers = self._layers(model)
+        norms = [norm_of(layer, shape) for layer, shape in layers.items()]
+        if self.total is not None:
+            rest = _rest_of_chain(model)
+            constant = math.log(rest / self.total) if rest > 0 else -math.inf
+
+            def of_total(x: Any, classes: Any, step: Any) -> tf.Tensor:
+                logarithms = [tf.math.log(norm()) for norm in norms]
+                return self.weight * tf.nn.relu(tf.add_n(logarithms) + constant) ** 2
+
+            return of_total
+        targets = [
+            self.target[layer.name] if isinstance(self.target, dict) else self.target
+            for layer in layers
+        ]
+
+        def of_layers(x: Any, classes: Any, step: Any) -> tf.Tensor:
+            return tf.add_n(
+                [
+                    self.weight * excess(norm(), target)
+                    for norm, target in zip(norms, targets, strict=True)
+                ]
+            )
+
+        return of_layers
+
+    def _layers(self, model: keras.Model) -> dict[keras.layers.Layer, tuple]:
+        """Returns the layers to penalise, with the shape of their inputs."""
+        shapes = {layer: shapes[0] for layer, shapes in _calls(model)}
+        if isinstance(self.target, dict):
+            return {layer: shapes[layer] for layer in (find_layer(model, n) for n in self.target)}
+        unknown = [
+            f"{layer.name} ({type(layer).__name__})"
+            for layer in shapes
+            if layer.trainable_variables and type(layer) not in _KINDS
+        ]
+        known = {layer: shape for layer, shape in shapes.items() if type(layer) in _KINDS}
+        if unknown or not known:
+            raise ValueError(
+                f"No differentiable norm is known for layers {unknown} of model {model.name!r}; "
+                f"known: {', '.join(kind.__name__ for kind in _KINDS)}. Give `target` as a mapping "
+                "from the names of the layers to penalise."
+            )
+        return known
+
+    def get_config(self) -> dict[str, Any]:
+        return {"weight": self.weight, "target": self.target, "total": self.total}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> LipschitzPenalty:
+        return cls(**config)
+
+
+class _KernelConfig:
+    """The geometry that a regulariser or constraint of one kernel is told."""
+
+    def __init__(self, input_shape, strides, padding, dilation_rate, groups, depthwise):
+        self.geometry: Geometry | None = None
+        self._config = {
+            "input_shape": None if input_shape is None else tuple(input_shape),
+            "strides": strides,
+            "padding": padding,
+            "dilation_rate": dilation_rate,
+            "groups": groups,
+            "depthwise": depthwise,
+        }
+        if input_shape is not None:
+            self.geometry = Geometry(
+                tuple(input_shape),
+                _hashable(strides),
+                padding,
+                _hashable(dilation_rate),
+                groups,
+                depthwise,
+            )
+
+    def norm(self, kernel: Any) -> tf.Tensor:
+        kernel = tf.convert_to_tensor(kernel)
+        if self.geometry is None:
+            if kernel.shape.rank != 2:
+                raise ValueError(
+                    "The kernel of a convolution needs `input_shape`, the height and width of the "
+                    f"layer's input. Received: a kernel of shape {tuple(kernel.shape)}."
+                )
+            return dense_bound(kernel)
+        rank = len(self.geometry.spatial_shape)
+        if kernel.shape.rank != rank + 2:
+            raise ValueError(
+                f"`input_shape` {self.geometry.spatial_shape} is for kernels of rank {rank + 2}. "
+                f"Received: a kernel of shape {tuple(kernel.shape)}."
+            )
+        return convolution_bound(kernel, self.geometry)
+
+
+@keras.saving.register_keras_serializable(package="intriguing_tf")
+class LipschitzRegularizer(_KernelConfig, keras.regularizers.Regularizer):
+    """`kernel_regularizer` that keeps a layer's operator norm near a target.
+
+    Adds `weight` · max(0, log(‖W‖ / target))² to the loss. A regulariser sees only the kernel, so
+    for a convolution it must be told the rest of the layer.
+
+    Args:
+        weight: above 0.
+        target: operator norm that costs nothing, above 0.
+        input_shape: for convolutions: height and width (length; three sizes) of the input.
+        strides, padding, dilation_rate, groups: for convolutions: as in the layer.
+        depthwise: whether it is the `depthwise_regularizer` of a depthwise convolution.
+
+    Raises:
+        ValueError: numbers that are not positive; when it is called: a kernel that does not fit.
+
+    Example:
+
+        keras.layers.Dense(100, kernel_regularizer=itf.training.LipschitzRegularizer(1.0, 2.0))
+    """
+
+    def __init__(
+        self,
+        weight: float = 1.0,
+        target: float = 1.0,
+        input_shape: tuple[int, ...] | None = None,
+        strides: Any = 1,
+        padding: str = "valid",
+        dilation_rate: Any = 1,
+        groups: int = 1,
+        depthwise: bool = False,
+    ):
+        super().__init__(input_shape, strides, padding, dilation_rate, groups, depthwise)
+        self.weight = check_positive("weight", weight)
+        self.target = check_positive("target", target)
+
+    def __call__(self, kernel: Any) -> tf.Tensor:
+        return self.weight * excess(self.norm(kernel), self.target)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"weight": self.weight, "target": self.target, **self._config}
+
+
+@keras.saving.register_keras_serializable(package="intriguing_tf")
+class LipschitzConstraint(_KernelConfig, keras.constraints.Constraint):
+    """`kernel_constraint` that holds a layer's operator norm at or below a bound.
+
+    After each step a kernel above the bound is multiplied by bound / ‖W‖: all its singular values
+    shrink alike, so it stays the kernel of the same kind of layer.
+
+    Args:
+        bound: largest operator norm, above 0.
+        input_shape, strides, padding, dilation_rate, groups, depthwise: as in
+            `LipschitzRegularizer`.
+
+    Raises:
+        ValueError: as `LipschitzRegularizer`.
+
+    Example:
+
+        keras.layers.Conv2D(
+            8, 3, kernel_constraint=itf.training.LipschitzConstraint(1.0, input_shape=(28, 28))
+        )
+    """
+
+    def __init__(
+        self,
+        bound: float = 1.0,
+        input_shape: tuple[int, ...] | None = None,
+        strides: Any = 1,
+        padding: str = "valid",
+        dilation_rate: Any = 1,
+        groups: int = 1,
+        depthwise: bool = False,
+    ):
+        super().__init__(input_shape, strides, padding, dilation_rate, groups, depthwise)
+        self.bound = check_positive("bound", bound)
+
+    def __call__(self, kernel: Any) -> tf.Tensor:
+        kernel = tf.convert_to_tensor(kernel)
+        return kernel * tf.minimum(tf.ones([], kernel.dtype), self.bound / self.norm(kernel))
+
+    def get_config(self) -> dict[str, Any]:
+        return {"bound": self.bound, **self._config}
+
+
+def excess(norm: tf.Tensor, target: float) -> tf.Tensor:
+    """Returns max(0, log(norm / target))²."""
+    return tf.nn.relu(tf.math.log(norm) - math.log(target)) ** 2
+
+
+def norm_of(layer: keras.layers.Layer, input_shape: tuple) -> Callable[[], tf.Tensor]:
+    """Returns the function that computes the norm of a layer's linear part.
+
+    Args:
+        layer: the layer. input_shape: of its input, the batch first.
+
+    Raises:
+        ValueError: no such norm is known, or the layer's input has no fixed size.
+    """
+    if type(layer) not in _KINDS:
+        raise ValueError(
+            f"Layer {layer.name!r} ({type(layer).__name__}) has no differentiable norm. Valid: "
+            f"{', '.join(kind.__name__ for kind in _KINDS)}."
+        )
+    if isinstance(layer, keras.layers.Dense):
+        return lambda: dense_bound(tf.convert_to_tensor(layer.kernel))
+    spatial = input_shape[1:-1]
+    if layer.data_format != "channels_last" or None in spatial:
+        raise ValueError(
+            f"The norm of layer {layer.name!r} needs channels last and a fixed input size. "
+            f"Received: {layer.data_format}, input of shape {input_shape}."
+        )
+    depthwise = isinstance(layer, _DEPTHWISE)
+    geometry = Geometry(
+        spatial,
+        _hashable(layer.strides),
+        layer.padding,
+        _hashable(layer.dilation_rate),
+        1 if depthwise else layer.groups,
+        depthwise,
+    )
+    return lambda: convolution_bound(tf.convert_to_tensor(layer.kernel), geometry)
+
+
+def check_positive(name: str, value: Any) -> float:
+    """Returns a positive finite number as a float."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"`{name}` must be a number above 0. Received: {value!r}.")
+    if not 0 < value < math.inf:
+        raise ValueError(f"`{name}` must be finite and above 0. Received: {value!r}.")
+    return float(value)
+
+
+def _calls(model: keras.Model) -> list[tuple[keras.layers.Layer, list[tuple]]]:
+    """Returns the layers of a model's graph and of models in it, with their inputs' shapes."""
+    calls: list[tuple[keras.layers.Layer, list[tuple]]] = []
+    for nodes in graph_of(model)._nodes_by_depth.values():
+        for node in nodes:
+            layer = node.operation
+            if isinstance(layer, keras.Model):
+                calls += _calls(layer)
+            elif not node.is_input and not isinstance(layer, keras.layers.InputLayer):
+                calls.append((layer, [tuple(tensor.shape) for tensor in node.input_tensors]))
+    return calls
+
+
+def _rest_of_chain(model: keras.Model) -> float:
+    """The product of the bounds of all that has no kernel: activations, pooling."""
+    bound(model, method="product")  # raises where there is none
+    calls = _calls(model)
+    layers = [layer for layer, _ in calls]
+    rest = 1.0
+    for layer, shapes in calls:
+        if len(shapes) != 1 or layers.count(layer) != 1:
+            raise ValueError(
+                f"`total` is for models that are a chain of layers. Received: layer {layer.name!r} "
+                f"of model {model.name!r}, which has several inputs or is called several times."
+            )
+        result = apply_rule(layer, shapes)
+        for step in result.steps if isinstance(result, Steps) else (result,):
+            if isinstance(step, Slopes | Softmax | LayerBound):
+                rest *= step.bound
+            elif isinstance(step, Diagonal) or (
+                isinstance(step, Matrix | Convolution) and type(layer) not in _KINDS
+            ):
+                raise ValueError(
+                    f"`total` cannot follow layer {layer.name!r} ({type(layer).__name__}), whose "
+                    "bound changes in training and has no gradient here. Give `target`."
+                )
+    return rest
+
+
+def _hashable(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list | tuple) else value

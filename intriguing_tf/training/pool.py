@@ -1,0 +1,280 @@
+"""Pools of adversarial examples for a layer, continuously renewed (section 4.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ..adversary import LBFGSAdversary
+from ..adversary.inputs import check_choice, check_positive_integer
+from ..classifier import above, input_shape, up_to
+from ..transfer import amplify
+
+_TARGETS = ("runner_up", "random", "least_likely")
+_FREE = -1  # label of a place where there is no example yet
+
+
+@keras.saving.register_keras_serializable(package="intriguing_tf")
+class AdversarialPool:
+    """A pool of adversarial examples for the outputs of one layer, mixed into every batch.
+
+    Section 4.2 of the paper: a random part of the pool is replaced all the time by new examples,
+    and examples for a layer's outputs train the layers above it. The new ones are made by the
+    compiled solver from images that training has just seen, with their true labels.
+
+    Args:
+        layer: name of the layer whose outputs are distorted; `None`: the images.
+        size: examples kept.
+        share: part of the rows of a batch that comes from the pool, in (0, 1). A batch of n
+            images is joined by n · share / (1 − share) examples, so the number of steps in an
+            epoch stays.
+        refresh: new examples made at a time; they replace as many at random. A power of four
+            suits networks that XLA compiles.
+        interval: steps from one refresh to the next (at least `steps_per_execution`).
+        distortion: root mean square change per variable, in units of the bounds' range, to which
+            the minimal change is rescaled; `None`: the minimal change as it is.
+        targets: classes that the images shall be taken for: "runner_up", the likeliest class
+            besides the predicted one, "random" or "least_likely".
+        bounds: of the layer's outputs; default: (0, 1) for images, at a layer the range of its
+            activation function.
+        attack: further arguments of `LBFGSAdversary`, such as {"maxfun": 30}.
+        seed: of random targets, of what is replaced and of what is drawn.
+
+    Raises:
+        TypeError, ValueError: settings that are not as above. When a model is built around it:
+            layers that do not exist, or that cannot be split from what is below.
+
+    Example:
+
+        pools = [itf.training.AdversarialPool(layer) for layer in (None, "fc1", "fc2")]
+        model = itf.training.AdversarialModel(itf.models.fc100_100_10(), pools=pools)
+    """
+
+    def __init__(
+        self,
+        layer: keras.layers.Layer | str | None = None,
+        *,
+        size: int = 2048,
+        share: float = 0.5,
+        refresh: int = 64,
+        interval: int = 50,
+        distortion: float | None = None,
+        targets: str = "runner_up",
+        bounds: tuple[Any, Any] | None = None,
+        attack: Mapping[str, Any] | None = None,
+        seed: int = 0,
+    ):
+        for name, value in (("size", size), ("refresh", refresh), ("interval", interval)):
+            check_positive_integer(name, value)
+        if refresh > size:
+            raise ValueError(
+                f"`refresh` must not be larger than `size`, {size}. Received: {refresh}."
+            )
+        if not 0 < share < 1:
+            raise ValueError(f"`share` must lie between 0 and 1. Received: {share!r}.")
+        if distortion is not None and not 0 < distortion < np.inf:
+            raise ValueError(
+                f"`distortion` must be a number above 0, or None. Received: {distortion!r}."
+            )
+        check_choice("targets", targets, _TARGETS)
+        self.layer = layer.name if isinstance(layer, keras.layers.Layer) else layer
+        self.size, self.share, self.refresh, self.interval = size, float(share), refresh, interval
+        self.distortion, self.targets, self.bounds = distortion, targets, bounds
+        self.attack, self.seed = dict(attack or {}), int(seed)
+        self._ratio = Fraction(self.share / (1 - self.share)).limit_denominator(1000)
+
+    def rows(self, batch: Any) -> Any:
+        """Returns how many examples join a batch of so many images; int or int tensor."""
+        p, q = self._ratio.numerator, self._ratio.denominator
+        return (2 * batch * p + q) // (2 * q)
+
+    def get_config(self) -> dict[str, Any]:
+        names = ("layer", "size", "share", "refresh", "interval", "distortion", "targets")
+        values = {name: getattr(self, name) for name in names}
+        bounds = None if self.bounds is None else [np.asarray(b).tolist() for b in self.bounds]
+        return values | {"bounds": bounds, "attack": self.attack, "seed": self.seed}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> AdversarialPool:
+        return cls(**config)
+
+
+class PoolMemory:
+    """What a pool holds, as variables of the model that trains with it, and how it is renewed.
+
+    Args:
+        pool: the settings.
+        model: the classifier that is trained.
+        number: of the pool.
+        variable: `variable(name, shape, dtype, initial)` makes a variable that is not trained.
+
+    Raises:
+        ValueError: the model cannot be split at the pool's layer, or attacked there.
+    """
+
+    def __init__(
+        self,
+        pool: AdversarialPool,
+        model: keras.Model,
+        number: int,
+        variable: Callable[[str, tuple[int, ...], str, int], keras.Variable],
+    ):
+        self.pool, self.number = pool, number
+        self._below = None if pool.layer is None else up_to(model, pool.layer)
+        self._above = model if pool.layer is None else above(model, pool.layer)
+        self._adversary = LBFGSAdversary(model, layer=pool.layer, bounds=pool.bounds, **pool.attack)
+        self._lower = tf.function(lambda x: self.lower_part(x, training=False), autograph=False)
+        shape = fixed_input_shape(self._above)
+        dtype = self._adversary.classifier.dtype.name
+        name = f"pool_{number}"
+        self.examples = variable(f"{name}_examples", (pool.size, *shape), dtype, 0)
+        self.labels = variable(f"{name}_labels", (pool.size,), "int64", _FREE)
+        self.refreshes = variable(f"{name}_refreshes", (), "int64", 0)
+        self.renewed_at = variable(f"{name}_renewed_at", (), "int64", 0)
+
+    def lower_part(self, x: tf.Tensor, training: bool) -> tf.Tensor:
+        """Returns the outputs of the pool's layer; for the input, the images."""
+        return x if self._below is None else self._below(x, training=training)
+
+    def upper_part(self, activations: tf.Tensor, training: bool) -> tf.Tensor:
+        """Returns the model's outputs for outputs of the pool's layer."""
+        return self._above(activations, training=training)
+
+    def mix(
+        self, activations: tf.Tensor, labels: tf.Tensor, step: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns a batch joined by examples of the pool: activations and int64 labels.
+
+        Where the pool has no example yet, a row of the batch stands in for it.
+        """
+        batch = tf.shape(activations)[0]
+        rows = self.pool.rows(batch)
+        seed = tf.stack([self.pool.seed + 1_000_003 * self.number, tf.cast(step, tf.int32)])
+        drawn = tf.random.stateless_uniform([rows], seed, 0, self.pool.size, tf.int32)
+        examples, classes = (
+            tf.gather(self.examples.value, drawn),
+            tf.gather(self.labels.value, drawn),
+        )
+        stand_in = tf.range(rows) % batch
+        made = classes != _FREE
+        examples = tf.where(
+            tf.reshape(made, [-1] + [1] * (activations.shape.rank - 1)),
+            tf.cast(examples, activations.dtype),
+            tf.stop_gradient(tf.gather(activations, stand_in)),
+        )
+        classes = tf.where(made, classes, tf.gather(labels, stand_in))
+        return tf.concat([activations, examples], 0), tf.concat([labels, classes], 0)
+
+    def is_due(self, step: int) -> bool:
+        """Whether so many steps have passed since it was renewed that it is time again."""
+        return step - int(self.renewed_at.numpy()) >= self.pool.interval
+
+    def renew(self, images: np.ndarray, labels: np.ndarray, step: int) -> tuple[int, float]:
+        """Replaces random examples by new ones, made from images for the model as it is now.
+
+        Args:
+            images: `[n, ...]`, n at most the size of the pool. labels: int64 `[n]`.
+            step: of the training.
+
+        Returns:
+            How many examples are new, and their average distortion.
+        """
+        activations = self._lower(tf.convert_to_tensor(images)).numpy()
+        seed = [self.pool.seed, self.number, int(self.refreshes.numpy())]
+        random = np.random.default_rng(seed)
+        targets, misread = self._targets(activations, labels, random)
+        result = self._adversary(activations, targets=targets, verbose=False)
+        examples = result.images
+        if self.pool.distortion is not None:
+            examples = amplify(result, self.pool.distortion, self._adversary.bounds)
+        examples = np.where(_rows(misread, examples), activations, examples)
+        where = np.flatnonzero(result.success | misread)
+        self._put(examples[where], labels[where], random)
+        self.refreshes.assign_add(1)
+        self.renewed_at.assign(step)
+        moved = result.distortion[(result.status == "found") & ~misread]
+        return len(where), float(moved.mean()) if len(moved) else 0.0
+
+    def _targets(
+        self, activations: np.ndarray, labels: np.ndarray, random: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns a target for each row, and which rows are misread as they are.
+
+        Those are their own adversarial examples. They go through the search as well (the class
+        they are read as is not their target), so that its batches are always of one size.
+        """
+        logits = self._adversary.classifier.predict_logits(activations)
+        n, classes = logits.shape
+        predictions = logits.argmax(axis=1)
+        if self.pool.targets == "random":
+            return (predictions + random.integers(1, classes, n)) % classes, predictions != labels
+        sign = 1 if self.pool.targets == "runner_up" else -1
+        logits[np.arange(n), predictions] = -sign * np.inf
+        return (sign * logits).argmax(axis=1), predictions != labels
+
+    def _put(self, examples: np.ndarray, labels: np.ndarray, random: np.random.Generator) -> None:
+        """Overwrites random places, those that are still free first."""
+        taken = self.labels.numpy() != _FREE
+        order = np.lexsort((random.random(self.pool.size), taken))[: len(labels), None]
+        self.examples.value.scatter_nd_update(order, examples)
+        self.labels.value.scatter_nd_update(order, labels)
+
+
+def _rows(mask: np.ndarray, like: np.ndarray) -> np.ndarray:
+    return mask.reshape([-1] + [1] * (like.ndim - 1))
+
+
+class RecentImages:
+    """The images that training saw last, as variables of the model.
+
+    Args:
+        model: the classifier that is trained.
+        size: how many are kept.
+        dtype: of the images.
+        variable: as for `PoolMemory`.
+    """
+
+    def __init__(self, model: keras.Model, size: int, dtype: str, variable: Callable):
+        self.size = size
+        self._images = variable("recent_images", (size, *fixed_input_shape(model)), dtype, 0)
+        self._labels = variable("recent_labels", (size,), "int64", 0)
+        self._seen = variable("images_seen", (), "int64", 0)
+
+    def add(self, images: tf.Tensor, labels: tf.Tensor) -> None:
+        """Takes up a batch; of one larger than the memory, its first images."""
+        count = tf.minimum(tf.shape(images)[0], self.size)
+        first = tf.cast(self._seen.value % self.size, tf.int32)
+        places = ((first + tf.range(count)) % self.size)[:, None]
+        images = tf.cast(images[:count], self._images.dtype)
+        self._images.value.scatter_nd_update(places, images)
+        self._labels.value.scatter_nd_update(places, labels[:count])
+        self._seen.assign_add(tf.cast(count, tf.int64))
+
+    def latest(self, number: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Returns the last images and labels; `None` while there are too few."""
+        seen = int(self._seen.numpy())
+        if seen < number:
+            return None
+        places = np.arange(seen - number, seen) % self.size
+        return self._images.numpy()[places], self._labels.numpy()[places]
+
+
+def fixed_input_shape(model: keras.Model) -> tuple[int, ...]:
+    """Returns the shape of one input.
+
+    Raises:
+        ValueError: it is not known, or not fixed.
+    """
+    shape = input_shape(model)
+    sizes = tuple(size for size in shape or () if size is not None)
+    if shape is None or len(sizes) < len(shape):
+        raise ValueError(
+            f"A pool needs inputs of a known size. Received: model {model.name!r} with inputs of "
+            f"shape {shape}."
+        )
+    return sizes
