@@ -9,11 +9,8 @@ magnified perturbations and adversarial images (attack.png).
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-
-from absl import app, flags
+from absl import flags
+from intriguing_tf.scripts import command
 
 
 def define_flags() -> None:
@@ -36,30 +33,11 @@ def define_flags() -> None:
     flags.DEFINE_bool("overwrite", False, "whether the folder may hold something already")
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Attacks, prints and saves; returns the exit status."""
-    if len(arguments) > 1:
-        print(f"error: flags only. Received: {' '.join(arguments[1:])}", file=sys.stderr)
-        return 2
-    try:
-        return attack()
-    except (ValueError, TypeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-
-
 def attack() -> int:
     """Runs the attack that the flags ask for; returns 0 if every image was misread."""
     FLAGS = flags.FLAGS
-    folder = Path(FLAGS.output)
-    if folder.is_dir() and any(folder.iterdir()) and not FLAGS.overwrite:
-        raise ValueError(f"{folder} is not empty: give another --output, or --overwrite.")
-    try:
-        lower, upper = map(float, FLAGS.bounds)
-    except ValueError as error:
-        raise ValueError(
-            f"--bounds must be two numbers, such as 0,1. Received: {','.join(FLAGS.bounds)}."
-        ) from error
+    folder = command.empty_folder(FLAGS.output, FLAGS.overwrite)
+    lower, upper = command.bounds(FLAGS.bounds)
 
     import numpy as np
 
@@ -97,13 +75,12 @@ def attack() -> int:
     return 0 if result.success.all() else 1
 
 
+main = command.main_of(attack)
+
+
 def run() -> None:
     """Entry point of the command `itf-attack`."""
-    define_flags()
-    for flag in flags.FLAGS.get_key_flags_for_module(__name__):
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)  # --help shows them
-    sys.modules["__main__"].__doc__ = __doc__
-    app.run(main)
+    command.run(__name__, __doc__, define_flags, main)
 
 
 if __name__ == "__main__":

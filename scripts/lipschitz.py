@@ -15,12 +15,11 @@ an .npz file (conv1/kernel … fc8/kernel) and prints Table 5 beside the paper's
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from absl import app, flags
+from absl import flags
+from intriguing_tf.scripts import command
 
 
 def define_flags() -> None:
@@ -37,19 +36,6 @@ def define_flags() -> None:
     flags.DEFINE_enum("data", "sample", ["sample", "test", "train"], "images for --sandwich")
     flags.DEFINE_string("alexnet_kernels", None, ".npz file of AlexNet's kernels, for Table 5")
     flags.DEFINE_string("output", None, "folder for the table, the JSON and the pictures")
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Bounds, prints and saves; returns the exit status."""
-    if len(arguments) > 1:
-        print(f"error: flags only. Received: {' '.join(arguments[1:])}", file=sys.stderr)
-        return 2
-    try:
-        bound_what_the_flags_ask()
-    except (ValueError, TypeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
 
 
 def bound_what_the_flags_ask() -> None:
@@ -144,13 +130,12 @@ def _save(files: dict[str, str]) -> None:
         print(f"\nSaved in {FLAGS.output}: {', '.join(files)}")
 
 
+main = command.main_of(bound_what_the_flags_ask)
+
+
 def run() -> None:
     """Entry point of the command `itf-lipschitz`."""
-    define_flags()
-    for flag in flags.FLAGS.get_key_flags_for_module(__name__):
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)  # --help shows them
-    sys.modules["__main__"].__doc__ = __doc__
-    app.run(main)
+    command.run(__name__, __doc__, define_flags, main)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,9 @@ network of keras.applications.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from pathlib import Path
 
-from absl import app, flags
+from absl import flags
+from intriguing_tf.scripts import command
 
 
 def define_flags() -> None:
@@ -31,26 +30,12 @@ def define_flags() -> None:
     flags.DEFINE_bool("overwrite", False, "whether the folder may hold something already")
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Attacks, prints and saves; returns the exit status."""
-    if len(arguments) > 1:
-        print(f"error: flags only. Received: {' '.join(arguments[1:])}", file=sys.stderr)
-        return 2
-    try:
-        return make_ostriches()
-    except (ValueError, TypeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-
-
 def make_ostriches() -> int:
     """Runs Figure 5 as the flags ask; returns 0 if every image became the target."""
     FLAGS = flags.FLAGS
     if not FLAGS.images:
         raise ValueError("--images must name image files or folders, such as --images=cat.jpg.")
-    folder = Path(FLAGS.output)
-    if folder.is_dir() and any(folder.iterdir()) and not FLAGS.overwrite:
-        raise ValueError(f"{folder} is not empty: give another --output, or --overwrite.")
+    folder = command.empty_folder(FLAGS.output, FLAGS.overwrite)
 
     from intriguing_tf import datasets
     from intriguing_tf.experiments import figure5
@@ -70,13 +55,12 @@ def make_ostriches() -> int:
     return 0 if result.adversarial.success.all() else 1
 
 
+main = command.main_of(make_ostriches)
+
+
 def run() -> None:
     """Entry point of the command `itf-ostrich`."""
-    define_flags()
-    for flag in flags.FLAGS.get_key_flags_for_module(__name__):
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)  # --help shows them
-    sys.modules["__main__"].__doc__ = __doc__
-    app.run(main)
+    command.run(__name__, __doc__, define_flags, main)
 
 
 if __name__ == "__main__":

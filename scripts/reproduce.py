@@ -10,10 +10,8 @@ results.json. Finished pieces are kept there: a run that was stopped goes on whe
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-
-from absl import app, flags
+from absl import flags
+from intriguing_tf.scripts import command
 
 
 def define_flags() -> None:
@@ -32,38 +30,29 @@ def define_flags() -> None:
     flags.DEFINE_string("tensorboard", None, "also log to this folder for TensorBoard")
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Runs what is missing and writes the report; returns the exit status."""
+def measure() -> None:
+    """Runs what is missing and writes the report."""
     FLAGS = flags.FLAGS
-    if len(arguments) > 1:
-        print(f"error: flags only. Received: {' '.join(arguments[1:])}", file=sys.stderr)
-        return 2
     from intriguing_tf.experiments import Workspace, reproduce
     from intriguing_tf.reporting import log_to_tensorboard
 
-    try:
-        training_seeds = tuple(int(seed) for seed in FLAGS.training_seeds)
-        training_seed = FLAGS.training_seed if FLAGS.retrain else None
-        with Workspace(FLAGS.output, training_seed=training_seed) as workspace:
-            reproduction = reproduce(
-                workspace, 128 if FLAGS.quick else FLAGS.number, FLAGS.seed, training_seeds
-            )
-        if FLAGS.tensorboard:
-            log_to_tensorboard(reproduction.report, reproduction.scalars(), FLAGS.tensorboard)
-    except (ValueError, OSError, RuntimeError, ImportError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    training_seeds = tuple(int(seed) for seed in FLAGS.training_seeds)
+    training_seed = FLAGS.training_seed if FLAGS.retrain else None
+    with Workspace(FLAGS.output, training_seed=training_seed) as workspace:
+        reproduction = reproduce(
+            workspace, 128 if FLAGS.quick else FLAGS.number, FLAGS.seed, training_seeds
+        )
+    if FLAGS.tensorboard:
+        log_to_tensorboard(reproduction.report, reproduction.scalars(), FLAGS.tensorboard)
     print(f"\n{reproduction}\n\nThe report: {workspace.folder / 'report.html'}")
-    return 0
+
+
+main = command.main_of(measure)
 
 
 def run() -> None:
     """Entry point of the command `itf-reproduce`."""
-    define_flags()
-    for flag in flags.FLAGS.get_key_flags_for_module(__name__):
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)  # --help shows them
-    sys.modules["__main__"].__doc__ = __doc__
-    app.run(main)
+    command.run(__name__, __doc__, define_flags, main)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,8 @@ writes a row for each image to a .csv or .parquet file.
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Sequence
-
-from absl import app, flags
+from absl import flags
+from intriguing_tf.scripts import command
 
 
 def define_flags() -> None:
@@ -42,31 +40,10 @@ def define_flags() -> None:
     flags.DEFINE_string("table", None, "a .csv or .parquet file for a row per image")
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Sweeps and prints; returns the exit status."""
-    if len(arguments) > 1:
-        print(f"error: flags only. Received: {' '.join(arguments[1:])}", file=sys.stderr)
-        return 2
-    try:
-        run_sweep()
-    except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from here.", file=sys.stderr)
-        return 130
-    return 0
-
-
 def run_sweep() -> None:
     """Runs the sweep that the flags ask for."""
     FLAGS = flags.FLAGS
-    try:
-        lower, upper = map(float, FLAGS.bounds)
-    except ValueError as error:
-        raise ValueError(
-            f"--bounds must be two numbers, such as 0,1. Received: {','.join(FLAGS.bounds)}."
-        ) from error
+    lower, upper = command.bounds(FLAGS.bounds)
 
     import intriguing_tf as itf
     from intriguing_tf.experiments.inputs import load_images, load_model
@@ -95,13 +72,12 @@ def run_sweep() -> None:
         print(f"\nA row for each image: {done.write_table(FLAGS.table)}.")
 
 
+main = command.main_of(run_sweep)
+
+
 def run() -> None:
     """Entry point of the command `itf-sweep`."""
-    define_flags()
-    for flag in flags.FLAGS.get_key_flags_for_module(__name__):
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)  # --help shows them
-    sys.modules["__main__"].__doc__ = __doc__
-    app.run(main)
+    command.run(__name__, __doc__, define_flags, main)
 
 
 if __name__ == "__main__":

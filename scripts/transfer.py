@@ -9,11 +9,9 @@ matrix of errors, and writes it as JSON with a picture and the adversarial image
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Sequence
-from pathlib import Path
 
-from absl import app, flags
+from absl import flags
+from intriguing_tf.scripts import command
 
 
 def define_flags() -> None:
@@ -37,25 +35,10 @@ def define_flags() -> None:
     flags.DEFINE_bool("overwrite", False, "whether the folder may hold something already")
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Attacks, measures, prints and saves; returns the exit status."""
-    if len(arguments) > 1:
-        print(f"error: flags only. Received: {' '.join(arguments[1:])}", file=sys.stderr)
-        return 2
-    try:
-        measure()
-    except (ValueError, TypeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
 def measure() -> None:
     """Measures the matrix that the flags ask for."""
     FLAGS = flags.FLAGS
-    folder = Path(FLAGS.output)
-    if folder.is_dir() and any(folder.iterdir()) and not FLAGS.overwrite:
-        raise ValueError(f"{folder} is not empty: give another --output, or --overwrite.")
+    folder = command.empty_folder(FLAGS.output, FLAGS.overwrite)
 
     import intriguing_tf as itf
     from intriguing_tf.experiments.inputs import load_images, load_model
@@ -92,13 +75,12 @@ def measure() -> None:
     print(f"\nResults: {path}")
 
 
+main = command.main_of(measure)
+
+
 def run() -> None:
     """Entry point of the command `itf-transfer`."""
-    define_flags()
-    for flag in flags.FLAGS.get_key_flags_for_module(__name__):
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)  # --help shows them
-    sys.modules["__main__"].__doc__ = __doc__
-    app.run(main)
+    command.run(__name__, __doc__, define_flags, main)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,9 @@ the output folder.
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Sequence
-from pathlib import Path
 
-from absl import app, flags
+from absl import flags
+from intriguing_tf.scripts import command
 
 
 def define_flags() -> None:
@@ -40,25 +38,10 @@ def define_flags() -> None:
     flags.DEFINE_bool("overwrite", False, "whether the folder may hold something already")
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Compares, prints and draws; returns the exit status."""
-    if len(arguments) > 1:
-        print(f"error: flags only. Received: {' '.join(arguments[1:])}", file=sys.stderr)
-        return 2
-    try:
-        compare_and_draw()
-    except (ValueError, TypeError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
-
-
 def compare_and_draw() -> None:
     """Runs the comparison that the flags ask for."""
     FLAGS = flags.FLAGS
-    folder = Path(FLAGS.output)
-    if folder.is_dir() and any(folder.iterdir()) and not FLAGS.overwrite:
-        raise ValueError(f"{folder} is not empty: give another --output, or --overwrite.")
+    folder = command.empty_folder(FLAGS.output, FLAGS.overwrite)
 
     from intriguing_tf import units
     from intriguing_tf.experiments.inputs import load_images, load_model
@@ -97,13 +80,12 @@ def compare_and_draw() -> None:
     print(f"\nPictures: {path}")
 
 
+main = command.main_of(compare_and_draw)
+
+
 def run() -> None:
     """Entry point of the command `itf-units`."""
-    define_flags()
-    for flag in flags.FLAGS.get_key_flags_for_module(__name__):
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)  # --help shows them
-    sys.modules["__main__"].__doc__ = __doc__
-    app.run(main)
+    command.run(__name__, __doc__, define_flags, main)
 
 
 if __name__ == "__main__":

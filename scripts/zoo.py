@@ -18,7 +18,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from absl import app, flags, logging
+from absl import flags, logging
+from intriguing_tf.scripts import command
 
 
 def define_flags() -> None:
@@ -33,19 +34,15 @@ def define_flags() -> None:
     )
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Runs one command; returns its exit status."""
-    command, *names = arguments[1:] or [""]
-    if command not in COMMANDS:
-        received = f" Received: {command!r}." if command else ""
+def run_command(arguments: Sequence[str]) -> int:
+    """Runs one of the zoo's commands; returns the exit status."""
+    name, *names = arguments or [""]
+    if name not in COMMANDS:
+        received = f" Received: {name!r}." if name else ""
         print(f"One of {', '.join(COMMANDS)} is needed.{received} See --help.", file=sys.stderr)
         return 2
     logging.set_verbosity(logging.WARNING)  # tensorflow-datasets tells each of its steps
-    try:
-        return COMMANDS[command](names)
-    except (ValueError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
+    return COMMANDS[name](names)
 
 
 def show_list(names: Sequence[str]) -> int:
@@ -180,14 +177,12 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
 }
 
 
+main = command.main_of(run_command, takes_arguments=True)
+
+
 def run() -> None:
     """Entry point of the command `itf-zoo`."""
-    define_flags()
-    flags.FLAGS.set_gnu_getopt(True)  # flags may follow the command
-    for flag in flags.FLAGS.get_key_flags_for_module(__name__):
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)  # --help shows them
-    sys.modules["__main__"].__doc__ = __doc__
-    app.run(main)
+    command.run(__name__, __doc__, define_flags, main)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "intriguing_tf"
+COMMANDS = sorted({p.stem for p in (ROOT / "scripts").glob("[!_]*.py")} - {"command"})
 LEAVES = {"files", "reporting", "layers"}
 ANY_MODEL = {"classifier", *LEAVES}  # for tools that work on any Keras model
 TOOLS = {"adversary", "lipschitz", "units", "transfer"}
@@ -81,8 +82,8 @@ def test_setup_lists_every_package_and_command():
     }
     assert packages | {"intriguing_tf.scripts", "intriguing_tf.zoo.files"} == listed
     commands = config["options.entry_points"]["console_scripts"]
-    for script in (ROOT / "scripts").glob("[!_]*.py"):
-        assert f"intriguing_tf.scripts.{script.stem}:run" in commands
+    for script in COMMANDS:
+        assert f"intriguing_tf.scripts.{script}:run" in commands
 
 
 def _python(code: str) -> str:
@@ -98,7 +99,7 @@ def test_import_does_not_load_tensorflow():
     assert _python(code) == "False False"
 
 
-@pytest.mark.parametrize("script", sorted(p.stem for p in (ROOT / "scripts").glob("[!_]*.py")))
+@pytest.mark.parametrize("script", COMMANDS)
 def test_help_needs_no_tensorflow(script):
     code = (
         f"import sys; sys.argv = ['{script}', '--help']\n"
