@@ -20,7 +20,7 @@ from .registry import (
     Steps,
     apply_rule,
 )
-from .rounding import round_up
+from .rounding import CONSTANT, round_up
 
 # Largest slopes of smooth activations, always rounded up; docs/lipschitz.md says how they were
 # computed, and the tests compute them again.
@@ -119,8 +119,14 @@ def relu_slopes(
     if threshold != 0:
         raise NoBoundError(f"a rectifier with threshold {threshold} jumps there")
     slopes = [float(negative_slope), 1.0] + [0.0] * (max_value is not None)
-    return Slopes(min(slopes), max(slopes))
+    return _with_constants_rounded(min(slopes), max(slopes))
 
 
 def elu_slopes(alpha: float) -> Slopes:
-    return Slopes(min(0.0, alpha), max(1.0, alpha))
+    return _with_constants_rounded(min(0.0, alpha), max(1.0, alpha))
+
+
+def _with_constants_rounded(low: float, high: float) -> Slopes:
+    if low < 0:
+        low *= CONSTANT
+    return Slopes(low, high if high == 1 else high * CONSTANT)

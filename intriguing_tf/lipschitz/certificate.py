@@ -22,7 +22,7 @@ import numpy as np
 
 from .convolution import Convolution
 from .operators import Matrix
-from .rounding import UNIT_ROUNDOFF, first_above, gamma, is_below
+from .rounding import BATCHED_SIZE, UNIT_ROUNDOFF, all_below, gamma, is_below
 from .symbols import CHUNK, frequency_grid
 
 Array = np.ndarray
@@ -90,7 +90,7 @@ class LinearChain(abc.ABC):
         for start in range(0, len(tried), step):
             chosen = tried[start : start + step]
             matrices = self._complements(chosen, left, right, tail / scale)
-            if first_above(matrices, 1.0, error) is not None:
+            if self.size > BATCHED_SIZE or not all_below(matrices, 1.0, error):
                 failed += [
                     int(index)
                     for index, matrix in zip(chosen, matrices, strict=True)

@@ -24,9 +24,11 @@ from .rounding import UNIT_ROUNDOFF, round_up
 Array = np.ndarray
 
 # Floating-point operations that one chain may cost: for its certificate, and for choosing Λ.
-CERTIFICATE_COST = 4e11
-SEARCH_COST = 5e11
+CERTIFICATE_COST = 1e11
+SEARCH_COST = 3e10
 ITERATIONS = 100
+# With many frequencies a step costs more and gains less.
+ITERATIONS_OF_MANY = 80
 # Frequencies on which Λ is chosen where all would cost too much; so many violated ones are added
 # to them in each round.
 SAMPLE = 16
@@ -97,7 +99,7 @@ def pairwise_bounds(steps: Sequence[Step], weights: Array) -> tuple[int, Array] 
 
 def _chain_bound(problem: LinearChain) -> float:
     """Chooses Λ on a sample, certifies it everywhere, and adds what failed to the sample."""
-    sample = _spread(np.arange(problem.count), _sample_size(problem))
+    sample = _spread(np.arange(problem.count), SAMPLE)
     multipliers: list[Array] | None = None
     for trial in range(ROUNDS):
         iterations = _iterations(problem, len(sample)) // (1 if trial == 0 else 4)
@@ -138,12 +140,9 @@ def _spread(indices: Array, most: int) -> Array:
     return indices[:: math.ceil(len(indices) / most)]
 
 
-def _sample_size(problem: LinearChain) -> int:
-    return int(np.clip(SEARCH_COST / (problem.step_cost * ITERATIONS), SAMPLE, 4 * SAMPLE))
-
-
 def _iterations(problem: LinearChain, frequencies: int) -> int:
-    return int(min(ITERATIONS, SEARCH_COST / (problem.step_cost * frequencies)))
+    most = ITERATIONS if frequencies == 1 else ITERATIONS_OF_MANY
+    return int(min(most, SEARCH_COST / (problem.step_cost * frequencies)))
 
 
 def _chain_end(steps: Sequence[Step], start: int) -> int:

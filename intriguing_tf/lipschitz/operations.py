@@ -13,7 +13,7 @@ from .activations import activation_steps
 from .norms import as_weights
 from .operators import Diagonal
 from .registry import LayerBound, NoBoundError, Regroup, Shape, Steps
-from .rounding import UNIT_ROUNDOFF, round_up
+from .rounding import CONSTANT, UNIT_ROUNDOFF
 
 # Operations that are activations by another name.
 _ACTIVATIONS = {
@@ -72,8 +72,8 @@ def _divided(node: Any, shapes: Sequence[Shape]) -> Steps:
 def _scaled(node: Any, shapes: Sequence[Shape], factor: np.ndarray) -> Steps:
     _check_not_broadcast(node, shapes)
     if factor.size == 1 or factor.shape[-1:] == (factor.size,):
-        return Steps((Diagonal(factor.reshape(-1)),))
-    largest = round_up(float(np.max(np.abs(factor))))
+        return Steps((Diagonal(factor.reshape(-1) * CONSTANT),))
+    largest = float(np.max(np.abs(factor))) * CONSTANT
     return Steps((LayerBound(largest, how="largest factor"),))
 
 

@@ -16,6 +16,8 @@ from scipy.linalg import lapack
 from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
 UNIT_ROUNDOFF = 2.0**-53
+# Layers round constants that are not weights (a factor, an ε) to float32, up or down.
+CONSTANT = 1 + 2.0**-22
 # Up to this size one batched LAPACK call beats a Python loop over single factorisations.
 BATCHED_SIZE = 96
 # Up to this size all eigenvalues cost less than an iteration for the largest.
@@ -99,17 +101,11 @@ def is_below(gram: Array, bound: float, error: float) -> bool:
     return failed == 0
 
 
-def first_above(grams: Array, bound: float, error: float) -> int | None:
-    """Index of a matrix of `grams` [f, n, n] that is not proved to be ≤ bound; `None` if all are.
-
-    Of several small matrices it is the one with the largest eigenvalue.
-    """
+def all_below(grams: Array, bound: float, error: float) -> bool:
+    """Whether all of `grams` [f, n, n] are proved to be ≤ bound, as by `is_below`."""
     size = grams.shape[-1]
     if size > BATCHED_SIZE:
-        for index, gram in enumerate(grams):
-            if not is_below(gram, bound, error):
-                return index
-        return None
+        return all(is_below(gram, bound, error) for gram in grams)
     shifted = -grams
     diagonal = np.arange(size)
     real = not np.iscomplexobj(grams)
@@ -117,7 +113,22 @@ def first_above(grams: Array, bound: float, error: float) -> int | None:
     try:
         np.linalg.cholesky(shifted)
     except np.linalg.LinAlgError:
+        return False
+    return True
+
+
+def first_above(grams: Array, bound: float, error: float) -> int | None:
+    """Index of a matrix of `grams` [f, n, n] that is not proved to be ≤ bound; `None` if all are.
+
+    Of several small matrices it is the one with the largest eigenvalue.
+    """
+    if grams.shape[-1] <= BATCHED_SIZE:
+        if all_below(grams, bound, error):
+            return None
         return int(np.argmax(np.linalg.eigvalsh(grams)[:, -1]))
+    for index, gram in enumerate(grams):
+        if not is_below(gram, bound, error):
+            return index
     return None
 
 
@@ -144,7 +155,7 @@ def largest_eigenvalue(grams: Array, error: float) -> tuple[float, float]:
         found = max(error, 1e-290)
     while True:
         bound = found * (1 + margin) + 2 * slack(size, found, error, real=True)
-        if first_above(grams, bound, error) is None:
+        if all_below(grams, bound, error):
             return bound, lower
         margin *= 4
 

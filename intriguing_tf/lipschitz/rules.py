@@ -27,7 +27,7 @@ from .registry import (
     register,
     register_unbounded,
 )
-from .rounding import gamma, round_down, round_up
+from .rounding import CONSTANT, gamma, round_down, round_up
 
 IDENTITY = Steps(())
 
@@ -233,7 +233,7 @@ def rescaling(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     scale = as_weights(layer.scale, "scale")
     if scale.ndim > 1:
         scale = np.max(np.abs(scale))
-    return Steps((Diagonal(scale),))
+    return Steps((Diagonal(scale * CONSTANT),))
 
 
 @register(layers.Normalization)
@@ -250,11 +250,11 @@ def normalization(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBou
 
 
 def _per_axis(scale: np.ndarray, axis: int, shape: Shape, how: str) -> Steps:
-    scale = scale * (1 + 4 * 2**-52)
+    scale = scale * CONSTANT
     if axis in (-1, len(shape) - 1):
         return Steps((Diagonal(scale),), size=str(len(scale)))
     largest = float(np.max(np.abs(scale)))
-    return Steps((LayerBound(largest, attained=round_down(largest), how=how),))
+    return Steps((LayerBound(largest, attained=largest / CONSTANT**2, how=how),))
 
 
 @register(layers.LayerNormalization)
@@ -309,8 +309,8 @@ def _divided(upper: float, lower: float, epsilon: float, how: str, size: int) ->
     root = math.sqrt(epsilon)
     if root == 0:
         raise NoBoundError("with ε = 0 it divides by zero at a constant input")
-    bound = round_up(upper / root)
-    attained = min(round_down(lower / root), bound)
+    bound = round_up(upper / root * CONSTANT)
+    attained = min(lower / root / CONSTANT, bound)
     return LayerBound(bound, attained=attained, how=how, size=str(size))
 
 

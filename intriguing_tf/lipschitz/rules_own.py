@@ -15,7 +15,7 @@ from .convolution import DENSE_SIZE, Convolution
 from .geometry import Axis, axes
 from .operators import matrix_norm
 from .registry import LayerBound, Shape, Steps, register
-from .rounding import round_down, round_up
+from .rounding import CONSTANT, round_up
 from .rules import convolution, spatial_shape, strides_of, times, weights_of
 from .rules_windows import averaging_matrix, overlap_bound, separable_bound
 
@@ -33,8 +33,8 @@ def local_response_normalization(layer: Any, input_shapes: Sequence[Shape]) -> L
     else:
         factor = 1 + 2 * math.sqrt(2) * (beta / (beta + 1)) ** (beta + 1)
         how = "k^(−β)(1 + 2√2 (β/(β+1))^(β+1))"
-    bound = round_up(factor * least, 16)
-    attained = min(round_down(least), bound)
+    bound = factor * least * CONSTANT**2
+    attained = min(least / CONSTANT**2, bound)
     return LayerBound(bound, attained=attained, how=how, size=str(layer.size))
 
 
@@ -72,9 +72,11 @@ def ceil_average_pooling(layer: Any, input_shapes: Sequence[Shape]) -> LayerBoun
         ends = [min(start + axis.kernel, axis.size + layer.padding[i]) for start in starts]
         counts = [end - start for start, end in zip(starts, ends, strict=True)]
         matrices.append(averaging_matrix(axis, counts))
-    return separable_bound(
-        matrices,
-        "product of its matrices per axis",
+    found = separable_bound(matrices, "product of its matrices per axis")
+    return LayerBound(
+        found.bound * CONSTANT,
+        attained=found.bound / CONSTANT**2,
+        how=found.how,
         size=times(*layer.pool_size),
         stride=strides_of(layer),
     )

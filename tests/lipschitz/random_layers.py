@@ -204,7 +204,8 @@ def _ceil(draw: Any, kind: Any) -> tuple[Any, tuple[int, ...]]:
     pool = draw(st.integers(1, 4))
     shape = _image(draw, 2, draw(st.integers(1, 2)), least=pool)
     padding = draw(st.integers(0, pool - 1))
-    return kind(pool, draw(st.integers(1, 3)), padding, dtype="float64"), shape
+    stride = draw(st.integers(1, min(3, pool)))
+    return kind(pool, stride, padding, dtype="float64"), shape
 
 
 def _normalisation(draw: Any) -> tuple[Any, tuple[int, ...]]:
@@ -214,7 +215,7 @@ def _normalisation(draw: Any) -> tuple[Any, tuple[int, ...]]:
     if kind == "batch":
         return layers.BatchNormalization(axis=axis, dtype="float64"), shape
     if kind == "rescaling":
-        return layers.Rescaling(draw(st.sampled_from([-2.0, 1 / 255]))), shape
+        return layers.Rescaling(draw(st.sampled_from([-2.0, 1 / 255])), dtype="float64"), shape
     variance = np.arange(1, shape[-1] + 1) / 3
     return layers.Normalization(mean=variance, variance=variance, dtype="float64"), shape
 
@@ -229,12 +230,12 @@ def _resampling(draw: Any) -> tuple[Any, tuple[int, ...]]:
 def _reshaping(draw: Any) -> tuple[Any, tuple[int, ...]]:
     shape = _image(draw, 2, draw(st.integers(1, 3)), least=3)
     choices = [
-        layers.Flatten(),
-        layers.Permute((3, 1, 2)),
-        layers.Reshape((-1, shape[0])),
-        layers.ZeroPadding2D((1, 2)),
-        layers.Cropping2D(((1, 0), (0, 1))),
-        layers.GlobalAveragePooling2D(),
+        layers.Flatten(dtype="float64"),
+        layers.Permute((3, 1, 2), dtype="float64"),
+        layers.Reshape((-1, shape[0]), dtype="float64"),
+        layers.ZeroPadding2D((1, 2), dtype="float64"),
+        layers.Cropping2D(((1, 0), (0, 1)), dtype="float64"),
+        layers.GlobalAveragePooling2D(dtype="float64"),
     ]
     return draw(st.sampled_from(choices)), shape
 
