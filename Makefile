@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 WORKERS ?= --numprocesses=auto --dist=loadfile
 export TF_CPP_MIN_LOG_LEVEL = 3
 
-.PHONY: demo test fast lint types wheel docs clean
+.PHONY: demo test fast faults lint types wheel docs clean
 
 $(VENV)/.installed: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -25,6 +25,9 @@ test: $(VENV)/.dev  ## every test
 
 fast: $(VENV)/.dev  ## the tests that take moments
 	$(BIN)/python -m pytest $(WORKERS) -m 'not slow'
+
+faults: $(VENV)/.dev  ## 100 kills and 1 000 bad inputs per function; takes hours
+	FAULTS_KILLS=100 FAULTS_INPUTS=1000 $(BIN)/python -m pytest -s tests/faults
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -1,0 +1,205 @@
+"""Keras callbacks that watch blind spots while a model trains, in its history and TensorBoard."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from ..adversary import AdversarialResult, LBFGSAdversary
+from ..adversary.inputs import check_positive_integer
+from ..adversary.targets import class_array
+from ..lipschitz import LipschitzReport, bound
+from ..reporting import adversarial_rows
+from .adversarial_model import AdversarialModel
+
+
+class _Monitor(keras.callbacks.Callback):
+    """Measures after some of the epochs and logs to a TensorBoard folder, if there is one."""
+
+    def __init__(self, log_dir: str | os.PathLike | None, every: int):
+        super().__init__()
+        check_positive_integer("every", every)
+        self.every = every
+        self._writer = None if log_dir is None else _summary_writer(log_dir)
+
+    @property
+    def classifier(self) -> keras.Model:
+        """The model in training; of an `AdversarialModel` the one inside."""
+        return self.model.model if isinstance(self.model, AdversarialModel) else self.model
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Measures if it is time; adds to the logs, so that the history has it."""
+        if (epoch + 1) % self.every:
+            return
+        scalars = self.measure()
+        if logs is not None:
+            logs.update({name: value for name, value in scalars.items() if "/" not in name})
+        if self._writer is not None:
+            with self._writer.as_default(step=epoch):
+                for name, value in scalars.items():
+                    tf.summary.scalar(name, value)
+                self.summarise()
+            self._writer.flush()
+
+    def measure(self) -> dict[str, float]:
+        """Returns what was measured, by name; names with a slash go to TensorBoard only."""
+        raise TypeError(f"{type(self).__name__} does not measure anything.")
+
+    def summarise(self) -> None:
+        """Writes what is not a number to TensorBoard."""
+
+
+class LipschitzMonitor(_Monitor):
+    """Bounds the model's Lipschitz constant after each epoch (section 4.3).
+
+    Adds to the logs `lipschitz`, the best rigorous bound of the network, and `lipschitz_product`,
+    the product of its layers' bounds. TensorBoard gets these and each layer's bound
+    (`lipschitz/<layer>`).
+
+    Args:
+        log_dir: folder for TensorBoard; by default none.
+        method: "best" or "product"; as in `itf.lipschitz.bound`.
+        every: epochs from one measurement to the next.
+
+    Attributes:
+        report: the last `LipschitzReport`.
+
+    Raises:
+        ValueError: `every` is not a positive integer; in `fit`: the model has weights that are
+            not finite.
+        NoBoundError: in `fit`: the model has a layer without a rule.
+        ImportError: `log_dir` is given, but TensorBoard is not installed.
+
+    Example:
+
+        model.fit(images, labels, callbacks=[itf.training.LipschitzMonitor("logs")])
+    """
+
+    def __init__(
+        self, log_dir: str | os.PathLike | None = None, method: str = "best", every: int = 1
+    ):
+        super().__init__(log_dir, every)
+        if method not in ("best", "product"):
+            raise ValueError(f"`method` must be 'best' or 'product'. Received: {method!r}.")
+        self.method = method
+        self.report: LipschitzReport | None = None
+
+    def measure(self) -> dict[str, float]:
+        """Returns the bounds of the network and of its layers."""
+        self.report = bound(self.classifier, method=self.method)
+        return {
+            "lipschitz": float(self.report.total),
+            "lipschitz_product": float(self.report.product),
+            **{f"lipschitz/{row.layer}": float(row.bound) for row in self.report.rows},
+        }
+
+
+class AdversarialAccuracy(_Monitor):
+    """Attacks a fixed set of images after each epoch (section 4.1).
+
+    Adds to the logs `adversarial_accuracy`, the share of images that are read rightly and for
+    which no adversarial example was found within `distortion`, and `adversarial_distortion`, the
+    average distortion of the examples found (missing if there are none). The accuracy is an upper
+    bound of the robust accuracy: an attack that fails proves nothing. TensorBoard gets these, a
+    histogram of the distortions, and a picture of the first images with their magnified changes.
+
+    Args:
+        images: floating [n, ...] within the bounds.
+        labels: integers [n].
+        log_dir: folder for TensorBoard; by default none.
+        distortion: root mean square change per variable, in units of the range of the bounds.
+        targets: as in `LBFGSAdversary`; "nearest" finds the least change over all classes.
+        seed: of random targets.
+        every: epochs from one measurement to the next.
+        shown: images in the picture, at most.
+        **settings: of `LBFGSAdversary`.
+
+    Attributes:
+        result: the last `AdversarialResult`.
+
+    Raises:
+        TypeError, ValueError: arguments that are not as above; in `fit`: a model that does not
+            fit them.
+        ImportError: `log_dir` is given, but TensorBoard is not installed.
+
+    Example:
+
+        monitor = itf.training.AdversarialAccuracy(images[:64], labels[:64], log_dir="logs")
+        history = model.fit(images, labels, epochs=5, callbacks=[monitor])
+        print(history.history["adversarial_accuracy"], monitor.result)
+    """
+
+    def __init__(
+        self,
+        images: Any,
+        labels: Any,
+        log_dir: str | os.PathLike | None = None,
+        distortion: float = 0.1,
+        targets: Any = "nearest",
+        seed: int = 0,
+        every: int = 1,
+        shown: int = 16,
+        **settings: Any,
+    ):
+        super().__init__(log_dir, every)
+        check_positive_integer("shown", shown)
+        if not np.isscalar(distortion) or not 0 <= distortion < np.inf:
+            raise ValueError(
+                f"`distortion` must be a number of at least 0. Received: {distortion!r}."
+            )
+        self.images = np.asarray(images)
+        self.labels = class_array("labels", labels, len(self.images), np.iinfo(np.int64).max)
+        self.distortion, self.targets, self.seed = distortion, targets, seed
+        self.shown, self.settings = shown, settings
+        self.result: AdversarialResult | None = None
+        self._adversary: LBFGSAdversary | None = None
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Prepares the attack on the model, which follows its weights from then on."""
+        self._adversary = LBFGSAdversary(self.classifier, **self.settings)
+
+    def measure(self) -> dict[str, float]:
+        """Returns the accuracy within the distortion, and the average distortion."""
+        if self._adversary is None:
+            raise ValueError("The callback measures while `fit` runs.")
+        self.result = self._adversary(
+            self.images, self.labels, targets=self.targets, seed=self.seed, verbose=False
+        )
+        scalars = {"adversarial_accuracy": float((self.result.distortion > self.distortion).mean())}
+        if (self.result.status == "found").any():
+            scalars["adversarial_distortion"] = self.result.mean_distortion
+        return scalars
+
+    def summarise(self) -> None:
+        """Writes the distortions and, of images, a picture."""
+        result = self.result
+        found = result.status == "found"
+        if found.any():
+            tf.summary.histogram("adversarial_distortions", result.distortion[found])
+        lower, upper = self._adversary.bounds
+        drawable = result.images.ndim == 4 and result.images.shape[-1] in (1, 3)
+        if not drawable or not (np.isfinite(lower).all() and np.isfinite(upper).all()):
+            return
+        rows = slice(self.shown)
+        originals, images = (
+            (each[rows] - lower) / (upper - lower) for each in (result.originals, result.images)
+        )
+        pairs = zip(result.original_predictions[rows], result.predictions[rows], strict=True)
+        titles = [f"{before} → {after}" for before, after in pairs]
+        picture = adversarial_rows(originals, images, titles)
+        pixels = tf.io.decode_png(picture.png(), channels=3)
+        tf.summary.image("adversarial_images", pixels[None], description=picture.caption)
+
+
+def _summary_writer(log_dir: str | os.PathLike) -> Any:
+    try:
+        import tensorboard  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            "TensorBoard is not installed: pip install 'intriguing_tf[tensorboard]'."
+        ) from error
+    return tf.summary.create_file_writer(os.fspath(log_dir))

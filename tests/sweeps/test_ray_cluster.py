@@ -1,0 +1,66 @@
+"""A sweep over worker processes of a real local Ray cluster, one of them killed."""
+
+import os
+import signal
+import threading
+import time
+
+import keras
+import numpy as np
+import psutil
+import pytest
+
+import intriguing_tf as itf
+
+pytest.importorskip("ray", reason="Ray is not installed")
+
+SETTINGS = {"fast": {"maxfun": 25, "jit_compile": False, "solver": "scipy"}}
+
+
+@keras.saving.register_keras_serializable("tests")
+class Doubled(keras.layers.Layer):
+    """A layer of the user's own."""
+
+    def call(self, inputs):
+        return 2 * inputs
+
+
+def small_model():
+    random = np.random.default_rng(0)
+    model = keras.Sequential([keras.Input((6,)), Doubled(), keras.layers.Dense(4)], name="m")
+    model.set_weights([4 * random.normal(size=(6, 4)), random.normal(size=4)])
+    return model
+
+
+def workers():
+    children = psutil.Process().children(recursive=True)
+    return [p.pid for p in children if p.cmdline()[:1] == ["ray::Worker.attack"]]
+
+
+@pytest.mark.slow
+def test_workers_that_are_killed_are_replaced_and_results_are_those_of_one_process(tmp_path):
+    random = np.random.default_rng(1)
+    images = random.uniform(size=(96, 6)).astype(np.float32)
+    labels = random.integers(0, 4, len(images))
+    model, killed = small_model(), []
+
+    def kill_one():
+        while not killed:
+            if (tmp_path / "ray" / "shards").is_dir() and (busy := workers()):
+                os.kill(busy[0], signal.SIGKILL)
+                killed.append(busy[0])
+            time.sleep(0.02)
+
+    killer = threading.Thread(target=kill_one, daemon=True)
+    killer.start()
+    arguments = {"settings": SETTINGS, "shard_size": 4, "targets": ["random", "nearest"]}
+    spread = itf.sweep(
+        model, images, labels, folder=tmp_path / "ray", ray="local", workers=2, **arguments
+    )
+    assert killed and spread.missing == 0
+    here = itf.sweep(model, images, labels, folder=tmp_path / "here", **arguments)
+    for a, b in zip(here.shards(), spread.shards(), strict=True):
+        assert (a.cell, a.rows) == (b.cell, b.rows)
+        np.testing.assert_array_equal(a.result.targets, b.result.targets)
+        np.testing.assert_array_equal(a.result.status, b.result.status)
+        np.testing.assert_allclose(a.result.images, b.result.images, atol=1e-6)

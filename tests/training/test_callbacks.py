@@ -1,0 +1,99 @@
+"""Bounds and adversarial accuracy in the history and in TensorBoard, epoch by epoch."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import intriguing_tf as itf
+
+
+def linear(weights):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, use_bias=False)])
+    model.set_weights([np.asarray(weights, np.float32)])
+    model.compile(
+        keras.optimizers.SGD(0.0), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
+    return model
+
+
+class SetWeights(keras.callbacks.Callback):
+    """Gives the model known weights at the end of each epoch."""
+
+    def __init__(self, weights):
+        super().__init__()
+        self.weights = weights
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.set_weights([np.asarray(self.weights[epoch], np.float32)])
+
+
+IMAGES = np.full((4, 3), 0.5, np.float32) + np.eye(4, 3, dtype=np.float32) / 4
+LABELS = np.zeros(4, np.int64)
+WEIGHTS = [[[3, 0], [0, 1], [0, 0]], [[8, 0], [0, 2], [0, 0]]]
+
+
+def test_the_history_has_the_norm_of_each_epochs_weights():
+    model = linear(np.eye(3, 2))
+    monitors = [SetWeights(WEIGHTS), itf.training.LipschitzMonitor()]
+    history = model.fit(IMAGES, LABELS, epochs=2, callbacks=monitors, verbose=0).history
+    np.testing.assert_allclose(history["lipschitz"], [3, 8], rtol=1e-4)
+    assert all(np.array(history["lipschitz"]) >= [3, 8])
+    assert history["lipschitz_product"] >= history["lipschitz"]
+
+
+@pytest.mark.slow
+def test_distortions_follow_the_weights_to_the_exact_distance():
+    """Between two classes of a linear model the least change is margin / |w0 - w1|."""
+    model = linear(np.eye(3, 2))
+    monitor = itf.training.AdversarialAccuracy(IMAGES, LABELS, distortion=0.2, jit_compile=False)
+    history = model.fit(
+        IMAGES, LABELS, epochs=2, callbacks=[SetWeights(WEIGHTS), monitor], verbose=0
+    ).history
+    for epoch, weights in enumerate(WEIGHTS):
+        w = np.subtract(*np.asarray(weights, float).T)
+        distances = IMAGES @ w / np.linalg.norm(w) / np.sqrt(3)
+        assert (distances > 0).all()
+        assert history["adversarial_distortion"][epoch] == pytest.approx(distances.mean(), rel=2e-3)
+        assert history["adversarial_accuracy"][epoch] == (distances > 0.2).mean()
+    assert len(monitor.result) == 4
+
+
+@pytest.mark.slow
+def test_tensorboard_reads_back_bounds_distortions_and_pictures(tmp_path):
+    pytest.importorskip("tensorboard", reason="TensorBoard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    images, labels = itf.datasets.mnist_sample()
+    model = itf.training.AdversarialModel(itf.models.fc10(weight_decay=1e-4))
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    monitors = [
+        itf.training.LipschitzMonitor(tmp_path, every=2),
+        itf.training.AdversarialAccuracy(
+            images[:4], labels[:4], tmp_path, targets="random", jit_compile=False, maxfun=30
+        ),
+    ]
+    history = model.fit(images, labels, epochs=2, callbacks=monitors, verbose=0).history
+    assert len(history["lipschitz"]) == 1 and len(history["adversarial_accuracy"]) == 2
+    tags = {}
+    for file in tmp_path.iterdir():  # one for each callback
+        events = EventAccumulator(str(file), size_guidance={"tensors": 0})
+        events.Reload()
+        tags |= {tag: events.Tensors(tag) for tag in events.Tags()["tensors"]}
+    assert {"lipschitz", "adversarial_accuracy", "adversarial_images"} <= set(tags)
+    assert any(tag.startswith("lipschitz/") for tag in tags)
+    assert [event.step for event in tags["lipschitz"]] == [1]
+    assert [event.step for event in tags["adversarial_images"]] == [0, 1]
+    logged = tf.make_ndarray(tags["lipschitz"][0].tensor_proto)
+    assert logged == pytest.approx(history["lipschitz"][0], rel=1e-6)
+
+
+def test_what_cannot_be_measured_is_refused():
+    with pytest.raises(ValueError, match="positive integer"):
+        itf.training.LipschitzMonitor(every=0)
+    with pytest.raises(ValueError, match="'best' or 'product'"):
+        itf.training.LipschitzMonitor(method="spectral")
+    with pytest.raises(ValueError, match="at least 0"):
+        itf.training.AdversarialAccuracy(IMAGES, LABELS, distortion=float("nan"))
+    with pytest.raises(ValueError, match="shape"):
+        itf.training.AdversarialAccuracy(IMAGES, LABELS[:3])
