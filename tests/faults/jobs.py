@@ -1,12 +1,14 @@
 """Long jobs that are killed, and what has to hold in their folders afterwards.
 
-Each job is two functions of a folder: one does the work, or what is missing of it; the other
-returns the finished pieces by name, each with something that tells whether it changed, and raises
-if anything there is half-written. They run in processes of their own, on the bundled images.
+Each job is two functions of a folder: one does the work, or what is missing of it, in a process of
+its own; the other returns the finished pieces by name, each with something that tells whether it
+changed, and raises if anything there is half-written. All work on the bundled images.
 """
 
 import json
 import os
+
+import pytest
 
 # What the processes share: it is imported once, by the server that they are forked from.
 PRELOADED = ["tensorflow", "keras", "intriguing_tf.sweeps.running", "intriguing_tf.experiments"]
@@ -97,12 +99,11 @@ def published(folder):
 
     if not (folder / "zoo" / "catalogue.json").exists():
         return {}
-    os.environ["INTRIGUING_TF_ZOO"] = str(folder / "zoo")
-    pieces = {}
-    for name in zoo.list():
-        zoo.load(name)
-        pieces[name] = zoo.info(name).sha256
-    return pieces
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("INTRIGUING_TF_ZOO", str(folder / "zoo"))
+        for name in zoo.list():
+            zoo.load(name)
+        return {name: zoo.info(name).sha256 for name in zoo.list()}
 
 
 def train(folder):
@@ -112,13 +113,13 @@ def train(folder):
     import intriguing_tf as itf
 
     images, labels = itf.datasets.mnist_sample()
-    file = folder / "model.keras"
+    file, kind = folder / "model.keras", itf.training.AdversarialModel
     if file.exists():
         model = keras.models.load_model(file)
     else:
         keras.utils.set_random_seed(0)
         pool = itf.training.AdversarialPool(size=20, refresh=4, attack={"maxfun": 10})
-        model = itf.training.AdversarialModel(itf.models.fc10(weight_decay=1e-4), pools=[pool])
+        model = kind(itf.models.fc10(weight_decay=1e-4), pools=[pool])
         model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
 
     def save(epoch, logs):

@@ -25,10 +25,10 @@ def processes():
     return context
 
 
-def started(processes, name, folder, step):
-    """Starts a process that works or looks, and returns it with the end of its pipe."""
+def started(processes, work, folder):
+    """Starts a process that works, and returns it with the end of its pipe."""
     here, there = processes.Pipe(duplex=False)
-    process = processes.Process(target=_run, args=(name, folder, step, there))
+    process = processes.Process(target=_run, args=(work, folder, there))
     process.start()
     there.close()
     assert here.poll(PATIENCE), "the process did not start"
@@ -36,24 +36,22 @@ def started(processes, name, folder, step):
     return process, here
 
 
-def _run(name, folder, step, pipe):
+def _run(work, folder, pipe):
     pipe.send("started")
-    pipe.send(jobs.JOBS[name][step](folder))
+    work(folder)
 
 
-def finished(processes, name, folder, step):
-    """Runs a job to its end, or looks at its folder; returns what it gave."""
-    process, pipe = started(processes, name, folder, step)
-    assert pipe.poll(PATIENCE), "the process hangs"
-    result = pipe.recv()  # EOFError if it failed
-    process.join()
-    assert process.exitcode == 0
-    return result
+def finish(processes, work, folder):
+    """Runs a job to its end."""
+    process, _ = started(processes, work, folder)
+    process.join(PATIENCE)
+    assert process.exitcode == 0, "the process failed or hangs"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", jobs.JOBS)
 def test_killed_at_random_points(processes, name, tmp_path):
+    work, look = jobs.JOBS[name]
     random = np.random.default_rng(int(os.environ.get("FAULTS_SEED", 0)))
     kills = max(1, round(KILLS * SHARES[name]))
     numbers = itertools.count()
@@ -65,14 +63,14 @@ def test_killed_at_random_points(processes, name, tmp_path):
 
     undisturbed = new_folder()
     start = time.monotonic()
-    finished(processes, name, undisturbed, 0)
+    finish(processes, work, undisturbed)
     duration = time.monotonic() - start
-    reference = finished(processes, name, undisturbed, 1)
+    reference = look(undisturbed)
     assert reference, "the job made nothing"
 
     folder, before, killed, at_work = new_folder(), {}, 0, 0
     while killed < kills:
-        process, pipe = started(processes, name, folder, 0)
+        process, pipe = started(processes, work, folder)
         process.join(random.uniform(0, duration))
         ended = process.exitcode is not None
         if not ended:
@@ -83,13 +81,13 @@ def test_killed_at_random_points(processes, name, tmp_path):
         else:
             assert process.exitcode == 0, "a restart after a kill failed"
         pipe.close()
-        after = finished(processes, name, folder, 1)
+        after = look(folder)
         assert before.items() <= after.items(), "finished pieces were lost or changed"
         at_work += len(after) > len(before)
         before = after
         if len(after) == len(reference):  # all is done: the next kills fall on a new run
             assert after == reference
             folder, before = new_folder(), {}
-    finished(processes, name, folder, 0)
-    assert finished(processes, name, folder, 1) == reference
+    finish(processes, work, folder)
+    assert look(folder) == reference
     print(f"\n{name}: {killed} kills within {duration:.1f} s, {at_work} of them after progress")
