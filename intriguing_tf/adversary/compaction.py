@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -10,7 +9,7 @@ import tensorflow as tf
 _SMALLEST_FIXED = 256  # below this a smaller batch saves less than compiling for it costs
 
 
-def run_to_the_end(advance: Callable, state: Any, rows: tuple, fixed_shapes: bool) -> Any:
+def run_to_the_end(advance: Any, state: Any, rows: tuple, fixed_shapes: bool) -> Any:
     """Advances a batch until every row is done, going on with the unfinished rows only.
 
     Args:

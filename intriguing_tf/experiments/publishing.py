@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = "model.keras"
 LICENCE = "Apache-2.0"
-ATTACK = {"targets": "random", "seed": 0}
+ATTACK: dict[str, Any] = {"targets": "random", "seed": 0}
 PICTURED = 10
 
 # What of a recipe determines the weights.

@@ -147,7 +147,7 @@ class AdversarialAccuracy(_Monitor):
     ):
         super().__init__(log_dir, every)
         check_positive_integer("shown", shown)
-        if not np.isscalar(distortion) or not 0 <= distortion < np.inf:
+        if not isinstance(distortion, (int, float)) or not 0 <= distortion < np.inf:
             raise ValueError(
                 f"`distortion` must be a number of at least 0. Received: {distortion!r}."
             )
@@ -176,11 +176,13 @@ class AdversarialAccuracy(_Monitor):
 
     def summarise(self) -> None:
         """Writes the distortions and, of images, a picture."""
-        result = self.result
+        result, adversary = self.result, self._adversary
+        if result is None or adversary is None:
+            return
         found = result.status == "found"
         if found.any():
             tf.summary.histogram("adversarial_distortions", result.distortion[found])
-        lower, upper = self._adversary.bounds
+        lower, upper = adversary.bounds
         drawable = result.images.ndim == 4 and result.images.shape[-1] in (1, 3)
         if not drawable or not (np.isfinite(lower).all() and np.isfinite(upper).all()):
             return

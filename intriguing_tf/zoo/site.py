@@ -74,9 +74,10 @@ def export(folder: Path, pattern: str = "*") -> list[ModelCard]:
             pass
         else:
             _copy(weights, home / card.file)
-        for picture in (PICTURE, FILTERS) if isinstance(where, Path) else ():
-            if (where / name / picture).is_file():
-                _copy(where / name / picture, home / picture)
+        if isinstance(where, Path):
+            for picture in (PICTURE, FILTERS):
+                if (where / name / picture).is_file():
+                    _copy(where / name / picture, home / picture)
         write_card(folder, card)
     return refresh(folder)
 
