@@ -11,7 +11,6 @@ from keras import activations
 
 from .registry import (
     SIGMOID,
-    LayerBound,
     NoBoundError,
     Shape,
     Slopes,
@@ -25,13 +24,11 @@ from .rounding import CONSTANT, round_up
 # Largest slopes of smooth activations, always rounded up; docs/lipschitz.md says how they were
 # computed, and the tests compute them again.
 GELU = 1.12890415
-GELU_TANH = 1.1289931
 SILU = 1.09983933
 MISH = 1.08851
 SELU = 1.7580994
 # How far the same activations fall, as slopes; rounded down.
 GELU_LEAST = -0.12890415
-GELU_TANH_LEAST = -0.1289931
 SILU_LEAST = -0.09983933
 MISH_LEAST = -0.11253
 
@@ -63,6 +60,8 @@ _UNBOUNDED = {
     activations.exponential: "the exponential grows without bound",
     activations.glu: "it multiplies two parts of its input",
     activations.hard_shrink: "it jumps at its threshold",
+    # Its threshold adds up all partial sums instead of taking the last one (Keras 3.15).
+    activations.sparsemax: "as Keras computes it, it is no projection and jumps",
     activations.threshold: "it may jump at its threshold",
 }
 
@@ -86,8 +85,6 @@ def activation_steps(activation: Any, shape: Shape) -> tuple[Step, ...]:
         return (Softmax(0.5),)
     if activation is activations.log_softmax:
         return (log_softmax_step(shape),)
-    if activation is activations.sparsemax:
-        return (LayerBound(1.0, how="projection onto a convex set"),)
     known = activation in _SLOPES if callable(activation) else False
     if known:
         return (_SLOPES[activation],)

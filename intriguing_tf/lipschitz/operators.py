@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 
-from .rounding import gamma, largest_eigenvalue, normalise, round_down, round_up
+from .rounding import CONSTANT, gamma, largest_eigenvalue, normalise, round_down, round_up
 
 Array = np.ndarray
 
@@ -35,7 +35,8 @@ class Diagonal:
 
     def norm(self) -> Norm:
         value = float(np.max(np.abs(self.scale)))
-        return Norm(value, value, "largest factor")
+        # The factors allow for their rounding by the layer.
+        return Norm(value, value / CONSTANT**2, "largest factor")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

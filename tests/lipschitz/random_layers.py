@@ -284,7 +284,7 @@ def _l2_pooling(draw: Any) -> tuple[Any, tuple[int, ...]]:
 
 
 def _activation(draw: Any) -> tuple[Any, tuple[int, ...]]:
-    name = draw(st.sampled_from([*ACTIVATIONS[1:], "softmax", "log_softmax", "sparsemax"]))
+    name = draw(st.sampled_from([*ACTIVATIONS[1:], "softmax", "log_softmax"]))
     return layers.Activation(name, dtype="float64"), (draw(st.integers(1, 6)),)
 
 

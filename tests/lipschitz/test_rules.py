@@ -178,6 +178,7 @@ def test_rules_must_return_bounds():
         (layers.UnitNormalization(), (4,)),
         (layers.Activation("exponential"), (4,)),
         (layers.Activation("hard_shrink"), (4,)),
+        (layers.Activation("sparsemax"), (4,)),
         (layers.Dense(4, activation="glu"), (4,)),
         (layers.Dense(4, activation=lambda x: x**2), (4,)),
         (layers.ReLU(threshold=1.0), (4,)),
