@@ -192,13 +192,14 @@ class CompiledSolver:
             s.trial - s.x, there.gradient - s.gradient, learnt & ~s.unconditional
         )
         near = accepted & (margin < _NEAR * rows.gap)
-        slack = tf.where(near, s.slack * tf.where(margin < 0, 0.5, 1.5), s.slack)
+        slack = tf.where(near, tf.where(margin < 0, 0.5 * s.slack, 1.5 * s.slack), s.slack)
         moved = tf.sqrt(_square(s.trial - s.x) / tf.maximum(there_square, 1e-30))
         log_weights, changed = self._reweigh(
             s.log_weights, there.above, rows, near & (moved < _SETTLING)
         )
         rests = (moved < self.xtol * s.length) & (tf.abs(margin) < _NEAR * rows.gap)
         found = improves | tf.math.is_finite(s.best_square)
+        most_slack = tf.where(found, _MOST_SLACK * tf.ones_like(slack), 1.0)
         settled = tf.where(accepted, tf.where(rests, s.settled + 1, 0), s.settled)
         nfev = s.nfev + tf.cast(~s.done, tf.int32)
         stuck = ~accepted & (s.length < _SHORTEST * 1e-3)
@@ -209,7 +210,7 @@ class CompiledSolver:
             margin=tf.where(accepted, margin, s.margin),
             length=tf.where(accepted, tf.minimum(2 * s.length, 1.0), _SHORTEN * s.length),
             steps=pairs.steps, changes=pairs.changes,
-            slack=tf.clip_by_value(slack, _LEAST_SLACK, tf.where(found, _MOST_SLACK, 1.0)),
+            slack=tf.clip_by_value(slack, _LEAST_SLACK, most_slack),
             log_weights=log_weights, unconditional=changed,
             best=choose(improves, s.trial, s.best),
             best_square=tf.where(improves, there_square, s.best_square),
@@ -237,7 +238,7 @@ class CompiledSolver:
         direction = -(home + multiplier[:, None] * downhill)
         scale = tf.reduce_mean(_finite_or_one(rows.upper - rows.lower), axis=1)
         size = tf.sqrt(tf.reduce_mean(direction**2, axis=1)) / scale
-        direction *= tf.minimum(1.0, _LONGEST_STEP / tf.maximum(size, 1e-30))[:, None]
+        direction *= tf.minimum(_LONGEST_STEP / tf.maximum(size, 1e-30), 1.0)[:, None]
         direction = choose(learnt, direction, s.direction)
         trial = tf.clip_by_value(s.x + s.length[:, None] * direction, rows.lower, rows.upper)
         nowhere = tf.reduce_all(trial == s.x, axis=1)

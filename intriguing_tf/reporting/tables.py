@@ -42,17 +42,28 @@ class Table:
 
     def html(self) -> str:
         """Returns a `<table>` element with its cells escaped, without title and notes."""
-        return tabulate(self.rows, self.columns, "html", **self._format())
+        return tabulate(self._cells(), self.columns, "html", **self._format())
 
     def __str__(self) -> str:
         return self.text()
 
     def _render(self, style: str, heading: str) -> str:
         lines = [heading.format(self.title)] if self.title else []
-        lines.append(tabulate(self.rows, self.columns, style, **self._format()))
+        lines.append(tabulate(self._cells(), self.columns, style, **self._format()))
         if self.notes:
             lines += ["", *self.notes]
         return "\n".join(lines)
+
+    def _cells(self) -> list[list[Any]]:
+        """The rows, with floats in columns of text rounded here: tabulate leaves those alone."""
+        mixed = self._format()["disable_numparse"]
+        return [
+            [
+                f"{cell:.{self.digits}g}" if i in mixed and isinstance(cell, float) else cell
+                for i, cell in enumerate(row)
+            ]
+            for row in self.rows
+        ]
 
     def _format(self) -> dict[str, Any]:
         return {

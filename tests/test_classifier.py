@@ -1,0 +1,92 @@
+"""Logits, sub-networks and batches of any Keras classifier, against NumPy."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from intriguing_tf.classifier import Classifier, above, find_layer, up_to
+
+
+def network(last=None, classes=3, dtype=None):
+    return keras.Sequential(
+        [
+            keras.Input((5,), dtype="float64" if dtype == "float64" else "float32"),
+            keras.layers.Dense(4, activation="tanh", name="hidden", dtype=dtype),
+            keras.layers.Dense(classes, activation=last, name="scores", dtype=dtype),
+        ]
+    )
+
+
+def logits_by_hand(model, x):
+    w, b, v, d = model.get_weights()
+    return np.tanh(x @ w + b) @ v + d
+
+
+X = np.random.default_rng(0).normal(size=(11, 5)).astype("float32")
+
+
+@pytest.mark.parametrize("last", [None, "softmax", "sigmoid"])
+def test_logits_are_what_enters_the_squashing(last):
+    model = network(last)
+    logits = Classifier(model).predict_logits(X)
+    np.testing.assert_allclose(logits, logits_by_hand(model, X), rtol=1e-4, atol=1e-5)
+
+
+def test_logits_outlive_probabilities_that_round_to_zero():
+    model = network("softmax")
+    model.set_weights([w * 200 for w in model.get_weights()])
+    expected = logits_by_hand(model, X)
+    assert (model.predict(X, verbose=0) == 0).any()
+    np.testing.assert_allclose(Classifier(model).predict_logits(X), expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize("last", [None, "sigmoid"])
+def test_one_unit_is_two_classes(last):
+    model = network(last, classes=1)
+    expected = logits_by_hand(model, X)
+    logits = Classifier(model).predict_logits(X)
+    np.testing.assert_allclose(logits[:, 1:], expected, rtol=1e-4, atol=1e-5)
+    assert (logits[:, 0] == 0).all()
+    np.testing.assert_array_equal(Classifier(model).predict(X), expected[:, 0] > 0)
+
+
+@pytest.mark.parametrize("size", [1, 4, 100])
+def test_the_batch_size_does_not_matter(size):
+    classifier = Classifier(network())
+    whole = classifier.predict_logits(X)
+    np.testing.assert_allclose(classifier.predict_logits(X, size), whole, atol=1e-5)
+    assert classifier.predict(X, size).dtype == np.int64
+
+
+def test_dtypes():
+    assert Classifier(network()).dtype == tf.float32
+    assert Classifier(network(dtype="float64")).dtype == tf.float64
+    half = Classifier(network(dtype="mixed_float16"))
+    assert half.dtype == tf.float32 and half.predict_logits(X).dtype == np.float32
+
+
+def test_a_model_is_its_lower_and_its_upper_part():
+    model = network()
+    parts = above(model, "hidden")(up_to(model, "hidden")(X))
+    np.testing.assert_allclose(parts, model(X), rtol=1e-6)
+    through = Classifier(model, layer="hidden").predict_logits(
+        np.asarray(up_to(model, "hidden")(X))
+    )
+    np.testing.assert_allclose(through, model(X), rtol=1e-5)
+    assert find_layer(model, "hidden") is find_layer(model, model.layers[0]) is model.layers[0]
+
+
+def test_a_path_around_the_layer_is_refused():
+    inputs = keras.Input((5,))
+    hidden = keras.layers.Dense(5, name="branch")(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.add([inputs, hidden])))
+    with pytest.raises(ValueError, match="cannot be cut above layer 'branch'"):
+        above(model, "branch")
+
+
+def test_layers_of_other_models_are_refused():
+    with pytest.raises(ValueError, match=r"'hidden9' is not one of the layers.*hidden, scores"):
+        above(network(), "hidden9")
+    with pytest.raises(ValueError, match="is not one of the layers"):
+        find_layer(network(), keras.layers.Dense(3, name="other"))

@@ -1,0 +1,33 @@
+"""Files appear whole or not at all."""
+
+import os
+
+import pytest
+
+from intriguing_tf.files import write_atomically
+
+
+def test_text_and_bytes_are_written_and_folders_made(tmp_path):
+    path = write_atomically(tmp_path / "a" / "b" / "text.txt", "größer")
+    assert path.read_bytes() == "größer".encode()
+    assert write_atomically(str(path), b"\x00\xff").read_bytes() == b"\x00\xff"
+    assert os.listdir(path.parent) == ["text.txt"]
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    path = write_atomically(tmp_path / "file", "old")
+
+    def fail(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old" and os.listdir(tmp_path) == ["file"]
+
+
+def test_content_that_cannot_be_written_leaves_nothing(tmp_path):
+    with pytest.raises(TypeError):
+        write_atomically(tmp_path / "file", 3)
+    assert os.listdir(tmp_path) == []
