@@ -1,3 +1,5 @@
+from . import adversarial_training as adversarial_training
+from . import corrupted_split as corrupted_split
 from . import paper as paper
 from . import recipes as recipes
 from .figure3_4 import Figures3And4 as Figures3And4
