@@ -1,0 +1,137 @@
+"""The adversary's solvers against SciPy: lockstep, and compiled minimisers at fixed c.
+
+    python benchmarks/adversary_solvers.py
+
+One thread. Part "lockstep": 64 digits on FC100-100-10 with the whole search over c, all runs of
+SciPy's L-BFGS-B in lockstep against one image after another. Part "fixed c": the compiled
+`minimise` against SciPy one image after another, at the same c, and how far the objectives differ.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+
+from absl import app, flags
+
+# Before TensorFlow is imported, which happens inside the functions.
+for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+    os.environ.setdefault(name, "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+FLAGS = flags.FLAGS
+flags.DEFINE_list("parts", ["lockstep", "fixed c"], "which parts to run")
+flags.DEFINE_integer("conv_images", 32, "images on Conv, where the gradient itself is dear")
+flags.DEFINE_integer("dense_images", 256, "images on FC100-100-10 at fixed c")
+
+
+def main(_) -> None:
+    if "lockstep" in FLAGS.parts:
+        print(lockstep(), end="\n\n")
+    if "fixed c" in FLAGS.parts:
+        print(fixed_c())
+
+
+def problem_of(name: str, number: int):
+    """Returns the problem with its digits, their random targets and logits, flat and in float32."""
+    import intriguing_tf as itf
+    from intriguing_tf.adversary.problem import Problem
+    from intriguing_tf.adversary.targets import choose_targets
+    from intriguing_tf.classifier import Classifier
+
+    classifier = Classifier(itf.zoo.load(name))
+    images, labels = itf.datasets.mnist_sample()
+    logits = classifier.predict_logits(images)
+    right = logits.argmax(1) == labels
+    images, labels, logits = (array[right][:number] for array in (images, labels, logits))
+    targets = choose_targets("random", logits, labels, seed=0)
+    return Problem(classifier, (28, 28, 1)), images.reshape(number, -1), targets, logits
+
+
+def timed(run, repeats: int = 1):
+    """Returns the shortest time of some runs, and what the last returned."""
+    times = []
+    for _ in range(repeats):
+        started = time.perf_counter()
+        result = run()
+        times.append(time.perf_counter() - started)
+    return min(times), result
+
+
+def lockstep():
+    """Times the whole search over c."""
+    import numpy as np
+
+    from intriguing_tf.adversary.scipy_solver import SciPySolver
+    from intriguing_tf.reporting import Table
+
+    problem, x, targets, logits = problem_of("mnist/fc100-100-10", 64)
+    box = np.zeros_like(x), np.ones_like(x)
+    rows, found = [], {}
+    for label, together in (("lockstep", True), ("one image after another", False)):
+        solver = SciPySolver(
+            problem, loss="cross_entropy", maxcor=5, maxfun=100, jit_compile=False,
+            lockstep=together,
+        )  # fmt: skip
+        solver.search(x[:2], targets[:2], *(b[:2] for b in box), logits[:2])  # traces
+        seconds, result = timed(lambda s=solver: s.search(x, targets, *box, logits))
+        found[label] = np.linalg.norm(result.x - x, axis=1)
+        rows.append([label, seconds, result.nfev.mean(), found[label].mean() / 28])
+    for row in rows:
+        row.insert(2, rows[-1][1] / row[1])
+    difference = np.abs(found["lockstep"] / found["one image after another"] - 1)
+    notes = (f"Distances differ by {np.median(difference):.1e} (median), {difference.max():.1e}.",)
+    columns = ("SciPy's L-BFGS-B", "seconds", "times faster", "evaluations", "mean distortion")
+    return Table("FC100-100-10, 64 digits, whole search over c", columns, rows, notes)
+
+
+def fixed_c():
+    """Times the minimisers at c = 0.2."""
+    import numpy as np
+    import tensorflow as tf
+
+    from intriguing_tf.adversary.compiled import CompiledSolver, penalised
+    from intriguing_tf.adversary.scipy_solver import SciPySolver
+    from intriguing_tf.reporting import Table
+
+    rows = []
+    for name, number in (
+        ("mnist/fc100-100-10", FLAGS.dense_images), ("mnist/conv", FLAGS.conv_images),
+    ):  # fmt: skip
+        problem, x, targets, _ = problem_of(name, number)
+        jit_compile = problem.jit_compile("auto")
+        box = np.zeros_like(x), np.ones_like(x)
+        c = np.full(number, 0.2)
+        one = SciPySolver(
+            problem, loss="cross_entropy", maxcor=10, maxfun=2000, jit_compile=jit_compile,
+            lockstep=False, ftol=1e-9, gtol=1e-6,
+        )  # fmt: skip
+        one.minimise(x[:1], targets[:1], *(b[:1] for b in box), c[:1])
+        slow, (reference, slow_nfev) = timed(lambda: one.minimise(x, targets, *box, c))  # noqa: B023
+        compiled = CompiledSolver(
+            problem, loss="cross_entropy", maxcor=10, maxfun=400, xtol=1e-3,
+            jit_compile=jit_compile,
+        )  # fmt: skip
+        first, _ = timed(lambda: compiled.minimise(x, targets, *box, c))  # noqa: B023
+        fast, (points, nfev) = timed(lambda: compiled.minimise(x, targets, *box, c), 3)  # noqa: B023
+
+        def objective(where, x=x, targets=targets, c=c, problem=problem):
+            tensors = (tf.cast(where, tf.float32), tf.constant(x), tf.constant(targets))
+            value = tf.function(penalised, autograph=False)
+            return value(problem, "cross_entropy", *tensors, tf.cast(c, tf.float32))[0].numpy()
+
+        gap = objective(points) / objective(reference) - 1
+        rows.append(
+            (name, number, fast, slow, slow / fast, first - fast, nfev.numpy().mean(),
+             slow_nfev.mean(), np.median(np.abs(gap)), gap.mean(), (gap < 1e-6).mean())
+        )  # fmt: skip
+    columns = (
+        "network", "digits", "compiled, s", "SciPy, s", "times faster", "compiling, s",
+        "evaluations", "SciPy's", "median gap", "mean gap", "at least as low",
+    )  # fmt: skip
+    notes = ("Gap: relative difference of the objectives, negative where the compiled is lower.",)
+    return Table("Minimisers at c = 0.2", columns, rows, notes, digits=3)
+
+
+if __name__ == "__main__":
+    app.run(main)
