@@ -147,7 +147,7 @@ def test_lipschitz_penalty_brings_a_convolutional_network_to_its_target():
             ]
         )
         model = training.AdversarialModel(inner, penalties=penalties)
-        model.compile("adam", LOGITS)
+        model.compile(keras.optimizers.Adam(3e-3), LOGITS)
         model.fit(images[:500], labels[:500], batch_size=50, epochs=8, verbose=0)
         rows = lipschitz.bound(inner, method="product").rows
         bounds[name] = [row.bound for row in rows if row.kind != "Flatten"]
