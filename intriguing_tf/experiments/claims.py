@@ -12,7 +12,7 @@ from ..reporting import Table
 from ..units import holm
 from . import paper
 from .figures1_2 import Figures1And2Result
-from .matrices import Matrix
+from .matrices import NOT_CLIPPED, Matrix
 from .table1 import Table1Result
 from .table2 import Table2Result
 from .table4 import Table4Result
@@ -180,7 +180,11 @@ def _amplified(result: Table4Result) -> Claim:
 def _above_noise(claim: str, matrix: Matrix, pairs: list[tuple[str, str]]) -> Claim:
     """Compares each pair of a set and a model with noise that is at least as strong."""
     noises = sorted(
-        (row for row in matrix.rows if row.name.startswith("Gaussian noise")),
+        (
+            row
+            for row in matrix.rows
+            if row.name.startswith("Gaussian noise") and not row.name.endswith(NOT_CLIPPED)
+        ),
         key=lambda row: row.distortion.value,
     )
     cells = []

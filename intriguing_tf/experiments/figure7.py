@@ -10,11 +10,11 @@ import numpy as np
 from ..reporting import Picture, Section, Table, image_rows
 from ..transfer import error_matrix, gaussian_noise, rms
 from . import paper
+from .matrices import UNBOUNDED
 from .records import Estimate, compared
 from .workspace import ImageSet, Workspace
 
 LINEAR, DEEP = "FC10(1e-4)", "FC200-200-10"
-_UNBOUNDED = (-np.inf, np.inf)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Figure7:
         """Measures stddev and accuracy of every panel."""
         images, _ = workspace.images(self.image_sets[0])
         noise = "Gaussian noise"
-        unclipped = gaussian_noise(images, paper.FIGURE_7[noise].stddev, self.seed, _UNBOUNDED)
+        unclipped = gaussian_noise(images, paper.FIGURE_7[noise].stddev, self.seed, UNBOUNDED)
         panels = [
             self._panel(workspace, "linear", LINEAR, True, self.distorted(workspace, "linear")),
             self._panel(
@@ -87,7 +87,7 @@ class Figure7:
     ) -> Panel:
         images, labels = workspace.images(self.image_sets[0])
         matrix = error_matrix({model: workspace.model(model)}, {name: distorted}, labels)
-        bounds = (0.0, 1.0) if clipped else _UNBOUNDED
+        bounds = (0.0, 1.0) if clipped else UNBOUNDED
         return Panel(
             name,
             model,

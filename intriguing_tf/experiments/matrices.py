@@ -14,6 +14,8 @@ from .records import Estimate, compared
 from .workspace import ImageSet, Workspace
 
 UNDISTORTED = "undistorted"
+NOT_CLIPPED = ", not clipped"
+UNBOUNDED = (-np.inf, np.inf)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,15 +60,16 @@ class Matrix:
         """Returns one row per cell that the paper has."""
         rows = []
         for row in self.rows:
-            if row.name not in printed.errors:
+            name = row.name.removesuffix(NOT_CLIPPED)
+            if name not in printed.errors:
                 continue
             rows += [
                 (row.name, column, *compared(value, error))
                 for column, value, error in zip(
-                    self.columns, printed.errors[row.name], row.errors, strict=True
+                    self.columns, printed.errors[name], row.errors, strict=True
                 )
             ]
-            distortion = compared(printed.distortions[row.name], row.distortion, percent=False)
+            distortion = compared(printed.distortions[name], row.distortion, percent=False)
             rows.append((row.name, "av. distortion", *distortion))
         head = ("images", "error of, %", "paper", "here", "difference", "paper lies")
         return Table(title, head, rows)

@@ -12,7 +12,7 @@ import numpy as np
 from ..reporting import Section, Table
 from ..transfer import gaussian_noise
 from . import paper
-from .matrices import UNDISTORTED, Matrix, measure
+from .matrices import NOT_CLIPPED, UNBOUNDED, UNDISTORTED, Matrix, measure
 from .workspace import ImageSet, Workspace
 
 
@@ -45,6 +45,10 @@ class Table2:
         }
         for stddev in (0.1, 0.2, 0.3):
             sets[f"Gaussian noise {stddev}"] = partial(gaussian_noise, images, stddev, self.seed)
+        for stddev in (0.1, 0.3):
+            sets[f"Gaussian noise {stddev}{NOT_CLIPPED}"] = partial(
+                gaussian_noise, images, stddev, self.seed, UNBOUNDED
+            )
         sets[UNDISTORTED] = lambda: images
         return Table2Result(self, measure(workspace, self.models, which, sets))
 
@@ -60,7 +64,8 @@ class Table2Result:
         """Returns the matrix in the paper's layout."""
         note = (
             f"Errors in % over the first {self.settings.number} training images; [95 % bootstrap "
-            "interval over the images]. Noise is clipped to [0, 1]: its distortion is what is left."
+            "interval over the images]. Noise is clipped to [0, 1] unless it says otherwise; its "
+            "distortion is what is left."
         )
         return self.matrix.table("Table 2: error of each model on each set", (note,))
 

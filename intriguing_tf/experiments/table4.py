@@ -12,7 +12,7 @@ import numpy as np
 from ..reporting import Section, Table
 from ..transfer import amplify, gaussian_noise
 from . import paper
-from .matrices import UNDISTORTED, Matrix, measure
+from .matrices import NOT_CLIPPED, UNBOUNDED, UNDISTORTED, Matrix, measure
 from .workspace import ImageSet, Workspace
 
 
@@ -56,6 +56,10 @@ class Table4:
             sets[f"{name}, amplified to {self.amplified}"] = partial(amplified, name)
         for stddev in (0.06, 0.1, 0.2):
             sets[f"Gaussian noise {stddev}"] = partial(gaussian_noise, images, stddev, self.seed)
+        for stddev in (0.06, 0.1):
+            sets[f"Gaussian noise {stddev}{NOT_CLIPPED}"] = partial(
+                gaussian_noise, images, stddev, self.seed, UNBOUNDED
+            )
         sets[UNDISTORTED] = lambda: images
         return Table4Result(self, measure(workspace, self.models, which, sets))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -53,6 +54,10 @@ class Picture:
 
     def svg(self) -> str:
         """Returns an SVG document whose ink is dark in a light setting and light in a dark one."""
+        return self._svg
+
+    @functools.cached_property  # a page and the folder beside it ask for the same
+    def _svg(self) -> str:
         buffer = io.StringIO()
         with rc_context(_STYLE):
             self.figure.savefig(
