@@ -99,8 +99,8 @@ class Figure5Result:
 
     @property
     def distortion(self) -> float:
-        """Average over the images that were found."""
-        return float(np.mean(self.adversarial.distortion[self.adversarial.success]))
+        """Average over the images that had to be changed and were."""
+        return float(np.mean(self.adversarial.distortion[self.adversarial.status == "found"]))
 
     def table(self) -> Table:
         """Returns one row per image, and the paper's average beside this one."""
@@ -124,7 +124,7 @@ class Figure5Result:
             f"{found} of {len(rows)} became {classes[self.target]!r}; {outlived} still are after "
             "rounding to 8 bits.",
         ]
-        if found:
+        if (result.status == "found").any():
             notes.append(
                 f"Average distortion {self.distortion:.6f} (the paper, AlexNet, "
                 f"{paper.FIGURE_5.examples} images: {paper.FIGURE_5.distortion}); "

@@ -111,10 +111,12 @@ class Figure6Result:
         """Returns one row per side: class to rest and rest to class."""
         rows = []
         for side, name in ((1, "class to rest"), (0, "rest to class")):
-            here = self.truth == side
-            found = here & self.adversarial.success
-            distance = float(self.adversarial.distortion[found].mean()) if found.any() else None
-            rows.append((name, str(here.sum()), str(found.sum()), distance))
+            status = self.adversarial.status[self.truth == side]
+            distortion = self.adversarial.distortion[self.truth == side]
+            found = status == "found"
+            distance = float(distortion[found].mean()) if found.any() else None
+            misread = int((status == "already").sum())
+            rows.append((name, len(status), misread, int(found.sum()), distance))
         s = self.settings
         notes = [
             f"QuocNet with {s.config.parameters:,} weights trained without labels on "
@@ -122,7 +124,7 @@ class Figure6Result:
             f"Test errors: {100 * self.missed:.1f} % of the class missed, "
             f"{100 * self.false_alarms:.1f} % false alarms.",
         ]
-        head = ("", "images", "fooled", "average distortion")
+        head = ("", "images", "misread already", "fooled", "average distortion")
         return Table("Figure 6: a binary classifier on QuocNet", head, rows, notes)
 
     def __str__(self) -> str:
@@ -133,7 +135,8 @@ class Figure6Result:
         rows, names = [], []
         originals, images = np.asarray(self.adversarial.originals), self.adversarial.images
         for side, name in ((1, "class"), (0, "rest")):
-            picked = np.flatnonzero((self.truth == side) & self.adversarial.success)[:shown]
+            found = self.adversarial.status == "found"
+            picked = np.flatnonzero((self.truth == side) & found)[:shown]
             for i in picked:
                 difference = np.clip(0.5 + 10 * (images[i] - originals[i]), 0, 1)
                 rows.append(np.stack([originals[i], difference, images[i]]))
