@@ -33,7 +33,7 @@ flags.DEFINE_list(
 flags.DEFINE_list("methods", ["ddn-100", "ddn-1000", "fmn-1000", "cw"], "of foolbox, besides ours")
 flags.DEFINE_integer("images", 64, "how many images of the bundled sample")
 flags.DEFINE_string("output", "docs/images/adversary-peers", "picture (.png) and points (.json)")
-BUDGETS = (25, 50, 75, 100, 150, 240)  # of the adversary, for its curve
+flags.DEFINE_list("budgets", ["25", "50", "75", "100", "150", "240"], "of ours, for its curve")
 
 
 def main(_) -> None:
@@ -78,7 +78,7 @@ def ours(model, images, labels, targets):
     import intriguing_tf as itf
 
     runs = [("L-BFGS, margin", "margin", 100), ("L-BFGS, cross-entropy", "cross_entropy", 100)]
-    runs += [("L-BFGS, budgets", "margin", budget) for budget in BUDGETS]
+    runs += [("L-BFGS, budgets", "margin", int(budget)) for budget in FLAGS.budgets]
     for label, loss, budget in runs:
         adversary = itf.LBFGSAdversary(model, loss=loss, maxfun=budget)
 
