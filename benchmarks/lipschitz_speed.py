@@ -1,4 +1,4 @@
-"""Seconds of a certified operator norm against the usual ways to compute it.
+"""CPU seconds of a certified operator norm against the usual ways to compute it.
 
     OMP_NUM_THREADS=1 python benchmarks/lipschitz_speed.py [alexnet.npz] [--large]
 
@@ -26,9 +26,9 @@ from intriguing_tf.reporting import Table
 
 
 def seconds(function: Callable[[], Any]) -> tuple[float, Any]:
-    start = time.perf_counter()
+    start = time.process_time()
     result = function()
-    return time.perf_counter() - start, result
+    return time.process_time() - start, result
 
 
 def plain_torus(layer: Convolution) -> float:
