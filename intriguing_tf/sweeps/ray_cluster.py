@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import math
 import os
-import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,7 +31,7 @@ class PackedModel:
     """A Keras model as bytes, which workers unpack.
 
     Classes of the user's own layers travel along: those of a script as they are, those of modules
-    by name, so the machines of a cluster need these modules.
+    by name, so workers must be able to import these.
     """
 
     def __init__(self, model: keras.Model):
@@ -124,8 +123,6 @@ def _connect(address: str, workers: int | None, plan: Plan, model_bytes: int) ->
         "local",
         object_store_memory=max(_SMALLEST_STORE, model_bytes + in_flight),
         include_dashboard=False,
-        # Modules that this process can import, its workers can import too.
-        runtime_env={"env_vars": {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}},
         log_to_driver=False,
         logging_level=logging.ERROR,
     )

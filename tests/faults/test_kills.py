@@ -71,6 +71,7 @@ def test_killed_at_random_points(processes, name, tmp_path):
     folder, before, killed, at_work = new_folder(), {}, 0, 0
     while killed < kills:
         process, pipe = started(processes, work, folder)
+        start = time.monotonic()
         process.join(random.uniform(0, duration))
         ended = process.exitcode is not None
         if not ended:
@@ -80,14 +81,18 @@ def test_killed_at_random_points(processes, name, tmp_path):
             killed += 1
         else:
             assert process.exitcode == 0, "a restart after a kill failed"
+            if not before:  # a whole run, perhaps on a machine less busy than before
+                duration = min(duration, time.monotonic() - start)
         pipe.close()
         after = look(folder)
         assert before.items() <= after.items(), "finished pieces were lost or changed"
-        at_work += len(after) > len(before)
+        at_work += not ended and len(after) > len(before)
         before = after
         if len(after) == len(reference):  # all is done: the next kills fall on a new run
             assert after == reference
             folder, before = new_folder(), {}
     finish(processes, work, folder)
     assert look(folder) == reference
-    print(f"\n{name}: {killed} kills within {duration:.1f} s, {at_work} of them after progress")
+    print(
+        f"\n{name}: {killed} kills within {duration:.1f} s, {at_work} of them after finished pieces"
+    )

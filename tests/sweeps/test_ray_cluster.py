@@ -17,15 +17,13 @@ pytest.importorskip("ray", reason="Ray is not installed")
 SETTINGS = {"fast": {"maxfun": 25, "jit_compile": False, "solver": "scipy"}}
 
 
-@keras.saving.register_keras_serializable("tests")
-class Doubled(keras.layers.Layer):
-    """A layer of the user's own."""
-
-    def call(self, inputs):
-        return 2 * inputs
-
-
 def small_model():
+    class Doubled(keras.layers.Layer):
+        """A layer of the user's own, of a script: workers cannot import it."""
+
+        def call(self, inputs):
+            return 2 * inputs
+
     random = np.random.default_rng(0)
     model = keras.Sequential([keras.Input((6,)), Doubled(), keras.layers.Dense(4)], name="m")
     model.set_weights([4 * random.normal(size=(6, 4)), random.normal(size=4)])
