@@ -52,6 +52,8 @@ def adversarial_rows(
         )
     if titles and len(titles) != len(originals):
         raise ValueError(f"`titles` must be {len(originals)} lines. Received: {len(titles)}.")
+    if columns < 1:
+        raise ValueError(f"`columns` must be at least 1. Received: {columns!r}.")
     change = adversarial - originals
     if magnification is None:
         largest = float(np.quantile(np.abs(change), 0.99))
