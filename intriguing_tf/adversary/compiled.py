@@ -34,6 +34,7 @@ from intriguing_tf.adversary.problem import Problem, above_target
 
 _SHARPNESS = 10.0  # of the soft maximum, in units of the margin at the image
 _LEAST_LOG_WEIGHT = -30.0  # a class may come back: its weight stays above exp(-30)
+_RISING = 0.1  # a log weight that grows by more in one update has not found its value
 _NEAR = 0.1  # "near the boundary": margin below this share of the margin at the image
 _FAR = 0.2  # farther than this, a step closes only part of the margin ...
 _CLOSE = 0.7  # ... namely this part, since the model does not hold that far
@@ -194,10 +195,10 @@ class CompiledSolver:
         near = accepted & (margin < _NEAR * rows.gap)
         slack = tf.where(near, tf.where(margin < 0, 0.5 * s.slack, 1.5 * s.slack), s.slack)
         moved = tf.sqrt(_square(s.trial - s.x) / tf.maximum(there_square, 1e-30))
-        log_weights, changed = self._reweigh(
+        log_weights, changed, rising = self._reweigh(
             s.log_weights, there.above, rows, near & (moved < _SETTLING)
         )
-        rests = (moved < self.xtol * s.length) & (tf.abs(margin) < _NEAR * rows.gap)
+        rests = (moved < self.xtol * s.length) & (tf.abs(margin) < _NEAR * rows.gap) & ~rising
         found = improves | tf.math.is_finite(s.best_square)
         most_slack = tf.where(found, _MOST_SLACK * tf.ones_like(slack), 1.0)
         settled = tf.where(accepted, tf.where(rests, s.settled + 1, 0), s.settled)
@@ -249,16 +250,18 @@ class CompiledSolver:
         )  # fmt: skip
 
     def _reweigh(self, log_weights, above, rows: Rows, where):
-        """The multiplier update of the soft maximum, and where it changes the gradient."""
+        """The multiplier update of the soft maximum, where it changes the gradient, and where some
+        class is still coming back, so that the search must not end."""
         if self.loss != "margin":
-            return log_weights, tf.zeros_like(where)
+            return log_weights, tf.zeros_like(where), tf.zeros_like(where)
         scores = rows.sharpness[:, None] * above
         old = tf.nn.softmax(scores + log_weights)
         total = tf.reduce_logsumexp(scores + log_weights, axis=1, keepdims=True)
         updated = scores + log_weights - total
         updated = tf.clip_by_value(updated, _LEAST_LOG_WEIGHT, 0.0)
         change = tf.reduce_sum(tf.abs(tf.nn.softmax(scores + updated) - old), axis=1)
-        return choose(where, updated, log_weights), where & (change > 0.01)
+        rising = tf.reduce_any(updated > log_weights + _RISING, axis=1)
+        return choose(where, updated, log_weights), where & (change > 0.01), where & rising
 
 
 def penalised(problem: Problem, loss: str, x, originals, targets, c):
