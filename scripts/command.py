@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from absl import app, flags
+from absl import app, flags, logging
 
 Action = Callable[..., int | None]
 Main = Callable[[Sequence[str]], int]
@@ -23,6 +23,7 @@ def main_of(action: Action, *, takes_arguments: bool = False) -> Main:
     """
 
     def main(arguments: Sequence[str]) -> int:
+        logging.set_verbosity(logging.WARNING)  # tensorflow-datasets tells each of its steps
         given = arguments[1:]
         if given and not takes_arguments:
             print(f"error: flags only. Received: {' '.join(given)}", file=sys.stderr)

@@ -18,7 +18,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
-from absl import flags, logging
+from absl import flags
 from intriguing_tf.scripts import command
 
 
@@ -41,7 +41,6 @@ def run_command(arguments: Sequence[str]) -> int:
         received = f" Received: {name!r}." if name else ""
         print(f"One of {', '.join(COMMANDS)} is needed.{received} See --help.", file=sys.stderr)
         return 2
-    logging.set_verbosity(logging.WARNING)  # tensorflow-datasets tells each of its steps
     return COMMANDS[name](names)
 
 
