@@ -63,7 +63,7 @@ def test_a_keras_file_and_an_npz_file(tmp_path):
 
 
 ERRORS = [
-    (["--model=mnist/fc100"], "mnist/fc100-100-10"),
+    (["--model=mnist/fc100-100"], "mnist/fc100-100-10"),
     (["--bounds=0,x"], "--bounds must be two numbers"),
 ]
 
