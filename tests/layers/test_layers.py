@@ -24,9 +24,12 @@ def images(height=9, width=8, channels=4, n=2, seed=0):
 
 @pytest.fixture(autouse=True)
 def double_precision():
+    before = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
     yield
-    keras.config.set_floatx("float32")
+    keras.config.set_floatx(before[0])
+    keras.config.set_dtype_policy(before[1])
 
 
 @pytest.mark.parametrize("name", LAYERS)
