@@ -156,5 +156,5 @@ def per_axis(value: Ints, rank: int, name: str) -> tuple[int, ...]:
 def _is_positive_integer(value: Any) -> bool:
     try:
         return int(value) == value and int(value) > 0
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):  # int(inf) overflows
         return False

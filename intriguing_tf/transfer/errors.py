@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -139,7 +139,13 @@ def error_matrix(
 def _named(models: Mapping[str, keras.Model] | Sequence[keras.Model]) -> dict[str, keras.Model]:
     if isinstance(models, keras.Model):
         models = [models]
-    named = dict(models) if isinstance(models, Mapping) else {m.name: m for m in models}
+    if isinstance(models, str) or not isinstance(models, (Mapping, Iterable)):
+        raise TypeError(f"`models` must be Keras models. Received: {models!r}.")
+    named = (
+        dict(models)
+        if isinstance(models, Mapping)
+        else {getattr(model, "name", repr(model)): model for model in models}
+    )
     if not named or len(named) != len(models):
         raise ValueError(
             "`models` must be at least one Keras model, each with its own name. Received: "

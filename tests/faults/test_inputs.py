@@ -135,17 +135,6 @@ CALLS = {
     ),
 }
 
-# What is still to be mended where it belongs.
-KNOWN = {
-    "conv_norm": "an infinite dilation_rate gives OverflowError",
-    "error_matrix": "a string for `models` gives AttributeError",
-    "adversarial_rows": "columns=0 gives ZeroDivisionError",
-}
-CASES = [
-    pytest.param(name, marks=pytest.mark.xfail(reason=KNOWN[name])) if name in KNOWN else name
-    for name in CALLS
-]
-
 
 def documented(function):
     """The exceptions that a docstring names."""
@@ -178,7 +167,7 @@ def too_long(signum, frame):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", CALLS)
 def test_bad_inputs_give_documented_errors(name):
     function, valid = CALLS[name]
     allowed = documented(function)
