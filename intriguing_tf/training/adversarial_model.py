@@ -103,15 +103,17 @@ class AdversarialModel(keras.Model):
         classes = self._classes(y)
         with tf.GradientTape() as tape:
             loss, y_pred = self._mixed_loss(x, y, classes, weights)
+            # Like the loss: replicas' gradients are summed, and each adds its part of the mean.
+            part = 1 / tf.distribute.get_strategy().num_replicas_in_sync
             for term in self._terms:
-                loss += term(x, classes, tf.cast(self.steps.value, tf.int32))
+                loss += part * term(x, classes, tf.cast(self.steps.value, tf.int32))
             scaled = self.optimizer.scale_loss(loss)
         variables = self.trainable_weights
         self.optimizer.apply_gradients(
             zip(tape.gradient(scaled, variables), variables, strict=True)
         )
         rows = tf.shape(x)[0]
-        self._loss_tracker.update_state(loss, sample_weight=rows)
+        self._loss_tracker.update_state(loss / part, sample_weight=rows)
         self._note(loss, rows)
         if self._recent is not None:
             self._recent.add(x, classes)

@@ -309,6 +309,23 @@ def test_datasets_weights_and_several_steps_per_call(points):
     assert int(model.steps.numpy()) == 75
 
 
+@pytest.mark.slow
+def test_pools_and_penalties_under_xla_are_those_without(points):
+    models = []
+    for jit_compile in (False, True):
+        model = training.AdversarialModel(
+            network(),
+            [pool(), pool("hidden")],
+            [training.GradientPenalty(0.1), training.LipschitzPenalty(total=1.0)],
+        )
+        model.compile(keras.optimizers.SGD(0.1), LOGITS, jit_compile=jit_compile)
+        model.fit(*points, batch_size=24, epochs=2, shuffle=False, verbose=0)
+        models.append(model)
+    assert all((memory.labels.numpy() >= 0).sum() > 16 for memory in models[1]._memories)
+    for a, b in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-4)
+
+
 def test_divergence_stops_with_the_step_named(points):
     x = points[0].copy()
     x[60] = np.nan  # in the third batch of 24

@@ -19,7 +19,10 @@ images, labels = images[:200], labels[:200]
 def trained(strategy):
     with strategy.scope():
         keras.utils.set_random_seed(1)
-        model = itf.training.AdversarialModel(itf.models.fc10(weight_decay=1e-2))
+        penalties = [itf.training.GradientPenalty(3.0), itf.training.LipschitzPenalty(total=0.1)]
+        model = itf.training.AdversarialModel(
+            itf.models.fc10(weight_decay=1e-2), penalties=penalties
+        )
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         model.compile(keras.optimizers.SGD(0.5), loss)
     monitor = itf.training.LipschitzMonitor()
@@ -32,6 +35,7 @@ assert two.distribute_strategy.num_replicas_in_sync == 2
 one, alone = trained(tf.distribute.get_strategy())
 for a, b in zip(two.model.get_weights(), one.model.get_weights()):
     np.testing.assert_allclose(a, b, atol=2e-5)
+np.testing.assert_allclose(history["loss"], alone["loss"], rtol=1e-4)
 np.testing.assert_allclose(history["lipschitz"], alone["lipschitz"], rtol=1e-4)
 assert alone["lipschitz"][-1] != alone["lipschitz"][0]
 """
