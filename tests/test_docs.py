@@ -1,4 +1,4 @@
-"""The code of the documentation's tutorials runs as it stands, page by page."""
+"""The documentation's code runs as it stands, and its reference has every public name."""
 
 import re
 from pathlib import Path
@@ -15,3 +15,20 @@ def test_tutorial_runs(page):
     code = "\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
     assert "intriguing_tf" in code
     exec(compile(code, str(page), "exec"), {"__name__": "__tutorial__"})
+
+
+def exports():
+    """Module and name of everything that the packages' stubs export."""
+    for stub in sorted((DOCS.parent / "intriguing_tf").glob("*/**/__init__.pyi")):
+        package = ".".join(stub.parent.relative_to(DOCS.parent).parts)
+        for module, name in re.findall(r"^from \.(\S+) import (\w+)", stub.read_text(), re.M):
+            yield f"{package}.{module}", name
+
+
+def test_the_reference_has_every_public_name():
+    pages = [page.read_text() for page in (DOCS / "reference").glob("*.md")]
+    there = set(re.findall(r"^::: (\S+)$", "\n".join(pages), re.M))
+    missing = [
+        f"{module}.{name}" for module, name in exports() if not {module, f"{module}.{name}"} & there
+    ]
+    assert not missing
