@@ -12,19 +12,20 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "intriguing_tf"
 COMMANDS = sorted({p.stem for p in (ROOT / "scripts").glob("[!_]*.py")} - {"command"})
-LEAVES = {"files", "reporting", "layers"}
+LEAVES = {"files", "checks", "reporting", "layers"}
 ANY_MODEL = {"classifier", *LEAVES}  # for tools that work on any Keras model
 TOOLS = {"adversary", "lipschitz", "units", "transfer"}
 MAY_IMPORT = {
     "files": set(),
-    "layers": set(),
-    "reporting": {"files"},
+    "checks": set(),
+    "layers": {"checks"},
+    "reporting": {"files", "checks"},
     "classifier": set(),
     "adversary": ANY_MODEL,
     "lipschitz": ANY_MODEL,
     "units": ANY_MODEL,
     "transfer": ANY_MODEL | {"adversary"},
-    "datasets": {"files"},
+    "datasets": {"files", "checks"},
     "models": LEAVES,
     "zoo": {"datasets", "models", *LEAVES},
     "training": ANY_MODEL | TOOLS,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
+from intriguing_tf.checks import check_choice as check_choice
+from intriguing_tf.checks import check_positive_integer as check_positive_integer
 from intriguing_tf.classifier import Classifier, find_layer
 
 # Ranges of activation functions, for attacks on the layers above them.
@@ -24,20 +25,6 @@ _RANGES = {
     "relu6": (0.0, 6.0),
     "elu": (-1.0, np.inf),
 }
-
-
-def check_choice(name: str, value: Any, valid: Sequence[Any]) -> None:
-    """Raises unless the value is one of the valid ones."""
-    if not any(type(value) is type(each) and value == each for each in valid):
-        raise ValueError(
-            f"`{name}` must be one of {', '.join(map(repr, valid))}. Received: {value!r}."
-        )
-
-
-def check_positive_integer(name: str, value: Any) -> None:
-    """Raises unless the value is an integer above zero."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"`{name}` must be a positive integer. Received: {value!r}.")
 
 
 def default_bounds(model: keras.Model, layer: Any, bounds: Any) -> Any:

@@ -10,12 +10,13 @@ batched matrix products whatever the history.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.adversary.compaction import run_to_the_end
+from intriguing_tf.checks import check_positive_integer
 
 _ARMIJO = 1e-4  # fraction of the predicted decrease that a step must bring
 
@@ -176,6 +177,10 @@ class Minimizer:
         maxiter: most steps of a problem.
         maxls: most evaluations of one line search.
         jit_compile: compile with XLA.
+
+    Raises:
+        TypeError, ValueError: settings out of their range; when it is called: starting points that
+            are not finite floats [n, size], or bounds that do not fit them.
     """
 
     def __init__(
@@ -189,6 +194,16 @@ class Minimizer:
         maxls: int = 20,
         jit_compile: bool = False,
     ):
+        if not callable(value_and_grad):
+            raise TypeError(
+                "`value_and_grad` must be a function (x, *args) -> (values, gradients). Received: "
+                f"{value_and_grad!r}."
+            )
+        for name, value in (("maxcor", maxcor), ("maxiter", maxiter), ("maxls", maxls)):
+            check_positive_integer(name, value)
+        for name, least in (("ftol", ftol), ("gtol", gtol)):
+            if not 0 <= least < np.inf:
+                raise ValueError(f"`{name}` must be a number of at least 0. Received: {least!r}.")
         self.value_and_grad = value_and_grad
         self.maxcor, self.ftol, self.gtol = maxcor, ftol, gtol
         self.maxiter, self.maxls = maxiter, maxls
@@ -201,6 +216,7 @@ class Minimizer:
     def __call__(self, x0, lower, upper, args=()) -> MinimizeResult:
         """Minimises from x0 [n, size] within [lower, upper], which broadcast to x0."""
         x0 = tf.convert_to_tensor(x0)
+        _check_start(x0, lower, upper)
         lower, upper = (
             tf.broadcast_to(tf.cast(np.asarray(bound), x0.dtype), tf.shape(x0))
             for bound in (lower, upper)
@@ -279,6 +295,21 @@ class Minimizer:
         )  # fmt: skip
 
 
+def _check_start(x0: tf.Tensor, lower: Any, upper: Any) -> None:
+    if not x0.dtype.is_floating or x0.shape.rank != 2 or not np.isfinite(x0).all():
+        raise ValueError(
+            "`x0` must be finite floats [n, size]. Received: dtype "
+            f"{x0.dtype.name}, shape {tuple(x0.shape)}."
+        )
+    lower, upper = np.asarray(lower, np.float64), np.asarray(upper, np.float64)
+    if not (lower <= upper).all():  # NaN fails too
+        raise ValueError(
+            f"`lower` must not be above `upper`. Received: lower={lower!r}, upper={upper!r}."
+        )
+    for bound in (lower, upper):
+        np.broadcast_to(bound, x0.shape)  # raises unless it can be
+
+
 def minimize(value_and_grad, x0, lower, upper, args=(), **options) -> MinimizeResult:
     """Minimises a batch of smooth functions in boxes by L-BFGS.
 
@@ -293,6 +324,9 @@ def minimize(value_and_grad, x0, lower, upper, args=(), **options) -> MinimizeRe
 
     Returns:
         A `MinimizeResult`.
+
+    Raises:
+        TypeError, ValueError: as `Minimizer`.
 
     Example:
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from absl import logging
 
+from ..checks import check_positive_integer
 from . import imagenet_labels
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ def imagenet(
         int64, the index of the class among ImageNet's 1000 in the order of the networks' logits.
 
     Raises:
-        ValueError: the folder has no such folders, the data set has other classes, or `size` is
-            not positive.
+        ValueError: the folder has no such folders, the data set has other classes, or `size` or
+            `batch_size` is not positive.
         FileNotFoundError: the data set is not there and tensorflow-datasets cannot fetch it.
 
     Example:
@@ -78,6 +79,8 @@ def imagenet(
             print(images.shape, labels.numpy())
     """
     shape = _size(size)
+    if batch_size is not None:
+        check_positive_integer("batch_size", batch_size)
     if Path(source).is_dir():
         dataset = _folder_dataset(Path(source), shape)
     elif isinstance(source, Path) or "/" in source or "\\" in source:
@@ -108,7 +111,11 @@ def imagenet_files(folder: str | Path) -> list[Path]:
 
 
 def image_files(folder: str | Path) -> list[Path]:
-    """Returns the image files that lie in a folder, sorted by name."""
+    """Returns the image files that lie in a folder, sorted by name.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: there is no such folder.
+    """
     return sorted(file for file in Path(folder).iterdir() if file.suffix.lower() in _SUFFIXES)
 
 

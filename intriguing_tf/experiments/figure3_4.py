@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from ..classifier import check_model
 from ..reporting import Picture, Table, image_rows
 from ..units import Comparison, compare
 
@@ -54,8 +55,10 @@ class Figures3And4:
             verbose: show progress bars.
 
         Raises:
+            TypeError: not a Keras model.
             ValueError: no such layer, or fewer than k images.
         """
+        check_model(model)
         comparison = compare(
             model,
             layer,

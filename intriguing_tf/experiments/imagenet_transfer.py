@@ -11,6 +11,8 @@ import keras
 import numpy as np
 
 from ..adversary import AdversarialResult, LBFGSAdversary
+from ..checks import check_kind, check_positive_integer
+from ..classifier import check_model
 from ..transfer import ErrorMatrix, amplify, error_matrix, gaussian_noise
 
 
@@ -52,9 +54,13 @@ class ImagenetTransfer:
             folder: keeps each model's adversarial result, and takes up what it finds there.
 
         Raises:
+            TypeError: not Keras models by name.
             ValueError: models of several input sizes, or images that they do not take; results in
                 the folder that belong to other images.
         """
+        check_kind("models", models, Mapping, "a dictionary of Keras models by name")
+        for model in models.values():
+            check_model(model)
         sizes = {name: tuple(model.input_shape[1:]) for name, model in models.items()}
         if len(set(sizes.values())) != 1:
             raise ValueError(f"The models must take images of one size. Received: {sizes}.")
@@ -99,7 +105,13 @@ def at_size(model: keras.Model, size: tuple[int, int]) -> keras.Model:
     Args:
         model: takes `[n, height, width, 3]`.
         size: `(height, width)` that the new one takes.
+
+    Raises:
+        TypeError, ValueError: not a Keras model of images, or not two positive integers.
     """
+    check_model(model)
+    for name, length in zip(("height", "width"), size, strict=True):
+        check_positive_integer(name, length)
     wanted = model.input_shape[1:3]
     if tuple(size) == tuple(wanted):
         return model

@@ -8,8 +8,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from ..checks import check_between, check_kind, check_positive_integer
 from ..layers import L2Pooling2D, LocallyConnected2D
 from ..models import QuocNetConfig, quocnet
+from ..transfer.distortions import finite_images
 
 
 class ReconstructionICA(keras.Model):
@@ -27,7 +29,7 @@ class ReconstructionICA(keras.Model):
         sparsity: λ, at least 0.
 
     Raises:
-        ValueError: `sparsity` is negative.
+        TypeError, ValueError: other layers, or a sparsity that is negative or not finite.
 
     Example:
 
@@ -44,8 +46,10 @@ class ReconstructionICA(keras.Model):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if sparsity < 0:
-            raise ValueError(f"`sparsity` must be at least 0. Received: {sparsity}.")
+        check_kind("filtering", filtering, LocallyConnected2D, "a LocallyConnected2D")
+        check_kind("pooling", pooling, L2Pooling2D, "an L2Pooling2D")
+        if not 0 <= sparsity < np.inf:
+            raise ValueError(f"`sparsity` must be a number of at least 0. Received: {sparsity!r}.")
         self.filtering = filtering
         self.pooling = pooling
         self.sparsity = sparsity
@@ -89,13 +93,19 @@ def train_features(
         The features, as `itf.models.quocnet` builds them.
 
     Raises:
-        ValueError: images of another shape than the configuration's, or training diverged.
+        TypeError, ValueError: images of another shape than the configuration's, other arguments
+            out of their range, or training diverged.
 
     Example:
 
         config = itf.models.QuocNetConfig((28, 28, 1), (7, 5, 5), pool_size=3)
         features = train_features(config, itf.datasets.mnist("train")[0][:5000])
     """
+    check_kind("config", config, QuocNetConfig, "a QuocNetConfig")
+    check_positive_integer("epochs", epochs)
+    check_positive_integer("batch_size", batch_size)
+    check_between("learning_rate", learning_rate, 0)
+    images = finite_images("images", images)
     if images.shape[1:] != config.image_shape:
         raise ValueError(
             f"`images` must have the shape [n, {', '.join(map(str, config.image_shape))}]. "

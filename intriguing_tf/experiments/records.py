@@ -25,14 +25,27 @@ class Estimate(NamedTuple):
 
     @classmethod
     def of_errors(cls, wrong: Any) -> Estimate:
-        """Of an error: bool `[n]`, misread or not."""
+        """Of an error: bool `[n]`, misread or not.
+
+        Raises:
+            ValueError: anything else.
+        """
         wrong = np.asarray(wrong)
+        if wrong.dtype != bool or wrong.ndim != 1 or not len(wrong):
+            raise ValueError(
+                "`wrong` must be bool [n], n at least 1. "
+                f"Received: dtype {wrong.dtype}, shape {wrong.shape}."
+            )
         low, high = error_interval(wrong.sum(), len(wrong))
         return cls(float(wrong.mean()), float(low), float(high), len(wrong))
 
     @classmethod
     def of_mean(cls, values: Any) -> Estimate:
-        """Of the mean of floats `[n]`."""
+        """Of the mean of floats `[n]`.
+
+        Raises:
+            ValueError: fewer than 2 values, or one that is not finite.
+        """
         low, high = mean_interval(values)
         return cls(float(np.mean(values)), low, high, len(values))
 

@@ -45,9 +45,9 @@ class LocalResponseNormalization(keras.layers.Layer):
         super().__init__(**kwargs)
         if size < 1 or size % 2 == 0:
             raise ValueError(f"`size` must be an odd positive integer. Received: size={size}.")
-        if alpha < 0 or beta < 0 or k <= 0:
+        if not (0 <= alpha < np.inf and 0 <= beta < np.inf and 0 < k < np.inf):
             raise ValueError(
-                "`alpha` and `beta` must be at least 0 and `k` positive. "
+                "`alpha` and `beta` must be at least 0, `k` positive, and all finite. "
                 f"Received: alpha={alpha}, beta={beta}, k={k}."
             )
         self.size = int(size)
@@ -108,9 +108,10 @@ class LocalContrastNormalization(keras.layers.Layer):
         super().__init__(**kwargs)
         if size < 1 or size % 2 == 0:
             raise ValueError(f"`size` must be an odd positive integer. Received: size={size}.")
-        if floor <= 0 or (stddev is not None and stddev <= 0):
+        if not 0 < floor < np.inf or not (stddev is None or 0 < stddev < np.inf):
             raise ValueError(
-                f"`floor` and `stddev` must be positive. Received: floor={floor}, stddev={stddev}."
+                "`floor` and `stddev` must be positive and finite. Received: "
+                f"floor={floor}, stddev={stddev}."
             )
         self.size = int(size)
         self.stddev = None if stddev is None else float(stddev)
@@ -128,7 +129,7 @@ class LocalContrastNormalization(keras.layers.Layer):
         centred = inputs - self._local_mean(inputs)
         variance = self._local_mean(ops.square(centred))
         # The maximum is taken of the squares: the root has no finite slope at zero.
-        return centred / ops.sqrt(ops.maximum(variance, self.floor**2))
+        return centred / ops.sqrt(ops.maximum(variance, self.floor * self.floor))
 
     def _local_mean(self, values: Any) -> Any:
         over_channels = ops.mean(values, axis=-1, keepdims=True)

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from ..checks import check_between
+
 Shape = tuple[int | None, ...]
 
 
@@ -172,7 +174,7 @@ class L2Pooling2D(keras.layers.Layer):
     Input: float `[n, height, width, channels]`.
 
     Raises:
-        ValueError: if an argument is out of its range.
+        ValueError: if an argument is out of its range, or the windows are larger than the map.
 
     Example:
 
@@ -189,9 +191,15 @@ class L2Pooling2D(keras.layers.Layer):
         super().__init__(**kwargs)
         self.pool_size = pair(pool_size, "pool_size", least=1)
         self.strides = pair(1 if strides is None else strides, "strides", least=1)
-        if epsilon <= 0:
-            raise ValueError(f"`epsilon` must be positive. Received: epsilon={epsilon}.")
+        check_between("epsilon", epsilon, 0)
         self.epsilon = float(epsilon)
+
+    def build(self, input_shape: Shape) -> None:
+        if min(size or 1 for size in self.compute_output_shape(input_shape)[1:3]) < 1:
+            raise ValueError(
+                f"The windows must fit in the map. Received: pool_size={self.pool_size}, input of "
+                f"shape {tuple(input_shape)}."
+            )
 
     def call(self, inputs: Any) -> Any:
         means = ops.average_pool(

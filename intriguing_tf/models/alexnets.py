@@ -33,13 +33,14 @@ def alexnet(
         A `keras.Model`: RGB images `[n, height, width, 3]` in [0, 1] to logits `[n, classes]`.
 
     Raises:
-        ValueError: when `input_shape` is not that of RGB images or is too small.
+        ValueError: when `input_shape` is not that of RGB images, or is too small, or `classes` is
+            not a positive integer.
 
     Example:
 
         model = itf.models.alexnet()
     """
-    inputs, x = pixels(input_shape, CAFFE_MEAN, 1.0)
+    inputs, x = pixels(input_shape, CAFFE_MEAN, 1.0, classes)
     x = _conv(x, "conv1", 96, 11, strides=4, padding="valid")
     x = LocalResponseNormalization(5, alpha=1e-4, beta=0.75, name="norm1")(x)
     x = layers.MaxPooling2D(3, 2, name="pool1")(x)
@@ -74,13 +75,14 @@ def alexnet_one_tower(
         A `keras.Model`: RGB images `[n, height, width, 3]` in [0, 1] to logits `[n, classes]`.
 
     Raises:
-        ValueError: when `input_shape` is not that of RGB images or is too small.
+        ValueError: when `input_shape` is not that of RGB images, or is too small, or `classes` is
+            not a positive integer.
 
     Example:
 
         model = itf.models.alexnet_one_tower()
     """
-    inputs, x = pixels(input_shape, TORCHVISION_MEAN, TORCHVISION_STDDEV)
+    inputs, x = pixels(input_shape, TORCHVISION_MEAN, TORCHVISION_STDDEV, classes)
     x = layers.ZeroPadding2D(2, name="features_0_padding")(x)
     x = _conv(x, "features_0", 64, 11, strides=4, padding="valid")
     x = layers.MaxPooling2D(3, 2, name="features_2")(x)

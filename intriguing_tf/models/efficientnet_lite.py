@@ -38,13 +38,14 @@ def efficientnet_lite0(
         A `keras.Model`: RGB images `[n, height, width, 3]` in [0, 1] to logits `[n, classes]`.
 
     Raises:
-        ValueError: when `input_shape` is not that of RGB images.
+        ValueError: when `input_shape` is not that of RGB images, or `classes` is
+            not a positive integer.
 
     Example:
 
         model = itf.models.efficientnet_lite0()
     """
-    inputs, x = pixels(input_shape, (127.0,) * 3, 128.0)
+    inputs, x = pixels(input_shape, (127.0,) * 3, 128.0, classes)
     x = layers.Conv2D(32, 3, strides=2, padding="same", use_bias=False, name="conv_stem")(x)
     x = _normalise(x, "bn0")
     index = 0

@@ -13,6 +13,8 @@ from typing import Any
 import keras
 from keras import layers
 
+from intriguing_tf.checks import check_positive_integer
+
 CLASSES = 1000
 
 # Caffe's networks: pixels in [0, 255] minus the mean of the training set; red, green, blue.
@@ -20,7 +22,10 @@ CAFFE_MEAN = (123.0, 117.0, 104.0)
 
 
 def pixels(
-    input_shape: tuple[int, int, int], mean: Sequence[float], stddev: Sequence[float] | float
+    input_shape: tuple[int, int, int],
+    mean: Sequence[float],
+    stddev: Sequence[float] | float,
+    classes: int,
 ) -> tuple[Any, Any]:
     """Returns the input of a network and the same with mean and scale taken off.
 
@@ -28,10 +33,13 @@ def pixels(
         input_shape: `(height, width, 3)`.
         mean: of red, green and blue, for pixels in [0, 255].
         stddev: likewise, or one for all; what the difference is divided by.
+        classes: of the network; checked here, before anything large is built.
 
     Raises:
-        ValueError: when `input_shape` is not three positive integers, the last of them 3.
+        ValueError: when `input_shape` is not three positive integers, the last of them 3, or
+            `classes` is not a positive integer.
     """
+    check_positive_integer("classes", classes)
     if len(input_shape) != 3 or min(input_shape) < 1 or input_shape[2] != 3:
         raise ValueError(
             f"`input_shape` must be (height, width, 3). Received: {tuple(input_shape)}."

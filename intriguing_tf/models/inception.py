@@ -41,13 +41,14 @@ def googlenet(
         A `keras.Model`: RGB images `[n, height, width, 3]` in [0, 1] to logits `[n, classes]`.
 
     Raises:
-        ValueError: when `input_shape` is not that of RGB images.
+        ValueError: when `input_shape` is not that of RGB images, or `classes` is
+            not a positive integer.
 
     Example:
 
         model = itf.models.googlenet()
     """
-    inputs, x = pixels(input_shape, CAFFE_MEAN, 1.0)
+    inputs, x = pixels(input_shape, CAFFE_MEAN, 1.0, classes)
     x = layers.ZeroPadding2D(3, name="conv1_padding")(x)
     x = layers.Conv2D(64, 7, strides=2, activation="relu", name="conv1_7x7_s2")(x)
     x = CeilMaxPooling2D(3, 2, name="pool1_3x3_s2")(x)

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 
 import keras
 
+from intriguing_tf.checks import check_positive_integer
+
 IMAGE_SHAPE = (28, 28, 1)
 CLASSES = 10
 PAPER_DECAY = (1e-5, 1e-5, 1e-6)
@@ -121,12 +123,15 @@ def conv(
         kernel_initializer: Keras initialiser of every layer, or its name.
 
     Raises:
-        ValueError: when λ is negative or not finite.
+        ValueError: when λ is negative or not finite, or a number of filters or units is not a
+            positive integer.
 
     Example:
 
         model = itf.models.conv()
     """
+    check_positive_integer("filters", filters)
+    check_positive_integer("units", units)
     options = {"kernel_initializer": kernel_initializer}
     return keras.Sequential(
         [

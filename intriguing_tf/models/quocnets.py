@@ -7,6 +7,7 @@ import math
 
 import keras
 
+from intriguing_tf.checks import check_kind
 from intriguing_tf.layers import L2Pooling2D, LocalContrastNormalization, LocallyConnected2D
 
 
@@ -99,11 +100,15 @@ def quocnet(config: QuocNetConfig) -> keras.Model:
     Returns:
         A `keras.Model`: images `[n, *config.image_shape]` to the last stage's maps.
 
+    Raises:
+        TypeError: `config` is not a `QuocNetConfig`.
+
     Example:
 
         config = itf.models.QuocNetConfig((28, 28, 1), (7, 5, 5), pool_size=3)
         features = itf.models.quocnet(config)  # [n, 28, 28, 1] to [n, 8, 8, 8]
     """
+    check_kind("config", config, QuocNetConfig, "a QuocNetConfig")
     x = inputs = keras.Input(config.image_shape, name="image")
     for stage, field in enumerate(config.receptive_fields, start=1):
         # With this scale Wᵀ W starts as the identity on average, so that reconstruction can begin.
@@ -133,11 +138,15 @@ def with_binary_classifier(features: keras.Model) -> keras.Model:
     Returns:
         A `keras.Model`: images to logits `[n, 1]`.
 
+    Raises:
+        TypeError: `features` is not a Keras model.
+
     Example:
 
         features.trainable = False
         classifier = itf.models.with_binary_classifier(features)
     """
+    check_kind("features", features, keras.Model, "a Keras model")
     x = keras.layers.Flatten(name="flatten")(features.outputs[0])
     logit = keras.layers.Dense(1, name="logit")(x)
     return keras.Model(features.inputs[0], logit, name=f"{features.name}_binary")

@@ -27,13 +27,14 @@ def squeezenet_1_1(
         A `keras.Model`: RGB images `[n, height, width, 3]` in [0, 1] to logits `[n, classes]`.
 
     Raises:
-        ValueError: when `input_shape` is not that of RGB images or is too small.
+        ValueError: when `input_shape` is not that of RGB images, or is too small, or `classes` is
+            not a positive integer.
 
     Example:
 
         model = itf.models.squeezenet_1_1()
     """
-    inputs, x = pixels(input_shape, CAFFE_MEAN, 1.0)
+    inputs, x = pixels(input_shape, CAFFE_MEAN, 1.0, classes)
     x = layers.Conv2D(64, 3, strides=2, activation="relu", name="conv1")(x)
     x = CeilMaxPooling2D(3, 2, name="pool1")(x)
     x = _fire(x, "fire2", 16, 64)

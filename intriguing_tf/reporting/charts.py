@@ -12,6 +12,8 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from ..checks import check_between, check_kind, check_kinds
+
 # Drawn for black on white, then swapped for colours that follow the reader's setting.
 _INK = "#010203"
 _STYLE: Any = {
@@ -46,11 +48,19 @@ class Picture:
         name: of its file, without ending.
         caption: what it shows; also the text for readers who do not see it.
         figure: of matplotlib.
+
+    Raises:
+        TypeError: a name or caption that is no text, or another figure.
     """
 
     name: str
     caption: str
     figure: Figure
+
+    def __post_init__(self) -> None:
+        check_kind("name", self.name, str, "text")
+        check_kind("caption", self.caption, str, "text")
+        check_kind("figure", self.figure, Figure, "a matplotlib.figure.Figure")
 
     def svg(self) -> str:
         """Returns an SVG document whose ink is dark in a light setting and light in a dark one."""
@@ -69,6 +79,7 @@ class Picture:
 
     def png(self, dpi: int = 120) -> bytes:
         """Returns a PNG on white, for viewers that take nothing else."""
+        check_between("dpi", dpi, 0, 10_000)
         buffer = io.BytesIO()
         with rc_context(_STYLE):
             self.figure.savefig(
@@ -86,12 +97,22 @@ def image_rows(
         name, caption: of the picture.
         images: floats in [0, 1], `[rows, columns, height, width, 1 or 3]`.
         row_names: one per row.
-        gap: pixels between two images.
+        gap: pixels between two images, at least 0.
+
+    Raises:
+        TypeError, ValueError: arguments that are not as above.
     """
     images = np.asarray(images)
+    if images.ndim != 5 or not images.size or images.shape[-1] not in (1, 3):
+        raise ValueError(
+            "`images` must have the shape [rows, columns, height, width, 1 or 3]. "
+            f"Received: {images.shape}."
+        )
+    check_fractions("images", images)
     rows, columns, height, width, channels = images.shape
-    if len(row_names) != rows:
-        raise ValueError(f"`row_names` must be {rows} names. Received: {len(row_names)}.")
+    check_names("row_names", row_names, rows)
+    if not isinstance(gap, int) or gap < 0:
+        raise ValueError(f"`gap` must be an integer of at least 0. Received: {gap!r}.")
     sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, channels + 1), 0.0)
     for r in range(rows):
         for c in range(columns):
@@ -125,14 +146,28 @@ def interval_chart(
         groups: names of the lines.
         series: by name, a (value, low, high) per group; low = high for a value without one.
         axis: what the values are, with their unit.
+
+    Raises:
+        TypeError, ValueError: arguments that are not as above.
     """
+    check_names("groups", groups)
+    check_kind("axis", axis, str, "text")
+    check_named("series", series)
+    triples = {label: np.asarray(values, np.float64) for label, values in series.items()}
+    for label, triple in triples.items():
+        ordered = triple.shape == (len(groups), 3) and np.isfinite(triple).all()
+        if not ordered or (np.diff(triple[:, [1, 0, 2]]) < 0).any():
+            raise ValueError(
+                f"series[{label!r}] must be a finite (value, low, high) for each of {len(groups)} "
+                f"groups, low ≤ value ≤ high. Received: {series[label]!r}."
+            )
     with rc_context(_STYLE):
         figure = Figure(figsize=(6.4, 0.9 + 0.42 * len(groups)))
         axes = figure.add_subplot()
         offsets = np.linspace(-0.24, 0.24, len(series))
         markers = "osD^v"
-        for i, (label, values) in enumerate(series.items()):
-            value, low, high = np.transpose(values)
+        for i, (label, triple) in enumerate(triples.items()):
+            value, low, high = triple.T
             axes.errorbar(
                 value,
                 np.arange(len(groups)) + offsets[i],
@@ -166,7 +201,15 @@ def heat_maps(
         name, caption: of the picture.
         panels: by title, float arrays `[rows, columns]` in [0, 1].
         rows, columns: their names.
+
+    Raises:
+        TypeError, ValueError: arguments that are not as above.
     """
+    check_names("rows", rows)
+    check_names("columns", columns)
+    check_named("panels", panels)
+    for title, matrix in panels.items():
+        check_fractions(f"panels[{title!r}]", matrix, (len(rows), len(columns)))
     with rc_context(_STYLE):
         wide = 0.62 * len(columns) + 0.3
         figure = Figure(figsize=(wide * len(panels) + 2, 0.36 * len(rows) + 1.4))
@@ -203,7 +246,16 @@ def distribution_chart(
         name, caption: of the picture.
         panels: by measure, then by population, float arrays `[n]`.
         height: of the picture, in inches.
+
+    Raises:
+        TypeError, ValueError: arguments that are not as above.
     """
+    check_between("height", height, 0, 100)
+    check_named("panels", panels)
+    for measure, populations in panels.items():
+        check_named(f"panels[{measure!r}]", populations)
+        for population, values in populations.items():
+            check_finite(f"panels[{measure!r}][{population!r}]", values)
     with rc_context(_STYLE):
         figure = Figure(figsize=(3.1 * len(panels), height))
         for i, (measure, populations) in enumerate(panels.items()):
@@ -224,3 +276,38 @@ def distribution_chart(
         figure.legend(handles, labels, loc="lower center", bbox_to_anchor=(0.5, 0.98), ncols=5)
         figure.tight_layout()
     return Picture(name, caption, figure)
+
+
+def check_names(argument: str, names: Any, number: int | None = None) -> None:
+    """Raises unless these are texts, at least one, or as many as there must be."""
+    check_kinds(argument, names, str, "names")
+    if len(names) != (number or max(len(names), 1)):
+        raise ValueError(f"`{argument}` must be {number or 'some'} names. Received: {len(names)}.")
+
+
+def check_named(argument: str, values: Any) -> None:
+    """Raises unless this is a dictionary with names, and not empty."""
+    check_kind(argument, values, Mapping, "a dictionary by name")
+    check_names(argument, list(values))
+
+
+def check_fractions(argument: str, values: Any, shape: tuple[int, ...] | None = None) -> None:
+    """Raises unless these are numbers from 0 to 1, of that shape."""
+    array = check_finite(argument, values, None if shape is None else len(shape))
+    if shape not in (None, array.shape) or array.min() < 0 or array.max() > 1:
+        raise ValueError(
+            f"`{argument}` must be numbers in [0, 1], of shape {shape or array.shape}. Received: "
+            f"{array.min()} to {array.max()}, of shape {array.shape}."
+        )
+
+
+def check_finite(argument: str, values: Any, rank: int | None = 1) -> np.ndarray:
+    """Raises unless these are finite numbers with so many axes; returns them."""
+    array = np.asarray(values)
+    fits = array.dtype.kind in "fiub" and array.size and rank in (None, array.ndim)
+    if not fits or not np.isfinite(array).all():
+        raise ValueError(
+            f"`{argument}` must be finite numbers{'' if rank is None else f' with {rank} axes'}. "
+            f"Received: dtype {array.dtype}, shape {array.shape}."
+        )
+    return array

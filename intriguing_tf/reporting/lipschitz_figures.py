@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from .charts import _STYLE, COLOURS, Picture
+from ..checks import check_kind
+from .charts import _STYLE, COLOURS, Picture, check_finite, check_names
 
 
 def layer_bars(
@@ -25,7 +26,19 @@ def layer_bars(
         layers: their names, from the input up; they are drawn from top to bottom.
         bounds: one per layer, positive or infinite (drawn to the edge and marked).
         attained: one per layer, `None` where it is not known.
+
+    Raises:
+        TypeError, ValueError: arguments that are not as above.
     """
+    check_names("layers", layers)
+    for argument, values in (("bounds", bounds), ("attained", attained)):
+        check_kind(argument, values, Sequence, "a sequence of numbers")
+        numbers = np.array([np.nan if v is None else v for v in values], np.float64)
+        known = ~np.isnan(numbers) if argument == "attained" else np.ones(len(numbers), bool)
+        if len(numbers) != len(layers) or not (numbers[known] >= 0).all():
+            raise ValueError(
+                f"`{argument}` must be {len(layers)} numbers of at least 0. Received: {values!r}."
+            )
     finite = [bound for bound in bounds if np.isfinite(bound) and bound > 0]
     edge = 1.6 * max(finite, default=1.0)
     floor = min([0.5, *(0.6 * bound for bound in finite)])
@@ -74,10 +87,20 @@ def sandwich(
         name, caption: of the picture.
         certified: l2 radii within which no prediction changes.
         found: l2 distances of adversarial images; infinite where none was found.
+
+    Raises:
+        ValueError: lists of different lengths, or with anything but numbers of at least 0.
     """
-    order = np.argsort(found, kind="stable")
+    low, high = np.asarray(certified, np.float64), np.asarray(found, np.float64)
+    check_finite("certified", low)
+    if low.shape != high.shape or not (low >= 0).all() or not (high >= 0).all():
+        raise ValueError(
+            "`certified` and `found` must be as many numbers of at least 0. "
+            f"Received: {certified!r} and {found!r}."
+        )
+    order = np.argsort(high, kind="stable")
     x = np.arange(len(order))
-    low, high = np.array(certified)[order], np.array(found)[order]
+    low, high = low[order], high[order]
     shown = np.isfinite(high)
     with rc_context(_STYLE):
         figure = Figure(figsize=(6.4, 3.2))

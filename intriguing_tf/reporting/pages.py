@@ -12,6 +12,7 @@ from pathlib import Path
 
 import jinja2
 
+from ..checks import check_kind, check_kinds
 from ..files import write_atomically
 from .charts import Picture
 from .tables import Table
@@ -26,12 +27,21 @@ class Section:
         paragraphs: plain text.
         tables: in order.
         pictures: in order, below the tables.
+
+    Raises:
+        TypeError: anything else than these.
     """
 
     title: str
     paragraphs: Sequence[str] = ()
     tables: Sequence[Table] = ()
     pictures: Sequence[Picture] = ()
+
+    def __post_init__(self) -> None:
+        check_kind("title", self.title, str, "text")
+        check_kinds("paragraphs", self.paragraphs, str, "texts")
+        check_kinds("tables", self.tables, Table, "Tables")
+        check_kinds("pictures", self.pictures, Picture, "Pictures")
 
     @property
     def anchor(self) -> str:
@@ -52,6 +62,9 @@ class Report:
         summary: paragraphs below the title.
         sections: in order.
 
+    Raises:
+        TypeError: anything else than these.
+
     Example:
 
         Report("Digits", ["What was measured."], [Section("Errors", tables=[table])]).save("out")
@@ -60,6 +73,11 @@ class Report:
     title: str
     summary: Sequence[str]
     sections: Sequence[Section]
+
+    def __post_init__(self) -> None:
+        check_kind("title", self.title, str, "text")
+        check_kinds("summary", self.summary, str, "texts")
+        check_kinds("sections", self.sections, Section, "Sections")
 
     def html(self) -> str:
         """Returns the page."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+import numpy as np
+
+from ..checks import check_kind
 from .pages import Report
 
 
@@ -20,12 +23,18 @@ def log_to_tensorboard(
         step: where on TensorBoard's axis of steps they stand.
 
     Raises:
+        TypeError, ValueError: not a report, or not numbers by tag.
         ImportError: TensorBoard is not installed.
 
     Example:
 
         log_to_tensorboard(reproduction.report, reproduction.scalars(), "logs")
     """
+    check_kind("report", report, Report, "a Report")
+    check_kind("scalars", scalars, Mapping, "a dictionary of numbers by tag")
+    for tag, value in scalars.items():
+        check_kind("scalars", tag, str, "a dictionary of numbers by tag")
+        check_kind(f"scalars[{tag!r}]", value, (int, float, np.number), "a number")
     import tensorflow as tf
 
     try:

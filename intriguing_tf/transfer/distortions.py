@@ -95,6 +95,7 @@ def amplify(result: Any, stddev: float = 0.1, bounds: tuple[Any, Any] | None = N
         An array of the shape and dtype of `result.originals`.
 
     Raises:
+        TypeError: `result` has no images or originals.
         ValueError: a negative or infinite stddev, or bounds that are no box; no bounds given for a
             result that was made with bounds that differ from pixel to pixel.
 
@@ -102,6 +103,11 @@ def amplify(result: Any, stddev: float = 0.1, bounds: tuple[Any, Any] | None = N
 
         amplified = itf.transfer.amplify(result, stddev=0.1)
     """
+    if not hasattr(result, "images") or not hasattr(result, "originals"):
+        raise TypeError(
+            "`result` must be an AdversarialResult, or have its `images` and `originals`. "
+            f"Received: {type(result).__name__}."
+        )
     images, originals = (
         finite_images("images", result.images),
         finite_images("originals", result.originals),

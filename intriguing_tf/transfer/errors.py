@@ -41,7 +41,11 @@ class ErrorMatrix:
         return self.wrong.mean(axis=2)
 
     def intervals(self, confidence: float = 0.95) -> np.ndarray:
-        """Returns bootstrap intervals over the images: float64 `[rows, columns, 2]`."""
+        """Returns bootstrap intervals over the images: float64 `[rows, columns, 2]`.
+
+        Raises:
+            TypeError, ValueError: `confidence` is not a number in (0, 1).
+        """
         return np.stack(error_interval(self.wrong.sum(axis=2), self.wrong.shape[2], confidence), -1)
 
     def __getitem__(self, cell: tuple[str, str]) -> float:
@@ -121,7 +125,7 @@ def error_matrix(
     if not isinstance(image_sets, Mapping) or not image_sets:
         raise ValueError(
             "`image_sets` must map at least one name to images. "
-            f"Received: {type(image_sets).__name__} of length {len(image_sets)}."
+            f"Received: {type(image_sets).__name__}{' without any' if not image_sets else ''}."
         )
     wrong = np.empty((len(image_sets), len(classifiers), len(labels)), bool)
     distortion = None if originals is None else np.empty(len(image_sets))

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from ..checks import check_between, check_positive_integer
+
 
 def error_interval(
     wrong: Any, number: int, confidence: float = 0.95
@@ -25,11 +27,18 @@ def error_interval(
     Returns:
         (low, high), fractions of `wrong`'s shape.
 
+    Raises:
+        TypeError, ValueError: arguments out of their range.
+
     Example:
 
         error_interval(3, 256)  # (0.0, 0.027)
     """
     wrong = np.asarray(wrong)
+    check_positive_integer("number", number)
+    check_between("confidence", confidence, 0, 1)
+    if wrong.dtype.kind not in "iub" or ((wrong < 0) | (wrong > number)).any():
+        raise ValueError(f"`wrong` must be integers from 0 to {number}. Received: {wrong!r}.")
     tail = (1 - confidence) / 2
     rate = wrong / number
     low, high = (stats.binom.ppf(q, number, rate) / number for q in (tail, 1 - tail))
@@ -49,7 +58,8 @@ def mean_interval(
         seed: of the draws.
 
     Raises:
-        ValueError: fewer than 2 values, or one that is not finite.
+        TypeError, ValueError: fewer than 2 values, or one that is not finite; other arguments out
+            of their range.
 
     Example:
 
@@ -61,6 +71,8 @@ def mean_interval(
             "`values` must be at least 2 finite numbers. Received: shape "
             f"{values.shape}, {np.count_nonzero(~np.isfinite(values))} not finite."
         )
+    check_between("confidence", confidence, 0, 1)
+    check_positive_integer("resamples", resamples)
     interval = stats.bootstrap(
         (values,),
         np.mean,

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..checks import check_between, check_kind
+
 
 @dataclasses.dataclass(frozen=True)
 class Coherence:
@@ -37,12 +39,20 @@ def coherence(
     Returns:
         A `Coherence` with purity, entropy and one distance per space.
 
+    Raises:
+        TypeError, ValueError: arrays of other types or shapes, indices that are none of the labels,
+            spaces that are not finite, or scales that are not positive.
+
     Example:
 
         found = itf.units.coherence(top.indices, labels, {"pixels": images}, {"pixels": 10.0})
         found.measures["purity"]
     """
     indices, labels = np.asarray(indices), np.asarray(labels)
+    check_kind("spaces", spaces, Mapping, "a dictionary of arrays by name")
+    check_kind("scales", scales, Mapping, "a dictionary of numbers by name")
+    spaces = {name: np.asarray(space) for name, space in spaces.items()}
+    _check(indices, labels, spaces, scales)
     shares = _label_shares(labels[indices])
     # max(.., 0) because a single label gives -0.0
     entropy = -np.sum(np.where(shares > 0, shares * np.log2(np.where(shares > 0, shares, 1)), 0), 1)
@@ -50,6 +60,35 @@ def coherence(
     for name, space in spaces.items():
         measures[f"distance in {name}"] = _mean_distances(space, indices) / scales[name]
     return Coherence(measures)
+
+
+def _check(indices: np.ndarray, labels: np.ndarray, spaces: Any, scales: Any) -> None:
+    if indices.ndim != 2 or indices.dtype.kind not in "iu" or not len(indices):
+        raise ValueError(
+            "`indices` must be integers [d, k], with d at least 1. "
+            f"Received: dtype {indices.dtype}, shape {indices.shape}."
+        )
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels) or labels.min() < 0:
+        raise ValueError(
+            "`labels` must be integers of at least 0, [n] with n > 0. "
+            f"Received: dtype {labels.dtype}, shape {labels.shape}."
+        )
+    if indices.shape[1] < 2 or indices.min() < 0 or indices.max() >= len(labels):
+        raise ValueError(
+            f"`indices` must be at least 2 places among {len(labels)} labels in each row. "
+            f"Received: {indices!r}."
+        )
+    for name, space in spaces.items():
+        if space.ndim < 1 or len(space) != len(labels) or space.dtype.kind != "f":
+            raise ValueError(
+                f"spaces[{name!r}] must be floats, one row for each of {len(labels)} labels. "
+                f"Received: dtype {space.dtype}, shape {space.shape}."
+            )
+        if not np.isfinite(space).all():
+            raise ValueError(f"spaces[{name!r}] must be finite. Received: NaN or infinite values.")
+        if name not in scales:
+            raise ValueError(f"`scales` must name {name!r}. Received: {list(scales)}.")
+        check_between(f"scales[{name!r}]", scales[name], 0)
 
 
 def mean_distance(points: np.ndarray) -> float:

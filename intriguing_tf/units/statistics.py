@@ -84,14 +84,17 @@ def cliffs_delta(x: Any, y: Any) -> tuple[float, float]:
     """Returns Cliff's delta, P(x > y) - P(x < y), and its standard error (Cliff 1993).
 
     Args:
-        x: finite floats `[n]`.
-        y: finite floats `[m]`.
+        x: finite floats `[n]`, at least 3.
+        y: finite floats `[m]`, at least 3.
+
+    Raises:
+        ValueError: samples too small or not finite.
 
     Example:
 
         cliffs_delta([3, 4, 5], [0, 1, 2])  # delta is 1.0
     """
-    x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    x, y = _sample("x", x), _sample("y", y)
     n, m = len(x), len(y)
     above = np.searchsorted(np.sort(y), x, "left")
     below = m - np.searchsorted(np.sort(y), x, "right")

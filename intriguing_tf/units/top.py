@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm.auto import tqdm
 
+from ..checks import check_kind, check_positive_integer
 from ..classifier import check_model, up_to
 from ..reporting import Table
 from .directions import NATURAL, Projection
@@ -120,8 +121,8 @@ def scan(
     verbose: bool,
 ) -> list[TopImages]:
     """Returns the top images of several sets of directions from one pass over the images."""
-    if k < 1:
-        raise ValueError(f"`k` must be at least 1. Received: {k!r}.")
+    check_positive_integer("k", k)
+    check_positive_integer("batch_size", batch_size)
     running = [_RunningTop(len(projection), k) for projection in projections]
     total = -(-len(images) // batch_size) if isinstance(images, np.ndarray) else None
     progress = tqdm(batches(images, batch_size), layer, total, disable=not verbose, unit="batch")
@@ -197,6 +198,7 @@ def gather(images: Any, indices: np.ndarray, batch_size: int = 256) -> np.ndarra
 
 def layer_name(layer: keras.layers.Layer | str) -> str:
     """Returns the name of a layer given itself or by its name."""
+    check_kind("layer", layer, (str, keras.layers.Layer), "a layer, or the name of one")
     return layer if isinstance(layer, str) else layer.name
 
 

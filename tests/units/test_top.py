@@ -134,7 +134,7 @@ def test_random_directions_are_uniform_on_the_sphere():
         ({"directions": "units"}, ValueError, '"natural", "random"'),
         ({"directions": np.zeros((3, 4))}, ValueError, r"shape \[d, 5\]"),
         ({"directions": np.full((3, 5), np.nan)}, ValueError, "NaN"),
-        ({"k": 0}, ValueError, "at least 1"),
+        ({"k": 0}, ValueError, "positive integer"),
         ({"k": 102}, ValueError, "number of images, 101"),
         ({"number": 6}, ValueError, "between 1 and the layer's 5"),
         ({"images": np.zeros((4, 6, 6, 1), np.uint8)}, TypeError, "uint8"),

@@ -52,6 +52,16 @@ def assign(model: keras.Model, arrays: Arrays) -> None:
         variables[key].assign(array.astype(variables[key].dtype))
 
 
+def check_model(model: Any) -> None:
+    """Raises unless `model` is a built Keras model.
+
+    Raises:
+        TypeError: it is not.
+    """
+    if not isinstance(model, keras.Model) or not model.built:
+        raise TypeError(f"`model` must be a built keras.Model. Received: {type(model).__name__}.")
+
+
 def channels_last(layer: keras.layers.Layer, array: np.ndarray, channels_first: str) -> np.ndarray:
     """Returns a kernel of a channels-first framework in the layout of a Keras layer.
 

@@ -55,6 +55,8 @@ def caffe(file: str | Path, model: keras.Model) -> None:
             layers are named so.
 
     Raises:
+        TypeError: `model` is not a built Keras model.
+        FileNotFoundError: there is no such file.
         ValueError: the file is not a `.caffemodel`, or does not hold exactly the model's weights.
 
     Example:
@@ -62,6 +64,7 @@ def caffe(file: str | Path, model: keras.Model) -> None:
         model = itf.models.squeezenet_1_1()
         itf.zoo.importers.caffe("squeezenet_v1.1.caffemodel", model)
     """
+    assignment.check_model(model)
     arrays: dict[str, dict[str, np.ndarray]] = {}
     layers = {layer.name: layer for layer in model.layers}
     for caffe_name, blobs in read_caffemodel(file).items():

@@ -24,6 +24,8 @@ def npz(file: str | Path, model: keras.Model, channel_order: Literal["rgb", "bgr
         channel_order: what the first kernel was made for; "bgr" is turned around.
 
     Raises:
+        TypeError: `model` is not a built Keras model.
+        FileNotFoundError: there is no such file.
         ValueError: the file is not a `.npz`, holds objects, or does not hold exactly the model's
             weights.
 
@@ -33,6 +35,7 @@ def npz(file: str | Path, model: keras.Model, channel_order: Literal["rgb", "bgr
     """
     if channel_order not in ("rgb", "bgr"):
         raise ValueError(f"`channel_order` must be 'rgb' or 'bgr'. Received: {channel_order!r}.")
+    assignment.check_model(model)
     arrays: dict[str, dict[str, np.ndarray]] = {}
     for name, array in read_npz(file).items():
         layer, _, weight = name.rpartition("/")

@@ -72,6 +72,8 @@ def pytorch(file: str | Path, model: keras.Model) -> None:
             layers are named so.
 
     Raises:
+        TypeError: `model` is not a built Keras model.
+        FileNotFoundError: there is no such file.
         ValueError: the file is not a state dictionary of plain tensors, asks for code to be run,
             or does not hold exactly the model's weights.
 
@@ -80,6 +82,7 @@ def pytorch(file: str | Path, model: keras.Model) -> None:
         model = itf.models.alexnet_one_tower()
         itf.zoo.importers.pytorch("alexnet-owt-7be5be79.pth", model)
     """
+    assignment.check_model(model)
     layers = {layer.name: layer for layer in model.layers}
     arrays: dict[str, dict[str, np.ndarray]] = {}
     for full_name, array in read_state_dict(file).items():
@@ -112,6 +115,7 @@ def read_state_dict(file: str | Path) -> dict[str, np.ndarray]:
             asks for code to be run.
     """
     try:
+        file = Path(file)  # an integer would be an open file's number
         arrays = _read_zip(file) if zipfile.is_zipfile(file) else _read_old(file)
     except (
         ValueError,  # what is checked here

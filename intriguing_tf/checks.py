@@ -1,0 +1,46 @@
+"""Checks of arguments, whose errors say what was received and what would be valid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+def check_kind(name: str, value: Any, kind: type | tuple[type, ...], what: str) -> None:
+    """Raises a TypeError unless the value is of a kind, which `what` describes."""
+    if not isinstance(value, kind):
+        raise TypeError(f"`{name}` must be {what}. Received: {type(value).__name__}.")
+
+
+def check_kinds(name: str, values: Any, kind: type, what: str) -> None:
+    """Raises a TypeError unless the values are a sequence of things of a kind."""
+    fits = isinstance(values, Sequence) and not isinstance(values, (str, bytes))
+    if not fits or not all(isinstance(value, kind) for value in values):
+        kinds = [type(value).__name__ for value in values] if fits else type(values).__name__
+        raise TypeError(f"`{name}` must be a sequence of {what}. Received: {kinds}.")
+
+
+def check_choice(name: str, value: Any, valid: Sequence[Any]) -> None:
+    """Raises unless the value is one of the valid ones."""
+    if not any(type(value) is type(each) and value == each for each in valid):
+        raise ValueError(
+            f"`{name}` must be one of {', '.join(map(repr, valid))}. Received: {value!r}."
+        )
+
+
+def check_positive_integer(name: str, value: Any) -> None:
+    """Raises unless the value is an integer above zero."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"`{name}` must be a positive integer. Received: {value!r}.")
+
+
+def check_between(name: str, value: Any, low: float, high: float = math.inf) -> None:
+    """Raises unless the value is a number between two others, neither of which it may be."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise TypeError(f"`{name}` must be a number. Received: {value!r}.")
+    if not low < value < high:
+        valid = "positive and finite" if (low, high) == (0, math.inf) else f"in ({low}, {high})"
+        raise ValueError(f"`{name}` must be {valid}. Received: {value!r}.")
