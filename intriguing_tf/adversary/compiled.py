@@ -69,6 +69,7 @@ class State(NamedTuple):
     length: tf.Tensor  # [n] of the step along the direction
     steps: tf.Tensor  # [n, m, size]
     changes: tf.Tensor  # [n, m, size]
+    oldest: tf.Tensor  # [n] of the pairs
     multiplier: tf.Tensor  # [n] lambda = 1 / c
     merit: tf.Tensor  # [n] weight of the margin in the merit function
     slack: tf.Tensor  # [n] how far beyond the boundary to aim, as a share of the gap
@@ -112,7 +113,7 @@ class CompiledSolver:
         self.jit_compile = jit_compile
         self._advance = tf.function(self._advance_while, autograph=False, jit_compile=jit_compile)
         self._penalty = Minimizer(
-            self._penalised, maxcor=max(maxcor, 10), maxiter=maxfun, ftol=1e-12, gtol=1e-7,
+            self._penalised, maxcor=maxcor, maxiter=maxfun, ftol=1e-12, gtol=1e-7,
             jit_compile=jit_compile,
         )  # fmt: skip
 
@@ -154,7 +155,7 @@ class CompiledSolver:
         pairs = Pairs.empty(originals, self.maxcor)
         return rows, State(
             x=originals, loss=gap, gradient=flat, margin=gap,
-            trial=originals, direction=flat, length=ones, steps=pairs.steps, changes=pairs.changes,
+            trial=originals, direction=flat, length=ones, **pairs._asdict(),
             multiplier=nothing, merit=nothing, slack=_FIRST_SLACK * ones,
             log_weights=tf.zeros_like(logits), unconditional=~no,
             best=originals, best_square=ones * np.inf, best_multiplier=nothing,
@@ -189,7 +190,7 @@ class CompiledSolver:
 
         # A rejected trial teaches curvature too: most of what there is, where the margin has kinks.
         learnt = finite & ~s.done
-        pairs = Pairs(s.steps, s.changes).push(
+        pairs = Pairs(s.steps, s.changes, s.oldest).push(
             s.trial - s.x, there.gradient - s.gradient, learnt & ~s.unconditional
         )
         near = accepted & (margin < _NEAR * rows.gap)
@@ -210,7 +211,7 @@ class CompiledSolver:
             gradient=choose(accepted, there.gradient, s.gradient),
             margin=tf.where(accepted, margin, s.margin),
             length=tf.where(accepted, tf.minimum(2 * s.length, 1.0), _SHORTEN * s.length),
-            steps=pairs.steps, changes=pairs.changes,
+            **pairs._asdict(),
             slack=tf.clip_by_value(slack, _LEAST_SLACK, most_slack),
             log_weights=log_weights, unconditional=changed,
             best=choose(improves, s.trial, s.best),
@@ -231,7 +232,8 @@ class CompiledSolver:
         total = 2 * r + multiplier[:, None] * s.gradient
         free = free_variables(s.x, total, rows.lower, rows.upper)
         changes = 2 * s.steps + multiplier[:, None, None] * s.changes
-        newton = inverse_hessian(Pairs(s.steps, changes), free, 2 * tf.ones_like(multiplier))
+        pairs = Pairs(s.steps, changes, s.oldest)
+        newton = inverse_hessian(pairs, free, 2 * tf.ones_like(multiplier))
         home, downhill = tf.unstack(newton(tf.stack([2 * r, s.gradient], axis=1)), axis=1)
         slope = dot(s.gradient, downhill)
         needed = (wanted - dot(s.gradient, home)) / tf.where(slope > 0, slope, 1.0)

@@ -22,28 +22,37 @@ _ARMIJO = 1e-4  # fraction of the predicted decrease that a step must bring
 
 
 class Pairs(NamedTuple):
-    """The last m steps of each problem and the changes of its gradient, newest last.
+    """The last m steps of each problem and the changes of its gradient.
+
+    A ring for each problem, written in place: shifting all of it would cost more than a step.
 
     Attributes:
         steps: [n, m, size]; a row of zeros is an empty place.
         changes: [n, m, size].
+        oldest: int32 [n] the place that the next pair takes.
     """
 
     steps: tf.Tensor
     changes: tf.Tensor
+    oldest: tf.Tensor
 
     @classmethod
     def empty(cls, like: tf.Tensor, maxcor: int) -> Pairs:
         """Returns places for `maxcor` pairs of problems with the shape and dtype of `like`."""
-        nothing = tf.zeros_like(like)[:, None, :]
-        return cls(tf.repeat(nothing, maxcor, axis=1), tf.repeat(nothing, maxcor, axis=1))
+        nothing = tf.repeat(tf.zeros_like(like)[:, None, :], maxcor, axis=1)
+        return cls(nothing, tf.identity(nothing), tf.zeros_like(like[:, 0], tf.int32))
 
     def push(self, step: tf.Tensor, change: tf.Tensor, where: tf.Tensor) -> Pairs:
         """Returns the pairs with the newest added, and the oldest dropped, where told to."""
-        return Pairs(
-            choose(where, tf.concat([self.steps[:, 1:], step[:, None]], 1), self.steps),
-            choose(where, tf.concat([self.changes[:, 1:], change[:, None]], 1), self.changes),
-        )
+        places = tf.stack([tf.range(tf.shape(self.oldest)[0]), self.oldest], axis=1)
+
+        def put(new: tf.Tensor, into: tf.Tensor) -> tf.Tensor:
+            rows = choose(where, new, tf.gather_nd(into, places))
+            return tf.tensor_scatter_nd_update(into, places, rows)
+
+        following = (self.oldest + 1) % self.steps.shape[1]
+        oldest = tf.where(where, following, self.oldest)
+        return Pairs(put(step, self.steps), put(change, self.changes), oldest)
 
 
 def choose(where: tf.Tensor, this: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
@@ -78,16 +87,21 @@ def inverse_hessian(
     Returns:
         A function from k vectors [n, k, size] to k vectors [n, k, size]; zero on held variables.
     """
-    steps, changes = pairs.steps * free[:, None], pairs.changes * free[:, None]
-    sy = tf.matmul(steps, changes, transpose_b=True)
-    yy = tf.matmul(changes, changes, transpose_b=True)
+    steps, changes, oldest = pairs
+    m = steps.shape[1]
+    places = tf.range(m)
+    in_order = (oldest[:, None] + places) % m  # oldest first
+    in_place = (places - oldest[:, None]) % m  # and back
+    moving = changes * free[:, None]
+    sy, yy = _inner_products(steps, moving), _inner_products(changes, moving)
+    sy, yy = (_take(_take(gram, in_order, 1), in_order, 2) for gram in (sy, yy))
     s_y, y_y = tf.linalg.diag_part(sy), tf.linalg.diag_part(yy)
     tiny = np.finfo(sy.dtype.as_numpy_dtype).eps
     valid = (s_y > tiny * y_y) & (s_y > 0)
     inverse_s_y = tf.where(valid, 1.0 / tf.where(valid, s_y, 1.0), 0.0)
     if curvature is None:
         inverse_curvature = tf.ones_like(s_y[:, 0])
-        for i in range(s_y.shape[1]):
+        for i in range(m):
             ratio = s_y[:, i] / tf.where(valid[:, i], y_y[:, i], 1.0)
             inverse_curvature = tf.where(valid[:, i], ratio, inverse_curvature)
     else:
@@ -95,16 +109,38 @@ def inverse_hessian(
 
     def apply(vectors: tf.Tensor) -> tf.Tensor:
         vectors = vectors * free[:, None]
-        along_steps = tf.matmul(steps, vectors, transpose_b=True)
-        along_changes = tf.matmul(changes, vectors, transpose_b=True)
-        alphas, betas = _two_loops(
-            sy, yy, inverse_s_y, along_steps, along_changes, inverse_curvature
+        along_steps = _take(_inner_products(steps, vectors), in_order, 1)
+        along_changes = _take(_inner_products(changes, vectors), in_order, 1)
+        alphas, betas = (
+            _take(weights, in_place, 1)
+            for weights in _two_loops(
+                sy, yy, inverse_s_y, along_steps, along_changes, inverse_curvature
+            )
         )
-        straight = vectors - tf.matmul(alphas, changes, transpose_a=True)
-        bent = tf.matmul(betas, steps, transpose_a=True)
-        return inverse_curvature[:, None, None] * straight + bent
+        straight = vectors - _combinations(alphas, changes)
+        bent = _combinations(betas, steps)
+        return (inverse_curvature[:, None, None] * straight + bent) * free[:, None]
 
     return apply
+
+
+# Vector by vector: XLA multiplies a thin matrix with a vector ten times as fast as with another.
+
+
+def _inner_products(rows: tf.Tensor, vectors: tf.Tensor) -> tf.Tensor:
+    """Returns [n, m, k] of rows [n, m, size] and vectors [n, k, size]."""
+    columns = tf.unstack(vectors[..., None], axis=1)
+    return tf.concat([tf.matmul(rows, column) for column in columns], axis=2)
+
+
+def _combinations(weights: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+    """Returns k combinations [n, k, size] of rows [n, m, size] for weights [n, m, k]."""
+    columns = tf.unstack(weights[..., None], axis=2)
+    return tf.concat([tf.matmul(c, rows, transpose_a=True) for c in columns], axis=1)
+
+
+def _take(values: tf.Tensor, order: tf.Tensor, axis: int) -> tf.Tensor:
+    return tf.gather(values, order, axis=axis, batch_dims=1)
 
 
 def _two_loops(sy, yy, inverse_s_y, along_steps, along_changes, inverse_curvature):
@@ -159,6 +195,7 @@ class _State(NamedTuple):
     length: tf.Tensor
     steps: tf.Tensor
     changes: tf.Tensor
+    oldest: tf.Tensor
     nit: tf.Tensor
     nfev: tf.Tensor
     success: tf.Tensor
@@ -269,7 +306,7 @@ class Minimizer:
         decrease = s.fun - fun
         scale = tf.maximum(tf.maximum(tf.abs(fun), tf.abs(s.fun)), 1.0)
         small = accepted & (decrease <= self.ftol * scale)
-        pairs = Pairs(s.steps, s.changes).push(step, gradient - s.gradient, accepted)
+        pairs = Pairs(s.steps, s.changes, s.oldest).push(step, gradient - s.gradient, accepted)
         x, new_fun = choose(accepted, s.trial, s.x), tf.where(accepted, fun, s.fun)
         new_gradient = choose(accepted, gradient, s.gradient)
         flat = accepted & self._is_flat(x, new_gradient, lower, upper)
@@ -289,7 +326,7 @@ class Minimizer:
         return _State(
             x, new_fun, new_gradient,
             trial=tf.clip_by_value(x + length[:, None] * direction, lower, upper),
-            direction=direction, length=length, steps=pairs.steps, changes=pairs.changes,
+            direction=direction, length=length, **pairs._asdict(),
             nit=nit, nfev=nfev, success=success,
             done=s.done | success | stuck | (nit >= self.maxiter),
         )  # fmt: skip
