@@ -31,7 +31,7 @@ RECIPE = {
     "selection": "none: it is a test",
     "paper": {},
 }
-EPOCHS = 6
+EPOCHS = 12
 
 
 def sweep(folder):
@@ -67,7 +67,7 @@ def swept(folder):
 def reproduce(folder):
     """Attacks of a reproduction's workspace, on the bundled images and weights."""
     with _workspace(folder) as workspace:
-        for seed in range(3):
+        for seed in range(12):
             workspace.attack("FC10(1e-4)", _eight_images(), seed=seed)
 
 
