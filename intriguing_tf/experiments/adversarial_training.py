@@ -9,9 +9,8 @@ import io
 import json
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
@@ -23,97 +22,52 @@ from ..classifier import Classifier
 from ..datasets import fingerprint
 from ..files import write_atomically
 from ..lipschitz import bound, certified_radius
-from ..models.mnist import CLASSES, IMAGE_SHAPE
 from ..reporting import Table
-from ..training import AdversarialModel, AdversarialPool, GradientPenalty, LipschitzPenalty
+from .publishing import fingerprint as fingerprint_of_recipe
+from .recipes import Recipe, load_recipe, train_on
 
 VALIDATION = 10_000  # the last training images, on which settings are chosen
-_STEPS_PER_CALL = 50
+DROPOUT = 0.2
+PLAIN = "mnist/fc100-100-10"  # with weight decay alone
+ENTRIES = {
+    "decay": PLAIN,
+    "pools-all": f"{PLAIN}-pools",
+    "gradient": f"{PLAIN}-gradient",
+    "lipschitz": f"{PLAIN}-lipschitz",
+    "combined": f"{PLAIN}-combined",
+    "certified": f"{PLAIN}-certified",
+}
+METHODS = ("decay", "dropout", "pool-input", "pools-hidden", *list(ENTRIES)[1:])
 
 
-@dataclasses.dataclass(frozen=True)
-class Method:
-    """One way to train a 100-100-10 network.
+def load_method(name: str) -> Recipe:
+    """Returns the recipe of a way to train: of an entry of the zoo, or made from one.
 
     Args:
-        title: what it is, for the table.
-        activation: of the hidden layers.
-        weight_decay: λ in λ Σ w² of every layer.
-        dropout: share of the hidden activations that are dropped.
-        pools, penalties: functions that make them, so that each network has its own.
-        epochs: how often the images are visited.
-        learning_rate: of Adam at the start; it falls to 0 along a cosine.
-        batch_size: images per step.
+        name: of `METHODS`, or the path of a recipe's `.json`, to try settings of one's own.
+
+    Raises:
+        ValueError: another name, or a file that is no recipe.
+
+    Example:
+
+        recipe = load_method("pool-input")
     """
-
-    title: str
-    activation: str = "sigmoid"
-    weight_decay: float = 1e-5
-    dropout: float = 0.0
-    pools: Callable[[], list[AdversarialPool]] = list
-    penalties: Callable[[], list[Any]] = list
-    epochs: int = 20
-    learning_rate: float = 2e-3
-    batch_size: int = 100
-
-    def network(self) -> keras.Model:
-        """Returns the untrained network, images `[n, 28, 28, 1]` to logits."""
-        layers: list[Any] = [keras.Input(IMAGE_SHAPE, name="images"), keras.layers.Flatten()]
-        sigmoid = self.activation == "sigmoid"
-        for name, units in (("fc1", 100), ("fc2", 100), ("logits", CLASSES)):
-            layers.append(
-                keras.layers.Dense(
-                    units,
-                    None if name == "logits" else self.activation,
-                    # Sigmoids pass on a quarter of what comes in at most.
-                    kernel_initializer=keras.initializers.VarianceScaling(
-                        4.0 if sigmoid else 1.0, "fan_avg", "uniform"
-                    ),
-                    kernel_regularizer=keras.regularizers.L2(self.weight_decay)
-                    if self.weight_decay
-                    else None,
-                    name=name,
-                )
-            )
-            if self.dropout and name != "logits":
-                layers.append(keras.layers.Dropout(self.dropout))
-        return keras.Sequential(layers, name="fc100-100-10")
-
-
-def _pools(*layers: str | None) -> Callable[[], list[AdversarialPool]]:
-    return lambda: [
-        AdversarialPool(
-            layer, size=4096, share=0.5, refresh=256, interval=100, attack={"maxfun": 20}
-        )
-        for layer in layers
-    ]
-
-
-METHODS: dict[str, Method] = {
-    "decay": Method("weight decay alone"),
-    "dropout": Method("dropout", weight_decay=0.0, dropout=0.2),
-    "pool-input": Method("pool at the input", pools=_pools(None)),
-    "pools-hidden": Method("pools at fc1, fc2", pools=_pools("fc1", "fc2")),
-    "pools-all": Method("pools at the input, fc1, fc2", pools=_pools(None, "fc1", "fc2")),
-    "gradient": Method("gradient penalty", penalties=lambda: [GradientPenalty(0.1)]),
-    "jacobian": Method(
-        "Jacobian penalty", penalties=lambda: [GradientPenalty(1e-2, of="jacobian")]
-    ),
-    "lipschitz": Method(
-        "Lipschitz penalty", penalties=lambda: [LipschitzPenalty(total=30.0)], weight_decay=0.0
-    ),
-    "certified-relu": Method(
-        "Lipschitz penalty, ReLU, for certificates",
-        activation="relu",
-        penalties=lambda: [LipschitzPenalty(total=4.0)],
-        weight_decay=0.0,
-    ),
-    "combined": Method(
-        "gradient and Lipschitz penalties, pools at fc1, fc2",
-        pools=_pools("fc1", "fc2"),
-        penalties=lambda: [GradientPenalty(0.1), LipschitzPenalty(total=30.0)],
-    ),
-}
+    if name in ENTRIES:
+        return load_recipe(ENTRIES[name])
+    if name == "dropout":
+        plain = load_recipe(PLAIN)
+        arguments = {**plain.arguments, "dropout": DROPOUT, "weight_decay": (0.0, 0.0, 0.0)}
+        return dataclasses.replace(plain, arguments=arguments)
+    if name in ("pool-input", "pools-hidden"):
+        every = load_recipe(ENTRIES["pools-all"])
+        wanted = [pool for pool in every.pools if (pool["layer"] is None) == (name == "pool-input")]
+        return dataclasses.replace(every, pools=tuple(wanted))
+    if name.endswith(".json"):
+        return load_recipe(name)
+    raise ValueError(
+        f"Methods are {', '.join(METHODS)}, or the path of a recipe's .json. Received: {name!r}."
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,14 +75,14 @@ class Run:
     """What one network, trained by one method from one seed, measured.
 
     Args:
-        method: a name of `METHODS`.
+        method: as `load_method` takes it.
         seed: of the weights, the order of the images, dropout and pools.
         test_error: fraction misread of the test set (or of the validation images).
         distortion: average minimal distortion of the attacked images that are read correctly.
         lipschitz: certified bound of the network's Lipschitz constant.
         certified: fraction of the images read correctly, and certified within the radius.
         transfer: fraction misread of the images that were distorted for the plain network of the
-            same seed; `None` for that network itself and where it was not trained.
+            same seed; `None` for that network itself and where it is not compared.
         seconds: of the training.
     """
 
@@ -140,33 +94,6 @@ class Run:
     certified: float
     transfer: float | None
     seconds: float
-
-
-def train(method: Method, images: np.ndarray, labels: np.ndarray, seed: int) -> keras.Model:
-    """Trains a network by a method with `AdversarialModel.fit` and returns the plain network.
-
-    Args:
-        method: how.
-        images: float32 `[n, 28, 28, 1]` in [0, 1].
-        labels: int64 `[n]`.
-        seed: Keras's global seed is set to it.
-
-    Example:
-
-        network = train(METHODS["gradient"], *itf.datasets.mnist_sample(), seed=0)
-    """
-    keras.utils.set_random_seed(seed)
-    network = method.network()
-    model = AdversarialModel(network, method.pools(), method.penalties())
-    steps = method.epochs * -(-len(images) // method.batch_size)
-    rate = keras.optimizers.schedules.CosineDecay(method.learning_rate, steps)
-    model.compile(
-        keras.optimizers.Adam(rate),
-        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        steps_per_execution=_STEPS_PER_CALL,
-    )
-    model.fit(images, labels, batch_size=method.batch_size, epochs=method.epochs, verbose=0)
-    return network
 
 
 @dataclasses.dataclass(frozen=True)
@@ -199,7 +126,7 @@ class Comparison:
 
             rows.append(
                 (
-                    METHODS[name].title,
+                    Path(name).stem,
                     len(runs),
                     column("test_error", 100, 2),
                     column("distortion", 1, 4),
@@ -250,7 +177,7 @@ def compare(
     settings, written whole: a run that was stopped goes on with what is missing.
 
     Args:
-        names: of `METHODS`. "decay" is the plain network of the transfer.
+        names: as `load_method` takes them. "decay" is the plain network of the transfer.
         seeds: of the training.
         folder: of networks and measurements.
         train_set: images and labels.
@@ -261,18 +188,17 @@ def compare(
         verbose: True or False for the progress bar, or "auto": when stderr is a terminal.
 
     Raises:
-        ValueError: an unknown method, no seeds, or too few images.
+        ValueError: an unknown method, none, no seeds, or too few images.
 
     Example:
 
         print(compare(["decay", "gradient"], [0, 1], "runs", itf.datasets.mnist("train")))
     """
-    unknown = sorted(set(names) - set(METHODS))
-    if unknown or not names or not seeds:
+    if not names or not seeds:
         raise ValueError(
-            f"Methods must be among {', '.join(METHODS)}, and there must be a seed. Received: "
-            f"{list(names)}, seeds {list(seeds)}."
+            f"There must be a method and a seed. Received: {list(names)}, seeds {list(seeds)}."
         )
+    recipes = {name: load_method(name) for name in names}
     where = "the test set"
     if test_set is None:
         if len(train_set[0]) <= VALIDATION:
@@ -283,8 +209,8 @@ def compare(
         train_set = tuple(each[:-VALIDATION] for each in train_set)  # type: ignore[assignment]
         where = f"the last {VALIDATION} training images, which were not trained on"
     assert test_set is not None
-    bench = _Bench(Path(folder), train_set, test_set, attacked, radius)
-    # The plain networks first: the others are measured against them.
+    bench = _Bench(Path(folder), recipes, train_set, test_set, attacked, radius)
+    # The plain networks first: the others are measured on their images.
     ordered = sorted(dict.fromkeys(names), key=lambda name: name != "decay")
     tasks = [(name, seed) for name in ordered for seed in seeds]
     hide = None if verbose == "auto" else not verbose
@@ -301,6 +227,7 @@ class _Bench:
     """Trains, measures and keeps."""
 
     folder: Path
+    recipes: dict[str, Recipe]
     train_set: tuple[np.ndarray, np.ndarray]
     test_set: tuple[np.ndarray, np.ndarray]
     attacked: int
@@ -318,10 +245,10 @@ class _Bench:
         buffer = io.BytesIO()
         np.save(buffer, result.images)
         write_atomically(self._file(name, seed, "npy"), buffer.getvalue())
-        plain = self._file("decay", seed, "npy")
         classifier = Classifier(network)
         transfer = None
-        if name != "decay" and plain.is_file():
+        if name != "decay" and "decay" in self.recipes:
+            plain = self._file("decay", seed, "npy")
             transfer = float((classifier.predict(np.load(plain)) != truth).mean())
         right = classifier.predict(images) == labels
         certified = right & (certified_radius(network, images) >= self.radius)
@@ -344,7 +271,8 @@ class _Bench:
         if record.is_file():
             return keras.models.load_model(weights), float(record.read_text("utf-8"))
         start = time.perf_counter()
-        network = train(METHODS[name], *self.train_set, seed)
+        recipe = dataclasses.replace(self.recipes[name], seed=seed)
+        network = train_on(recipe, *self.train_set, verbose=False).model
         seconds = time.perf_counter() - start
         weights.parent.mkdir(parents=True, exist_ok=True)
         network.save(weights)
@@ -356,16 +284,13 @@ class _Bench:
         return [fingerprint(*self.train_set), fingerprint(*self.test_set)]
 
     def _file(self, name: str, seed: int, kind: str) -> Path:
-        method = METHODS[name]
+        recipe = dataclasses.replace(self.recipes[name], seed=seed)
         settings = {
-            "method": {
-                field.name: getattr(method, field.name)
-                for field in dataclasses.fields(method)
-                if field.name not in ("title", "pools", "penalties")
-            },
-            "parts": [part.get_config() for part in (*method.pools(), *method.penalties())],
+            "recipe": fingerprint_of_recipe(recipe),
             "measured": [self.attacked, self.radius],
             "data": self._data,
         }
+        if kind == "json" and "decay" in self.recipes:  # the measurements have the transfer
+            settings["plain"] = fingerprint_of_recipe(self.recipes["decay"])
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
-        return self.folder / f"{name}-{seed}-{digest}.{kind}"
+        return self.folder / f"{Path(name).stem}-{seed}-{digest}.{kind}"

@@ -44,7 +44,10 @@ ATTACK: dict[str, Any] = {"targets": "random", "seed": 0}
 PICTURED = 10
 
 # What of a recipe determines the weights.
-DETERMINING = ("builder", "arguments", "data", "seed", "fitting", "initialisation", "autoencoder")
+DETERMINING = (
+    *("builder", "arguments", "data", "seed", "fitting", "initialisation", "autoencoder"),
+    *("pools", "penalties"),
+)
 
 # How far a metric may move on another machine: errors by this many images, others by this share.
 IMAGES_APART = 2

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     import matplotlib.figure
     import numpy as np
 
-    from ..training import FittingCurve
+    from ..training import AdversarialModel, FittingCurve
+
+STEPS_PER_CALL = 50  # of `AdversarialModel.fit`; pools are renewed between calls
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,6 +73,8 @@ class Recipe:
         fitting: `Minibatches` or `Optimum`.
         initialisation: scale and distribution of Keras's `VarianceScaling`; None: the builder's.
         autoencoder: what the first layer learns before the rest; None for the others.
+        pools: arguments of each `AdversarialPool` that it is trained with.
+        penalties: "kind", "lipschitz" or "gradient", and arguments of each penalty.
         selection: how the values were chosen.
         paper: what the paper has for this network.
     """
@@ -86,6 +90,8 @@ class Recipe:
     paper: Mapping[str, Any]
     initialisation: Mapping[str, Any] | None = None
     autoencoder: SparseAutoencoder | None = None
+    pools: tuple[Mapping[str, Any], ...] = ()
+    penalties: tuple[Mapping[str, Any], ...] = ()
 
     @classmethod
     def from_json(cls, values: Any) -> Recipe:
@@ -102,11 +108,14 @@ class Recipe:
             stage = values["autoencoder"]
             fitting = Minibatches(**stage["fitting"])
             fields["autoencoder"] = SparseAutoencoder(**{**stage, "fitting": fitting})
+        fields |= {key: tuple(values.get(key, ())) for key in ("pools", "penalties")}
         return cls(**fields)
 
     def to_json(self) -> dict[str, Any]:
         """Returns the values that `from_json` takes."""
-        return {key: v for key, v in dataclasses.asdict(self).items() if v is not None}
+        values = dataclasses.asdict(self)
+        values |= {key: list(values[key]) for key in ("pools", "penalties")}
+        return {key: value for key, value in values.items() if value is not None and value != []}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,6 +144,8 @@ class TrainedModel:
         """Returns the pictures for the model card by file stem: "filters" for an autoencoder."""
         if self.recipe.autoencoder is None:
             return {}
+        from .autoencoder import filters_figure
+
         return {"filters": filters_figure(self.model.get_layer("fc1").kernel.numpy())}
 
     def __str__(self) -> str:
@@ -229,14 +240,17 @@ def train_on(
 
     start = time.perf_counter()
     keras.utils.set_random_seed(recipe.seed)
-    model = _build(recipe)
+    model = build(recipe)
     trainable, inputs, autoencoder_curve = model, images, None
     if recipe.autoencoder is not None:
         autoencoder_curve = _pretrain(model, recipe.autoencoder, images, recipe.seed, verbose)
         # The first layer stays as it is, so it is computed once.
         trainable = above(model, "fc1")
         inputs = up_to(model, "fc1").predict(images, batch_size=1000, verbose=0)
-    curve = _fit(trainable, recipe.fitting, inputs, labels, recipe.seed, verbose)
+    if recipe.pools or recipe.penalties:
+        curve = _fit_with_adversary(recipe, model, images, labels, verbose)
+    else:
+        curve = _fit(trainable, recipe.fitting, inputs, labels, recipe.seed, verbose)
     train_error = float((Classifier(model).predict(images) != labels).mean())
     return TrainedModel(
         recipe=recipe,
@@ -249,38 +263,14 @@ def train_on(
     )
 
 
-def filters_figure(kernel: np.ndarray, columns: int = 20) -> matplotlib.figure.Figure:
-    """Returns a picture of the filters of a layer on pixels, one tile per unit.
-
-    Args:
-        kernel: `[784, units]`, the weights of a dense layer on 28 × 28 images.
-        columns: tiles per row.
-
-    Returns:
-        A figure; each filter has its own scale, symmetric about 0, which is grey.
-    """
-    import numpy as np
-    from matplotlib.figure import Figure
-
-    filters = kernel.T / np.abs(kernel).max(0)[:, None]
-    rows = -(-len(filters) // columns)
-    tiles = np.ones((rows * columns, 30, 30))
-    tiles[: len(filters), 1:29, 1:29] = filters.reshape(-1, 28, 28)
-    page = tiles.reshape(rows, columns, 30, 30).swapaxes(1, 2).reshape(rows * 30, columns * 30)
-    figure = Figure(figsize=(columns / 2, rows / 2))
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.imshow(page, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
-    axes.set_axis_off()
-    return figure
-
-
 def _folder() -> Path:
     from ..zoo.locations import bundled_folder
 
     return bundled_folder() / "recipes"
 
 
-def _build(recipe: Recipe) -> keras.Model:
+def build(recipe: Recipe) -> keras.Model:
+    """Returns the untrained network of a recipe; Keras's global seed decides its weights."""
     import keras
 
     from .. import models
@@ -291,6 +281,45 @@ def _build(recipe: Recipe) -> keras.Model:
             mode="fan_avg", **recipe.initialisation
         )
     return getattr(models, recipe.builder)(**arguments)
+
+
+def adversarial_model(recipe: Recipe, model: keras.Model) -> AdversarialModel:
+    """Returns the model that trains a network with the recipe's pools and penalties."""
+    from ..training import AdversarialModel, AdversarialPool, GradientPenalty, LipschitzPenalty
+
+    kinds: dict[str, Any] = {"lipschitz": LipschitzPenalty, "gradient": GradientPenalty}
+    penalties = [
+        kinds[values["kind"]](**{key: v for key, v in values.items() if key != "kind"})
+        for values in recipe.penalties
+    ]
+    pools = [AdversarialPool(**values) for values in recipe.pools]
+    return AdversarialModel(model, pools, penalties)
+
+
+def _fit_with_adversary(recipe: Recipe, model, images, labels, verbose) -> FittingCurve:
+    import keras
+    import numpy as np
+
+    from ..training import FittingCurve
+    from ..training.fitting import silent
+
+    start = time.perf_counter()
+    fitting = recipe.fitting
+    assert isinstance(fitting, Minibatches)  # the schema wants it
+    trainer = adversarial_model(recipe, model)
+    trainer.compile(
+        _optimiser(fitting, len(images)),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        steps_per_execution=STEPS_PER_CALL,
+    )
+    history = trainer.fit(
+        images,
+        labels,
+        batch_size=fitting.batch_size,
+        epochs=fitting.epochs,
+        verbose=0 if silent(verbose) else 2,
+    )
+    return FittingCurve(np.array(history.history["loss"]), time.perf_counter() - start)
 
 
 def _fit(model, fitting, inputs, targets, seed, verbose, **options) -> FittingCurve:
@@ -336,6 +365,7 @@ def _optimiser(fitting: Minibatches, images: int) -> keras.optimizers.Optimizer:
 def _pretrain(model, stage: SparseAutoencoder, images, seed, verbose) -> FittingCurve:
     """Trains the first layer of `model` as the code of a sparse autoencoder."""
     from ..models.mnist import sparse_autoencoder
+    from .autoencoder import sparse_reconstruction
 
     first = model.get_layer("fc1")
     autoencoder = sparse_autoencoder(first.units, stage.weight_decay)
@@ -343,30 +373,6 @@ def _pretrain(model, stage: SparseAutoencoder, images, seed, verbose) -> Fitting
     curve = _fit(autoencoder, stage.fitting, images, images, seed, verbose, loss=loss)
     first.set_weights(autoencoder.get_layer("fc1").get_weights())
     return curve
-
-
-def sparse_reconstruction(images, outputs, *, sparsity: float, penalty: float):
-    """Returns the objective of a sparse autoencoder over a batch, without weight decay.
-
-    Args:
-        images: `[n, 28, 28, 1]` in [0, 1].
-        outputs: the reconstruction's logits `[n, 784]` and the code `[n, units]` in (0, 1).
-        sparsity: wanted mean activation ρ of each unit.
-        penalty: weight of Σ_j KL(ρ ‖ ρ_j), where ρ_j is the mean activation over the batch.
-
-    Returns:
-        A scalar: the mean over images of the pixels' summed cross-entropy, plus the penalty.
-    """
-    import tensorflow as tf
-
-    logits, code = outputs
-    pixels = tf.reshape(images, tf.shape(logits))
-    per_pixel = tf.nn.sigmoid_cross_entropy_with_logits(pixels, logits)
-    mean = tf.clip_by_value(tf.reduce_mean(code, 0), 1e-6, 1 - 1e-6)
-    divergence = sparsity * tf.math.log(sparsity / mean) + (1 - sparsity) * tf.math.log(
-        (1 - sparsity) / (1 - mean)
-    )
-    return tf.reduce_mean(tf.reduce_sum(per_pixel, 1)) + penalty * tf.reduce_sum(divergence)
 
 
 @functools.cache

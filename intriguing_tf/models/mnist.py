@@ -36,22 +36,31 @@ def fc10(weight_decay: float = 1e-4, kernel_initializer="glorot_uniform") -> ker
 
 
 def fc100_100_10(
-    weight_decay: Sequence[float] = PAPER_DECAY, kernel_initializer="glorot_uniform"
+    weight_decay: Sequence[float] = PAPER_DECAY,
+    kernel_initializer="glorot_uniform",
+    activation: str = "sigmoid",
+    dropout: float = 0.0,
 ) -> keras.Model:
     """Returns FC100-100-10: two hidden layers of 100 sigmoid units.
 
     Args:
         weight_decay: λ of the three layers, each at least 0.
         kernel_initializer: Keras initialiser of every layer, or its name.
+        activation: of the hidden layers, a name that Keras knows.
+        dropout: share of the hidden activations dropped in training, in [0, 1).
 
     Raises:
-        ValueError: when there are not three λ, or one is negative or not finite.
+        ValueError: when there are not three λ, or one is negative or not finite; a dropout out of
+            range; an activation that Keras does not know.
 
     Example:
 
         model = itf.models.fc100_100_10()
     """
-    return _perceptron("fc100-100-10", (100, 100, CLASSES), weight_decay, kernel_initializer)
+    widths = (100, 100, CLASSES)
+    return _perceptron(
+        "fc100-100-10", widths, weight_decay, kernel_initializer, activation, dropout
+    )
 
 
 def fc200_200_10(
@@ -192,9 +201,16 @@ def sparse_autoencoder(
 
 
 def _perceptron(
-    name: str, widths: Sequence[int], weight_decay: Sequence[float], kernel_initializer
+    name: str,
+    widths: Sequence[int],
+    weight_decay: Sequence[float],
+    kernel_initializer,
+    activation: str = "sigmoid",
+    dropout: float = 0.0,
 ) -> keras.Model:
-    """Sigmoid layers "fc1", "fc2", ... of these widths; the last one, "logits", is linear."""
+    """Layers "fc1", "fc2", ... of these widths; the last one, "logits", is linear."""
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must lie in [0, 1). Received: {dropout!r}")
     if isinstance(weight_decay, float | int) or len(weight_decay) != len(widths):
         raise ValueError(
             f"weight_decay must hold one λ for each of the {len(widths)} layers of {name}. "
@@ -206,12 +222,14 @@ def _perceptron(
         layers.append(
             keras.layers.Dense(
                 units,
-                activation=None if last else "sigmoid",
+                activation=None if last else activation,
                 kernel_initializer=keras.initializers.get(kernel_initializer),
                 kernel_regularizer=_decay(decay, units),
                 name="logits" if last else f"fc{i}",
             )
         )
+        if dropout and not last:
+            layers.append(keras.layers.Dropout(dropout, name=f"dropout{i}"))
     return keras.Sequential(layers, name=name)
 
 

@@ -109,7 +109,7 @@ def fit(
     run_epoch = compile_epoch(model, inputs, targets, optimizer, loss, batch_size, xla)
     random = np.random.default_rng(seed)
     losses = []
-    with tqdm(total=epochs, desc=model.name, unit="epoch", disable=_silent(verbose)) as bar:
+    with tqdm(total=epochs, desc=model.name, unit="epoch", disable=silent(verbose)) as bar:
         for epoch in range(epochs):
             order = tf.constant(random.permutation(count), tf.int32)
             losses.append(float(run_epoch(order)))
@@ -183,7 +183,7 @@ def minimise(
     start = time.perf_counter()
     losses: list[float] = []
     with (
-        tqdm(desc=model.name, unit="iteration", disable=_silent(verbose)) as bar,
+        tqdm(desc=model.name, unit="iteration", disable=silent(verbose)) as bar,
         threadpool_limits(1, "blas"),  # several threads slow SciPy's small steps down
     ):
 
@@ -305,7 +305,8 @@ def _use_xla(model, jit_compile: bool | str) -> bool:
     raise ValueError(f'jit_compile must be True, False or "auto". Received: {jit_compile!r}')
 
 
-def _silent(verbose: bool | str) -> bool:
+def silent(verbose: bool | str) -> bool:
+    """Whether to show no progress: True or False as said, "auto" when stderr is no terminal."""
     if verbose == "auto":
         return not sys.stderr.isatty()
     if isinstance(verbose, bool):

@@ -8,17 +8,18 @@ import keras
 import numpy as np
 import pytest
 
-from intriguing_tf import datasets
+from intriguing_tf import datasets, lipschitz
 from intriguing_tf.classifier import Classifier, up_to
 from intriguing_tf.experiments import paper
+from intriguing_tf.experiments.autoencoder import filters_figure, sparse_reconstruction
 from intriguing_tf.experiments.recipes import (
     Minibatches,
     Recipe,
     SparseAutoencoder,
-    filters_figure,
+    adversarial_model,
+    build,
     load_recipe,
     recipes,
-    sparse_reconstruction,
     train_on,
 )
 
@@ -90,6 +91,7 @@ def test_halves_are_trained_on_halves():
         (["builder"], "eval", r"\['builder'\]: 'eval' is not one of"),
         (["fitting", "method"], "magic", r"\['fitting'\]"),
         (["autoencoder", "sparsity"], 1.5, r"\['autoencoder'\]\['sparsity'\]: 1.5"),
+        (["pools"], [{"layer": "fc2"}], r"\['autoencoder'\]|the recipe"),
         (["autoencoder", "fitting", "epochs"], 0, r"\['autoencoder'\]\['fitting'\]\['epochs'\]: 0"),
     ],
 )
@@ -147,6 +149,42 @@ def test_training_learns_and_tells_the_truth_about_it(digits):
     assert len(trained.curve.loss) == 8
     assert trained.figures() == {}
     assert "mnist/conv" in str(trained)
+
+
+def with_parts(**parts):
+    values = brief("mnist/fc100-100-10").to_json() | parts
+    return Recipe.from_json(json.loads(json.dumps(values)))
+
+
+def test_pools_and_penalties_are_data():
+    recipe = with_parts(
+        pools=[{"layer": None, "size": 64, "refresh": 16}, {"layer": "fc2", "distortion": 0.1}],
+        penalties=[{"kind": "lipschitz", "total": 9.0}, {"kind": "gradient", "weight": 0.2}],
+    )
+    assert Recipe.from_json(recipe.to_json()) == recipe
+    trainer = adversarial_model(recipe, build(recipe))
+    assert [(pool.layer, pool.distortion) for pool in trainer.pools] == [(None, None), ("fc2", 0.1)]
+    lipschitz, gradient = trainer.penalties
+    assert (lipschitz.total, gradient.weight) == (9.0, 0.2)
+
+
+@pytest.mark.parametrize(
+    "penalty", [{"weight": 1.0}, {"kind": "lipschitz", "of": "loss"}, {"kind": "decay"}]
+)
+def test_penalties_that_are_none_are_refused(penalty):
+    with pytest.raises(ValueError, match="penalties"):
+        with_parts(penalties=[penalty])
+
+
+@pytest.mark.slow
+def test_a_recipe_with_a_penalty_trains_with_it(digits):
+    plain, held = (
+        train_on(with_parts(**parts), *digits, verbose=False)
+        for parts in ({}, {"penalties": [{"kind": "lipschitz", "total": 2.0}]})
+    )
+    totals = [lipschitz.bound(trained.model, method="product").total for trained in (plain, held)]
+    assert totals[1] < 3 < totals[0]
+    assert len(held.curve.loss) == BRIEF.epochs
 
 
 def test_softmax_regression_is_trained_to_its_optimum(digits):

@@ -114,3 +114,15 @@ def test_impossible_decay_is_refused(decay):
 def test_one_decay_per_layer(decay):
     with pytest.raises(ValueError, match="one λ for each of the 3 layers"):
         models.fc100_100_10(weight_decay=decay)
+
+
+def test_dropout_and_activation_of_the_hidden_layers():
+    model = models.fc100_100_10(activation="relu", dropout=0.3)
+    kinds = [type(layer).__name__ for layer in model.layers]
+    assert kinds == ["Flatten", "Dense", "Dropout", "Dense", "Dropout", "Dense"]
+    assert {layer.rate for layer in model.layers if "dropout" in layer.name} == {0.3}
+    activations = [model.get_layer(name).activation.__name__ for name in ("fc1", "fc2", "logits")]
+    assert activations == ["relu", "relu", "linear"]
+    for dropout in (-0.1, 1.0):
+        with pytest.raises(ValueError, match="dropout must lie in"):
+            models.fc100_100_10(dropout=dropout)

@@ -20,9 +20,11 @@ def digits():
 
 @pytest.mark.slow
 def test_compare_measures_and_does_nothing_twice(digits, tmp_path, monkeypatch):
-    for name in ("decay", "gradient"):
-        short = dataclasses.replace(adversarial_training.METHODS[name], epochs=15)
-        monkeypatch.setitem(adversarial_training.METHODS, name, short)
+    def short(name, load=adversarial_training.load_method):
+        recipe = load(name)
+        return dataclasses.replace(recipe, fitting=dataclasses.replace(recipe.fitting, epochs=15))
+
+    monkeypatch.setattr(adversarial_training, "load_method", short)
 
     def compare():
         return adversarial_training.compare(
@@ -38,12 +40,31 @@ def test_compare_measures_and_does_nothing_twice(digits, tmp_path, monkeypatch):
         assert run.distortion > 0.01
         assert 0 < run.certified <= 1 - run.test_error
         assert run.lipschitz > 0
-    monkeypatch.setattr(adversarial_training, "train", None)  # nothing is left to train
+    monkeypatch.setattr(adversarial_training, "train_on", None)  # nothing is left to train
     assert compare() == first
     for record in tmp_path.glob("gradient*.json"):
         record.unlink()
     assert compare().runs[1].test_error == runs["gradient"].test_error  # the network was kept
-    assert "gradient penalty" in str(first)
+    assert "gradient" in str(first)
+
+
+def test_pools_of_the_methods_are_those_of_the_entry():
+    layers = {
+        name: [pool["layer"] for pool in adversarial_training.load_method(name).pools]
+        for name in ("pool-input", "pools-hidden", "pools-all")
+    }
+    assert layers == {
+        "pool-input": [None],
+        "pools-hidden": ["fc1", "fc2"],
+        "pools-all": [None, "fc1", "fc2"],
+    }
+
+
+def test_dropout_replaces_the_decay():
+    network = recipes.build(adversarial_training.load_method("dropout"))
+    rates = [layer.rate for layer in network.layers if isinstance(layer, keras.layers.Dropout)]
+    assert rates == [adversarial_training.DROPOUT] * 2
+    assert network.losses == []
 
 
 def test_interval_is_students():
@@ -52,7 +73,7 @@ def test_interval_is_students():
 
 
 def test_unknown_methods_are_refused(digits, tmp_path):
-    with pytest.raises(ValueError, match="Received: \\['best'\\]"):
+    with pytest.raises(ValueError, match="Received: 'best'"):
         adversarial_training.compare(["best"], [0], tmp_path, *digits)
     with pytest.raises(ValueError, match=r"last 10000 images. Received: 600"):
         adversarial_training.compare(["decay"], [0], tmp_path, digits[0])
