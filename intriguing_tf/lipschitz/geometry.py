@@ -130,7 +130,7 @@ def axes(
         axis(size, kernel, stride, padding, dilation)
         for size, kernel, stride, dilation in zip(
             per_axis(spatial_shape, rank, "spatial_shape"),
-            kernel_size,
+            per_axis(kernel_size, rank, "kernel_size"),
             per_axis(strides, rank, "strides"),
             per_axis(dilation_rate, rank, "dilation_rate"),
             strict=True,
@@ -155,6 +155,6 @@ def per_axis(value: Ints, rank: int, name: str) -> tuple[int, ...]:
 
 def _is_positive_integer(value: Any) -> bool:
     try:
-        return int(value) == value and int(value) > 0
+        return int(value) == value and 0 < int(value) < 2**31  # sizes of real arrays
     except (TypeError, ValueError, OverflowError):  # int(inf) overflows
         return False

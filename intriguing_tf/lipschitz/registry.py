@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import keras
 
+from intriguing_tf.checks import check_kind
+
 from .convolution import Convolution
 from .operators import Diagonal, Matrix
 
@@ -32,6 +34,7 @@ class LayerBound:
         size, stride: what the report prints in these columns.
 
     Raises:
+        TypeError: `how`, `size` or `stride` that is no text.
         ValueError: a bound that is negative or NaN, or an `attained` above it.
 
     Example:
@@ -49,6 +52,8 @@ class LayerBound:
     stride: str = ""
 
     def __post_init__(self) -> None:
+        for name in ("how", "size", "stride"):
+            check_kind(name, getattr(self, name), str, "text")
         if not self.bound >= 0:
             raise ValueError(f"`bound` must be a number ≥ 0 or inf. Received: {self.bound!r}.")
         if self.attained is not None and not 0 <= self.attained <= self.bound:
