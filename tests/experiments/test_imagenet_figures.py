@@ -17,6 +17,7 @@ from intriguing_tf.experiments.figure5 import to_bytes
 from intriguing_tf.experiments.imagenet_inputs import load_imagenet_model, named_files
 
 OSTRICH = 9
+QUICK = {"solver": "scipy", "jit_compile": False}  # to compile takes longer than to attack a few
 
 
 def linear_network(seed=0, size=12, scale=3.0, name="linear"):
@@ -41,7 +42,9 @@ def images(n=4, size=12, seed=1):
 
 @pytest.fixture(scope="module")
 def ostriches():
-    return Figure5("ostrich").run(linear_network(), images(), [f"{i}.jpg" for i in range(4)])
+    return Figure5("ostrich", options=QUICK).run(
+        linear_network(), images(), [f"{i}.jpg" for i in range(4)]
+    )
 
 
 def test_every_image_becomes_an_ostrich_at_the_hyperplane(ostriches):
@@ -113,7 +116,7 @@ def test_transfer_resumes_and_refuses_other_images(tmp_path):
     models = {"one": linear_network(0), "two": linear_network(7)}
     x = images(6)
     labels = models["one"].predict(x, verbose=0).argmax(-1)
-    experiment = ImagenetTransfer(stddevs=(0.05,))
+    experiment = ImagenetTransfer(stddevs=(0.05,), options=QUICK)
     matrix = experiment.run(models, x, labels, tmp_path)
     assert matrix["undistorted", "one"] == 0
     assert matrix["for one", "one"] == 1
