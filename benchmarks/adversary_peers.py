@@ -4,9 +4,9 @@
 
 Every method gets the same model, images, targets and batch, with one thread, one after another.
 Needs the extra `bench`. Carlini and Wagner's attack takes minutes per network: `--methods` leaves
-methods out; Brendel and Bethge's ("bb") needs numba. Peers run eagerly, as foolbox does, with
-nothing to compile; what compiling the adversary takes is stated below each table. Points of the
-curves are saved beside the picture.
+methods out. Peers run eagerly, as foolbox does, with nothing to compile; what compiling the
+adversary takes is stated below each table. Means are over successes. The points of the curves are
+kept beside the picture: a run of some networks renews those and leaves the others.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import json
 import os
 import sys
 import time
+from pathlib import Path
 
 from absl import app, flags
 
@@ -30,7 +31,11 @@ flags.DEFINE_list(
     ["mnist/fc10-1e-4", "mnist/fc100-100-10", "mnist/fc200-200-10", "mnist/conv"],
     "zoo names",
 )
-flags.DEFINE_list("methods", ["ddn-100", "ddn-1000", "fmn-1000", "cw"], "of foolbox, besides ours")
+flags.DEFINE_list(
+    "methods",
+    ["ddn-30", "ddn-100", "ddn-300", "ddn-1000", "fmn-100", "fmn-1000", "cw", "bb"],
+    "of foolbox, besides ours",
+)
 flags.DEFINE_integer("images", 64, "how many images of the bundled sample")
 flags.DEFINE_string("output", "docs/images/adversary-peers", "picture (.png) and points (.json)")
 flags.DEFINE_list("budgets", ["25", "50", "75", "100", "150", "240"], "of ours, for its curve")
@@ -43,7 +48,8 @@ def main(_) -> None:
     from intriguing_tf.adversary.targets import choose_targets
     from intriguing_tf.files import write_atomically
 
-    points: dict[str, list] = {}
+    file = Path(f"{FLAGS.output}.json")
+    points: dict[str, list] = json.loads(file.read_text()) if file.is_file() else {}
     for name in FLAGS.models:
         model = itf.zoo.load(name)
         images, labels = (array[: FLAGS.images] for array in itf.datasets.mnist_sample())
@@ -69,7 +75,7 @@ def main(_) -> None:
         notes = (f"{len(images)} images, one thread; compiling took {compiling:.1f} s more, once.",)
         print(itf.reporting.Table(name, columns, table, notes), flush=True)
         print()
-        write_atomically(f"{FLAGS.output}.json", json.dumps(points, indent=1))
+        write_atomically(file, json.dumps(points, indent=1))
     write_atomically(f"{FLAGS.output}.png", picture(points))
 
 

@@ -109,7 +109,7 @@ def fixed_c():
         one.minimise(x[:1], targets[:1], *(b[:1] for b in box), c[:1])
         slow, (reference, slow_nfev) = timed(lambda: one.minimise(x, targets, *box, c))  # noqa: B023
         compiled = CompiledSolver(
-            problem, loss="cross_entropy", maxcor=10, maxfun=400, xtol=1e-3,
+            problem, loss="cross_entropy", maxcor=5, maxfun=400, xtol=1e-3,
             jit_compile=jit_compile,
         )  # fmt: skip
         first, _ = timed(lambda: compiled.minimise(x, targets, *box, c))  # noqa: B023

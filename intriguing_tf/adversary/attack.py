@@ -24,7 +24,6 @@ from intriguing_tf.classifier import Classifier
 
 SOLVERS = ("compiled", "scipy")
 _LARGEST_BATCH = 1024
-_CLEARANCE = 64  # roundings of the largest logit that an adversarial example's margin survives
 _CANDIDATES = 9  # classes that "nearest" looks at: the likeliest besides the image's own
 _SCREEN = 1.5  # ... of these only classes whose linearised distance is this near to the least
 
@@ -256,10 +255,8 @@ class LBFGSAdversary:
         best = np.clip(best, lower, upper).astype(x.dtype)
         gap = np.max(np.where(_is(targets, logits), -np.inf, logits), axis=1)
         gap = gap - logits[np.arange(n), targets]
-        epsilon = np.finfo(tf.as_dtype(self.classifier.model.compute_dtype).as_numpy_dtype).eps
-        clearance = _CLEARANCE * max(epsilon, np.finfo(x.dtype).eps) * np.abs(logits).max(axis=1)
         margin = Margins(solver.problem, targets)
-        near = shorten(margin, x, best, gap, clearance, lower, upper)
+        near = shorten(margin, x, best, gap, solver.problem.clearance(logits), lower, upper)
         return SearchResult(
             np.where(found[:, None], near, x), found, c, nfev.astype(np.int64) + margin.calls
         )

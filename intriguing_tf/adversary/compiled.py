@@ -54,6 +54,7 @@ class Rows(NamedTuple):
     lower: tf.Tensor  # [n, size]
     upper: tf.Tensor  # [n, size]
     gap: tf.Tensor  # [n] margin at the original
+    clearance: tf.Tensor  # [n] margins are raised by this: below 0 they survive rounding
     sharpness: tf.Tensor  # [n]
 
 
@@ -147,10 +148,11 @@ class CompiledSolver:
         """The first trial is the original itself."""
         above = above_target(logits, targets)
         gap = tf.reduce_max(above, axis=1)
+        spare = tf.constant(self.problem.clearance(np.asarray(logits)), gap.dtype)
         nothing, ones = tf.zeros_like(gap), tf.ones_like(gap)
         no, zero = tf.zeros_like(gap, tf.bool), tf.zeros_like(gap, tf.int32)
         sharpness = _SHARPNESS / gap if self.loss == "margin" else ones
-        rows = Rows(originals, targets, lower, upper, gap, sharpness)
+        rows = Rows(originals, targets, lower, upper, gap, spare, sharpness)
         flat = tf.zeros_like(originals)
         pairs = Pairs.empty(originals, self.maxcor)
         return rows, State(
@@ -174,7 +176,7 @@ class CompiledSolver:
     def _step(self, s: State, rows: Rows) -> State:
         """One evaluation for every image: judge the trial, and propose the next."""
         there = self.problem.margin(s.trial, rows.targets, rows.sharpness, s.log_weights)
-        margin = there.margin
+        margin = there.margin + rows.clearance
         there_square = _square(s.trial - rows.originals)
         finite = there.finite
         improves = (margin < 0) & (there_square < s.best_square) & finite & ~s.done

@@ -12,6 +12,7 @@ import tensorflow as tf
 from intriguing_tf.classifier import Classifier
 
 LOSSES = ("cross_entropy", "margin")
+_CLEARANCE = 64  # roundings of the largest logit that an adversarial example's margin survives
 
 
 class Evaluation(NamedTuple):
@@ -95,6 +96,16 @@ class Problem:
             return self.margin(x, targets, tf.ones_like(x[:, 0]), tf.zeros([1, 1], x.dtype))
 
         return evaluate
+
+    def clearance(self, logits: np.ndarray) -> np.ndarray:
+        """Returns the margin [n] that the rounding of another forward pass may take away.
+
+        Only points with a margin below minus this count as adversarial. `logits` [n, classes] are
+        those of the images.
+        """
+        computed = tf.as_dtype(self.classifier.model.compute_dtype)
+        epsilon = max(np.finfo(dtype.as_numpy_dtype).eps for dtype in (computed, self.dtype))
+        return _CLEARANCE * epsilon * np.abs(logits).max(axis=1)
 
     def jit_compile(self, setting: bool | str) -> bool:
         """Resolves `jit_compile`: "auto" is a fixed rule, so that results repeat.

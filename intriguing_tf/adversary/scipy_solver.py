@@ -75,9 +75,9 @@ class SciPySolver:
         c is bracketed by powers of ten, from the value that would be right if the margin were
         linear, and then bisected in log c; each run starts from the last minimiser.
         """
-        del logits  # evaluated with the gradient
         x0, low, high = (np.asarray(a, np.float64) for a in (originals, lower, upper))
-        search = _Search(x0, np.asarray(targets), self._evaluate)
+        spare = self.problem.clearance(logits)
+        search = _Search(x0, np.asarray(targets), self._evaluate, spare)
         _, gradient, gap = search.evaluate(x0, np.arange(len(x0)))
         held = ((x0 <= low) & (gradient > 0)) | ((x0 >= high) & (gradient < 0))
         square = (np.where(held, 0, gradient) ** 2).sum(axis=1)
@@ -106,7 +106,7 @@ class SciPySolver:
     def minimise(self, originals, targets, lower, upper, c) -> tuple[np.ndarray, np.ndarray]:
         """Returns the minimisers [n, size] of c |r|^2 + loss for the given c [n], and `nfev`."""
         x0, low, high = (np.asarray(a, np.float64) for a in (originals, lower, upper))
-        search = _Search(x0, np.asarray(targets), self._evaluate)
+        search = _Search(x0, np.asarray(targets), self._evaluate, np.zeros(len(x0)))
         x, _ = self._minimise(search, np.arange(len(x0)), x0, low, high, np.asarray(c, np.float64))
         return x, search.nfev
 
@@ -124,10 +124,16 @@ class SciPySolver:
 
 
 class _Search:
-    """What is known of each image over all its runs: its best point and its evaluations."""
+    """What is known of each image over all its runs: its best point and its evaluations.
 
-    def __init__(self, originals: np.ndarray, targets: np.ndarray, evaluate: Evaluate):
+    Margins are raised by the clearance [n], so that those below 0 survive rounding.
+    """
+
+    def __init__(
+        self, originals: np.ndarray, targets: np.ndarray, evaluate: Evaluate, clearance: np.ndarray
+    ):
         self.originals, self.targets, self._evaluate = originals, targets, evaluate
+        self.clearance = clearance
         self.best = originals.copy()
         self.best_square = np.full(len(originals), np.inf)
         self.nfev = np.zeros(len(originals), np.int64)
@@ -138,6 +144,7 @@ class _Search:
 
     def evaluate(self, x: np.ndarray, rows: np.ndarray):
         loss, gradient, margin = self._evaluate(x, self.targets[rows])
+        margin = margin + self.clearance[rows]
         self.nfev[rows] += 1
         square = ((x - self.originals[rows]) ** 2).sum(axis=1)
         finite = np.isfinite(loss) & np.isfinite(gradient).all(axis=1)

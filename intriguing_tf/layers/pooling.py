@@ -36,8 +36,8 @@ class _CeilPooling2D(keras.layers.Layer):
         """Returns the number of windows over `length` pixels along `axis` (0 rows, 1 columns)."""
         pool, stride, pad = self.pool_size[axis], self.strides[axis], self.padding[axis]
         windows = max(-(-(length + 2 * pad - pool) // stride), 0) + 1
-        # A last window that would start in the padding on the far side is left out.
-        if pad and (windows - 1) * stride >= length + pad:
+        # A last window that would start beyond the map and its padding is left out.
+        if (windows - 1) * stride >= length + pad:
             windows -= 1
         return windows
 

@@ -37,6 +37,20 @@ def test_every_success_is_confirmed_by_the_model_itself(network, adversary):
     confirm(network, result)
 
 
+def test_finds_within_rounding_of_the_boundary_are_moved_beyond_it():
+    """Many inputs and small logits: what lies 1e-6 beyond the boundary comes and goes."""
+    keras.utils.set_random_seed(5)
+    layers = [keras.layers.Conv2D(8, 3, activation="relu"), keras.layers.Flatten()]
+    model = keras.Sequential(
+        [keras.Input((32, 32, 3)), *layers, keras.layers.Dense(10, activation="softmax")]
+    )
+    images = np.random.default_rng(5).uniform(-1, 1, (32, 32, 32, 3)).astype("float32")
+    adversary = itf.LBFGSAdversary(model, bounds=(-1.0, 1.0), loss="margin")
+    result = adversary(images, targets="nearest")
+    assert (result.status == "found").all()
+    confirm(model, result, (-1.0, 1.0))
+
+
 @pytest.mark.parametrize("dtype, rtol", [("float32", 1e-3), ("float64", 1e-6)])
 def test_a_batch_gives_what_each_image_gives_alone(dtype, rtol):
     model = small_network(dtype=dtype)

@@ -113,6 +113,12 @@ def test_ceil_pooling_is_caffes(size, stride, pad, average):
         )
 
 
+@pytest.mark.parametrize("make", [itf.layers.CeilAveragePooling2D, itf.layers.CeilMaxPooling2D])
+def test_ceil_pooling_leaves_out_windows_beyond_the_map(make):
+    x = images(1, 2)
+    np.testing.assert_array_equal(make(1, strides=3)(x), x[:, :, :1])
+
+
 def test_l2_pooling_is_the_norm_of_each_window():
     x = images(5, 5, 2)
     y = itf.layers.L2Pooling2D(4, epsilon=0.5)(x).numpy()
