@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
-from intriguing_tf.reporting.charts import Picture
+from intriguing_tf.checks import check_between, check_positive_integer
+from intriguing_tf.reporting.charts import Picture, check_finite, check_names
 
 _GAP = 0.12  # between images, in images
 _BLOCK_GAP = 0.75  # between blocks of three rows, with room for the titles
@@ -38,24 +39,28 @@ def adversarial_rows(
         A `Picture`.
 
     Raises:
-        ValueError: arrays of different shapes, or not of this form.
+        TypeError, ValueError: arrays of different shapes, or not of this form; other arguments
+            that are not as above.
 
     Example:
 
         adversarial_rows(result.originals, result.images).png()
     """
     originals, adversarial = np.asarray(originals), np.asarray(adversarial)
-    if originals.shape != adversarial.shape or originals.ndim != 4 or not len(originals):
+    if originals.shape != adversarial.shape or originals.shape[3:] not in ((1,), (3,)):
         raise ValueError(
             "`originals` and `adversarial` must have one shape [n, height, width, 1 or 3], n > 0. "
             f"Received: {originals.shape} and {adversarial.shape}."
         )
-    if titles and len(titles) != len(originals):
-        raise ValueError(f"`titles` must be {len(originals)} lines. Received: {len(titles)}.")
-    if columns < 1:
-        raise ValueError(f"`columns` must be at least 1. Received: {columns!r}.")
-    change = adversarial - originals
-    if magnification is None:
+    check_finite("originals", originals, 4)
+    check_finite("adversarial", adversarial, 4)
+    if len(titles):
+        check_names("titles", titles, len(originals))
+    check_positive_integer("columns", columns)
+    change = adversarial.astype(np.float64) - originals
+    if magnification is not None:
+        check_between("magnification", magnification, 0)
+    else:
         largest = float(np.quantile(np.abs(change), 0.99))
         magnification = max(1, int(0.5 / max(largest, 1e-3)))
     rows = (originals, np.clip(0.5 + magnification * change, 0, 1), adversarial)

@@ -8,6 +8,8 @@ from typing import Any
 
 from tabulate import tabulate
 
+from ..checks import check_between, check_kind, check_kinds
+
 
 @dataclasses.dataclass(frozen=True)
 class Table:
@@ -19,7 +21,10 @@ class Table:
         rows: one sequence of cells per row. Strings stay as they are; floats are rounded to
             `digits` significant digits; `None` is an empty cell.
         notes: lines below the table.
-        digits: significant digits of floats.
+        digits: significant digits of floats, 1 to 17.
+
+    Raises:
+        TypeError, ValueError: anything else than these, or a row with fewer cells than columns.
 
     Example:
 
@@ -31,6 +36,18 @@ class Table:
     rows: Sequence[Sequence[Any]]
     notes: Sequence[str] = ()
     digits: int = 4
+
+    def __post_init__(self) -> None:
+        check_kind("title", self.title, str, "text")
+        check_kinds("columns", self.columns, str, "texts")
+        check_kinds("notes", self.notes, str, "texts")
+        check_kind("rows", self.rows, Sequence, "a sequence of rows")
+        if any(len(row) < len(self.columns) for row in self.rows):
+            raise ValueError(
+                f"Each row must have {len(self.columns)} cells, one for each column. Received "
+                f"rows of {sorted({len(row) for row in self.rows})}."
+            )
+        check_between("digits", self.digits, 0, 18)
 
     def text(self) -> str:
         """Returns the table aligned with spaces, for terminals."""

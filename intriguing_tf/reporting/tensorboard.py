@@ -35,6 +35,8 @@ def log_to_tensorboard(
     for tag, value in scalars.items():
         check_kind("scalars", tag, str, "a dictionary of numbers by tag")
         check_kind(f"scalars[{tag!r}]", value, (int, float, np.number), "a number")
+    if isinstance(step, bool) or not isinstance(step, (int, np.integer)) or step < 0:
+        raise ValueError(f"`step` must be an integer of at least 0. Received: {step!r}.")
     import tensorflow as tf
 
     try:
