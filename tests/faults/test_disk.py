@@ -55,6 +55,7 @@ def test_a_full_disk_stops_a_sweep_and_keeps_what_was_finished(model, disk):
     assert run(model, disk / "sweep").missing == 0
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_no_half_result_or_table(model, disk):
     result = itf.LBFGSAdversary(model, **SETTINGS["fast"])(
         np.random.default_rng(0).uniform(size=(16, 1000)).astype(np.float32)
@@ -64,6 +65,7 @@ def test_a_full_disk_leaves_no_half_result_or_table(model, disk):
     assert not list(disk.glob("*.npz")) and not list(disk.glob(".*"))
 
 
+@pytest.mark.slow
 def test_a_read_only_folder_is_refused_and_can_still_be_read(model, disk):
     remount(disk, "size=10m")
     done = run(model, disk / "sweep")
@@ -83,6 +85,7 @@ def test_a_folder_below_a_file_is_refused(model, tmp_path):
         run(model, tmp_path / "file" / "sweep")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jump", [-(10**9), 10**9])
 def test_a_clock_that_jumps_changes_nothing(model, tmp_path, monkeypatch, jump):
     first = run(model, tmp_path)

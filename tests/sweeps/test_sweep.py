@@ -74,6 +74,7 @@ def test_shards_hold_what_one_call_of_the_adversary_finds(done, model, data, tar
     assert swept.settings["targets"] == targets
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [3])
 def test_results_do_not_depend_on_how_they_are_cut(done, model, data, tmp_path, size):
     other = run(model, data, tmp_path, shard_size=size)
@@ -82,6 +83,7 @@ def test_results_do_not_depend_on_how_they_are_cut(done, model, data, tmp_path, 
         np.testing.assert_array_equal(getattr(other.result(), name), expected)
 
 
+@pytest.mark.slow
 def test_without_labels_random_targets_avoid_the_predictions(model, data, tmp_path):
     result = run(model, (data[0], None), tmp_path).result()
     assert (result.targets != result.original_predictions).all()
@@ -113,6 +115,7 @@ def test_only_what_is_missing_is_made_again(model, data, folder):
     assert {k: v for k, v in before.items() if k != gone}.items() <= after.items()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
 def test_a_damaged_shard_is_found_and_made_anew(model, data, folder, damage):
     first = Sweep(folder).result()
@@ -165,6 +168,7 @@ def test_other_weights_images_labels_and_versions_are_refused(model, data, folde
         run(model, data, folder)
 
 
+@pytest.mark.slow
 def test_the_order_of_names_does_not_matter(model, data, tmp_path):
     few = [each[:4] for each in data]
     run({"a": model, "b": model}, few, tmp_path)
@@ -185,6 +189,7 @@ def test_a_folder_of_something_else_is_left_alone(model, data, tmp_path):
         run(model, data, tmp_path)
 
 
+@pytest.mark.slow
 def test_a_failed_write_leaves_nothing_and_can_be_repeated(model, data, tmp_path, monkeypatch):
     import os
 
@@ -205,6 +210,7 @@ def test_a_failed_write_leaves_nothing_and_can_be_repeated(model, data, tmp_path
     assert run(model, data, tmp_path).missing == 0
 
 
+@pytest.mark.slow
 def test_a_data_set_gives_the_same_shards_as_arrays(done, model, data, tmp_path):
     stream = tf.data.Dataset.from_tensor_slices(data)
     other = run(model, (stream,), tmp_path)

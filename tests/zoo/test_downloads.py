@@ -176,6 +176,7 @@ def test_interrupted_by_the_user(server, entry, content, own_cache, monkeypatch)
     assert zoo.path("test/entry").read_bytes() == content
 
 
+@pytest.mark.slow
 def test_eight_processes_download_once(server, entry, content):
     server.faults[entry] = [faults.dripping(0.01, step=8192)]
     processes = [start(PATH) for _ in range(8)]
