@@ -132,7 +132,7 @@ def read_images(files: Sequence[str | Path], size: int | tuple[int, int] = 224) 
 
     Raises:
         ValueError: `files` is empty, or none of them is an image.
-        FileNotFoundError: a file is not there.
+        OSError: a file is not there, or cannot be read.
 
     Example:
 

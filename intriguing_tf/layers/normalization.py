@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from ..checks import check_positive_integer
+
 
 @keras.saving.register_keras_serializable(package="intriguing_tf")
 class LocalResponseNormalization(keras.layers.Layer):
@@ -18,7 +20,7 @@ class LocalResponseNormalization(keras.layers.Layer):
     formula has no such division, so his α = 1e-4 is Caffe's α = 5e-4 at n = 5.
 
     Args:
-        size: n, the number of channels in the window; odd.
+        size: n, the number of channels in the window; odd, at most 9999.
         alpha: α, at least 0.
         beta: β, at least 0.
         k: the constant, positive.
@@ -43,8 +45,7 @@ class LocalResponseNormalization(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if size < 1 or size % 2 == 0:
-            raise ValueError(f"`size` must be an odd positive integer. Received: size={size}.")
+        _check_size(size, 9999)
         if not (0 <= alpha < np.inf and 0 <= beta < np.inf and 0 < k < np.inf):
             raise ValueError(
                 "`alpha` and `beta` must be at least 0, `k` positive, and all finite. "
@@ -84,7 +85,7 @@ class LocalContrastNormalization(keras.layers.Layer):
     (Jarrett et al. 2009, section 2; Le et al. 2012, arXiv 1112.6209, appendix).
 
     Args:
-        size: width of the window in pixels; odd.
+        size: width of the window in pixels; odd, at most 999.
         stddev: standard deviation of the Gaussian in pixels; `None` is a quarter of `size`.
         floor: the least divisor, positive; keeps flat regions flat.
 
@@ -106,8 +107,7 @@ class LocalContrastNormalization(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if size < 1 or size % 2 == 0:
-            raise ValueError(f"`size` must be an odd positive integer. Received: size={size}.")
+        _check_size(size, 999)  # the window is an array of size²
         if not 0 < floor < np.inf or not (stddev is None or 0 < stddev < np.inf):
             raise ValueError(
                 "`floor` and `stddev` must be positive and finite. Received: "
@@ -145,3 +145,11 @@ class LocalContrastNormalization(keras.layers.Layer):
             "stddev": self.stddev,
             "floor": self.floor,
         }
+
+
+def _check_size(size: int, most: int) -> None:
+    check_positive_integer("size", size)
+    if size % 2 == 0 or size > most:
+        raise ValueError(
+            f"`size` must be an odd positive integer, at most {most}. Received: size={size}."
+        )

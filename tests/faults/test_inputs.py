@@ -16,6 +16,7 @@ import calls  # beside this file
 import hypothesis
 import keras
 import numpy as np
+import psutil
 import pytest
 import tensorflow as tf
 from hypothesis import strategies as st
@@ -24,6 +25,7 @@ from hypothesis.extra import numpy as arrays
 import intriguing_tf as itf
 
 INPUTS = int(os.environ.get("FAULTS_INPUTS", 50))
+MEMORY = 6 * 2**30  # bytes that the test's process may have more than at its start
 PATIENCE = 60  # seconds of the processor for one call; ten times as many on the clock
 
 NUMBERS = st.one_of(
@@ -53,7 +55,26 @@ PROMISED = {"c", "settings", "originals"}
 
 
 # Faults that are known and not mended yet.
-REPORTED = dict.fromkeys(["training.fit", "training.minimise"], "AttributeError for `model=None`")
+REPORTED = {
+    **dict.fromkeys(["training.fit", "training.minimise"], "AttributeError for `model=None`"),
+    **dict.fromkeys(
+        ["training.AdversarialPool", "training.GradientPenalty"], "OverflowError for `seed=inf`"
+    ),
+    **dict.fromkeys(
+        ["training.LipschitzRegularizer", "training.LipschitzConstraint"],
+        "ZeroDivisionError for `groups=0`",
+    ),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def memory():
+    """An input that takes all memory makes a test fail, not the machine."""
+    resource = pytest.importorskip("resource", reason="limits are Unix's")
+    limits = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + MEMORY, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
 @pytest.fixture(autouse=True)

@@ -56,7 +56,7 @@ def caffe(file: str | Path, model: keras.Model) -> None:
 
     Raises:
         TypeError: `model` is not a built Keras model.
-        FileNotFoundError: there is no such file.
+        OSError: the file is not there, or cannot be read.
         ValueError: the file is not a `.caffemodel`, or does not hold exactly the model's weights.
 
     Example:

@@ -25,7 +25,7 @@ def npz(file: str | Path, model: keras.Model, channel_order: Literal["rgb", "bgr
 
     Raises:
         TypeError: `model` is not a built Keras model.
-        FileNotFoundError: there is no such file.
+        OSError: the file is not there, or cannot be read.
         ValueError: the file is not a `.npz`, holds objects, or does not hold exactly the model's
             weights.
 

@@ -73,7 +73,7 @@ def pytorch(file: str | Path, model: keras.Model) -> None:
 
     Raises:
         TypeError: `model` is not a built Keras model.
-        FileNotFoundError: there is no such file.
+        OSError: the file is not there, or cannot be read.
         ValueError: the file is not a state dictionary of plain tensors, asks for code to be run,
             or does not hold exactly the model's weights.
 
