@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -13,9 +13,10 @@ import tensorflow as tf
 from ..adversary import LBFGSAdversary
 from ..adversary.inputs import check_choice, check_positive_integer
 from ..classifier import above, input_shape, up_to
-from ..transfer import amplify
+from ..transfer import amplify, rms
 
 _TARGETS = ("runner_up", "random", "least_likely")
+_HARDLY = 0.01  # c, where only the direction of the change matters
 _FREE = -1  # label of a place where there is no example yet
 
 
@@ -33,11 +34,13 @@ class AdversarialPool:
         share: part of the rows of a batch that comes from the pool, in (0, 1). A batch of n
             images is joined by n · share / (1 − share) examples, so the number of steps in an
             epoch stays.
-        refresh: new examples made at a time; they replace as many at random. A power of four
-            suits networks that XLA compiles.
+        refresh: new examples made at a time; they replace as many at random. Without
+            `distortion`, a power of four suits networks that XLA compiles.
         interval: steps from one refresh to the next (at least `steps_per_execution`).
-        distortion: root mean square change per variable, in units of the bounds' range, to which
-            the minimal change is rescaled; `None`: the minimal change as it is.
+        distortion: root mean square change per variable, in units of the bounds' range, before
+            clipping. The examples then are the first steps of the solver's L-BFGS towards the
+            target, as many as `attack`'s "maxfun", rescaled; no search for the border is needed,
+            so that they cost a tenth. `None`: minimal examples, just beyond the border.
         targets: classes that the images shall be taken for: "runner_up", the likeliest class
             besides the predicted one, "random" or "least_likely".
         bounds: of the layer's outputs; default: (0, 1) for images, at a layer the range of its
@@ -188,17 +191,28 @@ class PoolMemory:
         seed = [self.pool.seed, self.number, int(self.refreshes.numpy())]
         random = np.random.default_rng(seed)
         targets, misread = self._targets(activations, labels, random)
-        result = self._adversary(activations, targets=targets, verbose=False)
-        examples = result.images
-        if self.pool.distortion is not None:
-            examples = amplify(result, self.pool.distortion, self._adversary.bounds)
+        examples, made = self._examples(activations, targets)
         examples = np.where(_rows(misread, examples), activations, examples)
-        where = np.flatnonzero(result.success | misread)
+        where = np.flatnonzero(made | misread)
         self._put(examples[where], labels[where], random)
         self.refreshes.assign_add(1)
         self.renewed_at.assign(step)
-        moved = result.distortion[(result.status == "found") & ~misread]
-        return len(where), float(moved.mean()) if len(moved) else 0.0
+        changed = made & ~misread
+        if not changed.any():
+            return len(where), 0.0
+        moved = rms(examples[changed], activations[changed], self._adversary.bounds)
+        return len(where), float(moved.mean())
+
+    def _examples(
+        self, activations: np.ndarray, targets: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns activations changed towards the targets, and for which rows that was found."""
+        if self.pool.distortion is None:
+            result = self._adversary(activations, targets=targets, verbose=False)
+            return result.images, result.status == "found"
+        changed = _Changed(self._adversary.minimise(activations, targets, _HARDLY), activations)
+        examples = amplify(changed, self.pool.distortion, self._adversary.bounds)
+        return examples, np.ones(len(examples), bool)
 
     def _targets(
         self, activations: np.ndarray, labels: np.ndarray, random: np.random.Generator
@@ -223,6 +237,11 @@ class PoolMemory:
         order = np.lexsort((random.random(self.pool.size), taken))[: len(labels), None]
         self.examples.value.scatter_nd_update(order, examples)
         self.labels.value.scatter_nd_update(order, labels)
+
+
+class _Changed(NamedTuple):
+    images: np.ndarray
+    originals: np.ndarray
 
 
 def _rows(mask: np.ndarray, like: np.ndarray) -> np.ndarray:

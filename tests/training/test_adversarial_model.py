@@ -199,6 +199,12 @@ def test_new_examples_are_misread_and_replace_as_many(points):
     assert (read.numpy().argmax(1) != memory.labels.numpy()).all()
 
 
+def margins(model, images):
+    """How far the likeliest class is above the next one."""
+    logits = np.sort(model(images).numpy(), axis=1)
+    return logits[:, -1] - logits[:, -2]
+
+
 def test_distortion_rescales_the_change(points):
     x, labels = points
     model = training.AdversarialModel(network(width=16), pools=[pool(distortion=0.05)])
@@ -211,6 +217,9 @@ def test_distortion_rescales_the_change(points):
     apart = np.abs(made[:, None] - x[chosen][None]) ** 2
     rms = np.sqrt(apart.mean(-1)) - 0.05
     np.testing.assert_allclose(np.abs(rms).min(1), 0, atol=1e-5)
+    nearest = np.abs(rms).argmin(1)
+    before, after = (margins(model.model, images) for images in (x[chosen][nearest], made))
+    assert (after < before).all()  # each goes towards another class
 
 
 def test_a_pool_without_examples_repeats_the_batch(points):

@@ -48,16 +48,13 @@ def test_compare_measures_and_does_nothing_twice(digits, tmp_path, monkeypatch):
     assert "gradient" in str(first)
 
 
-def test_pools_of_the_methods_are_those_of_the_entry():
-    layers = {
-        name: [pool["layer"] for pool in adversarial_training.load_method(name).pools]
-        for name in ("pool-input", "pools-hidden", "pools-all")
-    }
-    assert layers == {
-        "pool-input": [None],
-        "pools-hidden": ["fc1", "fc2"],
-        "pools-all": [None, "fc1", "fc2"],
-    }
+def test_methods_differ_in_the_layers_of_their_pools_and_renew_them_alike():
+    recipes = [adversarial_training.load_method(name) for name in adversarial_training.POOLS_AT]
+    layers = [[pool["layer"] for pool in recipe.pools] for recipe in recipes]
+    assert layers == [[None], ["fc1", "fc2"], [None, "fc1", "fc2"]]
+    # Pools take turns: so many steps of its own lie between two refreshes of each.
+    turns = {pool["interval"] / len(recipe.pools) for recipe in recipes for pool in recipe.pools}
+    assert len(turns) == 1
 
 
 def test_dropout_replaces_the_decay():
