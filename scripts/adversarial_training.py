@@ -1,7 +1,7 @@
 """Trains 100-100-10 networks with pools of adversarial examples and penalties, and compares them.
 
   itf-train-adversarial --methods=decay,pools-all,gradient --seeds=0,1,2,3,4 --output=training
-  itf-train-adversarial --validation --methods=lipschitz     on held-out training images
+  itf-train-adversarial --validation --methods=own.json      on held-out training images
   itf-train-adversarial --corrupted_split --output=corrupted corrupt the training set, train again
 
 Prints a table and writes it to the folder as table.md. Finished networks are kept there: a run that
@@ -20,8 +20,8 @@ def define_flags() -> None:
     """Defines the flags of this command."""
     flags.DEFINE_list(
         "methods",
-        ["decay", "dropout", "pool-input", "pools-hidden", "pools-all", "gradient", "lipschitz"],
-        "ways to train; also pools, combined, certified, and paths of recipes of your own (.json)",
+        ["decay", "dropout", "pool-input", "pools-hidden", "pools-all", "gradient", "certified"],
+        "ways to train; also pools, and paths of recipes of your own (.json)",
     )
     flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "of the training")
     flags.DEFINE_bool(

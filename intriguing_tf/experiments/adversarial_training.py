@@ -23,9 +23,8 @@ from ..datasets import fingerprint
 from ..files import write_atomically
 from ..lipschitz import bound, certified_radius
 from ..reporting import Table
-from ..zoo import keras_files, locations
 from .publishing import fingerprint as fingerprint_of_recipe
-from .publishing import published
+from .publishing import published_network
 from .recipes import Recipe, load_recipe, train_on
 
 VALIDATION = 10_000  # the last training images, on which settings are chosen
@@ -35,7 +34,6 @@ ENTRIES = {
     "decay": PLAIN,
     "pools": f"{PLAIN}-pools",
     "gradient": f"{PLAIN}-gradient",
-    "lipschitz": f"{PLAIN}-lipschitz",
     "certified": f"{PLAIN}-certified",
 }
 POOLS_AT = {
@@ -287,7 +285,7 @@ class _Bench:
         if record.is_file():
             return keras.models.load_model(weights), float(record.read_text("utf-8"))
         recipe = dataclasses.replace(self.recipes[name], seed=seed)
-        known = _from_zoo(recipe, self._data[0])
+        known = published_network(recipe, self._data[0])
         if known is not None:
             return known
         start = time.perf_counter()
@@ -313,12 +311,3 @@ class _Bench:
             settings["plain"] = fingerprint_of_recipe(self.recipes["decay"])
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
         return self.folder / f"{Path(name).stem}-{seed}-{digest}.{kind}"
-
-
-def _from_zoo(recipe: Recipe, data: str) -> tuple[keras.Model, float] | None:
-    """Returns the zoo's network if this recipe made it from this data, and how long that took."""
-    folder = locations.bundled_folder()
-    card = published(recipe, folder)
-    if card is None or card.training["data_sha256"] != data:
-        return None
-    return keras_files.load(folder / card.name / card.file), card.training["seconds"]

@@ -133,6 +133,20 @@ def published(recipe: Recipe, folder: Path) -> ModelCard | None:
     return None if fault(file, card.size, card.sha256) else card
 
 
+def published_network(recipe: Recipe, data: str) -> tuple[keras.Model, float] | None:
+    """Returns the zoo's network if this very recipe made it, and the seconds that it took.
+
+    Args:
+        recipe: the recipe.
+        data: `intriguing_tf.datasets.fingerprint` of the training images.
+    """
+    folder = locations.bundled_folder()
+    card = published(recipe, folder)
+    if card is None or card.training["data_sha256"] != data:
+        return None
+    return keras_files.load(folder / card.name / card.file), card.training["seconds"]
+
+
 def fingerprint(recipe: Recipe) -> str:
     """Returns the SHA-256 of what determines a recipe's weights: not of titles and remarks."""
     values = {key: value for key, value in recipe.to_json().items() if key in DETERMINING}

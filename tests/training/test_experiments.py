@@ -57,6 +57,14 @@ def test_methods_differ_in_the_layers_of_their_pools_and_renew_them_alike():
     assert len(turns) == 1
 
 
+def test_every_method_has_its_recipe():
+    methods = {
+        name: adversarial_training.load_method(name) for name in adversarial_training.METHODS
+    }
+    assert methods["decay"].name == adversarial_training.PLAIN
+    assert methods["certified"].penalties and methods["gradient"].penalties
+
+
 def test_dropout_replaces_the_decay():
     network = recipes.build(adversarial_training.load_method("dropout"))
     rates = [layer.rate for layer in network.layers if isinstance(layer, keras.layers.Dropout)]
