@@ -338,7 +338,11 @@ def _check_start(x0: tf.Tensor, lower: Any, upper: Any) -> None:
             "`x0` must be finite floats [n, size]. Received: dtype "
             f"{x0.dtype.name}, shape {tuple(x0.shape)}."
         )
-    lower, upper = np.asarray(lower, np.float64), np.asarray(upper, np.float64)
+    lower, upper = np.asarray(lower), np.asarray(upper)
+    if lower.dtype.kind not in "fiu" or upper.dtype.kind not in "fiu":
+        raise TypeError(
+            f"`lower` and `upper` must be numbers. Received: {lower.dtype} and {upper.dtype}."
+        )
     if not (lower <= upper).all():  # NaN fails too
         raise ValueError(
             f"`lower` must not be above `upper`. Received: lower={lower!r}, upper={upper!r}."
