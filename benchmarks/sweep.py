@@ -121,7 +121,8 @@ def growth() -> Table:
         memory = f"{early:.0f}", f"{peak:.0f}"
         rows.append((int(images), int(shards), seconds, 1e3 * per_image, *memory))
     columns = (
-        "images", "shards", "s after the first shard", "ms per image", "MiB after two", "MiB at most",
+        "images", "shards", "s after the first shard", "ms per image", "MiB after two",
+        "MiB at most",
     )  # fmt: skip
     note = "64 images to a shard, from a memory-mapped file; memory without shared pages"
     return Table("Growth", columns, rows, [note])
