@@ -156,29 +156,40 @@ def make(method: str):
 
 
 def picture(points) -> bytes:
-    """Draws distortion against gradient evaluations and against seconds, for each network."""
+    """Draws distortion against gradient evaluations and against seconds, for each network.
+
+    Hollow marks: some images failed, and the mean is that of the others. What is far above lies at
+    the upper edge.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(3.1 * len(points), 5.4), layout="constrained")
+    figure = Figure(figsize=(3.1 * len(points), 6.4), layout="constrained")
     axes = figure.subplots(2, len(points), squeeze=False)
     for column, (name, rows) in enumerate(points.items()):
-        curve = sorted(row for row in rows if row[0].startswith("L-BFGS, budgets"))
+        curve = [row for row in rows if row[0].startswith("L-BFGS, budgets") and row[1] == 1]
         curve.sort(key=lambda row: row[3])
+        least = min(row[2] for row in curve)
+        top = 1.08 * least
+        peers = [row for row in rows if row[5] and "L-BFGS" not in row[0]]
         for line, key in ((0, 3), (1, 4)):
             ax = axes[line][column]
             ax.plot([r[key] for r in curve], [r[2] for r in curve], "o-", label="L-BFGS (ours)")
-            for marker, row in zip("sD^vP*Xph", (r for r in rows if r[5] and "L-BFGS" not in r[0]),
-                                   strict=False):  # fmt: skip
-                ax.plot(row[key], row[2], marker, label=row[0])
+            for marker, row in zip("sD^vP*Xph", peers, strict=False):
+                fill = {} if row[1] == 1 else {"markerfacecolor": "none"}
+                ax.plot(row[key], min(row[2], top), marker, label=row[0], clip_on=False, **fill)
+                if row[2] > top:
+                    ax.annotate(f"{row[2]:.3f}", (row[key], top), (0, -12),
+                                textcoords="offset points", fontsize=7, ha="center")  # fmt: skip
             ax.set_xscale("log")
+            ax.set_ylim(0.96 * least, top)
             ax.set_xlabel("gradient evaluations per image" if line == 0 else "seconds, all images")
             ax.grid(color="#80808040")
         axes[0][column].set_title(name)
-    axes[0][0].set_ylabel("mean distortion")
-    axes[1][0].set_ylabel("mean distortion")
-    axes[0][0].legend(fontsize=7)
+    for row in axes:
+        row[0].set_ylabel("mean distortion")
+    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncol=5)
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=120)
+    figure.savefig(buffer, format="png", dpi=100)
     return buffer.getvalue()
 
 

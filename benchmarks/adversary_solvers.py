@@ -5,11 +5,14 @@
 One thread. Part "lockstep": 64 digits on FC100-100-10 with the whole search over c, all runs of
 SciPy's L-BFGS-B in lockstep against one image after another. Part "fixed c": the compiled
 `minimise` against SciPy one image after another, at the same c, and how far the objectives differ.
+Part "zoo": the mean distortion of both solvers with both losses on every MNIST network of the zoo.
+Part "nearest": what the screen of the classes for "nearest" targets costs in distance and saves.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import time
 
 from absl import app, flags
@@ -20,8 +23,10 @@ for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREAD
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("parts", ["lockstep", "fixed c"], "which parts to run")
+flags.DEFINE_list("parts", ["lockstep", "fixed c", "zoo", "nearest"], "which parts to run")
+flags.DEFINE_integer("nearest_images", 128, "images for the screens")
 flags.DEFINE_integer("conv_images", 32, "images on Conv, where the gradient itself is dear")
+flags.DEFINE_integer("zoo_images", 32, "images on each network of the zoo")
 flags.DEFINE_integer("dense_images", 256, "images on FC100-100-10 at fixed c")
 
 
@@ -29,7 +34,11 @@ def main(_) -> None:
     if "lockstep" in FLAGS.parts:
         print(lockstep(), end="\n\n")
     if "fixed c" in FLAGS.parts:
-        print(fixed_c())
+        print(fixed_c(), end="\n\n")
+    if "zoo" in FLAGS.parts:
+        print(zoo(), end="\n\n")
+    if "nearest" in FLAGS.parts:
+        print(nearest())
 
 
 def problem_of(name: str, number: int):
@@ -131,6 +140,68 @@ def fixed_c():
     )  # fmt: skip
     notes = ("Gap: relative difference of the objectives, negative where the compiled is lower.",)
     return Table("Minimisers at c = 0.2", columns, rows, notes, digits=3)
+
+
+def zoo():
+    """Compares what both solvers find."""
+    import numpy as np
+
+    import intriguing_tf as itf
+    from intriguing_tf.reporting import Table
+
+    images, labels = (array[: FLAGS.zoo_images] for array in itf.datasets.mnist_sample())
+    rows = []
+    for name in itf.zoo.list("mnist/*"):
+        model = itf.zoo.load(name)
+        for loss in ("cross_entropy", "margin"):
+            found = [
+                itf.LBFGSAdversary(model, loss=loss, solver=solver)(images, labels, verbose=False)
+                for solver in ("compiled", "scipy")
+            ]
+            ours, scipys = (result.mean_distortion for result in found)
+            attacked = found[0].status == "found"
+            ratio = found[0].distortion[attacked] / found[1].distortion[attacked]
+            successes = [int(result.success.sum()) for result in found]
+            evaluations = [result.nfev.mean() for result in found]
+            rows.append(
+                (name, loss, *successes, ours, scipys, ours / scipys, np.median(ratio),
+                 *evaluations)
+            )  # fmt: skip
+            print(*rows[-1], file=sys.stderr, flush=True)
+    columns = (
+        "network", "loss", "success", "SciPy's", "distortion", "SciPy's ", "ratio",
+        "median ratio", "evaluations", "SciPy's  ",
+    )  # fmt: skip
+    title = f"Compiled solver and SciPy's, whole search over c, {len(images)} digits"
+    return Table(title, columns, rows, digits=4)
+
+
+def nearest():
+    """Compares screens with a search of all nine classes."""
+    import numpy as np
+
+    import intriguing_tf as itf
+    from intriguing_tf.adversary import attack
+    from intriguing_tf.reporting import Table
+
+    images, _ = itf.datasets.mnist_sample()
+    images = images[: FLAGS.nearest_images]
+    rows = []
+    for name in ("mnist/fc10-1e-4", "mnist/fc100-100-10", "mnist/fc200-200-10", "mnist/conv"):
+        adversary = itf.LBFGSAdversary(itf.zoo.load(name), loss="margin")
+        best = None
+        for screen in (np.inf, 2.0, 1.5, 1.25, 1.0):
+            attack._SCREEN = screen
+            result = adversary(images, targets="nearest", verbose=False)
+            if best is None:
+                best = result
+            ratio = result.l2 / best.l2
+            farther = int((ratio > 1.01).sum())
+            rows.append((name, screen, ratio.mean(), ratio.max(), farther, result.nfev.mean()))
+    columns = ("network", "screen", "distance, mean ratio", "largest ratio", "farther by 1 %",
+               "evaluations")  # fmt: skip
+    title = f'"nearest" with screens of the classes, {len(images)} digits'
+    return Table(title, columns, rows, digits=4)
 
 
 if __name__ == "__main__":
