@@ -23,6 +23,7 @@ MNIST = [
     "mnist/fc10-1e-2",
     "mnist/fc10-1e-4",
     "mnist/fc100-100-10",
+    "mnist/fc100-100-10-certified",
     "mnist/fc100-100-10-p1",
     "mnist/fc100-100-10-p2",
     "mnist/fc123-456-10-p1",
