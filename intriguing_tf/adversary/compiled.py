@@ -41,6 +41,7 @@ _CLOSE = 0.7  # ... namely this part, since the model does not hold that far
 _LONGEST_STEP = 0.15  # root mean square per variable, in units of the box
 _SHORTEN = 0.5  # a rejected step; the next accepted one may be at most twice as long again
 _SHORTEST = 0.05  # a step this short is taken whatever it brings
+_PATIENCE = 20  # evaluations that may bring nothing before the search walks to the boundary
 _MERIT = 1.5  # the merit function's weight of the margin, in multipliers
 _LEAST_SLACK, _FIRST_SLACK, _MOST_SLACK = 2e-4, 5e-3, 0.05  # aim beyond the boundary, of the margin
 _SETTLING = 0.05  # steps relative to |r| below which the class weights are updated
@@ -80,6 +81,7 @@ class State(NamedTuple):
     best_square: tf.Tensor  # [n] its squared distance; infinite before the first success
     best_multiplier: tf.Tensor  # [n]
     settled: tf.Tensor  # [n] steps in a row that hardly moved
+    waited: tf.Tensor  # [n] evaluations since the last that found something nearer
     nfev: tf.Tensor  # [n]
     done: tf.Tensor  # [n]
 
@@ -161,7 +163,7 @@ class CompiledSolver:
             multiplier=nothing, merit=nothing, slack=_FIRST_SLACK * ones,
             log_weights=tf.zeros_like(logits), unconditional=~no,
             best=originals, best_square=ones * np.inf, best_multiplier=nothing,
-            settled=zero, nfev=zero, done=no,
+            settled=zero, waited=zero, nfev=zero, done=no,
         )  # fmt: skip
 
     def _advance_while(self, state: State, rows: Rows, enough: tf.Tensor) -> State:
@@ -187,7 +189,7 @@ class CompiledSolver:
         merit_there = there_square + s.merit * tf.maximum(there.loss + offset, 0.0)
         closes = (margin < _CLOSE * s.margin) & (s.margin > _NEAR / 2 * rows.gap)
         accepted = (merit_there <= merit_here * (1 + 1e-5)) | closes | s.unconditional
-        accepted |= s.length < _SHORTEST
+        accepted |= (s.length < _SHORTEST) | _is_lost(s, rows)
         accepted &= finite & ~s.done
 
         # A rejected trial teaches curvature too: most of what there is, where the margin has kinks.
@@ -219,7 +221,7 @@ class CompiledSolver:
             best=choose(improves, s.trial, s.best),
             best_square=tf.where(improves, there_square, s.best_square),
             best_multiplier=tf.where(improves, s.multiplier, s.best_multiplier),
-            settled=settled, nfev=nfev,
+            settled=settled, waited=tf.where(improves, 0, s.waited + 1), nfev=nfev,
             done=s.done | (settled >= 2) | (nfev >= self.maxfun) | stuck,
         )  # fmt: skip
         return self._propose(state, rows, learnt)
@@ -241,14 +243,17 @@ class CompiledSolver:
         needed = (wanted - dot(s.gradient, home)) / tf.where(slope > 0, slope, 1.0)
         multiplier = tf.where(learnt & (slope > 0), tf.maximum(needed, 0.0), multiplier)
         direction = -(home + multiplier[:, None] * downhill)
+        lost = _is_lost(s, rows)
+        direction = choose(lost, _to_the_boundary(s, rows), direction)
         scale = tf.reduce_mean(_finite_or_one(rows.upper - rows.lower), axis=1)
         size = tf.sqrt(tf.reduce_mean(direction**2, axis=1)) / scale
         direction *= tf.minimum(_LONGEST_STEP / tf.maximum(size, 1e-30), 1.0)[:, None]
         direction = choose(learnt, direction, s.direction)
-        trial = tf.clip_by_value(s.x + s.length[:, None] * direction, rows.lower, rows.upper)
+        length = tf.where(lost, tf.ones_like(s.length), s.length)
+        trial = tf.clip_by_value(s.x + length[:, None] * direction, rows.lower, rows.upper)
         nowhere = tf.reduce_all(trial == s.x, axis=1)
         return s._replace(
-            direction=direction, multiplier=multiplier, trial=trial,
+            direction=direction, length=length, multiplier=multiplier, trial=trial,
             merit=tf.maximum(0.9 * s.merit, _MERIT * multiplier),
             done=s.done | nowhere | ~tf.math.is_finite(size),
         )  # fmt: skip
@@ -276,6 +281,19 @@ def penalised(problem: Problem, loss: str, x, originals, targets, c):
         there = problem.margin(x, targets, tf.ones_like(c), tf.zeros([1, 1], c.dtype))
     r = x - originals
     return c * _square(r) + there.loss, 2 * c[:, None] * r + there.gradient
+
+
+def _is_lost(s: State, rows: Rows) -> tf.Tensor:
+    """Where the model has led nowhere for long, as on networks of many kinks."""
+    astray = tf.math.is_inf(s.best_square) | (s.margin > 0)
+    return (s.waited >= _PATIENCE) & astray
+
+
+def _to_the_boundary(s: State, rows: Rows) -> tf.Tensor:
+    """The shortest steps that close the margin if it is linear (Moosavi-Dezfooli et al. 2016)."""
+    downhill = s.gradient * free_variables(s.x, s.gradient, rows.lower, rows.upper)
+    wanted = tf.maximum(s.margin, 0.0) + s.slack * rows.gap
+    return -downhill * (wanted / tf.maximum(dot(downhill, downhill), 1e-30))[:, None]
 
 
 def _square(r: tf.Tensor) -> tf.Tensor:

@@ -24,7 +24,7 @@ from .rounding import UNIT_ROUNDOFF, round_up
 Array = np.ndarray
 
 # Floating-point operations that one chain may cost: for its certificate, and for choosing Λ.
-CERTIFICATE_COST = 1e11
+CERTIFICATE_COST = 1e10
 SEARCH_COST = 3e10
 ITERATIONS = 100
 # With many frequencies a step costs more and gains less.

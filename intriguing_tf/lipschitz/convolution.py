@@ -193,7 +193,7 @@ class Convolution:
         dilations = [axis.dilation for axis in self.axes]
         split = [polyphase(kernel, strides, dilations) for kernel in self._by_group]
         if len(split[0].places) == 1:
-            return _patchwise_norm(split)
+            return _patchwise_norm(split, self._has_whole_window())
         if min(split[0].taps.shape[1:]) == 1:
             group, maximum = _scalar_maximum(split, shape, tried)
         else:
@@ -207,6 +207,14 @@ class Convolution:
         return Norm(
             round_up(math.sqrt(maximum.value)), lower, f"torus {size}, twist ({twist}), Cholesky"
         )
+
+    def _has_whole_window(self) -> bool:
+        """Whether some output sees all the taps that any output sees."""
+        for axis in self.axes:
+            spans = [axis.outputs_of(tap) for tap in range(axis.kernel)]
+            if max(span.start for span in spans if span) >= min(s.stop for s in spans if s):
+                return False
+        return True
 
     def _attained(self, split: Polyphase, maximum: TorusMaximum) -> float:
         """‖Ax‖/‖x‖ on the real layer, from the torus's worst wave with its edges smoothed away."""
@@ -262,12 +270,15 @@ def _wave(positions: Sequence[Sequence[int] | Array], frequency: Array) -> Array
     return functools.reduce(np.multiply.outer, parts).ravel()
 
 
-def _patchwise_norm(split: Sequence[Polyphase]) -> Norm:
-    """The norm where windows do not overlap: every patch is multiplied by the same matrix."""
+def _patchwise_norm(split: Sequence[Polyphase], whole: bool) -> Norm:
+    """The norm where windows do not overlap: every patch is multiplied by the same matrix.
+
+    It is attained by a `whole` patch; where padding covers a part of each, it may not be.
+    """
     norms = [matrix_norm(each.taps[0]) for each in split]
     size = "×".join(map(str, split[0].taps.shape[:0:-1]))
     upper, lower = max(norm[0] for norm in norms), max(norm[1] for norm in norms)
-    return Norm(upper, lower, f"matrix {size} of each patch, Cholesky")
+    return Norm(upper, lower if whole else None, f"matrix {size} of each patch, Cholesky")
 
 
 def _largest_maximum(

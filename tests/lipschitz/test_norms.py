@@ -187,3 +187,13 @@ def test_what_is_not_a_number_is_refused():
         dense_norm(np.ones(3))
     with pytest.raises(ValueError, match="finite"):
         itf.lipschitz.dense_norm([[1.0, math.inf]])
+
+
+def test_patches_that_padding_always_cuts_do_not_attain_their_matrix(monkeypatch):
+    """Size 4, kernel 3, stride 3, "same": both windows hang over an edge."""
+    monkeypatch.setattr("intriguing_tf.lipschitz.convolution.DENSE_SIZE", 0)
+    kernel = np.array([1.0, 2.0, 4.0]).reshape(3, 1, 1)
+    cut = Convolution(kernel, axes((4,), (3,), 3, "same", 1)).norm()
+    whole = Convolution(kernel, axes((6,), (3,), 3, "same", 1)).norm()
+    assert cut.upper >= np.linalg.norm(kernel) and cut.lower is None
+    np.testing.assert_allclose([whole.lower, whole.upper], np.linalg.norm(kernel), rtol=1e-9)
