@@ -44,3 +44,12 @@ def check_between(name: str, value: Any, low: float, high: float = math.inf) -> 
     if not low < value < high:
         valid = "positive and finite" if (low, high) == (0, math.inf) else f"in ({low}, {high})"
         raise ValueError(f"`{name}` must be {valid}. Received: {value!r}.")
+
+
+def check_seed(value: Any) -> int:
+    """Returns a seed: an integer from 0 to below 2³¹."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+        raise TypeError(f"`seed` must be an integer. Received: {value!r}.")
+    if not 0 <= value < 2**31:
+        raise ValueError(f"`seed` must be at least 0 and below 2**31. Received: {value!r}.")
+    return int(value)

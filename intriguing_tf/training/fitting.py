@@ -21,6 +21,8 @@ import tensorflow as tf
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
+from ..checks import check_kind
+
 Loss = Callable[[tf.Tensor, Any], tf.Tensor]
 
 
@@ -87,6 +89,7 @@ def fit(
         The course of the objective.
 
     Raises:
+        TypeError: not a Keras model.
         ValueError: for arrays of different length, a batch size or a number of epochs out of
             range, a model without trainable weights, or when the objective is no longer finite.
 
@@ -152,6 +155,7 @@ def minimise(
         The course of the objective, with the norm of the gradient that was reached.
 
     Raises:
+        TypeError: not a Keras model.
         ValueError: for arrays of different length, a model without trainable weights, or an
             objective that is not finite.
         RuntimeError: when the search ends with the gradient above the tolerance.
@@ -283,6 +287,7 @@ def _assign(weights, point: np.ndarray) -> None:
 
 
 def _check_data(model, inputs, targets) -> int:
+    check_kind("model", model, keras.Model, "a keras.Model")
     if len(inputs) != len(targets) or len(inputs) == 0:
         raise ValueError(
             "inputs and targets must have the same length, at least 1. "

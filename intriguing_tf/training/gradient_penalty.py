@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ..checks import check_seed
 from ..classifier import Classifier
 from .lipschitz_penalty import check_positive
 
@@ -52,7 +53,7 @@ class GradientPenalty:
                 f"`projections` must be a positive integer. Received: {projections!r}."
             )
         self.weight = check_positive("weight", weight)
-        self.of, self.projections, self.seed = of, projections, int(seed)
+        self.of, self.projections, self.seed = of, projections, check_seed(seed)
 
     def prepare(self, model: keras.Model) -> Callable[..., tf.Tensor]:
         """Returns the function that `AdversarialModel` adds to its loss.

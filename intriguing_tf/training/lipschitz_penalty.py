@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from ..checks import check_positive_integer
 from ..classifier import find_layer
 from ..lipschitz.convolution import Convolution
 from ..lipschitz.graph import bound, graph_of
@@ -132,6 +133,7 @@ class _KernelConfig:
     """The geometry that a regulariser or constraint of one kernel is told."""
 
     def __init__(self, input_shape, strides, padding, dilation_rate, groups, depthwise):
+        check_positive_integer("groups", groups)
         self.geometry: Geometry | None = None
         self._config = {
             "input_shape": None if input_shape is None else tuple(input_shape),
@@ -184,7 +186,8 @@ class LipschitzRegularizer(_KernelConfig, keras.regularizers.Regularizer):
         depthwise: whether it is the `depthwise_regularizer` of a depthwise convolution.
 
     Raises:
-        ValueError: numbers that are not positive; when it is called: a kernel that does not fit.
+        TypeError, ValueError: numbers that are not positive; when it is called: a kernel that does
+            not fit.
 
     Example:
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from ..adversary import LBFGSAdversary
 from ..adversary.inputs import check_choice, check_positive_integer
+from ..checks import check_seed
 from ..classifier import above, input_shape, up_to
 from ..transfer import amplify, rms
 
@@ -88,7 +89,7 @@ class AdversarialPool:
         self.layer = layer.name if isinstance(layer, keras.layers.Layer) else layer
         self.size, self.share, self.refresh, self.interval = size, float(share), refresh, interval
         self.distortion, self.targets, self.bounds = distortion, targets, bounds
-        self.attack, self.seed = dict(attack or {}), int(seed)
+        self.attack, self.seed = dict(attack or {}), check_seed(seed)
         self._ratio = Fraction(self.share / (1 - self.share)).limit_denominator(1000)
 
     def rows(self, batch: Any) -> Any:

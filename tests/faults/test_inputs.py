@@ -54,19 +54,6 @@ JUNK = st.one_of(
 PROMISED = {"c", "settings", "originals"}
 
 
-# Faults that are known and not mended yet.
-REPORTED = {
-    **dict.fromkeys(["training.fit", "training.minimise"], "AttributeError for `model=None`"),
-    **dict.fromkeys(
-        ["training.AdversarialPool", "training.GradientPenalty"], "OverflowError for `seed=inf`"
-    ),
-    **dict.fromkeys(
-        ["training.LipschitzRegularizer", "training.LipschitzConstraint"],
-        "ZeroDivisionError for `groups=0`",
-    ),
-}
-
-
 @pytest.fixture(scope="module", autouse=True)
 def memory():
     """An input that takes all memory makes a test fail, not the machine."""
@@ -134,15 +121,7 @@ def test_every_public_function_is_tried_or_left_out_for_a_reason():
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(reason=REPORTED[name], strict=False))
-        if name in REPORTED
-        else name
-        for name in calls.CALLS
-    ],
-)
+@pytest.mark.parametrize("name", calls.CALLS)
 def test_bad_inputs_give_documented_errors(name):
     call = calls.call(name)
     allowed = documented(call.documented)
