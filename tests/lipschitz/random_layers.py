@@ -74,9 +74,10 @@ def jacobian(function: Any, point: np.ndarray) -> np.ndarray:
 def matrix_of(layer: Any, shape: tuple[int, ...]) -> np.ndarray:
     """The matrix [outputs, inputs] of a layer that is linear plus a constant."""
     size = math.prod(shape)
-    images = np.concatenate([np.zeros((1, size)), np.eye(size)]).reshape(-1, *shape)
+    far = 2.0**40  # so that the constant, which is subtracted, leaves no rounding
+    images = np.concatenate([np.zeros((1, size)), far * np.eye(size)]).reshape(-1, *shape)
     outputs = np.asarray(layer(tf.constant(images))).reshape(size + 1, -1)
-    return (outputs[1:] - outputs[0]).T
+    return (outputs[1:] - outputs[0]).T / far
 
 
 def _sizes(draw: Any, rank: int, least: int, most: int) -> tuple[int, ...]:

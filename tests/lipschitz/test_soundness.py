@@ -44,7 +44,8 @@ def test_linear_layers_are_bounded_by_the_norm_of_their_own_matrix(drawn: Drawn)
     if "√overlap" not in found.how:
         # Interpolation reads its matrices off a float32 layer and allows for that.
         loose = 3e-5 if "bi" in found.how else 1e-6
-        assert found.bound <= exact * (1 + loose) if exact else found.bound < 1e-15
+        # What cancels in a product of kernels leaves a bound of rounding only.
+        assert found.bound <= exact * (1 + loose) + 1e-11
     if found.attained is not None:
         assert found.attained <= exact * (1 + 1e-12)
 
