@@ -15,10 +15,10 @@ import io
 import json
 import os
 import sys
-import time
 from pathlib import Path
 
 from absl import app, flags
+from timing import timed
 
 # Before TensorFlow is imported, which happens inside the functions.
 for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
@@ -91,7 +91,7 @@ def ours(model, images, labels, targets):
         def attack(adversary=adversary):
             return adversary(images, labels, targets, verbose=False)
 
-        first, _ = timed(attack, 1)
+        first, _ = timed(attack)
         seconds, result = timed(attack, 3)
         if label == "L-BFGS, margin":
             yield "compiling", 1.0, 0.0, 0.0, first - seconds, False, None
@@ -100,16 +100,6 @@ def ours(model, images, labels, targets):
         success = float(result.success.mean())
         mean = result.mean_distortion
         yield label, success, mean, evaluations, seconds, in_table, result.distortion
-
-
-def timed(run, repeats: int):
-    """Returns the shortest time of some runs, and what the last returned."""
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        result = run()
-        times.append(time.perf_counter() - started)
-    return min(times), result
 
 
 def peer(method: str, model, images, targets):
@@ -126,9 +116,9 @@ def peer(method: str, model, images, targets):
     if method == "bb":
         start = foolbox.attacks.DDNAttack(steps=100)
         _, settings["starting_points"], _ = start(wrapped, x, criterion, epsilons=None)
-    started = time.perf_counter()
-    _, clipped, _ = attack(wrapped, x, criterion, epsilons=None, **settings)
-    seconds = time.perf_counter() - started
+    seconds, (_, clipped, _) = timed(
+        lambda: attack(wrapped, x, criterion, epsilons=None, **settings)
+    )
     adversarial = clipped.numpy()
     success = model.predict(adversarial, verbose=0).argmax(1) == targets
     change = (adversarial - images).reshape(len(images), -1).astype(np.float64)

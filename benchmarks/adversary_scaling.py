@@ -14,9 +14,9 @@ import os
 import resource
 import subprocess
 import sys
-import time
 
 from absl import app, flags
+from timing import timed
 
 # Before TensorFlow is imported, which happens inside the functions.
 for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
@@ -65,9 +65,8 @@ def measure(number: int, side: int) -> list:
     adversary = itf.LBFGSAdversary(model, loss="margin")
     seconds = []
     for _ in range(2):
-        started = time.perf_counter()
-        result = adversary(images, verbose=False)
-        seconds.append(time.perf_counter() - started)
+        once, result = timed(lambda: adversary(images, verbose=False))
+        seconds.append(once)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     evaluations = float(result.nfev.mean())
     return [number, size, *seconds, 1000 * seconds[1] / number, evaluations, round(peak)]

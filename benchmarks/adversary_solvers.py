@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import os
 import sys
-import time
 
 from absl import app, flags
+from timing import timed
 
 # Before TensorFlow is imported, which happens inside the functions.
 for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
@@ -55,16 +55,6 @@ def problem_of(name: str, number: int):
     images, labels, logits = (array[right][:number] for array in (images, labels, logits))
     targets = choose_targets("random", logits, labels, seed=0)
     return Problem(classifier, (28, 28, 1)), images.reshape(number, -1), targets, logits
-
-
-def timed(run, repeats: int = 1):
-    """Returns the shortest time of some runs, and what the last returned."""
-    times = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        result = run()
-        times.append(time.perf_counter() - started)
-    return min(times), result
 
 
 def lockstep():

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import resource
 import sys
-import time
 
 from absl import app, flags
+from timing import timed
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("images", None, "folder of wnid folders", required=True)
@@ -42,18 +42,15 @@ def main(arguments: list[str]) -> None:
 
     target = itf.datasets.imagenet_class_index("ostrich")
     targets = np.full(len(read), target, np.int64)
-    started = time.perf_counter()
-    result = itf.LBFGSAdversary(model, solver=FLAGS.solver)(sample.images, targets=targets)
-    seconds = time.perf_counter() - started
+    adversary = itf.LBFGSAdversary(model, solver=FLAGS.solver)
+    seconds, result = timed(lambda: adversary(sample.images, targets=targets))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(result)
     attacked = read != target
     ours = np.where(result.success, result.distortion, np.inf)[attacked]
     rows = [("L-BFGS adversary", *_summary(ours), seconds, float(result.nfev[attacked].mean()))]
     if FLAGS.ddn:
-        started = time.perf_counter()
-        theirs = _ddn(model, sample.images[attacked], targets[attacked])
-        ddn_seconds = time.perf_counter() - started
+        ddn_seconds, theirs = timed(lambda: _ddn(model, sample.images[attacked], targets[attacked]))
         rows.append(("foolbox DDN, 100 steps", *_summary(theirs), ddn_seconds, 100.0))
         both = np.isfinite(ours) & np.isfinite(theirs)
         ratio = float(np.median(ours[both] / theirs[both])) if both.any() else None

@@ -10,7 +10,7 @@ what a way spends beyond the fastest one.
 
 from __future__ import annotations
 
-import time
+from timing import timed
 
 ROUNDS = 3
 BATCH = 100
@@ -45,12 +45,7 @@ def main() -> None:
 def best_epoch(run_epoch) -> float:
     """Returns the shortest of some epochs, after one that compiles."""
     run_epoch()
-    times = []
-    for _ in range(ROUNDS):
-        start = time.perf_counter()
-        run_epoch()
-        times.append(time.perf_counter() - start)
-    return min(times)
+    return timed(run_epoch, ROUNDS)[0]
 
 
 def keras_fit(steps_per_execution: int, jit_compile: bool):

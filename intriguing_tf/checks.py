@@ -46,6 +46,12 @@ def check_between(name: str, value: Any, low: float, high: float = math.inf) -> 
         raise ValueError(f"`{name}` must be {valid}. Received: {value!r}.")
 
 
+def check_positive(name: str, value: Any) -> float:
+    """Returns a positive finite number as a float."""
+    check_between(name, value, 0)
+    return float(value)
+
+
 def check_seed(value: Any) -> int:
     """Returns a seed: an integer from 0 to below 2³¹."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):

@@ -20,6 +20,7 @@ from intriguing_tf.adversary.result import AdversarialResult
 from intriguing_tf.adversary.scipy_solver import SciPySolver
 from intriguing_tf.adversary.segment import shorten
 from intriguing_tf.adversary.targets import choose_targets, class_array
+from intriguing_tf.checks import check_choice, check_positive_integer
 from intriguing_tf.classifier import Classifier
 
 SOLVERS = ("compiled", "scipy")
@@ -80,11 +81,11 @@ class LBFGSAdversary:
         jit_compile: bool | str = "auto",
         memory: int = 2**30,
     ):
-        inputs.check_choice("loss", loss, LOSSES)
-        inputs.check_choice("solver", solver, SOLVERS)
-        inputs.check_choice("jit_compile", jit_compile, (True, False, "auto"))
+        check_choice("loss", loss, LOSSES)
+        check_choice("solver", solver, SOLVERS)
+        check_choice("jit_compile", jit_compile, (True, False, "auto"))
         for name, value in (("maxcor", maxcor), ("maxfun", maxfun), ("memory", memory)):
-            inputs.check_positive_integer(name, value)
+            check_positive_integer(name, value)
         if not 0 < xtol < 1:
             raise ValueError(f"`xtol` must lie between 0 and 1. Received: {xtol!r}.")
         self.classifier = Classifier(model, layer)
@@ -309,7 +310,7 @@ class LBFGSAdversary:
         return _sizes(scaled, status) / math.sqrt(change.shape[1])
 
     def _progress(self, total: int, verbose: bool | str) -> tqdm:
-        inputs.check_choice("verbose", verbose, (True, False, 0, 1, "auto"))
+        check_choice("verbose", verbose, (True, False, 0, 1, "auto"))
         disable = None if verbose == "auto" else not verbose  # None: unless on a terminal
         return tqdm(total=total, disable=disable, unit="image", desc="adversary", leave=False)
 

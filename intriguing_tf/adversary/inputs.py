@@ -7,8 +7,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from intriguing_tf.checks import check_choice as check_choice
-from intriguing_tf.checks import check_positive_integer as check_positive_integer
 from intriguing_tf.classifier import Classifier, find_layer
 
 # Ranges of activation functions, for attacks on the layers above them.

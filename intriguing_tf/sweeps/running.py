@@ -12,7 +12,7 @@ import filelock
 import numpy as np
 from tqdm.auto import tqdm
 
-from intriguing_tf.adversary.inputs import check_choice, check_positive_integer
+from intriguing_tf.checks import check_choice, check_positive_integer
 from intriguing_tf.files import write_atomically
 
 from .plan import Cell, Plan, make_plan, named_models, named_settings, named_targets

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from ..adversary import AdversarialResult, LBFGSAdversary
-from ..adversary.inputs import check_positive_integer
 from ..adversary.targets import class_array
+from ..checks import check_positive_integer
 from ..lipschitz import LipschitzReport, bound
 from ..reporting import adversarial_rows
 from .adversarial_model import AdversarialModel

@@ -8,9 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ..checks import check_seed
+from ..checks import check_choice, check_positive, check_positive_integer, check_seed
 from ..classifier import Classifier
-from .lipschitz_penalty import check_positive
 
 _KINDS = ("loss", "jacobian")
 
@@ -44,14 +43,8 @@ class GradientPenalty:
     """
 
     def __init__(self, weight: float = 1.0, of: str = "loss", projections: int = 1, seed: int = 0):
-        if of not in _KINDS:
-            raise ValueError(
-                f"`of` must be one of {', '.join(map(repr, _KINDS))}. Received: {of!r}."
-            )
-        if isinstance(projections, bool) or not isinstance(projections, int) or projections < 1:
-            raise ValueError(
-                f"`projections` must be a positive integer. Received: {projections!r}."
-            )
+        check_choice("of", of, _KINDS)
+        check_positive_integer("projections", projections)
         self.weight = check_positive("weight", weight)
         self.of, self.projections, self.seed = of, projections, check_seed(seed)
 

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ..checks import check_positive_integer
+from ..checks import check_positive, check_positive_integer
 from ..classifier import find_layer
 from ..lipschitz.convolution import Convolution
 from ..lipschitz.graph import bound, graph_of
@@ -296,15 +296,6 @@ def norm_of(layer: keras.layers.Layer, input_shape: tuple) -> Callable[[], tf.Te
         depthwise,
     )
     return lambda: convolution_bound(tf.convert_to_tensor(layer.kernel), geometry)
-
-
-def check_positive(name: str, value: Any) -> float:
-    """Returns a positive finite number as a float."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"`{name}` must be a number above 0. Received: {value!r}.")
-    if not 0 < value < math.inf:
-        raise ValueError(f"`{name}` must be finite and above 0. Received: {value!r}.")
-    return float(value)
 
 
 def _calls(model: keras.Model) -> list[tuple[keras.layers.Layer, list[tuple]]]:

@@ -11,8 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..adversary import LBFGSAdversary
-from ..adversary.inputs import check_choice, check_positive_integer
-from ..checks import check_seed
+from ..checks import check_choice, check_positive_integer, check_seed
 from ..classifier import above, input_shape, up_to
 from ..transfer import amplify, rms
 

@@ -147,7 +147,7 @@ def test_constraint_and_regulariser_work_in_a_layer_and_survive_saving(tmp_path)
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: training.LipschitzRegularizer(0.0), "above 0. Received: 0.0"),
+        (lambda: training.LipschitzRegularizer(0.0), "positive and finite. Received: 0.0"),
         (lambda: training.LipschitzConstraint(float("nan")), "Received: nan"),
         (lambda: training.LipschitzConstraint()(tf.ones((3, 3, 1, 1))), "needs `input_shape`"),
         (
