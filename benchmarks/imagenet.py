@@ -10,11 +10,15 @@ takes 100 steps from the same images to the same class. Run it on an idle machin
 
 from __future__ import annotations
 
+import os
 import resource
 import sys
 
 from absl import app, flags
 from timing import timed
+
+# Before TensorFlow is imported, which happens inside the functions; as itf-ostrich has it.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 FLAGS = flags.FLAGS
 flags.DEFINE_string("images", None, "folder of wnid folders", required=True)
