@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-WORKERS ?= --numprocesses=auto --dist=loadfile
+WORKERS ?= --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 export TF_CPP_MIN_LOG_LEVEL = 3
 
 .PHONY: demo test fast faults lint types wheel docs clean

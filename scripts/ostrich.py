@@ -38,8 +38,6 @@ def make_ostriches() -> int:
         raise ValueError("--images must name image files or folders, such as --images=cat.jpg.")
     folder = command.empty_folder(FLAGS.output, FLAGS.overwrite)
 
-    # TensorFlow leaves oneDNN out on some processors, where convolutions gain a quarter by it.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     from intriguing_tf import datasets
     from intriguing_tf.experiments import figure5
     from intriguing_tf.experiments.imagenet_inputs import load_imagenet_model, named_files
@@ -63,6 +61,8 @@ main = command.main_of(make_ostriches)
 
 def run() -> None:
     """Entry point of the command `itf-ostrich`."""
+    # TensorFlow leaves oneDNN out on some processors, where convolutions gain a quarter by it.
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     command.run(__name__, __doc__, define_flags, main)
 
 

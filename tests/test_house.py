@@ -114,6 +114,7 @@ def test_help_needs_no_tensorflow(script):
     assert "--" in output  # the command's own flags are shown
 
 
+@pytest.mark.slow
 def test_public_names_resolve():
     code = (
         "import intriguing_tf as itf\n"

@@ -84,6 +84,7 @@ def two_class_distance(images, direction, offset, margin=0.0):
     return np.array(distances)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["margin", "cross_entropy"])
 def test_a_linear_network_of_two_classes_is_solved_exactly(loss):
     import keras

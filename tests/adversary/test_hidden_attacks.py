@@ -27,6 +27,7 @@ def test_bounds_at_a_layer_are_its_activations_range(activation, lower, upper):
     assert tuple(map(float, adversary.bounds)) == (lower, upper)
 
 
+@pytest.mark.slow
 def test_attack_above_a_hidden_layer():
     model = small_network(activation="sigmoid")
     hidden = up_to(model, "hidden").predict(points(20), verbose=0)
@@ -66,6 +67,7 @@ def test_subclassed_models_run_without_dropout(network):
     np.testing.assert_allclose(result.distortion, flat.distortion, rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["activation", "layer", "functional"])
 def test_softmax_outputs_give_what_their_logits_give(network, adversary, ending):
     if ending == "activation":
@@ -93,6 +95,7 @@ def test_one_unit_means_two_classes(last):
     np.testing.assert_array_equal(scores > threshold, result.targets == 1)
 
 
+@pytest.mark.slow
 def test_images_of_any_shape():
     model = keras.Sequential(
         [keras.Input((None, 6, 2)), keras.layers.Conv2D(5, 3), keras.layers.Activation("tanh"),

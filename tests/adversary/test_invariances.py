@@ -37,6 +37,7 @@ def test_every_success_is_confirmed_by_the_model_itself(network, adversary):
     confirm(network, result)
 
 
+@pytest.mark.slow
 def test_finds_within_rounding_of_the_boundary_are_moved_beyond_it():
     """Many inputs and small logits: what lies 1e-6 beyond the boundary comes and goes."""
     keras.utils.set_random_seed(5)
@@ -51,6 +52,7 @@ def test_finds_within_rounding_of_the_boundary_are_moved_beyond_it():
     confirm(model, result, (-1.0, 1.0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype, rtol", [("float32", 1e-3), ("float64", 1e-6)])
 def test_a_batch_gives_what_each_image_gives_alone(dtype, rtol):
     model = small_network(dtype=dtype)
@@ -92,6 +94,7 @@ def test_order_and_duplicates_do_not_matter(adversary):
     np.testing.assert_allclose(twice.distortion[::2], result.distortion, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_memory_that_cuts_the_batch_changes_nothing(network, adversary):
     x = points(11)
     whole = adversary(x)
@@ -108,6 +111,7 @@ def test_a_seed_determines_everything(adversary):
     assert (first.targets != other.targets).any()
 
 
+@pytest.mark.slow
 def test_padding_and_xla_change_nothing(network, adversary):
     x = points(5)
     plain = adversary(x)
@@ -150,6 +154,7 @@ BOXES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bounds", BOXES.values(), ids=BOXES)
 def test_the_box_holds_to_the_last_bit(bounds):
     inner = small_network()
@@ -173,6 +178,7 @@ def test_the_box_holds_to_the_last_bit(bounds):
     np.testing.assert_allclose(result.distortion[found], expected[found], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_constant_models_fail_cleanly():
     model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(3)])
     model.set_weights([np.zeros((8, 3)), np.array([1.0, 0.0, -1.0])])
@@ -185,6 +191,7 @@ def test_constant_models_fail_cleanly():
             confirm(model, result)
 
 
+@pytest.mark.slow
 def test_on_a_plateau_only_that_image_fails():
     model = small_network(activation="relu")
     weights = model.get_weights()
@@ -230,6 +237,7 @@ class RootGradient(keras.layers.Layer):
         return keras.ops.sqrt(keras.ops.abs(x - 0.5))
 
 
+@pytest.mark.slow
 def test_a_gradient_that_is_not_finite_fails_alone():
     model = keras.Sequential([keras.Input((8,)), RootGradient(), small_network()])
     x = points(6)
@@ -241,6 +249,7 @@ def test_a_gradient_that_is_not_finite_fails_alone():
     confirm(model, result)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
 def test_low_precision_models(policy):
     model = small_network(dtype=policy)
@@ -249,6 +258,7 @@ def test_low_precision_models(policy):
     confirm(model, result)
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 9), st.sampled_from(["random", "nearest"]))
 def test_anything_within_the_contract(network, adversary, seed, n, targets):

@@ -69,6 +69,7 @@ def test_quadratics_with_active_bounds_meet_the_first_order_conditions(condition
     assert_minimiser(x, matrix, vector, -0.3, 0.2, atol=1e-7 + 1e-9 * condition)
 
 
+@pytest.mark.slow
 def test_separable_quadratics_have_the_clipped_centre_as_minimum():
     random = np.random.default_rng(0)
     centre, curvature = random.normal(size=(2, 30, 5))
@@ -81,6 +82,7 @@ def test_separable_quadratics_have_the_clipped_centre_as_minimum():
     assert result.success.numpy().all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("upper", [np.inf, 0.8, 2.0])
 def test_rosenbrock_in_a_box_is_as_low_as_scipys(upper):
     x0 = np.random.default_rng(3).uniform(-0.9, 0.7, (8, 6))
@@ -98,6 +100,7 @@ def test_rosenbrock_in_a_box_is_as_low_as_scipys(upper):
     assert np.abs(np.clip(x - gradient, -1, upper) - x).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_badly_scaled_problems_are_solved_as_well_as_by_scipy():
     random = np.random.default_rng(1)
     curvature = np.tile(np.geomspace(1e-3, 1e5, 12), (6, 1))
@@ -155,6 +158,7 @@ def test_starting_points_outside_the_box_are_brought_in():
     np.testing.assert_allclose(result.x, 0.25, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_history_of_one_and_xla_give_the_same_minima():
     matrix, vector = random_quadratics(5, 6, 10, seed=2)
     for options in ({"maxcor": 1}, {"jit_compile": True}):

@@ -37,6 +37,7 @@ def test_lockstep_equals_one_at_a_time(loss):
     assert (np.linalg.norm(together - x, axis=1) > 1e-3).mean() > 0.5  # and it went somewhere
 
 
+@pytest.mark.slow
 def test_the_whole_search_in_lockstep_equals_one_at_a_time():
     model = small_network(dtype="float64")
     x = points(6).astype("float64")

@@ -47,6 +47,7 @@ def ostriches():
     )
 
 
+@pytest.mark.slow
 def test_every_image_becomes_an_ostrich_at_the_hyperplane(ostriches):
     """The distance cannot be below that to the nearest hyperplane between the two classes."""
     result = ostriches.adversarial
@@ -61,6 +62,7 @@ def test_every_image_becomes_an_ostrich_at_the_hyperplane(ostriches):
     assert "4 of 4 became 'ostrich, Struthio camelus'" in text and "0.006508" in text
 
 
+@pytest.mark.slow
 def test_rounding_is_checked_by_the_network(ostriches):
     model = linear_network()
     read = model.predict(ostriches.rounded / np.float32(255), verbose=0).argmax(-1)
@@ -112,6 +114,7 @@ def test_inputs_of_the_command(tmp_path):
         load_imagenet_model(str(tmp_path / "flat.keras"))
 
 
+@pytest.mark.slow
 def test_transfer_resumes_and_refuses_other_images(tmp_path):
     models = {"one": linear_network(0), "two": linear_network(7)}
     x = images(6)

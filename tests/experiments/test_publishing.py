@@ -82,6 +82,7 @@ def contents(folder):
     return {file.name: file.read_bytes() for file in folder.rglob("*") if file.is_file()}
 
 
+@pytest.mark.slow
 def test_the_entry_loads_and_its_metrics_are_those_of_its_weights(in_use):
     _, card = in_use
     assert zoo.list() == ["mnist/tiny"] and zoo.info("mnist/tiny") == card

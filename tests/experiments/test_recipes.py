@@ -211,6 +211,7 @@ def autoencoder(autoencoder_recipe, digits):
     return train_on(autoencoder_recipe, *digits)
 
 
+@pytest.mark.slow
 def test_features_come_from_reconstruction_alone(autoencoder, autoencoder_recipe, digits):
     """Other labels give the same first layer, and another classifier."""
     other = train_on(autoencoder_recipe, digits[0], (digits[1] + 1) % 10)

@@ -307,6 +307,7 @@ def test_pairwise_margins_and_the_chain_beat_the_plain_radius():
     assert np.all(found > 1.3 * plain * (1 - 1e-6))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hidden", ["relu", "tanh"])
 def test_no_prediction_changes_within_the_radius(hidden):
     model = sequential(

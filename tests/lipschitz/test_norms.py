@@ -121,6 +121,7 @@ def test_half_of_the_frequencies_stands_for_all():
             assert len(np.unique(np.round(both, 9) % round(2 * np.pi, 9), axis=0)) == np.prod(shape)
 
 
+@pytest.mark.slow
 def test_depthwise_is_the_worst_channel():
     kernel = random_kernel(3, 3, 5, 2)
     each = [conv_norm(kernel[:, :, i : i + 1], (40, 41), 2, "same") for i in range(5)]

@@ -60,6 +60,7 @@ def files(folder):
     return {p.relative_to(folder): p.stat().st_mtime_ns for p in folder.rglob("*.npz")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("targets", ["random", "least_likely", "nearest"])
 def test_shards_hold_what_one_call_of_the_adversary_finds(done, model, data, targets):
     whole = itf.LBFGSAdversary(model, **FAST["fast"])(*data, targets=targets, seed=0)
@@ -102,6 +103,7 @@ def test_every_shard_says_what_made_it(done, model, data):
         np.testing.assert_array_equal(shard.labels, data[1][shard.rows.start : shard.rows.stop])
 
 
+@pytest.mark.slow
 def test_only_what_is_missing_is_made_again(model, data, folder):
     before = files(folder)
     gone = sorted(before)[1]

@@ -81,6 +81,7 @@ def probabilities(model, x):
     return np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
 
 
+@pytest.mark.slow
 def test_gradient_penalty_is_double_backpropagation(points):
     x, labels = points
 
@@ -182,6 +183,7 @@ def test_pools_hold_adversarial_examples_with_their_true_labels(points):
         assert np.median(np.abs(own - logits.max(1))) < np.median(plain[:, -1] - plain[:, -2])
 
 
+@pytest.mark.slow
 def test_new_examples_are_misread_and_replace_as_many(points):
     x, labels = points
     inner = network(width=16)
@@ -205,6 +207,7 @@ def margins(model, images):
     return logits[:, -1] - logits[:, -2]
 
 
+@pytest.mark.slow
 def test_distortion_rescales_the_change(points):
     x, labels = points
     model = training.AdversarialModel(network(width=16), pools=[pool(distortion=0.05)])
@@ -281,6 +284,7 @@ def test_parts_survive_saving(points, tmp_path):
         assert before.get_config() == after.get_config()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["one-hot", "column", "functional", "softmax", "binary"])
 def test_forms_of_labels_and_models(points, form):
     x, labels = points
@@ -306,6 +310,7 @@ def test_forms_of_labels_and_models(points, form):
     assert losses[-1] < 0.8 * losses[0]
 
 
+@pytest.mark.slow
 def test_datasets_weights_and_several_steps_per_call(points):
     data = tf.data.Dataset.from_tensor_slices((*points, np.ones(240, np.float32))).batch(50)
     model = training.AdversarialModel(

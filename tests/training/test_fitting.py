@@ -55,6 +55,7 @@ def test_minimise_finds_the_same_optimum_from_anywhere(digits):
     np.testing.assert_allclose(found[0], found[1], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_minimise_stays_at_an_optimum(digits):
     model = models.fc10(1.0)
     training.minimise(model, *digits, tolerance=1e-7)

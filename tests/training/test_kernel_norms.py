@@ -52,6 +52,7 @@ CONVOLUTIONS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("shape", "geometry"), CONVOLUTIONS)
 def test_convolution_bound_is_above_the_layer_and_close(shape, geometry):
     kernel = random_kernel(*shape)

@@ -27,6 +27,7 @@ def test_help_lists_the_commands_and_needs_no_tensorflow():
     assert subprocess.check_output([sys.executable, "-c", modules], text=True) == "False\n"
 
 
+@pytest.mark.slow
 def test_download_verify_clear(server, entry, content, own_cache):
     assert "absent" in itf_zoo("verify")[1]
     status, printed, _ = itf_zoo("download", "test/*")
