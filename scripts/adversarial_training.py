@@ -20,8 +20,8 @@ def define_flags() -> None:
     """Defines the flags of this command."""
     flags.DEFINE_list(
         "methods",
-        ["decay", "dropout", "pool-input", "pools-hidden", "pools-all", "gradient", "certified"],
-        "ways to train; also pools, and paths of recipes of your own (.json)",
+        ["decay", "dropout", "pool-input", "pools-hidden", "pools-all", "gradient", "lipschitz"],
+        "ways to train; also pools, certified, and paths of recipes of your own (.json)",
     )
     flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "of the training")
     flags.DEFINE_bool(

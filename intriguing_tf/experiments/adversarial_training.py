@@ -34,6 +34,7 @@ ENTRIES = {
     "decay": PLAIN,
     "pools": f"{PLAIN}-pools",
     "gradient": f"{PLAIN}-gradient",
+    "lipschitz": f"{PLAIN}-lipschitz",
     "certified": f"{PLAIN}-certified",
 }
 POOLS_AT = {

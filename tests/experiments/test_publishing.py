@@ -236,7 +236,7 @@ def test_recipes_match_by_wildcards(recipe_file):
         publishing.matching_recipes(["mnist/none-*"])
 
 
-@pytest.mark.parametrize("name", zoo.list("mnist/*"))
+@pytest.mark.parametrize("name", recipes.recipes())
 def test_bundled_cards_hold_the_recipes_that_made_them(name):
     recipe = recipes.load_recipe(name)
     assert zoo.info(name).training["recipe_sha256"] == publishing.fingerprint(recipe)

@@ -24,8 +24,11 @@ MNIST = [
     "mnist/fc10-1e-4",
     "mnist/fc100-100-10",
     "mnist/fc100-100-10-certified",
+    "mnist/fc100-100-10-gradient",
+    "mnist/fc100-100-10-lipschitz",
     "mnist/fc100-100-10-p1",
     "mnist/fc100-100-10-p2",
+    "mnist/fc100-100-10-pools",
     "mnist/fc123-456-10-p1",
     "mnist/fc200-200-10",
 ]
