@@ -32,6 +32,7 @@ NAMES = [
     "mnist/fc100-100-10",
     "mnist/fc100-100-10-certified",
     "mnist/fc100-100-10-gradient",
+    "mnist/fc100-100-10-lipschitz",
     "mnist/fc100-100-10-p1",
     "mnist/fc100-100-10-p2",
     "mnist/fc100-100-10-pools",
