@@ -16,7 +16,6 @@ import io
 import json
 import os
 import platform
-import re
 import tempfile
 import zipfile
 from collections.abc import Iterable, Mapping
@@ -48,6 +47,9 @@ DETERMINING = (
     *("builder", "arguments", "data", "seed", "fitting", "initialisation", "autoencoder"),
     *("pools", "penalties"),
 )
+
+# What newer releases of Keras write for each layer, mostly as null, and older ones cannot read.
+NEWER = {"quantization_config", "input_axes", "output_axes"}
 
 # How far a metric may move on another machine: errors by this many images, others by this share.
 IMAGES_APART = 2
@@ -358,24 +360,29 @@ def _keras_bytes(model: keras.Model) -> bytes:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / WEIGHTS
         bare.save(file)
-        _remove_traces(file)
+        _make_portable(file)
         keras_files.check(file)
         return file.read_bytes()
 
 
-def _remove_traces(file: Path) -> None:
-    """Takes the date and the addresses of Python objects out of a `.keras` file."""
+def _make_portable(file: Path) -> None:
+    """Takes the date, objects' addresses and what older Keras refuses out of a `.keras` file."""
     with zipfile.ZipFile(file) as archive:
         contents = {info.filename: archive.read(info) for info in archive.infolist()}
     metadata = json.loads(contents["metadata.json"])
     contents["metadata.json"] = json.dumps(metadata | {"date_saved": ""}).encode()
-    addresses = dict.fromkeys(re.findall(rb'"shared_object_id": (\d+)', contents["config.json"]))
-    numbers = {address: b"%d" % number for number, address in enumerate(addresses)}
-    contents["config.json"] = re.sub(
-        rb'("shared_object_id": )(\d+)',
-        lambda match: match[1] + numbers[match[2]],
-        contents["config.json"],
-    )
+    addresses: dict[int, int] = {}
+
+    def portable(values: dict[str, Any]) -> dict[str, Any]:
+        if "shared_object_id" in values:
+            address = values["shared_object_id"]
+            values["shared_object_id"] = addresses.setdefault(address, len(addresses))
+        return {
+            key: value for key, value in values.items() if value is not None or key not in NEWER
+        }
+
+    configuration = json.loads(contents["config.json"], object_hook=portable)
+    contents["config.json"] = json.dumps(configuration).encode()
     with zipfile.ZipFile(file, "w") as archive:
         for name, content in contents.items():
             archive.writestr(zipfile.ZipInfo(name), content)

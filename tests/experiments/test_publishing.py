@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -140,6 +141,15 @@ def test_publishing_again_measures_and_does_not_train(published, recipe_file, mo
 def test_retraining_gives_the_same_bytes(published, recipe_file, tmp_path):
     card = publishing._write_trained(recipes.train(recipe_file, verbose=False), tmp_path)
     assert card.sha256 == published[1].sha256
+
+
+def test_a_published_file_says_nothing_that_older_keras_refuses(published):
+    folder, card = published
+    with zipfile.ZipFile(folder / card.name / card.file) as archive:
+        configuration = archive.read("config.json").decode()
+        assert json.loads(archive.read("metadata.json"))["date_saved"] == ""
+    assert '"units"' in configuration
+    assert not any(f'"{key}"' in configuration for key in publishing.NEWER)
 
 
 def test_only_what_determines_the_weights_asks_for_training():
