@@ -167,7 +167,10 @@ def above(model: keras.Model, layer: keras.layers.Layer | str) -> keras.Model:
     _check_graph(model)
     try:
         output = _output_in(model, layer)
-        return keras.Model(output, model.outputs[0], name=f"{model.name}_above_{layer.name}")
+        part = keras.Model(output, model.outputs[0], name=f"{model.name}_above_{layer.name}")
+        if sum(node.is_input for node in _nodes(part)) > 1:  # older Keras does not refuse it
+            raise ValueError(f"{part.name!r} has other inputs as well.")
+        return part
     except ValueError as error:
         raise ValueError(
             f"Model {model.name!r} cannot be cut above layer {layer.name!r}: its output must be "
@@ -181,15 +184,19 @@ def _output_in(model: keras.Model, layer: keras.layers.Layer) -> Any:
     `layer.output` may be another tensor: a model that was loaded from a file has called its layers
     several times while it was built.
     """
-    graph = getattr(model, "_functional", None) or model
-    nodes = [node for nodes in graph._nodes_by_depth.values() for node in nodes]
-    outputs = [node.outputs for node in nodes if node.operation is layer]
+    outputs = [node.outputs for node in _nodes(model) if node.operation is layer]
     if len(outputs) != 1 or len(outputs[0]) != 1:
         raise ValueError(
             f"Layer {layer.name!r} of model {model.name!r} must be called once and give one "
             f"tensor. Received: {len(outputs)} calls."
         )
     return outputs[0][0]
+
+
+def _nodes(model: keras.Model) -> list[Any]:
+    """Returns the calls of layers that a model's graph consists of."""
+    graph = getattr(model, "_functional", None) or model
+    return [node for nodes in graph._nodes_by_depth.values() for node in nodes]
 
 
 def _check_graph(model: keras.Model) -> None:
