@@ -52,9 +52,11 @@ class Classifier:
     def logits(self, inputs: tf.Tensor) -> tf.Tensor:
         """Returns the logits [n, classes] of a batch; differentiable.
 
-        They are found in the graph that the model's call traces, so this is called inside a
-        `tf.function`; `predict_logits` is for everything else.
+        They are found in the graph that the model's call traces: outside a `tf.function` in one
+        that is kept for batches of this kind.
         """
+        if tf.executing_eagerly():
+            return self._predict(inputs)
         outputs = _single_output(self.model(inputs, training=False))
         logits = _before_squashing(outputs)
         logits = tf.cast(logits, self.dtype)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -14,7 +14,7 @@ from ..adversary.inputs import check_logits
 from ..classifier import Classifier
 from .gradient_penalty import GradientPenalty
 from .lipschitz_penalty import LipschitzPenalty
-from .pool import AdversarialPool, PoolMemory, RecentImages
+from .pool import AdversarialPool, ExamplesOfBatch, PoolExamples, PoolMemory, RecentImages
 
 Penalty = LipschitzPenalty | GradientPenalty
 _NONE = -1  # no such step
@@ -30,7 +30,7 @@ class AdversarialModel(keras.Model):
     weights and can be used by itself at any time. `save` keeps both, with pools and optimiser, so
     that training can be resumed; `keras.models.load_model(path).model` is the plain model again.
 
-    `fit` adds to its logs, where there are pools: `pool_seconds`, the time that making examples
+    `fit` adds to its logs, where pools keep examples: `pool_seconds`, the time that making examples
     took in the epoch; `pool_new`, how many; `pool_distortion`, their average distortion.
 
     Args:
@@ -73,13 +73,17 @@ class AdversarialModel(keras.Model):
         self.model = model
         self.pools, self.penalties = pools, penalties
         self._width = width
-        self._memories = tuple(
-            PoolMemory(pool, model, i, self._state) for i, pool in enumerate(pools)
+        self._examples = tuple(
+            PoolMemory(pool, model, i, self._state)
+            if pool.interval
+            else ExamplesOfBatch(pool, model, i)
+            for i, pool in enumerate(pools)
         )
+        self._memories = [each for each in self._examples if isinstance(each, PoolMemory)]
         self._recent = None
-        if pools:
+        if self._memories:
             dtype = Classifier(model).dtype.name
-            largest = max(pool.refresh for pool in pools)
+            largest = max(memory.pool.refresh for memory in self._memories)
             self._recent = RecentImages(model, largest, dtype, self._state)
         self._terms = tuple(penalty.prepare(model) for penalty in penalties)
         self.steps = self._state("steps", (), "int64", 0)
@@ -101,52 +105,75 @@ class AdversarialModel(keras.Model):
         if y is None:
             raise ValueError("Training needs labels. Received: data without them.")
         classes = self._classes(y)
-        with tf.GradientTape() as tape:
-            loss, y_pred = self._mixed_loss(x, y, classes, weights)
-            # Like the loss: replicas' gradients are summed, and each adds its part of the mean.
-            part = 1 / tf.distribute.get_strategy().num_replicas_in_sync
-            for term in self._terms:
-                loss += part * term(x, classes, tf.cast(self.steps.value, tf.int32))
-            scaled = self.optimizer.scale_loss(loss)
-        variables = self.trainable_weights
-        self.optimizer.apply_gradients(
-            zip(tape.gradient(scaled, variables), variables, strict=True)
-        )
+        loss, y_pred, gradients = self._taking_turns(x, y, classes, weights)
+        if self._terms:
+            penalty, _, more = self._with_gradients(lambda: (self._penalty(x, classes), ()))
+            loss += penalty
+            gradients = [a + b for a, b in zip(gradients, more, strict=True)]
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
         rows = tf.shape(x)[0]
-        self._loss_tracker.update_state(loss / part, sample_weight=rows)
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        self._loss_tracker.update_state(loss * replicas, sample_weight=rows)
         self._note(loss, rows)
         if self._recent is not None:
             self._recent.add(x, classes)
         self.steps.assign_add(1)
         return self.compute_metrics(x, y, y_pred, sample_weight=weights)
 
-    def _mixed_loss(self, x, y, classes, weights) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the loss of the batch and the examples of the pool whose turn it is.
+    def _taking_turns(self, x, y, classes, weights) -> tuple[tf.Tensor, Any, list[tf.Tensor]]:
+        """Returns loss, outputs for the batch and gradients, with the pool whose turn it is."""
+        if not self._examples:
+            return self._with_gradients(lambda: self._loss_of(x, y, weights))
+        branches = [
+            lambda part=part: self._with_gradients(
+                lambda: self._mixed_loss(part, x, y, classes, weights)
+            )
+            for part in self._examples
+        ]
+        if len(branches) == 1:
+            return branches[0]()
+        return tf.switch_case(tf.cast(self.steps.value % len(branches), tf.int32), branches)
 
-        And the outputs for the batch alone.
+    def _with_gradients(
+        self, loss_and_outputs: Callable[[], tuple[tf.Tensor, Any]]
+    ) -> tuple[tf.Tensor, Any, list[tf.Tensor]]:
+        """Returns what the function gives, and the gradients of its loss.
+
+        Within the branch of a switch, so that XLA knows the shapes: differentiating the switch as a
+        whole made it compile anew in every step.
         """
-        if not self._memories:
-            y_pred = self(x, training=True)
-            return self.compute_loss(x, y, y_pred, weights), y_pred
+        with tf.GradientTape() as tape:
+            loss, outputs = loss_and_outputs()
+            scaled = self.optimizer.scale_loss(loss)
+        variables = [weight.value for weight in self.trainable_weights]
+        zero = tf.UnconnectedGradients.ZERO
+        gradients = tape.gradient(scaled, variables, unconnected_gradients=zero)
+        return loss, outputs, [tf.convert_to_tensor(each) for each in gradients]
 
-        def with_pool(memory: PoolMemory):
-            activations = memory.lower_part(x, training=True)
-            mixed, labels = memory.mix(activations, classes, self.steps.value)
-            y_pred = memory.upper_part(mixed, training=True)
-            count = tf.shape(x)[0]
-            added = self._like(y, labels[count:])
-            mixed_weights = weights
-            if weights is not None:
-                ones = tf.ones([tf.shape(labels)[0] - count, *weights.shape[1:]], weights.dtype)
-                mixed_weights = tf.concat([weights, ones], 0)
-            loss = self.compute_loss(x, tf.concat([y, added], 0), y_pred, mixed_weights)
-            return loss, y_pred[:count]
+    def _loss_of(self, x, y, weights) -> tuple[tf.Tensor, tf.Tensor]:
+        y_pred = self(x, training=True)
+        return self.compute_loss(x, y, y_pred, weights), y_pred
 
-        if len(self._memories) == 1:
-            return with_pool(self._memories[0])
-        turn = tf.cast(self.steps.value % len(self._memories), tf.int32)
-        branches = [lambda memory=memory: with_pool(memory) for memory in self._memories]
-        return tf.switch_case(turn, branches)
+    def _mixed_loss(
+        self, part: PoolExamples, x, y, classes, weights
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the loss of a batch and of a pool's examples, and the outputs for the batch."""
+        activations = part.lower_part(x, training=True)
+        mixed, labels = part.mix(activations, classes, self.steps.value)
+        y_pred = part.upper_part(mixed, training=True)
+        count = tf.shape(x)[0]
+        added = self._like(y, labels[count:])
+        if weights is not None:
+            ones = tf.ones([tf.shape(labels)[0] - count, *weights.shape[1:]], weights.dtype)
+            weights = tf.concat([weights, ones], 0)
+        loss = self.compute_loss(x, tf.concat([y, added], 0), y_pred, weights)
+        return loss, y_pred[:count]
+
+    def _penalty(self, x, classes) -> tf.Tensor:
+        # Like the loss: replicas' gradients are summed, and each adds its part of the mean.
+        step = tf.cast(self.steps.value, tf.int32)
+        total = tf.add_n([term(x, classes, step) for term in self._terms])
+        return total / tf.distribute.get_strategy().num_replicas_in_sync
 
     def _classes(self, y: tf.Tensor) -> tf.Tensor:
         """Returns labels as int64 [n]."""
@@ -183,7 +210,7 @@ class AdversarialModel(keras.Model):
                 with a distribution strategy of several replicas.
         """
         replicas = self.distribute_strategy.num_replicas_in_sync
-        if self._memories and replicas > 1:
+        if self.pools and replicas > 1:
             raise ValueError(f"Pools train on one device. Received: a strategy with {replicas}.")
         upkeep = _Upkeep()
         if isinstance(callbacks, keras.callbacks.CallbackList):
@@ -214,6 +241,11 @@ class AdversarialModel(keras.Model):
                     f"A batch of {rows} images is too small for the share {pool.share} of the pool "
                     f"at {pool.layer or 'the input'}: no example would join it."
                 )
+
+    @property
+    def renews_pools(self) -> bool:
+        """Whether a pool keeps examples, so that they are renewed between steps."""
+        return bool(self._memories)
 
     def renew_pools(self) -> list[tuple[int, float]]:
         """Renews the pools whose interval is over, from the images that training saw last.
@@ -260,7 +292,7 @@ class _Upkeep(keras.callbacks.Callback):
         self._seconds += time.perf_counter() - start
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        if logs is None or not self.model.pools:
+        if logs is None or not self.model.renews_pools:
             return
         new = sum(count for count, _ in self._made)
         moved = [distortion for count, distortion in self._made if count]

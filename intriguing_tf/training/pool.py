@@ -36,7 +36,10 @@ class AdversarialPool:
             epoch stays.
         refresh: new examples made at a time; they replace as many at random. Without
             `distortion`, a power of four suits networks that XLA compiles.
-        interval: steps from one refresh to the next (at least `steps_per_execution`).
+        interval: steps from one refresh to the next (at least `steps_per_execution`). 0: the
+            examples are made anew within every step, of the batch's own images, each beside its
+            image, by one gradient; then `distortion` must be given, and there is nothing to keep:
+            `size`, `refresh` and `attack` play no part.
         distortion: root mean square change per variable, in units of the bounds' range, before
             clipping. The examples then are the first steps of the solver's L-BFGS towards the
             target, as many as `attack`'s "maxfun", rescaled; no search for the border is needed,
@@ -72,8 +75,10 @@ class AdversarialPool:
         attack: Mapping[str, Any] | None = None,
         seed: int = 0,
     ):
-        for name, value in (("size", size), ("refresh", refresh), ("interval", interval)):
+        for name, value in (("size", size), ("refresh", refresh)):
             check_positive_integer(name, value)
+        if interval != 0:
+            check_positive_integer("interval", interval)
         if refresh > size:
             raise ValueError(
                 f"`refresh` must not be larger than `size`, {size}. Received: {refresh}."
@@ -83,6 +88,10 @@ class AdversarialPool:
         if distortion is not None and not 0 < distortion < np.inf:
             raise ValueError(
                 f"`distortion` must be a number above 0, or None. Received: {distortion!r}."
+            )
+        if interval == 0 and distortion is None:
+            raise ValueError(
+                "Examples made in every step (`interval` 0) need a `distortion`. Received: None."
             )
         check_choice("targets", targets, _TARGETS)
         self.layer = layer.name if isinstance(layer, keras.layers.Layer) else layer
@@ -107,38 +116,23 @@ class AdversarialPool:
         return cls(**config)
 
 
-class PoolMemory:
-    """What a pool holds, as variables of the model that trains with it, and how it is renewed.
+class PoolExamples:
+    """How a pool's examples join the batches of a model.
 
     Args:
         pool: the settings.
         model: the classifier that is trained.
         number: of the pool.
-        variable: `variable(name, shape, dtype, initial)` makes a variable that is not trained.
 
     Raises:
         ValueError: the model cannot be split at the pool's layer, or attacked there.
     """
 
-    def __init__(
-        self,
-        pool: AdversarialPool,
-        model: keras.Model,
-        number: int,
-        variable: Callable[[str, tuple[int, ...], str, int], keras.Variable],
-    ):
+    def __init__(self, pool: AdversarialPool, model: keras.Model, number: int):
         self.pool, self.number = pool, number
         self._below = None if pool.layer is None else up_to(model, pool.layer)
         self._above = model if pool.layer is None else above(model, pool.layer)
         self._adversary = LBFGSAdversary(model, layer=pool.layer, bounds=pool.bounds, **pool.attack)
-        self._lower = tf.function(lambda x: self.lower_part(x, training=False), autograph=False)
-        shape = fixed_input_shape(self._above)
-        dtype = self._adversary.classifier.dtype.name
-        name = f"pool_{number}"
-        self.examples = variable(f"{name}_examples", (pool.size, *shape), dtype, 0)
-        self.labels = variable(f"{name}_labels", (pool.size,), "int64", _FREE)
-        self.refreshes = variable(f"{name}_refreshes", (), "int64", 0)
-        self.renewed_at = variable(f"{name}_renewed_at", (), "int64", 0)
 
     def lower_part(self, x: tf.Tensor, training: bool) -> tf.Tensor:
         """Returns the outputs of the pool's layer; for the input, the images."""
@@ -151,27 +145,98 @@ class PoolMemory:
     def mix(
         self, activations: tf.Tensor, labels: tf.Tensor, step: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns a batch joined by examples of the pool: activations and int64 labels.
-
-        Where the pool has no example yet, a row of the batch stands in for it.
-        """
+        """Returns a batch joined by examples: activations and int64 labels."""
         batch = tf.shape(activations)[0]
         rows = self.pool.rows(batch)
         seed = tf.stack([self.pool.seed + 1_000_003 * self.number, tf.cast(step, tf.int32)])
-        drawn = tf.random.stateless_uniform([rows], seed, 0, self.pool.size, tf.int32)
-        examples, classes = (
-            tf.gather(self.examples.value, drawn),
-            tf.gather(self.labels.value, drawn),
-        )
-        stand_in = tf.range(rows) % batch
-        made = classes != _FREE
-        examples = tf.where(
-            tf.reshape(made, [-1] + [1] * (activations.shape.rank - 1)),
-            tf.cast(examples, activations.dtype),
-            tf.stop_gradient(tf.gather(activations, stand_in)),
-        )
-        classes = tf.where(made, classes, tf.gather(labels, stand_in))
+        beside = tf.range(rows) % batch
+        there, truth = tf.gather(tf.stop_gradient(activations), beside), tf.gather(labels, beside)
+        examples, classes = self.examples_for(there, truth, seed)
         return tf.concat([activations, examples], 0), tf.concat([labels, classes], 0)
+
+    def examples_for(
+        self, activations: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns examples, in place of rows of the batch, and their labels."""
+        raise NotImplementedError
+
+
+class ExamplesOfBatch(PoolExamples):
+    """Examples that are made within the training step, of the batch itself.
+
+    They are the first step of the solver, `distortion` long; images that the model misreads stay.
+    """
+
+    def examples_for(
+        self, activations: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            tape.watch(activations)
+            logits = self._adversary.classifier.logits(activations)
+            targets = tf.stop_gradient(self._targets(logits, seed))
+            losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
+        low, high = (tf.cast(b, activations.dtype) for b in self._adversary.bounds)
+        gradient = tf.stop_gradient(tape.gradient(losses, activations))
+        inside = tf.where(gradient > 0, activations > low, activations < high)
+        step = tf.where(inside, -gradient, 0)
+        axes = list(range(1, activations.shape.rank))
+        span = tf.where(tf.math.is_finite(high - low), high - low, 1)
+        rms_of_step = tf.sqrt(tf.reduce_mean((step / span) ** 2, axes, keepdims=True))
+        step *= tf.math.divide_no_nan(tf.cast(self.pool.distortion, step.dtype), rms_of_step)
+        examples = tf.clip_by_value(activations + step, low, high)
+        misread = tf.argmax(logits, 1) != labels
+        misread = tf.reshape(misread, [-1] + [1] * len(axes))
+        return tf.where(misread, activations, examples), labels
+
+    def _targets(self, logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        predictions = tf.argmax(logits, axis=1)
+        if self.pool.targets == "random":
+            classes = tf.shape(logits, tf.int64)[1]
+            shift = tf.random.stateless_uniform(
+                tf.shape(predictions), seed, 1, classes, predictions.dtype
+            )
+            return (predictions + shift) % classes
+        sign = 1 if self.pool.targets == "runner_up" else -1
+        own = tf.one_hot(predictions, tf.shape(logits)[1], on_value=True, off_value=False)
+        return tf.argmax(tf.where(own, logits.dtype.min, sign * logits), axis=1)
+
+
+class PoolMemory(PoolExamples):
+    """What a pool holds, as variables of the model that trains with it, and how it is renewed.
+
+    Args:
+        pool, model, number: as for `PoolExamples`.
+        variable: `variable(name, shape, dtype, initial)` makes a variable that is not trained.
+    """
+
+    def __init__(
+        self,
+        pool: AdversarialPool,
+        model: keras.Model,
+        number: int,
+        variable: Callable[[str, tuple[int, ...], str, int], keras.Variable],
+    ):
+        super().__init__(pool, model, number)
+        self._lower = tf.function(lambda x: self.lower_part(x, training=False), autograph=False)
+        shape = fixed_input_shape(self._above)
+        dtype = self._adversary.classifier.dtype.name
+        name = f"pool_{number}"
+        self.examples = variable(f"{name}_examples", (pool.size, *shape), dtype, 0)
+        self.labels = variable(f"{name}_labels", (pool.size,), "int64", _FREE)
+        self.refreshes = variable(f"{name}_refreshes", (), "int64", 0)
+        self.renewed_at = variable(f"{name}_renewed_at", (), "int64", 0)
+
+    def examples_for(
+        self, activations: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Draws examples of the pool; where there is none yet, the row of the batch stays."""
+        rows = tf.shape(activations)[0]
+        drawn = tf.random.stateless_uniform([rows], seed, 0, self.pool.size, tf.int32)
+        examples = tf.cast(tf.gather(self.examples.value, drawn), activations.dtype)
+        classes = tf.gather(self.labels.value, drawn)
+        made = classes != _FREE
+        there = tf.reshape(made, [-1] + [1] * (activations.shape.rank - 1))
+        return tf.where(there, examples, activations), tf.where(made, classes, labels)
 
     def is_due(self, step: int) -> bool:
         """Whether so many steps have passed since it was renewed that it is time again."""

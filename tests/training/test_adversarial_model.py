@@ -251,6 +251,62 @@ def test_hidden_examples_train_only_the_layers_above(points):
     assert [g is None or not np.abs(g).any() for g in gradients] == [True, True, False, False]
 
 
+@pytest.mark.parametrize("layer", [None, "hidden"])
+@pytest.mark.parametrize("targets", ["runner_up", "least_likely"])
+def test_examples_made_within_the_step_are_the_solvers_first(points, layer, targets):
+    x = points[0][:16]
+    labels = network(width=16)(x).numpy().argmax(1)
+    labels[:2] = (labels[:2] + 1) % 3  # misread: they stay as they are
+    first_step = {"size": 16, "attack": {"maxfun": 1, "jit_compile": False}}
+    wide = {"bounds": (-9.5, 10.5), "distortion": 0.05 / 20, "targets": targets}  # no clipping
+    model = training.AdversarialModel(
+        network(width=16),
+        pools=[
+            pool(layer, **wide, **first_step),
+            pool(layer, **wide, interval=0),
+        ],
+    )
+    kept, made = model._examples
+    kept.renew(x, labels, 5)
+    activations = made.lower_part(tf.constant(x), training=False)
+    mixed, classes = made.mix(activations, tf.constant(labels), tf.constant(7))
+    examples = mixed.numpy()[16:]
+    np.testing.assert_array_equal(classes, np.tile(labels, 2))
+    by_value = [rows[np.lexsort(rows.T)] for rows in (examples, kept.examples.numpy())]
+    np.testing.assert_allclose(*by_value, atol=1e-6)
+    moved = np.sqrt(np.mean((examples - activations) ** 2, axis=1))  # each lies beside its own image
+    np.testing.assert_allclose(moved, [0.0] * 2 + [0.05] * 14, atol=1e-5)
+
+
+def test_random_targets_within_the_step_are_other_classes_and_change(points):
+    model = training.AdversarialModel(
+        network(), pools=[pool(distortion=0.05, targets="random", interval=0)]
+    )
+    part, x = model._examples[0], tf.constant(points[0])
+    logits = model.model(x)
+    drawn = [part._targets(logits, tf.constant([0, step])).numpy() for step in (1, 1, 2)]
+    assert (drawn[0] != logits.numpy().argmax(1)).all()
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    assert (drawn[0] != drawn[2]).any()
+    assert len(np.unique(drawn[0])) > 1
+
+
+@pytest.mark.parametrize("how", [{}, {"jit_compile": True}, {"run_eagerly": True}])
+def test_a_step_with_examples_made_within_it_is_one_on_both(points, how):
+    model = training.AdversarialModel(network(), pools=[pool(distortion=0.1, interval=0)])
+    images, labels = (tf.constant(each) for each in points)
+    both = model._examples[0].mix(images, labels, tf.constant(0))
+    assert both[0].numpy().min() == 0.0
+    assert both[0].numpy().max() <= 1.0
+    model.compile(keras.optimizers.SGD(0.5), LOGITS, **how)
+    logs = model.fit(*points, batch_size=240, verbose=0).history
+    assert "pool_seconds" not in logs  # nothing is kept and renewed
+    plain = training.AdversarialModel(network())
+    trained(plain, tuple(each.numpy() for each in both), rate=0.5, batch_size=480)
+    for a, b in zip(model.model.get_weights(), plain.model.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
 @pytest.mark.slow
 def test_training_goes_on_where_it_was_saved(points, tmp_path):
     whole, half = (training.AdversarialModel(network(), [pool("hidden", seed=4)]) for _ in range(2))
@@ -329,7 +385,7 @@ def test_pools_and_penalties_under_xla_are_those_without(points):
     for jit_compile in (False, True):
         model = training.AdversarialModel(
             network(),
-            [pool(), pool("hidden")],
+            [pool(distortion=0.1), pool("hidden", distortion=0.1)],
             [training.GradientPenalty(0.1), training.LipschitzPenalty(total=1.0)],
         )
         model.compile(keras.optimizers.SGD(0.1), LOGITS, jit_compile=jit_compile)
