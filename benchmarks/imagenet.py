@@ -27,6 +27,7 @@ flags.DEFINE_string("weights", None, ".npz for a builder")
 flags.DEFINE_enum("channel_order", "rgb", ["rgb", "bgr"], "what the .npz was made for")
 flags.DEFINE_integer("number", 64, "images", lower_bound=1)
 flags.DEFINE_enum("solver", "compiled", ["compiled", "scipy"], "of the adversary")
+flags.DEFINE_integer("maxfun", None, "evaluations per image at most; by default the adversary's")
 flags.DEFINE_bool("ddn", True, "run foolbox's DDN as well")
 flags.DEFINE_integer("batch_size", 16, "images in one of DDN's batches", lower_bound=1)
 
@@ -46,7 +47,8 @@ def main(arguments: list[str]) -> None:
 
     target = itf.datasets.imagenet_class_index("ostrich")
     targets = np.full(len(read), target, np.int64)
-    adversary = itf.LBFGSAdversary(model, solver=FLAGS.solver)
+    options = {} if FLAGS.maxfun is None else {"maxfun": FLAGS.maxfun}
+    adversary = itf.LBFGSAdversary(model, solver=FLAGS.solver, **options)
     seconds, result = timed(lambda: adversary(sample.images, targets=targets))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(result)

@@ -21,7 +21,7 @@ def define_flags() -> None:
     flags.DEFINE_list(
         "methods",
         ["decay", "dropout", "pool-input", "pools-hidden", "pools-all", "gradient", "lipschitz"],
-        "ways to train; also pools, certified, and paths of recipes of your own (.json)",
+        "ways to train; also certified, combined, and paths of recipes of your own (.json)",
     )
     flags.DEFINE_list("seeds", ["0", "1", "2", "3", "4"], "of the training")
     flags.DEFINE_bool(

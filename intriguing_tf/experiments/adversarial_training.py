@@ -36,6 +36,7 @@ ENTRIES = {
     "gradient": f"{PLAIN}-gradient",
     "lipschitz": f"{PLAIN}-lipschitz",
     "certified": f"{PLAIN}-certified",
+    "combined": f"{PLAIN}-combined",
 }
 POOLS_AT = {
     "pool-input": (None,),
@@ -74,14 +75,9 @@ def load_method(name: str) -> Recipe:
 
 
 def _with_pools_at(layers: tuple[str | None, ...]) -> Recipe:
-    """Returns the recipe of the pools' entry with pools at these layers.
-
-    They take turns, so each is renewed as much less often as there are more of them.
-    """
+    """Returns the recipe of the pools' entry with such examples at these layers, taking turns."""
     entry = load_recipe(ENTRIES["pools"])
-    first = {**entry.pools[0]}
-    interval = first["interval"] * len(layers) // len(entry.pools)
-    pools = tuple({**first, "layer": layer, "interval": interval} for layer in layers)
+    pools = tuple({**entry.pools[0], "layer": layer} for layer in layers)
     return dataclasses.replace(entry, pools=pools)
 
 

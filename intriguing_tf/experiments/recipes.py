@@ -301,7 +301,7 @@ def _fit_with_adversary(recipe: Recipe, model, images, labels, verbose) -> Fitti
     import numpy as np
 
     from ..training import FittingCurve
-    from ..training.fitting import silent
+    from ..training.fitting import silent, use_xla
 
     start = time.perf_counter()
     fitting = recipe.fitting
@@ -311,6 +311,7 @@ def _fit_with_adversary(recipe: Recipe, model, images, labels, verbose) -> Fitti
         _optimiser(fitting, len(images)),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         steps_per_execution=STEPS_PER_CALL,
+        jit_compile=use_xla(model),
     )
     history = trainer.fit(
         images,

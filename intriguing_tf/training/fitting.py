@@ -107,7 +107,7 @@ def fit(
     if epochs < 1:
         raise ValueError(f"epochs must be at least 1. Received: {epochs!r}")
     start = time.perf_counter()
-    xla = _use_xla(model, jit_compile)
+    xla = use_xla(model, jit_compile)
     inputs, targets = tf.convert_to_tensor(inputs), tf.convert_to_tensor(targets)
     run_epoch = compile_epoch(model, inputs, targets, optimizer, loss, batch_size, xla)
     random = np.random.default_rng(seed)
@@ -170,7 +170,7 @@ def minimise(
     weights = [variable.value for variable in precise.trainable_variables]
     inputs, targets = tf.cast(inputs, tf.float64), tf.convert_to_tensor(targets)
 
-    @tf.function(jit_compile=_use_xla(model, "auto"))
+    @tf.function(jit_compile=use_xla(model, "auto"))
     def value_and_gradient(inputs, targets):
         with tf.GradientTape() as tape:
             value = _objective(precise, loss, inputs, targets, training=False)
@@ -300,7 +300,8 @@ def _check_data(model, inputs, targets) -> int:
     return len(inputs)
 
 
-def _use_xla(model, jit_compile: bool | str) -> bool:
+def use_xla(model: keras.Model, jit_compile: bool | str = "auto") -> bool:
+    """Whether to compile with XLA: as said, or by the rule for "auto" that `fit` states."""
     if jit_compile == "auto":
         if tf.config.list_logical_devices("GPU"):
             return True

@@ -9,7 +9,7 @@ from intriguing_tf.adversary.problem import Problem
 from intriguing_tf.classifier import Classifier
 
 NETWORKS = {
-    "dense": ([], True),
+    "dense": ([], False),
     "convolution": ([keras.layers.Conv2D(4, 3)], False),
     "grouped": ([keras.layers.Conv2D(4, 3), keras.layers.Conv2D(4, 3, groups=2)], True),
     "depthwise": ([keras.layers.DepthwiseConv2D(3)], False),
@@ -23,7 +23,7 @@ NETWORKS = {
 
 
 @pytest.mark.parametrize("layers, expected", NETWORKS.values(), ids=NETWORKS)
-def test_xla_without_convolutions_or_with_grouped_ones(layers, expected):
+def test_xla_on_a_cpu_for_grouped_convolutions(layers, expected):
     model = keras.Sequential(
         [keras.Input((8, 8, 4)), *layers, keras.layers.Flatten(), keras.layers.Dense(3)]
     )
@@ -33,5 +33,6 @@ def test_xla_without_convolutions_or_with_grouped_ones(layers, expected):
 
 
 def test_the_choice_is_recorded():
-    result = itf.LBFGSAdversary(small_network())(points(2))
-    assert result.settings["jit_compile"] is True
+    for choice, compiled in {"auto": False, True: True}.items():
+        result = itf.LBFGSAdversary(small_network(), jit_compile=choice)(points(2))
+        assert result.settings["jit_compile"] is compiled
