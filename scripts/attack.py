@@ -27,7 +27,9 @@ def define_flags() -> None:
     flags.DEFINE_integer("seed", 0, "of the random targets")
     flags.DEFINE_enum("solver", "compiled", ["compiled", "scipy"], "the adversary's solver")
     flags.DEFINE_enum("loss", "cross_entropy", ["cross_entropy", "margin"], "the adversary's loss")
-    flags.DEFINE_list("bounds", ["0", "1"], "least and largest pixel value")
+    flags.DEFINE_list(
+        "bounds", ["0", "1"], "least and largest pixel value; MNIST is scaled to them"
+    )
     flags.DEFINE_integer("shown", 64, "images in the picture, at most", lower_bound=1)
     flags.DEFINE_string("output", "attack", "folder of the results")
     flags.DEFINE_bool("overwrite", False, "whether the folder may hold something already")
@@ -46,7 +48,7 @@ def attack() -> int:
     from intriguing_tf.files import write_atomically
 
     model = load_model(FLAGS.model)
-    images, labels = load_images(FLAGS.data, FLAGS.number)
+    images, labels = load_images(FLAGS.data, FLAGS.number, (lower, upper))
     targets = FLAGS.targets
     if targets.lstrip("-").isdigit():
         targets = np.full(len(images), int(targets))

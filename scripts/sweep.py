@@ -26,7 +26,9 @@ def define_flags() -> None:
     flags.DEFINE_list("targets", ["random"], "of 'random', 'least_likely', 'nearest'")
     flags.DEFINE_list("losses", ["cross_entropy"], "of 'cross_entropy', 'margin'")
     flags.DEFINE_enum("solver", "compiled", ["compiled", "scipy"], "the adversary's solver")
-    flags.DEFINE_list("bounds", ["0", "1"], "least and largest pixel value")
+    flags.DEFINE_list(
+        "bounds", ["0", "1"], "least and largest pixel value; MNIST is scaled to them"
+    )
     flags.DEFINE_integer("seed", 0, "of the random targets", lower_bound=0)
     flags.DEFINE_integer("shard_size", 256, "images in a shard", lower_bound=1)
     flags.DEFINE_string(
@@ -51,7 +53,7 @@ def run_sweep() -> None:
     names = {name.removesuffix(".keras").strip("./"): name for name in FLAGS.models}
     if len(names) != len(FLAGS.models):
         raise ValueError(f"--models must differ. Received: {','.join(FLAGS.models)}.")
-    images, labels = load_images(FLAGS.data, FLAGS.number)
+    images, labels = load_images(FLAGS.data, FLAGS.number, (lower, upper))
     done = itf.sweep(
         {name: load_model(each) for name, each in names.items()},
         images,

@@ -23,9 +23,9 @@ def define_flags() -> None:
     )
     flags.DEFINE_string(
         "data",
-        "test",
-        "MNIST images: 'test', 'train' or the bundled 'sample'; or an .npz file with arrays "
-        "'images' and 'labels'",
+        "sample",
+        "MNIST images in [0, 1]: 'test', 'train' or the bundled 'sample'; or an .npz file with "
+        "arrays 'images' and 'labels'",
     )
     flags.DEFINE_integer("number", 128, "how many of them, from the first on", lower_bound=1)
     flags.DEFINE_list("noise", ["0.1", "0.3"], "stddevs of Gaussian noise")

@@ -21,9 +21,9 @@ def define_flags() -> None:
     flags.DEFINE_string("layer", "fc1", "the layer whose activation space is looked at")
     flags.DEFINE_string(
         "data",
-        "test",
-        "MNIST images: 'test', 'train' or the bundled 'sample'; or an .npz file with arrays "
-        "'images' and 'labels'",
+        "sample",
+        "MNIST images in [0, 1]: 'test', 'train' or the bundled 'sample'; or an .npz file with "
+        "arrays 'images' and 'labels'",
     )
     flags.DEFINE_integer("number", None, "first images of the data; by default all", lower_bound=2)
     flags.DEFINE_integer("k", 9, "images per direction", lower_bound=2)

@@ -113,7 +113,8 @@ def check_images(
     if (array < broadcast[0]).any() or (array > broadcast[1]).any():
         raise ValueError(
             f"Images must lie within the bounds [{lower.min():g}, {upper.max():g}]. Received: "
-            f"values from {array.min():g} to {array.max():g}. Scale the images, or give `bounds`."
+            f"values from {array.min():g} to {array.max():g}. Scale the images, or give `bounds` "
+            "(of the adversary or of the pool)."
         )
     return array
 

@@ -22,7 +22,7 @@ _ARRAYS = (
 )  # fmt: skip
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class AdversarialResult:
     """Adversarial examples; row i belongs to image i.
 
@@ -70,6 +70,8 @@ class AdversarialResult:
     def __str__(self) -> str:
         return str(self.table())
 
+    __repr__ = __str__
+
     def table(self) -> Table:
         """Returns the summary that `print` shows."""
         found = self.distortion[self.status == "found"]
@@ -90,7 +92,13 @@ class AdversarialResult:
             ("solver, loss", "{solver}, {loss}".format(**self.settings)),
             ("targets, seed", "{targets}, {seed}".format(**self.settings)),
         ]
-        return Table("Adversarial examples", ("", ""), rows)
+        already = int((self.status == "already").sum())
+        notes = [
+            f"{already} of {len(self)} images are misread as they are. Are the labels right, and "
+            "do the images have the scale that the model was trained on?"
+        ]
+        doubtful = 2 * already > len(self)
+        return Table("Adversarial examples", ("", ""), rows, notes if doubtful else ())
 
     def save(self, path: str | os.PathLike) -> Path:
         """Writes `path.npz` (the arrays) and `path.json` (settings and summary).

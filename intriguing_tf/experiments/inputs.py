@@ -20,13 +20,16 @@ def load_model(name: str) -> keras.Model:
     return zoo.load(name)
 
 
-def load_images(data: str, number: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+def load_images(
+    data: str, number: int | None = None, bounds: tuple[float, float] = (0.0, 1.0)
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns the first images and labels of the data that a command line names.
 
     Args:
         data: MNIST's "test" or "train", the bundled "sample", or a path to an `.npz` file with
             arrays "images" and "labels".
         number: how many; by default all.
+        bounds: finite least and largest pixel value, to which MNIST is scaled.
 
     Raises:
         ValueError: other data than these, or more images than there are.
@@ -36,6 +39,9 @@ def load_images(data: str, number: int | None = None) -> tuple[np.ndarray, np.nd
         images, labels = _load_npz(data)
     else:
         images, labels = datasets.mnist_sample() if data == "sample" else datasets.mnist(data)
+        lower, upper = bounds
+        if bounds != (0.0, 1.0) and np.isfinite(bounds).all():
+            images = (lower + (upper - lower) * images).clip(lower, upper).astype(images.dtype)
     if number is not None and not 0 < number <= len(images):
         raise ValueError(
             f"`number` must be from 1 to {len(images)} for {data!r}. Received: {number}."

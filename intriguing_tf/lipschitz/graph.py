@@ -319,7 +319,8 @@ def graph_of(model: keras.Model) -> Any:
         raise ValueError(
             f"Model {model.name!r} ({type(model).__name__}) has no graph of layers, so what it "
             "computes between them cannot be seen. Build it as a Sequential or Functional model, "
-            "or register a rule and bound its layers one by one."
+            "or register a rule and bound its layers one by one; of a model that only trains "
+            "another one, bound the other: `model.model` of an `AdversarialModel`."
         )
     if type(model).call not in (keras.Model.call, keras.Sequential.call, type(graph).call):
         raise ValueError(

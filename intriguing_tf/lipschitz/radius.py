@@ -103,7 +103,8 @@ class Certifier:
         images = np.asarray(images)
         if images.dtype.kind != "f":
             raise ValueError(
-                "`images` must be floats in the model's own range; divide uint8 images by 255. "
+                "`images` must be floats in the range that the model takes: "
+                "images.astype('float32'), divided by 255 if that is [0, 1]. "
                 f"Received: dtype {images.dtype}."
             )
         expected = self.model.inputs[0].shape[1:]

@@ -65,9 +65,8 @@ class AdversarialModel(keras.Model):
         penalties: Sequence[Penalty] = (),
         **kwargs: Any,
     ):
-        pools, penalties = tuple(pools), tuple(penalties)
-        _check_parts("pools", pools, (AdversarialPool,))
-        _check_parts("penalties", penalties, (LipschitzPenalty, GradientPenalty))
+        pools = _check_parts("pools", pools, (AdversarialPool,))
+        penalties = _check_parts("penalties", penalties, (LipschitzPenalty, GradientPenalty))
         width = _check_classifier(model)
         super().__init__(**{"name": f"adversarial_{model.name}"} | kwargs)
         self.model = model
@@ -88,6 +87,7 @@ class AdversarialModel(keras.Model):
         self._terms = tuple(penalty.prepare(model) for penalty in penalties)
         self.steps = self._state("steps", (), "int64", 0)
         self._bad_step = self._state("bad_step", (), "int64", _NONE)
+        self._outside_step = self._state("outside_step", (), "int64", _NONE)
         self._most_rows = self._state("most_rows", (), "int64", 0)
         self.built = True
 
@@ -104,6 +104,8 @@ class AdversarialModel(keras.Model):
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
         if y is None:
             raise ValueError("Training needs labels. Received: data without them.")
+        if not x.dtype.is_floating:
+            x = tf.cast(x, self.compute_dtype)
         classes = self._classes(y)
         loss, y_pred, gradients = self._taking_turns(x, y, classes, weights)
         if self._terms:
@@ -114,7 +116,7 @@ class AdversarialModel(keras.Model):
         rows = tf.shape(x)[0]
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
         self._loss_tracker.update_state(loss * replicas, sample_weight=rows)
-        self._note(loss, rows)
+        self._note(x, loss, rows)
         if self._recent is not None:
             self._recent.add(x, classes)
         self.steps.assign_add(1)
@@ -187,10 +189,17 @@ class AdversarialModel(keras.Model):
             return tf.one_hot(classes, self._width, dtype=y.dtype)
         return tf.cast(tf.reshape(classes, [-1, *y.shape[1:]]), y.dtype)
 
-    def _note(self, loss: tf.Tensor, rows: tf.Tensor) -> None:
-        step = self.steps.value + 1
-        first_bad = ~tf.math.is_finite(loss) & (self._bad_step.value == _NONE)
-        self._bad_step.assign(tf.where(first_bad, step, self._bad_step.value))
+    def _note(self, x: tf.Tensor, loss: tf.Tensor, rows: tf.Tensor) -> None:
+        """Notes what `check_progress` looks at: nothing can be raised within a compiled step."""
+
+        def note(variable: keras.Variable, wrong: tf.Tensor) -> None:
+            first = wrong & (variable.value == _NONE)
+            variable.assign(tf.where(first, self.steps.value + 1, variable.value))
+
+        note(self._bad_step, ~tf.math.is_finite(loss))
+        for part in self._examples:
+            if part.pool.layer is None and not part.pool.interval:
+                note(self._outside_step, part.outside(x))
         self._most_rows.assign(tf.maximum(self._most_rows.value, tf.cast(rows, tf.int64)))
 
     def fit(
@@ -223,7 +232,7 @@ class AdversarialModel(keras.Model):
         return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
 
     def check_progress(self) -> None:
-        """Raises if a loss was not finite, or if batches are too small for a pool's share.
+        """Raises if a loss was not finite, images were out of bounds, or batches are too small.
 
         Raises:
             ValueError: as said.
@@ -233,6 +242,12 @@ class AdversarialModel(keras.Model):
             raise ValueError(
                 f"The loss of {self.model.name!r} is not finite in step {step}: the learning rate "
                 "or a penalty's weight is too large, or the data is not finite."
+            )
+        step = int(self._outside_step.numpy())
+        if step != _NONE:
+            raise ValueError(
+                f"Images of step {step} lie outside the bounds of their pool. Scale the images, or "
+                "give `AdversarialPool` its `bounds`."
             )
         rows = int(self._most_rows.numpy())
         for pool in self.pools:
@@ -301,13 +316,14 @@ class _Upkeep(keras.callbacks.Callback):
         logs["pool_distortion"] = float(np.mean(moved)) if moved else 0.0
 
 
-def _check_parts(name: str, parts: tuple, kinds: tuple[type, ...]) -> None:
-    for part in parts:
+def _check_parts(name: str, parts: Any, kinds: tuple[type, ...]) -> tuple:
+    for part in parts if isinstance(parts, Sequence) else [None]:
         if not isinstance(part, kinds):
             raise TypeError(
-                f"`{name}` must hold {' or '.join(kind.__name__ for kind in kinds)} objects. "
-                f"Received: {part!r}."
+                f"`{name}` must be a list of {' or '.join(kind.__name__ for kind in kinds)} "
+                f"objects. Received: {parts if part is None else part!r}."
             )
+    return tuple(parts)
 
 
 def _check_classifier(model: Any) -> int:

@@ -327,6 +327,8 @@ def _rest_of_chain(model: keras.Model) -> float:
         for step in result.steps if isinstance(result, Steps) else (result,):
             if isinstance(step, Slopes | Softmax | LayerBound):
                 rest *= step.bound
+            elif isinstance(step, Diagonal) and not layer.weights:  # Rescaling
+                rest *= step.norm().upper
             elif isinstance(step, Diagonal) or (
                 isinstance(step, Matrix | Convolution) and type(layer) not in _KINDS
             ):

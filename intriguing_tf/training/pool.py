@@ -134,6 +134,12 @@ class PoolExamples:
         self._above = model if pool.layer is None else above(model, pool.layer)
         self._adversary = LBFGSAdversary(model, layer=pool.layer, bounds=pool.bounds, **pool.attack)
 
+    def outside(self, x: tf.Tensor) -> tf.Tensor:
+        """Whether something lies outside the bounds, by more than its rounding; bool scalar."""
+        low, high = (tf.cast(bound, x.dtype) for bound in self._adversary.bounds)
+        span = tf.where(tf.math.is_finite(high - low), high - low, 1)
+        return tf.reduce_any((x < low - 1e-5 * span) | (x > high + 1e-5 * span))
+
     def lower_part(self, x: tf.Tensor, training: bool) -> tf.Tensor:
         """Returns the outputs of the pool's layer; for the input, the images."""
         return x if self._below is None else self._below(x, training=training)

@@ -274,7 +274,9 @@ def test_examples_made_within_the_step_are_the_solvers_first(points, layer, targ
     np.testing.assert_array_equal(classes, np.tile(labels, 2))
     by_value = [rows[np.lexsort(rows.T)] for rows in (examples, kept.examples.numpy())]
     np.testing.assert_allclose(*by_value, atol=1e-6)
-    moved = np.sqrt(np.mean((examples - activations) ** 2, axis=1))  # each lies beside its own image
+    moved = np.sqrt(
+        np.mean((examples - activations) ** 2, axis=1)
+    )  # each lies beside its own image
     np.testing.assert_allclose(moved, [0.0] * 2 + [0.05] * 14, atol=1e-5)
 
 
@@ -401,6 +403,50 @@ def test_divergence_stops_with_the_step_named(points):
     x[60] = np.nan  # in the third batch of 24
     with pytest.raises(ValueError, match="not finite in step 3"):
         trained(training.AdversarialModel(network()), (x, points[1]))
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_images_outside_the_bounds_of_examples_made_within_the_step_are_refused(
+    points, jit_compile
+):
+    x, labels = points
+    for bounds, refused in {None: True, (0.0, 255.0): False}.items():
+        model = training.AdversarialModel(
+            network(), pools=[pool(distortion=0.05, interval=0, bounds=bounds)]
+        )
+        model.compile(keras.optimizers.SGD(0.01), LOGITS, jit_compile=jit_compile)
+        if refused:
+            with pytest.raises(ValueError, match="step 1 lie outside the bounds"):
+                model.fit(255 * x, labels, batch_size=24, verbose=0)
+        else:
+            model.fit(255 * x, labels, batch_size=24, verbose=0)
+
+
+def test_whole_numbers_train_as_the_floats_they_are(points):
+    x, labels = np.rint(255 * points[0]), points[1]
+    weights = []
+    for kind in ("uint8", "float32"):
+        model = training.AdversarialModel(
+            network(),
+            [pool(distortion=0.05, interval=0, bounds=(0, 255))],
+            [training.GradientPenalty(1.0)],
+        )
+        trained(model, (x.astype(kind), labels), rate=0.001)
+        weights.append(model.model.get_weights())
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_rescaling_is_a_part_of_the_total(points):
+    plain = network()
+    scaled = keras.Sequential([keras.Input((2,)), keras.layers.Rescaling(3.0), *plain.layers])
+    penalties = [training.LipschitzPenalty(total=total) for total in (0.1, 0.3)]
+    losses = [
+        float(penalty.prepare(model)(None, None, None))
+        for penalty, model in zip(penalties, (plain, scaled), strict=True)
+    ]
+    assert losses[0] > 0
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
 def test_batches_too_small_for_a_share_are_refused(points):
