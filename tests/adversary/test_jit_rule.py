@@ -32,6 +32,7 @@ def test_xla_on_a_cpu_for_grouped_convolutions(layers, expected):
     assert problem.jit_compile(True) is True and problem.jit_compile(False) is False
 
 
+@pytest.mark.slow
 def test_the_choice_is_recorded():
     for choice, compiled in {"auto": False, True: True}.items():
         result = itf.LBFGSAdversary(small_network(), jit_compile=choice)(points(2))

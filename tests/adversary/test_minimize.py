@@ -119,6 +119,7 @@ def test_badly_scaled_problems_are_solved_as_well_as_by_scipy():
     np.testing.assert_allclose(result.fun, exact, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_rows_that_leave_the_batch_do_not_change_the_others():
     condition = [1, 1, 1, 1e4, 1, 1e3, 1, 1]
     parts = [random_quadratics(1, 15, c, seed=i) for i, c in enumerate(condition)]
@@ -172,6 +173,7 @@ def test_history_of_one_and_xla_give_the_same_minima():
 _solver = Minimizer(separable, ftol=0.0, gtol=1e-9)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_any_box_and_any_separable_quadratic(data):

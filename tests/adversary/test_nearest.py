@@ -17,6 +17,7 @@ def brute_force(attack, x, labels, classes):
     return np.min(distances, axis=0)
 
 
+@pytest.mark.slow
 def test_nearest_of_a_small_network_is_the_least_over_all_classes(network, adversary):
     x = points(40)
     own = network.predict(x, verbose=0).argmax(1)

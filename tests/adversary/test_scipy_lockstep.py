@@ -22,6 +22,7 @@ def other_classes(model, x, classes):
     return (np.asarray(model(x)).argmax(1) + 1 + np.arange(len(x)) % (classes - 1)) % classes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["cross_entropy", "margin"])
 def test_lockstep_equals_one_at_a_time(loss):
     model = small_network(dtype="float64")

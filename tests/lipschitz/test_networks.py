@@ -297,6 +297,7 @@ def test_a_constant_classifier_never_changes_its_mind():
     assert certified_radius(model, np.ones((1, 4), np.float32))[0] == np.inf
 
 
+@pytest.mark.slow
 def test_pairwise_margins_and_the_chain_beat_the_plain_radius():
     model = dense_network(10, 40, 40, 4)
     images = np.random.default_rng(0).normal(size=(50, 10)).astype(np.float32)

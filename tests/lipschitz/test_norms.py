@@ -79,6 +79,7 @@ def test_the_image_sized_fft_is_not_a_bound_for_zero_padding_but_ours_is():
     assert violations > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kernel_shape, size, strides, groups",
     [((3, 3, 64, 64), 13, 1, 1), ((3, 3, 32, 64), 14, 2, 1), ((3, 3, 32, 64), 13, 1, 2)],
@@ -129,6 +130,7 @@ def test_depthwise_is_the_worst_channel():
     assert found == pytest.approx(max(each), rel=2e-3)
 
 
+@pytest.mark.slow
 def test_transposed_convolution_is_the_adjoint():
     kernel = random_kernel(4, 4, 3, 6)
     forward = conv_norm(kernel, (30, 30), strides=2, padding="same")

@@ -48,7 +48,9 @@ def test_alexnets_convolutions_are_the_papers():
     assert [layer.strides[0] for layer in convolutions] == [4, 1, 1, 1, 1]
 
 
-@pytest.mark.parametrize("name", ["squeezenet_1_1", "efficientnet_lite0"])
+@pytest.mark.parametrize(
+    "name", ["squeezenet_1_1", pytest.param("efficientnet_lite0", marks=pytest.mark.slow)]
+)
 def test_saved_network_computes_the_same(name, tmp_path):
     model = getattr(itf.models, name)(classes=5, input_shape=(40, 40, 3))
     model.save(tmp_path / "model.keras")

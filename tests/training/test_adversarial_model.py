@@ -293,7 +293,9 @@ def test_random_targets_within_the_step_are_other_classes_and_change(points):
     assert len(np.unique(drawn[0])) > 1
 
 
-@pytest.mark.parametrize("how", [{}, {"jit_compile": True}, {"run_eagerly": True}])
+@pytest.mark.parametrize(
+    "how", [{}, pytest.param({"jit_compile": True}, marks=pytest.mark.slow), {"run_eagerly": True}]
+)
 def test_a_step_with_examples_made_within_it_is_one_on_both(points, how):
     model = training.AdversarialModel(network(), pools=[pool(distortion=0.1, interval=0)])
     images, labels = (tf.constant(each) for each in points)
@@ -405,7 +407,7 @@ def test_divergence_stops_with_the_step_named(points):
         trained(training.AdversarialModel(network()), (x, points[1]))
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_images_outside_the_bounds_of_examples_made_within_the_step_are_refused(
     points, jit_compile
 ):

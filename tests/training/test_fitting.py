@@ -118,6 +118,7 @@ def test_fit_follows_the_schedule(digits):
     np.testing.assert_array_equal(*results)
 
 
+@pytest.mark.slow
 def test_fit_is_deterministic_and_the_seed_matters(digits):
     def loss(seed):
         model = models.fc10(0.0, "zeros")
