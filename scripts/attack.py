@@ -4,7 +4,7 @@
   itf-attack --model=my.keras --data=my.npz --bounds=-1,1 --targets=nearest
 
 Prints a table, and saves the result (attack.npz, attack.json) and a picture of originals,
-magnified perturbations and adversarial images (attack.png).
+perturbations and adversarial images (attack.png).
 """
 
 from __future__ import annotations

@@ -87,8 +87,8 @@ def adversarial_rows(
     axes.set_xlim(-_GAP / 2, width - _GAP / 2)
     axes.set_ylim(height, 0)
     axes.set_aspect("equal")
+    magnified = "" if magnification == 1 else f" magnified {magnification:g} times"
     caption = caption or (
-        f"From above: original, perturbation magnified {magnification:g} times around grey, "
-        "adversarial image."
+        f"From above: original, perturbation{magnified} around grey, adversarial image."
     )
     return Picture(name, caption, figure)
