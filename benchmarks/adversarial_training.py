@@ -20,7 +20,7 @@ from intriguing_tf.experiments.recipes import STEPS_PER_CALL, adversarial_model,
 flags.DEFINE_integer("epochs", 3, "timed epochs", lower_bound=1)
 flags.DEFINE_integer("images", 20_000, "training images", lower_bound=1_000)
 flags.DEFINE_list(
-    "methods", ["decay", "gradient", "certified", "pool-input", "pools-hidden", "pools-all"], ""
+    "methods", ["gradient", "certified", "pool-input", "pools-hidden", "pools-all", "combined"], ""
 )
 
 
