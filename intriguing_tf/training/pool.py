@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -116,7 +117,7 @@ class AdversarialPool:
         return cls(**config)
 
 
-class PoolExamples:
+class PoolExamples(abc.ABC):
     """How a pool's examples join the batches of a model.
 
     Args:
@@ -134,10 +135,14 @@ class PoolExamples:
         self._above = model if pool.layer is None else above(model, pool.layer)
         self._adversary = LBFGSAdversary(model, layer=pool.layer, bounds=pool.bounds, **pool.attack)
 
+    def _box(self, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Returns the bounds and their range, 1 where it is infinite."""
+        low, high = (tf.cast(bound, dtype) for bound in self._adversary.bounds)
+        return low, high, tf.where(tf.math.is_finite(high - low), high - low, 1)
+
     def outside(self, x: tf.Tensor) -> tf.Tensor:
         """Whether something lies outside the bounds, by more than its rounding; bool scalar."""
-        low, high = (tf.cast(bound, x.dtype) for bound in self._adversary.bounds)
-        span = tf.where(tf.math.is_finite(high - low), high - low, 1)
+        low, high, span = self._box(x.dtype)
         return tf.reduce_any((x < low - 1e-5 * span) | (x > high + 1e-5 * span))
 
     def lower_part(self, x: tf.Tensor, training: bool) -> tf.Tensor:
@@ -160,11 +165,11 @@ class PoolExamples:
         examples, classes = self.examples_for(there, truth, seed)
         return tf.concat([activations, examples], 0), tf.concat([labels, classes], 0)
 
+    @abc.abstractmethod
     def examples_for(
         self, activations: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns examples, in place of rows of the batch, and their labels."""
-        raise NotImplementedError
 
 
 class ExamplesOfBatch(PoolExamples):
@@ -181,12 +186,11 @@ class ExamplesOfBatch(PoolExamples):
             logits = self._adversary.classifier.logits(activations)
             targets = tf.stop_gradient(self._targets(logits, seed))
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
-        low, high = (tf.cast(b, activations.dtype) for b in self._adversary.bounds)
+        low, high, span = self._box(activations.dtype)
         gradient = tf.stop_gradient(tape.gradient(losses, activations))
         inside = tf.where(gradient > 0, activations > low, activations < high)
         step = tf.where(inside, -gradient, 0)
         axes = list(range(1, activations.shape.rank))
-        span = tf.where(tf.math.is_finite(high - low), high - low, 1)
         rms_of_step = tf.sqrt(tf.reduce_mean((step / span) ** 2, axes, keepdims=True))
         step *= tf.math.divide_no_nan(tf.cast(self.pool.distortion, step.dtype), rms_of_step)
         examples = tf.clip_by_value(activations + step, low, high)
