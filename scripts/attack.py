@@ -16,20 +16,12 @@ from intriguing_tf.scripts import command
 def define_flags() -> None:
     """Defines the flags of this command."""
     flags.DEFINE_string("model", "mnist/fc100-100-10", "a name of the zoo, or a .keras file")
-    flags.DEFINE_string(
-        "data",
-        "sample",
-        "MNIST images: 'test', 'train' or the bundled 'sample'; or an .npz file with arrays "
-        "'images' and 'labels'",
-    )
+    command.define_data()
     flags.DEFINE_integer("number", 64, "how many images, from the first on", lower_bound=1)
     flags.DEFINE_string("targets", "random", "'random', 'least_likely', 'nearest', or one class")
     flags.DEFINE_integer("seed", 0, "of the random targets")
     flags.DEFINE_enum("solver", "compiled", ["compiled", "scipy"], "the adversary's solver")
     flags.DEFINE_enum("loss", "cross_entropy", ["cross_entropy", "margin"], "the adversary's loss")
-    flags.DEFINE_list(
-        "bounds", ["0", "1"], "least and largest pixel value; MNIST is scaled to them"
-    )
     flags.DEFINE_integer("shown", 64, "images in the picture, at most", lower_bound=1)
     flags.DEFINE_string("output", "attack", "folder of the results")
     flags.DEFINE_bool("overwrite", False, "whether the folder may hold something already")
@@ -39,7 +31,7 @@ def attack() -> int:
     """Runs the attack that the flags ask for; returns 0 if every image was misread."""
     FLAGS = flags.FLAGS
     folder = command.empty_folder(FLAGS.output, FLAGS.overwrite)
-    lower, upper = command.bounds(FLAGS.bounds)
+    lower, upper = command.bounds()
 
     import numpy as np
 
@@ -61,9 +53,12 @@ def attack() -> int:
     result.save(folder / "attack")
     shown = slice(FLAGS.shown)
     titles = [
-        f"{before} → {after}"
-        for before, after in zip(
-            result.original_predictions[shown], result.predictions[shown], strict=True
+        f"already {before}" if status == "already" else f"{before} → {after}"
+        for status, before, after in zip(
+            result.status[shown],
+            result.original_predictions[shown],
+            result.predictions[shown],
+            strict=True,
         )
     ]
     picture = itf.reporting.adversarial_rows(

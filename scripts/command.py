@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -69,16 +70,33 @@ def empty_folder(output: str, overwrite: bool) -> Path:
     return folder
 
 
-def bounds(texts: Sequence[str]) -> tuple[float, float]:
-    """Returns the pair of numbers that a flag such as --bounds=0,1 gives.
+def define_data() -> None:
+    """Defines --data and --bounds: which images a command works on."""
+    flags.DEFINE_string(
+        "data",
+        "sample",
+        "MNIST images: 'test', 'train' or the bundled 'sample'; or an .npz file with arrays "
+        "'images' and 'labels'",
+    )
+    flags.DEFINE_list(
+        "bounds", ["0", "1"], "least and largest pixel value; MNIST is scaled to them"
+    )
+
+
+def bounds() -> tuple[float, float]:
+    """Returns the pair of numbers that --bounds gives.
 
     Raises:
-        ValueError: other than two numbers.
+        ValueError: other than two finite numbers, the smaller first.
     """
+    texts = flags.FLAGS.bounds
     try:
         lower, upper = map(float, texts)
-    except ValueError as error:
+    except ValueError:
+        lower = upper = float("nan")
+    if not -math.inf < lower < upper < math.inf:
         raise ValueError(
-            f"--bounds must be two numbers, such as 0,1. Received: {','.join(texts)}."
-        ) from error
+            "--bounds must be two numbers, the smaller first, such as 0,1. "
+            f"Received: {','.join(texts)}."
+        )
     return lower, upper

@@ -7,7 +7,7 @@
   itf-lipschitz --alexnet_kernels=alexnet.npz
 
 Prints the table, or JSON; --output saves it with a picture: a bar per layer, its bound and what is
-attained. --sandwich certifies MNIST images and attacks them: certified radius ≤ distance to the
+attained. --sandwich certifies images of --data and attacks them: certified radius ≤ distance to the
 nearest other prediction ≤ the adversary's distance. --alexnet_kernels takes AlexNet's kernels from
 an .npz file (conv1/kernel … fc8/kernel) and prints Table 5 beside the paper's.
 """
@@ -33,7 +33,7 @@ def define_flags() -> None:
     )
     flags.DEFINE_enum("format", "text", ["text", "markdown", "json"], "what to print")
     flags.DEFINE_integer("sandwich", None, "certify and attack so many images", lower_bound=1)
-    flags.DEFINE_enum("data", "sample", ["sample", "test", "train"], "images for --sandwich")
+    command.define_data()
     flags.DEFINE_string("alexnet_kernels", None, ".npz file of AlexNet's kernels, for Table 5")
     flags.DEFINE_string("output", None, "folder for the table, the JSON and the pictures")
 
@@ -106,8 +106,9 @@ def _sandwich(model: Any) -> Any:
     from intriguing_tf.experiments.inputs import load_images
     from intriguing_tf.experiments.sandwich import Sandwich
 
-    images, _ = load_images(FLAGS.data, FLAGS.sandwich)
-    return Sandwich.of(model, images)
+    bounds = command.bounds()
+    images, _ = load_images(FLAGS.data, FLAGS.sandwich, bounds)
+    return Sandwich.of(model, images, bounds)
 
 
 def _print(table: Any, values: dict[str, Any]) -> None:

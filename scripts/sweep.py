@@ -16,19 +16,11 @@ from intriguing_tf.scripts import command
 def define_flags() -> None:
     """Defines the flags of this command."""
     flags.DEFINE_list("models", ["mnist/fc100-100-10"], "names of the zoo, or .keras files")
-    flags.DEFINE_string(
-        "data",
-        "sample",
-        "MNIST images: 'test', 'train' or the bundled 'sample'; or an .npz file with arrays "
-        "'images' and 'labels'",
-    )
+    command.define_data()
     flags.DEFINE_integer("number", None, "how many images, from the first on", lower_bound=1)
     flags.DEFINE_list("targets", ["random"], "of 'random', 'least_likely', 'nearest'")
     flags.DEFINE_list("losses", ["cross_entropy"], "of 'cross_entropy', 'margin'")
     flags.DEFINE_enum("solver", "compiled", ["compiled", "scipy"], "the adversary's solver")
-    flags.DEFINE_list(
-        "bounds", ["0", "1"], "least and largest pixel value; MNIST is scaled to them"
-    )
     flags.DEFINE_integer("seed", 0, "of the random targets", lower_bound=0)
     flags.DEFINE_integer("shard_size", 256, "images in a shard", lower_bound=1)
     flags.DEFINE_string(
@@ -45,7 +37,7 @@ def define_flags() -> None:
 def run_sweep() -> None:
     """Runs the sweep that the flags ask for."""
     FLAGS = flags.FLAGS
-    lower, upper = command.bounds(FLAGS.bounds)
+    lower, upper = command.bounds()
 
     import intriguing_tf as itf
     from intriguing_tf.experiments.inputs import load_images, load_model

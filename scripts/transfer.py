@@ -21,12 +21,7 @@ def define_flags() -> None:
         ["mnist/fc10-1e-4", "mnist/fc100-100-10", "mnist/ae400-10"],
         "names of the zoo, or paths to .keras files",
     )
-    flags.DEFINE_string(
-        "data",
-        "sample",
-        "MNIST images in [0, 1]: 'test', 'train' or the bundled 'sample'; or an .npz file with "
-        "arrays 'images' and 'labels'",
-    )
+    command.define_data()
     flags.DEFINE_integer("number", 128, "how many of them, from the first on", lower_bound=1)
     flags.DEFINE_list("noise", ["0.1", "0.3"], "stddevs of Gaussian noise")
     flags.DEFINE_list("amplify", ["0.1"], "stddevs to amplify the distortions to")
@@ -39,6 +34,7 @@ def measure() -> None:
     """Measures the matrix that the flags ask for."""
     FLAGS = flags.FLAGS
     folder = command.empty_folder(FLAGS.output, FLAGS.overwrite)
+    bounds = command.bounds()
 
     import intriguing_tf as itf
     from intriguing_tf.experiments.inputs import load_images, load_model
@@ -47,18 +43,20 @@ def measure() -> None:
 
     noise, amplified = ([float(s) for s in stddevs] for stddevs in (FLAGS.noise, FLAGS.amplify))
     models = {name: load_model(name) for name in FLAGS.models}
-    images, labels = load_images(FLAGS.data, FLAGS.number)
+    images, labels = load_images(FLAGS.data, FLAGS.number, bounds)
     sets = {"undistorted": images}
     for name, model in models.items():
-        result = itf.LBFGSAdversary(model)(images, labels, targets="random", seed=FLAGS.seed)
+        adversary = itf.LBFGSAdversary(model, bounds=bounds)
+        result = adversary(images, labels, targets="random", seed=FLAGS.seed)
         (folder / "adversarial").mkdir(parents=True, exist_ok=True)
         result.save(folder / "adversarial" / f"{name.replace('/', '_')}.npz")
         sets[f"for {name}"] = result.images
         for stddev in amplified:
             sets[f"for {name}, amplified to {stddev}"] = itf.transfer.amplify(result, stddev)
     for stddev in noise:
-        sets[f"Gaussian noise {stddev}"] = itf.transfer.gaussian_noise(images, stddev, FLAGS.seed)
-    matrix = itf.transfer.error_matrix(models, sets, labels, originals=images)
+        noisy = itf.transfer.gaussian_noise(images, stddev, FLAGS.seed, bounds)
+        sets[f"Gaussian noise {stddev}"] = noisy
+    matrix = itf.transfer.error_matrix(models, sets, labels, originals=images, bounds=bounds)
     print(matrix)
     caption = "Error in % of the column's model on the row's images."
     picture = heat_maps("errors", caption, {"": matrix.errors}, matrix.rows, matrix.columns)

@@ -19,12 +19,7 @@ def define_flags() -> None:
     """Defines the flags of this command."""
     flags.DEFINE_string("model", "mnist/conv", "a name of the zoo, or a path to a .keras file")
     flags.DEFINE_string("layer", "fc1", "the layer whose activation space is looked at")
-    flags.DEFINE_string(
-        "data",
-        "sample",
-        "MNIST images in [0, 1]: 'test', 'train' or the bundled 'sample'; or an .npz file with "
-        "arrays 'images' and 'labels'",
-    )
+    command.define_data()
     flags.DEFINE_integer("number", None, "first images of the data; by default all", lower_bound=2)
     flags.DEFINE_integer("k", 9, "images per direction", lower_bound=2)
     flags.DEFINE_integer("shown", 8, "directions drawn", lower_bound=1)
@@ -42,6 +37,7 @@ def compare_and_draw() -> None:
     """Runs the comparison that the flags ask for."""
     FLAGS = flags.FLAGS
     folder = command.empty_folder(FLAGS.output, FLAGS.overwrite)
+    lower, upper = command.bounds()
 
     from intriguing_tf import units
     from intriguing_tf.experiments.inputs import load_images, load_model
@@ -49,7 +45,7 @@ def compare_and_draw() -> None:
     from intriguing_tf.files import write_atomically
     from intriguing_tf.reporting import Report, Section, image_rows
 
-    images, labels = load_images(FLAGS.data, FLAGS.number)
+    images, labels = load_images(FLAGS.data, FLAGS.number, (lower, upper))
     found = units.compare(
         load_model(FLAGS.model),
         FLAGS.layer,
@@ -65,12 +61,12 @@ def compare_and_draw() -> None:
         verbose=True,
     )
     print(found)
-    pictures = []
+    pictures, shown = [], (images - lower) / (upper - lower)
     for top in (found.natural, found.random):
         rows = top.determined.nonzero()[0][: FLAGS.shown]
         caption = f"{top.kind} directions of {FLAGS.layer}: the images that go furthest along each"
         names = [top.names()[row] for row in rows]
-        pictures.append(image_rows(top.kind, caption, images[top.indices[rows]], names))
+        pictures.append(image_rows(top.kind, caption, shown[top.indices[rows]], names))
     title = f"{FLAGS.model}, {FLAGS.layer}: units and random directions"
     report = Report(title, [], [Section("Coherence", [], [found.table()], pictures)])
     path = report.save(folder)

@@ -15,7 +15,9 @@ INTRIGUING_TF_CACHE where downloads go, INTRIGUING_TF_OFFLINE=1 forbids them.
 
 from __future__ import annotations
 
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Sequence
 
 from absl import flags
@@ -50,6 +52,7 @@ def show_list(names: Sequence[str]) -> int:
     from intriguing_tf.reporting import Table
 
     cards = [zoo.info(name) for name in _matching(names or ["*"])]
+    room = max(30, shutil.get_terminal_size().columns - 88) if sys.stdout.isatty() else None
     rows = [
         (
             card.name,
@@ -57,7 +60,7 @@ def show_list(names: Sequence[str]) -> int:
             f"{card.size / 1e6:,.2f} MB" if card.size else "?",
             "" if card.pinned else "no",
             f"{card.metrics['test_error']:.2%}" if "test_error" in card.metrics else "",
-            card.title,
+            card.title if room is None else textwrap.shorten(card.title, room, placeholder=" …"),
         )
         for card in cards
     ]

@@ -29,7 +29,7 @@ def load_images(
         data: MNIST's "test" or "train", the bundled "sample", or a path to an `.npz` file with
             arrays "images" and "labels".
         number: how many; by default all.
-        bounds: finite least and largest pixel value, to which MNIST is scaled.
+        bounds: least and largest pixel value, finite, to which MNIST is scaled.
 
     Raises:
         ValueError: other data than these, or more images than there are.
@@ -40,7 +40,7 @@ def load_images(
     else:
         images, labels = datasets.mnist_sample() if data == "sample" else datasets.mnist(data)
         lower, upper = bounds
-        if bounds != (0.0, 1.0) and np.isfinite(bounds).all():
+        if bounds != (0.0, 1.0):
             images = (lower + (upper - lower) * images).clip(lower, upper).astype(images.dtype)
     if number is not None and not 0 < number <= len(images):
         raise ValueError(

@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 from absl import flags
@@ -78,6 +79,23 @@ def test_transfer_prints_the_matrix_and_keeps_the_images(command, tmp_path, caps
     wrong = np.asarray(itf.zoo.load("mnist/fc10-1e-2")(kept.images)).argmax(1)
     labels = itf.datasets.mnist_sample()[1][:6]
     assert errors[3, 0] == pytest.approx((wrong != labels).mean())
+
+
+@pytest.mark.slow
+def test_transfer_is_the_same_in_other_bounds(command, tmp_path):
+    network = itf.zoo.load("mnist/fc10-1")
+    rescaled = keras.Sequential(
+        [keras.Input(network.input_shape[1:]), keras.layers.Rescaling(0.5, 0.5), network]
+    )
+    rescaled.save(tmp_path / "rescaled.keras")
+    values = []
+    for model, bounds in (("mnist/fc10-1", "0,1"), (tmp_path / "rescaled.keras", "-1,1")):
+        folder = tmp_path / bounds
+        arguments = (f"--models={model}", f"--bounds={bounds}", f"--output={folder}", "--number=8")
+        assert command("transfer", *arguments) == 0
+        values.append(json.loads((folder / "errors.json").read_text()))
+    assert values[0]["errors"] == values[1]["errors"]
+    np.testing.assert_allclose(values[0]["distortions"], values[1]["distortions"], rtol=1e-3)
 
 
 def test_bad_flags_are_said_plainly(command, tmp_path, capsys):
