@@ -20,6 +20,7 @@ from .multipliers import Chain, optimise
 from .operators import Matrix
 from .registry import Slopes, Step
 from .rounding import UNIT_ROUNDOFF, round_up
+from .threads import threads_for
 
 Array = np.ndarray
 
@@ -60,7 +61,9 @@ def chains_of(steps: Sequence[Step], bounds: Sequence[float]) -> list[Run]:
         if stop - position < 3:
             position += 1
             continue
-        value = _chain_bound(_linear_chain(steps[position:stop]))
+        problem = _linear_chain(steps[position:stop])
+        with threads_for(max(problem.widths)):
+            value = _chain_bound(problem)
         if value < math.prod(bounds[position:stop]):
             runs.append(Run(position, stop, value))
         position = stop
@@ -82,6 +85,12 @@ def pairwise_bounds(steps: Sequence[Step], weights: Array) -> tuple[int, Array] 
     if start is None or not isinstance(head, Matrix):
         return None
     problem = _linear_chain([*steps[start:-1], dataclasses.replace(head, weights=weights)])
+    with threads_for(max(problem.widths)):
+        bounds = _pairwise_bounds(problem)
+    return None if bounds is None else (start, bounds)
+
+
+def _pairwise_bounds(problem: LinearChain) -> Array | None:
     chain = Chain(problem.stages(np.arange(1)))
     multipliers = optimise(chain, _iterations(problem, 1))
     joint = chain.joint(multipliers)
@@ -92,7 +101,7 @@ def pairwise_bounds(steps: Sequence[Step], weights: Array) -> tuple[int, Array] 
         if not len(problem.violations(multipliers, lifted, np.arange(1))):
             squares = np.diag(lifted)[:, None] + np.diag(lifted)[None] - 2 * lifted
             rounding = 8 * UNIT_ROUNDOFF * np.max(np.abs(lifted))
-            return start, np.sqrt(np.maximum(squares, 0) + rounding)
+            return np.sqrt(np.maximum(squares, 0) + rounding)
         growth *= 10
     return None
 

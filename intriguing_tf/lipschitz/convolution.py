@@ -23,6 +23,7 @@ from .symbols import (
     torus_maximum,
     twists,
 )
+from .threads import threads_for
 
 Array = np.ndarray
 
@@ -78,10 +79,12 @@ class Convolution:
         if not scaled.any():
             return Norm(round_up(self.error), 0.0, "zero kernel")
         unit = dataclasses.replace(self, kernel=scaled, error=self.error / scale)
-        if min(self.pixels * self.inputs, self.output_pixels * self.outputs) <= DENSE_SIZE:
+        rows = min(self.pixels * self.inputs, self.output_pixels * self.outputs)
+        if rows <= DENSE_SIZE:
             found = unit._dense_norm()
         else:
-            found = unit._torus_norm(attained)
+            with threads_for(min(self.kernel.shape[-2:])):
+                found = unit._torus_norm(attained)
         upper = round_up(found.upper + unit.error) * scale
         lower = found.lower
         if lower is not None:

@@ -48,6 +48,7 @@ class Chain:
 
     def __init__(self, stages: Sequence[Array]):
         self.stages = list(stages)
+        self._first_gram = through(self.stages[0], None)
         self._vectors: dict[int, Array] = {}
 
     def forward(self, scales: Sequence[Array], shares: Sequence[float]) -> list[Forward]:
@@ -55,7 +56,7 @@ class Chain:
         layers: list[Forward] = []
         inverse: Array | None = None
         for i, (weights, p, q) in enumerate(zip(self.stages[:-1], scales, shares, strict=True)):
-            gram = through(weights, inverse)
+            gram = self._first_gram if inverse is None else through(weights, inverse)
             root = np.exp(p / 2)
             top, vectors = self._top(i, gram * np.outer(root, root))
             multipliers = 4 * sigmoid(q) / np.max(top) * np.exp(p)
@@ -69,7 +70,8 @@ class Chain:
         """Returns W_L M⁻¹ W_Lᴴ, [f, n, n], for given Λ_i; `None` unless every M_i is positive."""
         inverse: Array | None = None
         for weights, each in zip(self.stages[:-1], multipliers, strict=True):
-            matrix = -0.25 * through(weights, inverse) * np.outer(each, each)
+            gram = self._first_gram if inverse is None else through(weights, inverse)
+            matrix = -0.25 * gram * np.outer(each, each)
             matrix[:, np.arange(len(each)), np.arange(len(each))] += each
             try:
                 np.linalg.cholesky(matrix)

@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from .rounding import CONSTANT, gamma, largest_eigenvalue, normalise, round_down, round_up
+from .threads import threads_for
 
 Array = np.ndarray
 
@@ -52,7 +53,8 @@ class Matrix:
     error: float = 0.0
 
     def norm(self) -> Norm:
-        upper, lower = matrix_norm(self.weights)
+        with threads_for(min(self.weights.shape)):
+            upper, lower = matrix_norm(self.weights)
         upper = round_up(upper + self.error)
         lower = max(round_down(lower - self.error), 0.0)
         return Norm(upper, lower, f"matrix {'×'.join(map(str, self.weights.shape))}, Cholesky")
