@@ -4,6 +4,8 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 WORKERS ?= --numprocesses=auto --dist=loadfile --no-loadscope-reorder
 export TF_CPP_MIN_LOG_LEVEL = 3
+# As many test processes as processors: more threads in each would wait for one another.
+export OPENBLAS_NUM_THREADS = 1
 
 .PHONY: demo test fast faults lint types wheel docs clean
 
