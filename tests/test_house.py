@@ -13,14 +13,15 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "intriguing_tf"
 COMMANDS = sorted({p.stem for p in (ROOT / "scripts").glob("[!_]*.py")} - {"command"})
 LEAVES = {"files", "checks", "reporting", "layers"}
-ANY_MODEL = {"classifier", *LEAVES}  # for tools that work on any Keras model
+ANY_MODEL = {"forward", "classifier", *LEAVES}  # for tools that work on any Keras model
 TOOLS = {"adversary", "lipschitz", "units", "transfer"}
 MAY_IMPORT = {
     "files": set(),
     "checks": set(),
     "layers": {"checks"},
     "reporting": {"files", "checks"},
-    "classifier": set(),
+    "forward": set(),
+    "classifier": {"forward"},
     "adversary": ANY_MODEL,
     "lipschitz": ANY_MODEL,
     "units": ANY_MODEL,

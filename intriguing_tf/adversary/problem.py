@@ -55,7 +55,7 @@ class Problem:
 
     def logits(self, x: tf.Tensor) -> tf.Tensor:
         """Returns the logits [n, classes] of flat vectors [n, size]."""
-        return self.classifier.logits(tf.reshape(x, [-1, *self.shape]))
+        return self.classifier.logits(tf.reshape(x, [-1, *self.shape]), folded=True)
 
     def above(self, x: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         """Returns each logit minus the target's, minus infinity at the target itself."""

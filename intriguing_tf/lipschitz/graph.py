@@ -10,6 +10,7 @@ from typing import Any
 
 import keras
 
+from ..forward import graph_of, nodes_of
 from .chain import Run, chains_of
 from .convolution import Convolution
 from .folding import Entry, add_linear, fold
@@ -308,32 +309,9 @@ def check_model(model: Any) -> None:
     graph_of(model)
 
 
-def graph_of(model: keras.Model) -> Any:
-    """Returns the Functional model that holds a model's graph.
-
-    Raises:
-        ValueError: a subclassed model has no graph.
-    """
-    graph = getattr(model, "_functional", None) or model
-    if not hasattr(graph, "_nodes_by_depth"):
-        raise ValueError(
-            f"Model {model.name!r} ({type(model).__name__}) has no graph of layers, so what it "
-            "computes between them cannot be seen. Build it as a Sequential or Functional model, "
-            "or register a rule and bound its layers one by one; of a model that only trains "
-            "another one, bound the other: `model.model` of an `AdversarialModel`."
-        )
-    if type(model).call not in (keras.Model.call, keras.Sequential.call, type(graph).call):
-        raise ValueError(
-            f"Model {model.name!r} ({type(model).__name__}) has a `call` of its own, which may "
-            "compute something else than its graph."
-        )
-    return graph
-
-
 def _nodes_in_order(graph: Any) -> list[Any]:
-    by_depth = graph._nodes_by_depth
-    nodes = [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
-    return [node for node in nodes if not node.is_input and node.operation not in _inputs(graph)]
+    inputs = _inputs(graph)
+    return [n for n in nodes_of(graph) if not n.is_input and n.operation not in inputs]
 
 
 def _inputs(graph: Any) -> list[Any]:

@@ -11,8 +11,9 @@ import tensorflow as tf
 
 from ..checks import check_positive, check_positive_integer
 from ..classifier import find_layer
+from ..forward import graph_of, nodes_of
 from ..lipschitz.convolution import Convolution
-from ..lipschitz.graph import bound, graph_of
+from ..lipschitz.graph import bound
 from ..lipschitz.operators import Diagonal, Matrix
 from ..lipschitz.registry import LayerBound, Slopes, Softmax, Steps, apply_rule
 from .kernel_norms import Geometry, convolution_bound, dense_bound
@@ -301,13 +302,12 @@ def norm_of(layer: keras.layers.Layer, input_shape: tuple) -> Callable[[], tf.Te
 def _calls(model: keras.Model) -> list[tuple[keras.layers.Layer, list[tuple]]]:
     """Returns the layers of a model's graph and of models in it, with their inputs' shapes."""
     calls: list[tuple[keras.layers.Layer, list[tuple]]] = []
-    for nodes in graph_of(model)._nodes_by_depth.values():
-        for node in nodes:
-            layer = node.operation
-            if isinstance(layer, keras.Model):
-                calls += _calls(layer)
-            elif not node.is_input and not isinstance(layer, keras.layers.InputLayer):
-                calls.append((layer, [tuple(tensor.shape) for tensor in node.input_tensors]))
+    for node in nodes_of(graph_of(model)):
+        layer = node.operation
+        if isinstance(layer, keras.Model):
+            calls += _calls(layer)
+        elif not node.is_input and not isinstance(layer, keras.layers.InputLayer):
+            calls.append((layer, [tuple(tensor.shape) for tensor in node.input_tensors]))
     return calls
 
 
