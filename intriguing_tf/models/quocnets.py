@@ -7,7 +7,7 @@ import math
 
 import keras
 
-from intriguing_tf.checks import check_kind
+from intriguing_tf.checks import check_kind, check_positive_integer
 from intriguing_tf.layers import L2Pooling2D, LocalContrastNormalization, LocallyConnected2D
 
 
@@ -27,7 +27,9 @@ class QuocNetConfig:
         contrast_size: side of the normalisation's window; odd.
 
     Raises:
-        ValueError: a stage whose filters or windows do not fit in what the stage below leaves.
+        TypeError: sizes that are not tuples.
+        ValueError: sizes that are not positive integers; a stage whose filters or windows do not
+            fit in what the stage below leaves.
 
     Example:
 
@@ -42,9 +44,16 @@ class QuocNetConfig:
     contrast_size: int = 5
 
     def __post_init__(self) -> None:
-        sizes = (*self.image_shape, *self.receptive_fields, self.maps, self.pool_size)
-        if len(self.image_shape) != 3 or not self.receptive_fields or min(sizes) < 1:
-            raise ValueError(f"All sizes of a QuocNet must be positive. Received: {self!r}.")
+        for name in ("image_shape", "receptive_fields"):
+            check_kind(name, getattr(self, name), tuple, "a tuple of sizes")
+            for size in getattr(self, name):
+                check_positive_integer(name, size)
+        for name in ("maps", "pool_size", "contrast_size"):
+            check_positive_integer(name, getattr(self, name))
+        if len(self.image_shape) != 3 or not self.receptive_fields:
+            raise ValueError(f"Three sizes of an image, and a stage at least. Received: {self!r}.")
+        if self.contrast_size % 2 == 0:
+            raise ValueError(f"`contrast_size` must be odd. Received: {self.contrast_size}.")
         for stage, shape in enumerate(self.output_shapes(), start=1):
             if min(shape) < 1:
                 raise ValueError(

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from ..adversary.inputs import check_logits
 from ..classifier import Classifier
+from .fitting import check_labels
 from .gradient_penalty import GradientPenalty
 from .lipschitz_penalty import LipschitzPenalty
 from .pool import AdversarialPool, ExamplesOfBatch, PoolExamples, PoolMemory, RecentImages
@@ -216,8 +217,11 @@ class AdversarialModel(keras.Model):
 
         Raises:
             ValueError: a loss that is not finite; a batch too small for a pool's share; pools
-                with a distribution strategy of several replicas.
+                with a distribution strategy of several replicas; labels in an array that are not
+                the model's classes.
         """
+        if isinstance(y, (np.ndarray, tf.Tensor)) and self._width > 1:
+            check_labels(np.asarray(y), self._width)
         replicas = self.distribute_strategy.num_replicas_in_sync
         if self.pools and replicas > 1:
             raise ValueError(f"Pools train on one device. Received: a strategy with {replicas}.")

@@ -89,9 +89,10 @@ def fit(
         The course of the objective.
 
     Raises:
-        TypeError: not a Keras model.
-        ValueError: for arrays of different length, a batch size or a number of epochs out of
-            range, a model without trainable weights, or when the objective is no longer finite.
+        TypeError: not a Keras model, or data that is no array of numbers.
+        ValueError: for arrays of different length, labels that are not the model's classes, a
+            batch size or a number of epochs out of range, a model without trainable weights, or
+            when the objective is no longer finite.
 
     Example:
 
@@ -101,14 +102,14 @@ def fit(
             model, images, labels, optimizer=keras.optimizers.Adam(), epochs=5
         )
     """
-    count = _check_data(model, inputs, targets)
+    inputs, targets = _check_data(model, inputs, targets, loss)
+    count = len(inputs)
     if not 1 <= batch_size <= count:
         raise ValueError(f"batch_size must lie in [1, {count}]. Received: {batch_size!r}")
     if epochs < 1:
         raise ValueError(f"epochs must be at least 1. Received: {epochs!r}")
     start = time.perf_counter()
     xla = use_xla(model, jit_compile)
-    inputs, targets = tf.convert_to_tensor(inputs), tf.convert_to_tensor(targets)
     run_epoch = compile_epoch(model, inputs, targets, optimizer, loss, batch_size, xla)
     random = np.random.default_rng(seed)
     losses = []
@@ -155,9 +156,9 @@ def minimise(
         The course of the objective, with the norm of the gradient that was reached.
 
     Raises:
-        TypeError: not a Keras model.
-        ValueError: for arrays of different length, a model without trainable weights, or an
-            objective that is not finite.
+        TypeError: not a Keras model, or data that is no array of numbers.
+        ValueError: for arrays of different length, labels that are not the model's classes, a
+            model without trainable weights, or an objective that is not finite.
         RuntimeError: when the search ends with the gradient above the tolerance.
 
     Example:
@@ -165,10 +166,10 @@ def minimise(
         model = itf.models.fc10(weight_decay=1e-2)
         print(itf.training.minimise(model, *itf.datasets.mnist_sample(), tolerance=1e-4))
     """
-    _check_data(model, inputs, targets)
+    inputs, targets = _check_data(model, inputs, targets, loss)
     precise = _in_float64(model)
     weights = [variable.value for variable in precise.trainable_variables]
-    inputs, targets = tf.cast(inputs, tf.float64), tf.convert_to_tensor(targets)
+    inputs = tf.cast(inputs, tf.float64)
 
     @tf.function(jit_compile=use_xla(model, "auto"))
     def value_and_gradient(inputs, targets):
@@ -286,18 +287,45 @@ def _assign(weights, point: np.ndarray) -> None:
         w.assign(part.reshape(w.shape))
 
 
-def _check_data(model, inputs, targets) -> int:
+def _check_data(model, inputs, targets, loss) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns the data as tensors, or raises."""
     check_kind("model", model, keras.Model, "a keras.Model")
+    if not model.built or not model.trainable_variables:
+        raise ValueError(
+            f"The model must be built and have trainable weights. Received: {model.name!r}"
+        )
+    tensors = []
+    for name, values in (("inputs", inputs), ("targets", targets)):
+        tensor = tf.convert_to_tensor(values)
+        if not (tensor.dtype.is_floating or tensor.dtype.is_integer) or tensor.shape.rank == 0:
+            raise TypeError(
+                f"`{name}` must be an array of numbers, [n, ...]. Received: "
+                f"{tensor.dtype.name} of shape {tensor.shape}."
+            )
+        tensors.append(tensor)
+    inputs, targets = tensors
     if len(inputs) != len(targets) or len(inputs) == 0:
         raise ValueError(
             "inputs and targets must have the same length, at least 1. "
             f"Received: {len(inputs)} and {len(targets)}"
         )
-    if not model.built or not model.trainable_variables:
+    output = getattr(model, "output_shape", None)
+    if loss is cross_entropy and output:
+        check_labels(np.asarray(targets), output[-1])
+    return inputs, targets
+
+
+def check_labels(labels: np.ndarray, classes: int) -> None:
+    """Raises unless integer labels, [n] or [n, 1], are from 0 to below `classes`."""
+    flat = labels.ndim == 1 or (labels.ndim == 2 and labels.shape[1] == 1)
+    if labels.dtype.kind not in "iu" or not flat:
+        return  # one row of probabilities for each image: the loss's own business
+    outside = labels[(labels < 0) | (labels >= classes)]
+    if outside.size:
         raise ValueError(
-            f"The model must be built and have trainable weights. Received: {model.name!r}"
+            f"Labels must lie between 0 and {classes - 1}, the model's classes. "
+            f"Received: {outside[0]}."
         )
-    return len(inputs)
 
 
 def use_xla(model: keras.Model, jit_compile: bool | str = "auto") -> bool:

@@ -38,8 +38,10 @@ def test_built_network_has_the_sizes_on_paper():
     "sizes, words",
     [
         ({"receptive_fields": (18,) * 12}, "Stage 10 does not fit"),
-        ({"maps": 0}, "must be positive"),
-        ({"receptive_fields": ()}, "must be positive"),
+        ({"maps": 0}, "`maps` must be a positive integer"),
+        ({"receptive_fields": ()}, "a stage at least"),
+        ({"contrast_size": 4}, "must be odd"),
+        ({"contrast_size": float("nan")}, "must be a positive integer"),
     ],
 )
 def test_impossible_sizes_are_refused(sizes, words):

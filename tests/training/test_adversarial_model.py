@@ -424,6 +424,13 @@ def test_images_outside_the_bounds_of_examples_made_within_the_step_are_refused(
             model.fit(255 * x, labels, batch_size=24, verbose=0)
 
 
+def test_labels_that_are_no_class_are_refused(points):
+    model = training.AdversarialModel(network())
+    model.compile("sgd", LOGITS)
+    with pytest.raises(ValueError, match=r"between 0 and 2.*Received: 3"):
+        model.fit(points[0], points[1] + 1, verbose=0)
+
+
 def test_whole_numbers_train_as_the_floats_they_are(points):
     x, labels = np.rint(255 * points[0]), points[1]
     weights = []

@@ -203,6 +203,10 @@ def test_bad_data_and_models_are_refused(digits):
         training.fit(models.fc10(), images, labels[1:], **options)
     with pytest.raises(ValueError, match="0 and 0"):
         training.fit(models.fc10(), images[:0], labels[:0], **options)
+    with pytest.raises(ValueError, match=r"between 0 and 9.*Received: -1"):
+        training.fit(models.fc10(), images, labels - 1, **options)
+    with pytest.raises(TypeError, match=r"`inputs` must be an array of numbers.*string"):
+        training.minimise(models.fc10(), b"images", labels)
     frozen = models.fc10()
     frozen.trainable = False
     with pytest.raises(ValueError, match="trainable weights"):
