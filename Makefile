@@ -28,7 +28,7 @@ test: $(VENV)/.dev  ## every test
 fast: $(VENV)/.dev  ## the tests that take moments
 	$(BIN)/python -m pytest $(WORKERS) -m 'not slow'
 
-faults: $(VENV)/.dev  ## 100 kills and 1 000 bad inputs per function; takes hours
+faults: $(VENV)/.dev  ## 100 kills and 1 000 bad inputs per function; takes an hour
 	FAULTS_KILLS=100 FAULTS_INPUTS=1000 $(BIN)/python -m pytest -s tests/faults
 
 lint: $(VENV)/.dev

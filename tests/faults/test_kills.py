@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 KILLS = int(os.environ.get("FAULTS_KILLS", 8))
-SHARES = {"sweep": 0.5, "reproduce": 1 / 8, "publish": 1 / 8, "training": 1 / 4}
+SHARES = {"sweep": 0.5, "reproduce": 0.13, "publish": 0.12, "training": 0.25}
 PATIENCE = 300  # seconds; a job that takes longer hangs
 
 
