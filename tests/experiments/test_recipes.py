@@ -196,7 +196,7 @@ def test_a_recipe_with_a_penalty_trains_with_it(digits):
 
 
 def test_softmax_regression_is_trained_to_its_optimum(digits):
-    trained = train_on(load_recipe("mnist/fc10-1e-2"), *digits)
+    trained = train_on(load_recipe("mnist/fc10-1"), *digits)
     assert trained.curve.gradient_norm <= 1e-6
 
 
