@@ -55,9 +55,9 @@ def nodes_of(graph: Any) -> list[Any]:
 def folded_call(model: keras.Model, inputs: tf.Tensor) -> tf.Tensor:
     """Returns `model(inputs, training=False)` up to rounding, in less time.
 
-    Each `BatchNormalization` that alone follows a convolution is folded into its kernel, so the
-    activations and their gradients are gone through twice less each. The kernel is folded anew in
-    each call: changed weights are followed, and nothing is copied.
+    Each `BatchNormalization` that alone follows a convolution is folded into its kernel, which
+    saves passes over the activations, forwards and backwards. The kernel is folded within each
+    call, so changed weights are followed.
 
     Args:
         model: a built Keras model. One without a graph of layers is called as it is.

@@ -96,7 +96,7 @@ def bounds() -> tuple[float, float]:
         lower = upper = float("nan")
     if not -math.inf < lower < upper < math.inf:
         raise ValueError(
-            "--bounds must be two numbers, the smaller first, such as 0,1. "
+            "--bounds must be two numbers, finite and the smaller first, such as 0,1. "
             f"Received: {','.join(texts)}."
         )
     return lower, upper

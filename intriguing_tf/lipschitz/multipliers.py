@@ -56,7 +56,7 @@ class Chain:
         layers: list[Forward] = []
         inverse: Array | None = None
         for i, (weights, p, q) in enumerate(zip(self.stages[:-1], scales, shares, strict=True)):
-            gram = self._first_gram if inverse is None else through(weights, inverse)
+            gram = self._gram(weights, inverse)
             root = np.exp(p / 2)
             top, vectors = self._top(i, gram * np.outer(root, root))
             multipliers = 4 * sigmoid(q) / np.max(top) * np.exp(p)
@@ -66,11 +66,15 @@ class Chain:
             layers.append(Forward(gram, inverse, multipliers, top, vectors))
         return layers
 
+    def _gram(self, weights: Array, inverse: Array | None) -> Array:
+        """`through`, computed once for the first layer, which nothing chosen changes."""
+        return self._first_gram if inverse is None else through(weights, inverse)
+
     def joint(self, multipliers: Sequence[Array]) -> Array | None:
         """Returns W_L M⁻¹ W_Lᴴ, [f, n, n], for given Λ_i; `None` unless every M_i is positive."""
         inverse: Array | None = None
         for weights, each in zip(self.stages[:-1], multipliers, strict=True):
-            gram = self._first_gram if inverse is None else through(weights, inverse)
+            gram = self._gram(weights, inverse)
             matrix = -0.25 * gram * np.outer(each, each)
             matrix[:, np.arange(len(each)), np.arange(len(each))] += each
             try:

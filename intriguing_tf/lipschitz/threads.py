@@ -7,8 +7,8 @@ import functools
 
 from threadpoolctl import ThreadpoolController
 
-# Rows up to which a second thread gains nothing; while other programs run, waiting for it makes
-# everything some ten times as slow.
+# Rows up to which a second thread gains next to nothing; while other programs run, waiting for it
+# costs many times what the product does.
 SMALL = 256
 
 
