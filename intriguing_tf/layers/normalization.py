@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..checks import check_positive_integer
+from intriguing_tf.checks import check_positive_integer
 
 
 @keras.saving.register_keras_serializable(package="intriguing_tf")

@@ -8,9 +8,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import catalogue, locations, pins
-from .cards import ModelCard
-from .errors import IntegrityError, UnpinnedError
+from intriguing_tf.zoo import catalogue, locations, pins
+from intriguing_tf.zoo.cards import ModelCard
+from intriguing_tf.zoo.errors import IntegrityError, UnpinnedError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +112,7 @@ def clear(pattern: str = "*") -> int:
 
 
 def _checks(card: ModelCard) -> list[Check]:
-    from . import downloads
+    from intriguing_tf.zoo import downloads
 
     try:
         pin = pins.expected(card)

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from ..reporting import Table
-from .errors import CatalogueError
+from intriguing_tf.reporting import Table
+from intriguing_tf.zoo.errors import CatalogueError
 
 # How measured values are written: heading, and text of a value.
 METRICS: dict[str, tuple[str, Callable[[Any], str]]] = {

@@ -16,10 +16,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from ..files import write_atomically
-from . import locations
-from .cards import ModelCard, validate
-from .errors import CatalogueError, DownloadError
+from intriguing_tf.files import write_atomically
+from intriguing_tf.zoo import locations
+from intriguing_tf.zoo.cards import ModelCard, validate
+from intriguing_tf.zoo.errors import CatalogueError, DownloadError
 
 VERSION = 1
 LARGEST = 16 << 20  # bytes of a catalogue
@@ -106,7 +106,7 @@ def _local(file: Path, mtime_ns: int, size: int) -> Mapping[str, ModelCard]:
 @functools.lru_cache(maxsize=4)
 def _remote(address: str, cache: Path) -> Mapping[str, ModelCard]:
     """Reads an address's catalogue once per process; without a network, the last one read."""
-    from . import downloads
+    from intriguing_tf.zoo import downloads
 
     url = f"{address}/{locations.CATALOGUE}"
     key = hashlib.sha256(address.encode()).hexdigest()[:16]

@@ -27,8 +27,8 @@ import requests
 import urllib3
 from tqdm.auto import tqdm
 
-from . import locations
-from .errors import DownloadError, IntegrityError
+from intriguing_tf.zoo import locations
+from intriguing_tf.zoo.errors import DownloadError, IntegrityError
 
 LARGEST = 16 << 30  # bytes of one file, as in the schema
 PASSING = {408, 425, 429, 500, 502, 503, 504}  # HTTP states that may be gone a moment later

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .errors import IntegrityError
+from intriguing_tf.zoo.errors import IntegrityError
 
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
 LARGEST_JSON = 64 << 20  # bytes
@@ -48,7 +48,7 @@ def load(file: Path) -> Any:
     """
     import keras
 
-    from .. import layers  # noqa: F401  (registers them, so that Keras finds them by name)
+    from intriguing_tf import layers  # noqa: F401  (registers them, so that Keras finds them by name)
 
     check(file)
     try:

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import cache, catalogue, locations, pins
-from .cards import ModelCard
-from .errors import DownloadError, IntegrityError
+from intriguing_tf.zoo import cache, catalogue, locations, pins
+from intriguing_tf.zoo.cards import ModelCard
+from intriguing_tf.zoo.errors import DownloadError, IntegrityError
 
 if TYPE_CHECKING:
     import keras
@@ -41,7 +41,7 @@ def path(name: str, *, progress: bool = True) -> Path:
         >>> zoo.path("mnist/fc10-1e-4").name
         'model.keras'
     """
-    from . import downloads
+    from intriguing_tf.zoo import downloads
 
     card = catalogue.info(name)
     pin = pins.expected(card)
@@ -91,7 +91,7 @@ def load(name: str, weights: bool = True, *, progress: bool = True) -> keras.Mod
         return _checked(_build(card), card)
     file = path(name, progress=progress)
     if card.format == "keras":
-        from . import keras_files
+        from intriguing_tf.zoo import keras_files
 
         return _checked(keras_files.load(file), card)
     importer = _importer(card)
@@ -102,7 +102,7 @@ def load(name: str, weights: bool = True, *, progress: bool = True) -> keras.Mod
 
 
 def _build(card: ModelCard) -> keras.Model:
-    from .. import models
+    from intriguing_tf import models
 
     if card.builder not in dir(models):
         raise IntegrityError(
@@ -117,7 +117,7 @@ def _build(card: ModelCard) -> keras.Model:
 
 def _importer(card: ModelCard):
     """Returns the function of `zoo.importers` that fills a model from a file of this format."""
-    from . import importers
+    from intriguing_tf.zoo import importers
 
     if card.format not in dir(importers):
         raise IntegrityError(

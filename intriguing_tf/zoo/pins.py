@@ -9,10 +9,10 @@ from pathlib import Path
 
 import filelock
 
-from ..files import write_atomically
-from . import catalogue, locations
-from .cards import ModelCard
-from .errors import IntegrityError, UnpinnedError
+from intriguing_tf.files import write_atomically
+from intriguing_tf.zoo import catalogue, locations
+from intriguing_tf.zoo.cards import ModelCard
+from intriguing_tf.zoo.errors import IntegrityError, UnpinnedError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,7 +59,7 @@ def pin(name: str, *, progress: bool = True) -> Pin:
         ValueError: the catalogue itself pins the entry, or there is no such entry.
         DownloadError: the file cannot be had.
     """
-    from . import cache, downloads
+    from intriguing_tf.zoo import cache, downloads
 
     card = catalogue.info(name)
     if card.pinned:

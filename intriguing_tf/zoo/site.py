@@ -11,10 +11,10 @@ from typing import Any
 
 import jinja2
 
-from ..files import write_atomically
-from . import catalogue, loading, locations
-from .cards import Facts, ModelCard
-from .errors import CatalogueError, UnpinnedError
+from intriguing_tf.files import write_atomically
+from intriguing_tf.zoo import catalogue, loading, locations
+from intriguing_tf.zoo.cards import Facts, ModelCard
+from intriguing_tf.zoo.errors import CatalogueError, UnpinnedError
 
 CARD = "card.json"
 PAGE = "README.md"

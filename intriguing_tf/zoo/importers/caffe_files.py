@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from . import assignment
+from intriguing_tf.zoo.importers import assignment
 
 # Message: field, number, type, repeated. Field numbers from Caffe's caffe.proto. The floats are
 # packed, which on the wire is a string of bytes, and bytes go to NumPy without a list between.

@@ -9,7 +9,7 @@ from typing import Literal
 import keras
 import numpy as np
 
-from . import assignment
+from intriguing_tf.zoo.importers import assignment
 
 
 def npz(file: str | Path, model: keras.Model, channel_order: Literal["rgb", "bgr"] = "rgb") -> None:
