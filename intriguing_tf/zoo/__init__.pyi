@@ -11,5 +11,6 @@ from .errors import IntegrityError as IntegrityError
 from .errors import UnpinnedError as UnpinnedError
 from .loading import load as load
 from .loading import path as path
+from .patience import Patience as Patience
 from .pins import Pin as Pin
 from .pins import pin as pin

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from intriguing_tf.zoo import catalogue, locations, pins
+from intriguing_tf.zoo import catalogue, integrity, locations, pins
 from intriguing_tf.zoo.cards import ModelCard
 from intriguing_tf.zoo.errors import IntegrityError, UnpinnedError
 
@@ -28,11 +28,6 @@ class Check:
     status: str
     file: Path | None = None
     detail: str = ""
-
-
-def place(card: ModelCard, pin: pins.Pin) -> Path:
-    """Returns where the entry's download goes; one folder per hash, so versions never mix."""
-    return locations.cache() / card.name / pin.sha256[:16] / card.file
 
 
 def local_files(card: ModelCard, pin: pins.Pin) -> Iterator[Path]:
@@ -57,7 +52,7 @@ def local_files(card: ModelCard, pin: pins.Pin) -> Iterator[Path]:
             file = Path(str(distribution.locate_file(card.package["path"])))
             if file.is_file():
                 yield file
-    if (file := place(card, pin)).is_file():
+    if (file := locations.download_of(card.name, card.file, pin.sha256)).is_file():
         yield file
 
 
@@ -112,8 +107,6 @@ def clear(pattern: str = "*") -> int:
 
 
 def _checks(card: ModelCard) -> list[Check]:
-    from intriguing_tf.zoo import downloads
-
     try:
         pin = pins.expected(card)
         files = list(local_files(card, pin))
@@ -123,7 +116,7 @@ def _checks(card: ModelCard) -> list[Check]:
         return [Check(card.name, "damaged", None, str(error))]
     if not files:
         return [Check(card.name, "absent", None, f"itf-zoo download {card.name}")]
-    faults = [downloads.fault(file, pin.size, pin.sha256) for file in files]
+    faults = [integrity.fault(file, pin.size, pin.sha256) for file in files]
     return [
         Check(card.name, "damaged" if wrong else "verified", file, wrong)
         for file, wrong in zip(files, faults, strict=True)

@@ -106,7 +106,7 @@ def _local(file: Path, mtime_ns: int, size: int) -> Mapping[str, ModelCard]:
 @functools.lru_cache(maxsize=4)
 def _remote(address: str, cache: Path) -> Mapping[str, ModelCard]:
     """Reads an address's catalogue once per process; without a network, the last one read."""
-    from intriguing_tf.zoo import downloads
+    from intriguing_tf.zoo import downloads  # here, for requests is slow to import
 
     url = f"{address}/{locations.CATALOGUE}"
     key = hashlib.sha256(address.encode()).hexdigest()[:16]

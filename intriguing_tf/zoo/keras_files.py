@@ -17,6 +17,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import h5py
+import keras
+
 from intriguing_tf.zoo.errors import IntegrityError
 
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
@@ -39,17 +42,13 @@ PLAIN = {"__bytes__", "__ellipsis__", "__keras_tensor__", "__numpy__", "__slice_
 MODULES = re.compile(r"(keras|intriguing_tf\.layers)(\.[a-z0-9_]+)*")
 
 
-def load(file: Path) -> Any:
+def load(file: Path) -> keras.Model:
     """Returns the `keras.Model` of a `.keras` file, checked first; it is not compiled.
 
     Raises:
         IntegrityError: the file holds anything but layers and their weights, or Keras cannot
             read it.
     """
-    import keras
-
-    from intriguing_tf import layers  # noqa: F401  (registers them, so that Keras finds them by name)
-
     check(file)
     try:
         return keras.saving.load_model(file, compile=False, safe_mode=True)
@@ -98,8 +97,6 @@ def _check_members(archive: zipfile.ZipFile) -> None:
 
 def _check_configuration(configuration: Any) -> None:
     """Every object that the configuration names is a layer, or a part of a layer, as data."""
-    import keras
-
     parts = (
         keras.Operation,  # layers and models are operations
         keras.initializers.Initializer,
@@ -142,8 +139,6 @@ def _named_objects(value: Any) -> Iterator[dict[str, Any]]:
 
 def _check_weights(stream: Any) -> None:
     """The HDF5 file refers to nothing outside itself and stores every number that it declares."""
-    import h5py
-
     with h5py.File(stream, "r") as file:
         todo, seen = [(file["/"], 0)], set()
         while todo:

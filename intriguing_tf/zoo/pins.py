@@ -9,10 +9,12 @@ from pathlib import Path
 
 import filelock
 
+from intriguing_tf.aliases import renamed_keywords
 from intriguing_tf.files import write_atomically
 from intriguing_tf.zoo import catalogue, locations
 from intriguing_tf.zoo.cards import ModelCard
 from intriguing_tf.zoo.errors import IntegrityError, UnpinnedError
+from intriguing_tf.zoo.patience import PATIENCE, Patience
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +43,8 @@ def expected(card: ModelCard) -> Pin:
     return remembered[card.name]
 
 
-def pin(name: str, *, progress: bool = True) -> Pin:
+@renamed_keywords(progress="verbose")
+def pin(name: str, *, verbose: bool | str = "auto", patience: Patience = PATIENCE) -> Pin:
     """Downloads an unpinned entry, and remembers and from then on enforces its size and hash.
 
     The file is not opened. Size and SHA-1 are enforced where the card has them. Compare the
@@ -49,7 +52,8 @@ def pin(name: str, *, progress: bool = True) -> Pin:
 
     Args:
         name: of an entry whose card has no hash.
-        progress: draw a bar on a terminal.
+        verbose: True or False for a progress bar, or "auto": when stderr is a terminal.
+        patience: how long the download waits for what.
 
     Returns:
         What was remembered, in `pins.json` in the cache. An entry that is pinned already keeps
@@ -59,7 +63,7 @@ def pin(name: str, *, progress: bool = True) -> Pin:
         ValueError: the catalogue itself pins the entry, or there is no such entry.
         DownloadError: the file cannot be had.
     """
-    from intriguing_tf.zoo import cache, downloads
+    from intriguing_tf.zoo import downloads  # here, for requests is slow to import
 
     card = catalogue.info(name)
     if card.pinned:
@@ -67,12 +71,13 @@ def pin(name: str, *, progress: bool = True) -> Pin:
     if name in _remembered():
         return _remembered()[name]
     arrival = locations.cache() / name / "unpinned" / card.file
-    accepted = Pin(*downloads.download_unknown(card.urls, arrival, card.size, card.sha1, progress))
+    found = downloads.download_unknown(card.urls, arrival, card.size, card.sha1, verbose, patience)
+    accepted = Pin(*found)
     with filelock.FileLock(_file().with_suffix(".lock")):
         pins = _remembered() | {name: accepted}
         content = {key: dataclasses.asdict(value) for key, value in sorted(pins.items())}
         write_atomically(_file(), json.dumps(content, indent=2))
-    home = cache.place(card, accepted)
+    home = locations.download_of(name, card.file, accepted.sha256)
     home.parent.mkdir(parents=True, exist_ok=True)
     arrival.replace(home)
     return accepted
