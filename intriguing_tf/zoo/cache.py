@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from intriguing_tf.zoo import catalogue, integrity, locations, pins
-from intriguing_tf.zoo.cards import ModelCard
+from intriguing_tf.zoo.cards import ModelCard, Pin
 from intriguing_tf.zoo.errors import IntegrityError, UnpinnedError
 
 
@@ -30,7 +30,7 @@ class Check:
     detail: str = ""
 
 
-def local_files(card: ModelCard, pin: pins.Pin) -> Iterator[Path]:
+def local_files(card: ModelCard, pin: Pin) -> Iterator[Path]:
     """Yields the existing files that should be the entry's, best first.
 
     Raises:
@@ -45,11 +45,11 @@ def local_files(card: ModelCard, pin: pins.Pin) -> Iterator[Path]:
             yield file
     if card.package is not None:
         try:
-            distribution = importlib.metadata.distribution(card.package["distribution"])
+            distribution = importlib.metadata.distribution(card.package.distribution)
         except importlib.metadata.PackageNotFoundError:
             pass
         else:
-            file = Path(str(distribution.locate_file(card.package["path"])))
+            file = Path(str(distribution.locate_file(card.package.path)))
             if file.is_file():
                 yield file
     if (file := locations.download_of(card.name, card.file, pin.sha256)).is_file():

