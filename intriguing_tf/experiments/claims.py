@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..reporting import Table
-from ..units import holm
-from . import paper
-from .figures1_2 import Figures1And2Result
-from .matrices import NOT_CLIPPED, Matrix
-from .table1 import Table1Result
-from .table2 import Table2Result
-from .table4 import Table4Result
+from intriguing_tf.experiments import paper
+from intriguing_tf.experiments.figures1_2 import Figures1And2Result
+from intriguing_tf.experiments.matrices import NOT_CLIPPED, Matrix
+from intriguing_tf.experiments.table1 import Table1Result
+from intriguing_tf.experiments.table2 import Table2Result
+from intriguing_tf.experiments.table4 import Table4Result
+from intriguing_tf.reporting import Table
+from intriguing_tf.units import holm
 
 # |Cliff's delta| from which Romano et al. (2006) call a difference large.
 _LARGE = 0.474

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from ..classifier import check_model
-from ..reporting import Picture, Table, image_rows
-from ..units import Comparison, compare
+from intriguing_tf.classifier import check_model
+from intriguing_tf.reporting import Picture, Table, image_rows
+from intriguing_tf.units import Comparison, compare
 
 _POPULATIONS = ("natural", "random")
 

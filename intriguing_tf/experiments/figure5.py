@@ -11,13 +11,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from ..adversary import AdversarialResult, LBFGSAdversary
-from ..classifier import Classifier
-from ..datasets import imagenet_class_index, imagenet_class_names
-from ..files import write_atomically
-from ..reporting import Table
-from ..transfer import rms
-from . import paper
+from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
+from intriguing_tf.classifier import Classifier
+from intriguing_tf.datasets import imagenet_class_index, imagenet_class_names
+from intriguing_tf.experiments import paper
+from intriguing_tf.files import write_atomically
+from intriguing_tf.reporting import Table
+from intriguing_tf.transfer import rms
 
 # Least factors by which a distortion is magnified until it outlives 8-bit rounding.
 _FACTORS = tuple(1.02**step for step in range(1, 81))

@@ -8,12 +8,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from .. import datasets
-from ..adversary import AdversarialResult, LBFGSAdversary
-from ..classifier import Classifier
-from ..models import QuocNetConfig, with_binary_classifier
-from ..reporting import Picture, Table, image_rows
-from .quocnet import train_features
+from intriguing_tf import datasets
+from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
+from intriguing_tf.classifier import Classifier
+from intriguing_tf.experiments.quocnet import train_features
+from intriguing_tf.models import QuocNetConfig, with_binary_classifier
+from intriguing_tf.reporting import Picture, Table, image_rows
 
 _MNIST_SIZED = QuocNetConfig((28, 28, 1), (7, 5, 5), maps=8, pool_size=3, contrast_size=5)
 

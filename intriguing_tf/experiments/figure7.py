@@ -7,12 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..reporting import Picture, Section, Table, image_rows
-from ..transfer import error_matrix, gaussian_noise, rms
-from . import paper
-from .matrices import UNBOUNDED
-from .records import Estimate, compared
-from .workspace import ImageSet, Workspace
+from intriguing_tf.experiments import paper
+from intriguing_tf.experiments.matrices import UNBOUNDED
+from intriguing_tf.experiments.records import Estimate, compared
+from intriguing_tf.experiments.workspace import ImageSet, Workspace
+from intriguing_tf.reporting import Picture, Section, Table, image_rows
+from intriguing_tf.transfer import error_matrix, gaussian_noise, rms
 
 LINEAR, DEEP = "FC10(1e-4)", "FC200-200-10"
 

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..reporting import Picture, Section, Table, distribution_chart, image_rows
-from ..units import TwoSampleTest, compare, holm
-from . import paper
-from .workspace import ImageSet, Workspace
+from intriguing_tf.experiments import paper
+from intriguing_tf.experiments.workspace import ImageSet, Workspace
+from intriguing_tf.reporting import Picture, Section, Table, distribution_chart, image_rows
+from intriguing_tf.units import TwoSampleTest, compare, holm
 
 NATURAL, RANDOM = "natural", "random"
 _NULLS = (

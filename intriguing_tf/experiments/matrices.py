@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from ..reporting import Picture, Table, heat_maps
-from ..transfer import error_matrix, rms
-from .paper import TransferTable
-from .records import Estimate, compared
-from .workspace import ImageSet, Workspace
+from intriguing_tf.experiments.paper import TransferTable
+from intriguing_tf.experiments.records import Estimate, compared
+from intriguing_tf.experiments.workspace import ImageSet, Workspace
+from intriguing_tf.reporting import Picture, Table, heat_maps
+from intriguing_tf.transfer import error_matrix, rms
 
 UNDISTORTED = "undistorted"
 NOT_CLIPPED = ", not clipped"

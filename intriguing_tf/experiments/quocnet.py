@@ -8,10 +8,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..checks import check_between, check_kind, check_positive_integer
-from ..layers import L2Pooling2D, LocallyConnected2D
-from ..models import QuocNetConfig, quocnet
-from ..transfer.distortions import finite_images
+from intriguing_tf.checks import check_between, check_kind, check_positive_integer
+from intriguing_tf.layers import L2Pooling2D, LocallyConnected2D
+from intriguing_tf.models import QuocNetConfig, quocnet
+from intriguing_tf.transfer.distortions import finite_images
 
 
 class ReconstructionICA(keras.Model):

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..transfer import error_interval, mean_interval
+from intriguing_tf.transfer import error_interval, mean_interval
 
 
 class Estimate(NamedTuple):

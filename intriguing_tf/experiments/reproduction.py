@@ -9,20 +9,20 @@ import os
 import platform
 from typing import Any
 
-from .. import __version__
-from ..files import write_atomically
-from ..reporting import Report, Section, Table
-from .claims import claims
-from .claims import table as claims_table
-from .figure7 import Figure7
-from .figures1_2 import Figures1And2
-from .records import Estimate, to_json
-from .seeds import Seeds
-from .table1 import Table1
-from .table2 import Table2
-from .table3 import Table3
-from .table4 import Table4
-from .workspace import Workspace
+from intriguing_tf import __version__
+from intriguing_tf.experiments.claims import claims
+from intriguing_tf.experiments.claims import table as claims_table
+from intriguing_tf.experiments.figure7 import Figure7
+from intriguing_tf.experiments.figures1_2 import Figures1And2
+from intriguing_tf.experiments.records import Estimate, to_json
+from intriguing_tf.experiments.seeds import Seeds
+from intriguing_tf.experiments.table1 import Table1
+from intriguing_tf.experiments.table2 import Table2
+from intriguing_tf.experiments.table3 import Table3
+from intriguing_tf.experiments.table4 import Table4
+from intriguing_tf.experiments.workspace import Workspace
+from intriguing_tf.files import write_atomically
+from intriguing_tf.reporting import Report, Section, Table
 
 NUMBER, QUICK_NUMBER = 1000, 128
 

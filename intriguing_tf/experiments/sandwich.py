@@ -8,9 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from ..adversary import LBFGSAdversary
-from ..lipschitz import certified_radius
-from ..reporting import Picture, Table, sandwich
+from intriguing_tf.adversary import LBFGSAdversary
+from intriguing_tf.lipschitz import certified_radius
+from intriguing_tf.reporting import Picture, Table, sandwich
 
 
 @dataclasses.dataclass(frozen=True)

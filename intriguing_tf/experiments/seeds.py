@@ -7,11 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..reporting import Section, Table
-from ..transfer import error_matrix
-from . import paper
-from .records import Estimate
-from .workspace import ImageSet, Workspace
+from intriguing_tf.experiments import paper
+from intriguing_tf.experiments.records import Estimate
+from intriguing_tf.experiments.workspace import ImageSet, Workspace
+from intriguing_tf.reporting import Section, Table
+from intriguing_tf.transfer import error_matrix
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,11 +7,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..reporting import Picture, Section, Table, interval_chart
-from ..transfer import error_matrix
-from . import paper
-from .records import Estimate, compared
-from .workspace import ImageSet, Workspace
+from intriguing_tf.experiments import paper
+from intriguing_tf.experiments.records import Estimate, compared
+from intriguing_tf.experiments.workspace import ImageSet, Workspace
+from intriguing_tf.reporting import Picture, Section, Table, interval_chart
+from intriguing_tf.transfer import error_matrix
 
 
 @dataclasses.dataclass(frozen=True)

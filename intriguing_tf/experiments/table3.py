@@ -5,11 +5,11 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, ClassVar
 
-from ..reporting import Section, Table
-from ..transfer import error_matrix
-from . import paper
-from .records import Estimate, compared
-from .workspace import ImageSet, Workspace
+from intriguing_tf.experiments import paper
+from intriguing_tf.experiments.records import Estimate, compared
+from intriguing_tf.experiments.workspace import ImageSet, Workspace
+from intriguing_tf.reporting import Section, Table
+from intriguing_tf.transfer import error_matrix
 
 
 @dataclasses.dataclass(frozen=True)

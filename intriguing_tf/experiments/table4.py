@@ -9,11 +9,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..reporting import Section, Table
-from ..transfer import amplify, gaussian_noise
-from . import paper
-from .matrices import NOT_CLIPPED, UNBOUNDED, UNDISTORTED, Matrix, measure
-from .workspace import ImageSet, Workspace
+from intriguing_tf.experiments import paper
+from intriguing_tf.experiments.matrices import NOT_CLIPPED, UNBOUNDED, UNDISTORTED, Matrix, measure
+from intriguing_tf.experiments.workspace import ImageSet, Workspace
+from intriguing_tf.reporting import Section, Table
+from intriguing_tf.transfer import amplify, gaussian_noise
 
 
 @dataclasses.dataclass(frozen=True)

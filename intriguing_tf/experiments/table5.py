@@ -8,9 +8,9 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from .. import lipschitz
-from ..reporting import Table
-from . import paper
+from intriguing_tf import lipschitz
+from intriguing_tf.experiments import paper
+from intriguing_tf.reporting import Table
 
 
 class _Convolution(NamedTuple):

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from ..checks import check_between, check_kind, check_kinds
+from intriguing_tf.checks import check_between, check_kind, check_kinds
 
 # Drawn for black on white, then swapped for colours that follow the reader's setting.
 _INK = "#010203"

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import jinja2
 
-from ..checks import check_kind, check_kinds
-from ..files import write_atomically
-from .charts import Picture
-from .tables import Table
+from intriguing_tf.checks import check_kind, check_kinds
+from intriguing_tf.files import write_atomically
+from intriguing_tf.reporting.charts import Picture
+from intriguing_tf.reporting.tables import Table
 
 
 @dataclasses.dataclass(frozen=True)

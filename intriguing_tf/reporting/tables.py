@@ -8,7 +8,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from ..checks import check_between, check_kind, check_kinds
+from intriguing_tf.checks import check_between, check_kind, check_kinds
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from ..checks import check_kind
-from .pages import Report
+from intriguing_tf.checks import check_kind
+from intriguing_tf.reporting.pages import Report
 
 
 def log_to_tensorboard(
