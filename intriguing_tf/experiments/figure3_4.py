@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from intriguing_tf.classifier import check_model
+from intriguing_tf.experiments.results import Result
 from intriguing_tf.reporting import Picture, Table, image_rows
 from intriguing_tf.units import Comparison, compare
 
@@ -77,7 +78,7 @@ class Figures3And4:
 
 
 @dataclasses.dataclass(frozen=True)
-class Figures3And4Result:
+class Figures3And4Result(Result):
     """What `Figures3And4` found; prints as a table.
 
     Attributes:
@@ -110,9 +111,6 @@ class Figures3And4Result:
         title = f"Figures 3 and 4: {self.model}, layer {self.comparison.layer}"
         head = ("measure", "of", "medians", "Cliff's delta")
         return Table(title, head, rows, notes)
-
-    def __str__(self) -> str:
-        return str(self.table())
 
     def pictures(self, images: np.ndarray, shown: int = 6) -> tuple[Picture, Picture]:
         """Draws the top images of the first units (Figure 3) and random directions (Figure 4)."""

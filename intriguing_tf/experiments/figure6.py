@@ -12,8 +12,9 @@ from intriguing_tf import datasets
 from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
 from intriguing_tf.classifier import Classifier
 from intriguing_tf.experiments.quocnet import train_features
+from intriguing_tf.experiments.results import Result
 from intriguing_tf.models import QuocNetConfig, with_binary_classifier
-from intriguing_tf.reporting import Picture, Table, image_rows
+from intriguing_tf.reporting import Picture, Table, adversarial_rows
 
 _MNIST_SIZED = QuocNetConfig((28, 28, 1), (7, 5, 5), maps=8, pool_size=3, contrast_size=5)
 
@@ -53,29 +54,39 @@ class Figure6:
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def run(self, verbose: int = 0) -> Figure6Result:
-        """Trains, attacks and measures.
+        """Loads the data, trains, attacks and measures.
 
         Raises:
             ValueError: an unknown class, images of another size than the configuration's, or too
                 few of the class among the test images.
             FileNotFoundError: the data set cannot be had.
         """
-        images, labels = one_against_rest(self.source, self.positive, "train", self.train_number)
+        train = one_against_rest(self.source, self.positive, "train", self.train_number)
+        test = one_against_rest(self.source, self.positive, "test", self.test_number)
+        return self.run_on(train, test, verbose)
+
+    def run_on(
+        self,
+        train: tuple[np.ndarray, np.ndarray],
+        test: tuple[np.ndarray, np.ndarray],
+        verbose: int = 0,
+    ) -> Figure6Result:
+        """As `run`, on images and truths such as `one_against_rest` returns."""
+        images, truth = test
         features = train_features(
-            self.config, images, epochs=self.epochs, seed=self.seed, verbose=verbose
+            self.config, train[0], epochs=self.epochs, seed=self.seed, verbose=verbose
         )
-        classifier = _train_classifier(features, images, labels, self.seed)
-        test, truth = one_against_rest(self.source, self.positive, "test", self.test_number)
-        read = Classifier(classifier).predict(test, batch_size=64)
+        classifier = _train_classifier(features, *train, self.seed)
+        read = Classifier(classifier).predict(images, batch_size=64)
         half = self.attacked // 2
         chosen = np.concatenate([np.flatnonzero(truth == side)[:half] for side in (1, 0)])
         if len(chosen) < 2 * half or half < 1:
             raise ValueError(
-                f"{self.test_number} test images must hold {half} of each side. "
+                f"{len(images)} test images must hold {half} of each side. "
                 f"Received: {int(truth.sum())} of class {self.positive!r}."
             )
         result = LBFGSAdversary(classifier, bounds=(0.0, 1.0), **self.options)(
-            test[chosen], truth[chosen], targets=1 - truth[chosen]
+            images[chosen], truth[chosen], targets=1 - truth[chosen]
         )
         return Figure6Result(
             settings=self,
@@ -88,7 +99,7 @@ class Figure6:
 
 
 @dataclasses.dataclass(frozen=True)
-class Figure6Result:
+class Figure6Result(Result):
     """What `Figure6` measured; prints as a table.
 
     Attributes:
@@ -127,22 +138,19 @@ class Figure6Result:
         head = ("", "images", "misread already", "fooled", "average distortion")
         return Table("Figure 6: a binary classifier on QuocNet", head, rows, notes)
 
-    def __str__(self) -> str:
-        return str(self.table())
-
     def picture(self, shown: int = 4) -> Picture:
         """Draws originals, differences (ten times, around grey) and adversarial images."""
-        rows, names = [], []
-        originals, images = np.asarray(self.adversarial.originals), self.adversarial.images
-        for side, name in ((1, "class"), (0, "rest")):
-            found = self.adversarial.status == "found"
-            picked = np.flatnonzero((self.truth == side) & found)[:shown]
-            for i in picked:
-                difference = np.clip(0.5 + 10 * (images[i] - originals[i]), 0, 1)
-                rows.append(np.stack([originals[i], difference, images[i]]))
-                names.append(name)
-        caption = "Original, difference (ten times, around grey), read as the other side."
-        return image_rows("figure6", caption, np.stack(rows), names)
+        found = self.adversarial.status == "found"
+        sides = [np.flatnonzero((self.truth == side) & found)[:shown] for side in (1, 0)]
+        picked = np.concatenate(sides)
+        return adversarial_rows(
+            np.asarray(self.adversarial.originals)[picked],
+            self.adversarial.images[picked],
+            ["class" if side else "rest" for side in self.truth[picked]],
+            magnification=10,
+            name="figure6",
+            caption="Original, difference (ten times, around grey), read as the other side.",
+        )
 
 
 def one_against_rest(
@@ -167,21 +175,7 @@ def one_against_rest(
         images, labels = datasets.mnist(split)
         images, labels, names = images[:number], labels[:number], [str(d) for d in range(10)]
     else:
-        import tensorflow_datasets as tfds
-
-        try:
-            builder = tfds.builder(source)
-            builder.download_and_prepare()
-        except (AssertionError, OSError, tfds.core.DatasetNotFoundError) as error:
-            raise FileNotFoundError(
-                f"tensorflow-datasets cannot load {source!r}. It says: {error}"
-            ) from error
-        names = builder.info.features["label"].names
-        pairs = list(
-            tfds.as_numpy(builder.as_dataset(split=f"{split}[:{number}]", as_supervised=True))
-        )
-        images = np.stack([image for image, _ in pairs]).astype(np.float32) / 255
-        labels = np.array([label for _, label in pairs])
+        images, labels, names = _from_tfds(source, f"{split}[:{number}]")
     if str(positive) in names:
         index = names.index(str(positive))
     elif isinstance(positive, int) and 0 <= positive < len(names):
@@ -192,6 +186,23 @@ def one_against_rest(
             f"{' ...' if len(names) > 12 else ''}. Received: {positive!r}."
         )
     return images, (labels == index).astype(np.int64)
+
+
+def _from_tfds(source: str, split: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Images in [0, 1], labels and the classes' names."""
+    import tensorflow_datasets as tfds  # takes seconds
+
+    try:
+        builder = tfds.builder(source)
+        builder.download_and_prepare()
+    except (AssertionError, OSError, tfds.core.DatasetNotFoundError) as error:
+        raise FileNotFoundError(
+            f"tensorflow-datasets cannot load {source!r}. It says: {error}"
+        ) from error
+    pairs = list(tfds.as_numpy(builder.as_dataset(split=split, as_supervised=True)))
+    images = np.stack([image for image, _ in pairs]).astype(np.float32) / 255
+    labels = np.array([label for _, label in pairs])
+    return images, labels, builder.info.features["label"].names
 
 
 def _train_classifier(

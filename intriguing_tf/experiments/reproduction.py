@@ -15,12 +15,13 @@ from intriguing_tf.experiments.claims import table as claims_table
 from intriguing_tf.experiments.figure7 import Figure7
 from intriguing_tf.experiments.figures1_2 import Figures1And2
 from intriguing_tf.experiments.records import Estimate, to_json
+from intriguing_tf.experiments.results import Record
 from intriguing_tf.experiments.seeds import Seeds
 from intriguing_tf.experiments.table1 import Table1
 from intriguing_tf.experiments.table2 import Table2
 from intriguing_tf.experiments.table3 import Table3
 from intriguing_tf.experiments.table4 import Table4
-from intriguing_tf.experiments.workspace import Workspace
+from intriguing_tf.experiments.workspace import Experiment, Workspace
 from intriguing_tf.files import write_atomically
 from intriguing_tf.reporting import Report, Section, Table
 
@@ -36,7 +37,7 @@ class Reproduction:
         report: see `intriguing_tf.reporting.Report`.
     """
 
-    results: dict[str, Any]
+    results: dict[str, Record]
     report: Report
 
     def scalars(self) -> dict[str, float]:
@@ -52,7 +53,7 @@ class Reproduction:
 
 def experiments(
     number: int = NUMBER, seed: int = 0, training_seeds: tuple[int, ...] = ()
-) -> list[Any]:
+) -> list[Experiment[Any]]:
     """Returns the experiments, in the order of the report.
 
     Args:
@@ -62,7 +63,7 @@ def experiments(
     """
     if number < 8:
         raise ValueError(f"`number` must be at least 8. Received: {number!r}.")
-    found = [
+    found: list[Experiment[Any]] = [
         Table1(number, nearest_number=max(4, number // 5), seed=seed),
         Table2(number, seed),
         Table3(number, seed),
@@ -124,7 +125,7 @@ def reproduce(
     return Reproduction(results, report)
 
 
-def _settings(workspace: Workspace, to_run: list[Any]) -> Section:
+def _settings(workspace: Workspace, to_run: list[Experiment[Any]]) -> Section:
     settings = [
         (type(each).__name__, ", ".join(f"{k} = {v}" for k, v in to_json(each).items()))
         for each in to_run

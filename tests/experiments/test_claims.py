@@ -7,10 +7,10 @@ import pytest
 
 from intriguing_tf.experiments import Figures1And2, Table1, Table2, Table4, paper
 from intriguing_tf.experiments.claims import claims, table
-from intriguing_tf.experiments.figures1_2 import Figures1And2Result, Pair
+from intriguing_tf.experiments.figures1_2 import Figures1And2Result, LayerContrast
 from intriguing_tf.experiments.matrices import Matrix, SetRow
 from intriguing_tf.experiments.records import Estimate
-from intriguing_tf.experiments.table1 import Row, Table1Result
+from intriguing_tf.experiments.table1 import AttackedModel, Table1Result
 from intriguing_tf.experiments.table2 import Table2Result
 from intriguing_tf.experiments.table4 import Table4Result
 from intriguing_tf.units import two_sample_test
@@ -22,7 +22,7 @@ def about(value, width=0.01):
 
 def table1(distortions, found=1.0):
     rows = [
-        Row(name, about(0.1), about(0.1), found, about(d, 0.002), *[about(d)] * 4)
+        AttackedModel(name, about(0.1), about(0.1), found, about(d, 0.002), *[about(d)] * 4)
         for name, d in zip(paper.TABLE_1, distortions, strict=True)
     ]
     return Table1Result(Table1(), tuple(rows))
@@ -51,7 +51,9 @@ def figures(shift):
         "pixel space": rng.normal(-1, 1, 2000),
     }
     pairs = [
-        Pair("Conv", "fc1", "purity", a, b, (0.0, 0.0), two_sample_test(samples[a], samples[b]))
+        LayerContrast(
+            "Conv", "fc1", "purity", a, b, (0.0, 0.0), two_sample_test(samples[a], samples[b])
+        )
         for a, b in [("natural", "random"), ("random", "shuffled"), ("random", "pixel space")]
     ]
     return Figures1And2Result(Figures1And2(), tuple(pairs), ())
