@@ -41,7 +41,7 @@ def filters_figure(kernel: np.ndarray, columns: int = 20) -> matplotlib.figure.F
         columns: tiles per row.
 
     Returns:
-        A figure; each filter has its own scale, symmetric about 0, which is grey.
+        A figure; each filter has its own scale, symmetric about 0, which is gray.
     """
     import numpy as np
     from matplotlib.figure import Figure

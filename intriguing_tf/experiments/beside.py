@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from intriguing_tf.experiments.records import Estimate
 from intriguing_tf.reporting import Table
 
-FALLS = "paper lies"
+FALLS = "where the paper's value falls"
 
 
 class PaperComparison(NamedTuple):

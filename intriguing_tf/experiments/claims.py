@@ -151,7 +151,7 @@ def _autoencoder_is_sturdier(table1: Table1Result, table2: Table2Result) -> Clai
 def _across_models(result: Table2Result) -> Claim:
     pairs = [(row, column) for row in paper.TABLE_1 for column in paper.TABLE_1 if row != column]
     return _above_noise(
-        "Images distorted for one network are misread by others, far above noise (Table 2)",
+        "Images distorted for one network are misclassified by others, far above noise (Table 2)",
         result.matrix,
         pairs,
     )
@@ -160,7 +160,9 @@ def _across_models(result: Table2Result) -> Claim:
 def _across_training_sets(result: Table4Result) -> Claim:
     pairs = [(row, column) for row in paper.TABLE_3 for column in paper.TABLE_3 if row != column]
     return _above_noise(
-        "They are misread by networks trained on other images (Table 4)", result.matrix, pairs
+        "They are misclassified by networks trained on other images (Table 4)",
+        result.matrix,
+        pairs,
     )
 
 
@@ -173,7 +175,7 @@ def _amplified(result: Table4Result) -> Claim:
         if row != column
     ]
     return _above_noise(
-        "Amplified to 0.1, they are misread far more (Table 4)", result.matrix, pairs
+        "Amplified to 0.1, they are misclassified far more often (Table 4)", result.matrix, pairs
     )
 
 

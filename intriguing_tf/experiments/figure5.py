@@ -1,4 +1,4 @@
-"""Figure 5: any image becomes an ostrich, by a change that nobody sees."""
+"""Figure 5: any image becomes an ostrich, by a change too small to see."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figure 6: a binary classifier on QuocNet's features, fooled both ways."""
+"""Figure 6: a binary classifier on QuocNet's features, attacked both ways."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Figure6:
         Raises:
             ValueError: an unknown class, images of another size than the configuration's, or too
                 few of the class among the test images.
-            FileNotFoundError: the data set cannot be had.
+            FileNotFoundError: the data set is unavailable.
         """
         train = one_against_rest(self.source, self.positive, "train", self.train_number)
         test = one_against_rest(self.source, self.positive, "test", self.test_number)
@@ -77,7 +77,7 @@ class Figure6:
             self.config, train[0], epochs=self.epochs, seed=self.seed, verbose=verbose
         )
         classifier = _train_classifier(features, *train, self.seed)
-        read = Classifier(classifier).predict(images, batch_size=64)
+        predicted = Classifier(classifier).predict(images, batch_size=64)
         half = self.attacked // 2
         chosen = np.concatenate([np.flatnonzero(truth == side)[:half] for side in (1, 0)])
         if len(chosen) < 2 * half or half < 1:
@@ -91,8 +91,8 @@ class Figure6:
         return Figure6Result(
             settings=self,
             model=classifier,
-            missed=float(np.mean(read[truth == 1] == 0)),
-            false_alarms=float(np.mean(read[truth == 0] == 1)),
+            missed=float(np.mean(predicted[truth == 1] == 0)),
+            false_alarms=float(np.mean(predicted[truth == 0] == 1)),
             adversarial=result,
             truth=truth[chosen],
         )
@@ -105,8 +105,8 @@ class Figure6Result(Result):
     Attributes:
         settings: what was asked for.
         model: the trained classifier, one logit.
-        missed: share of the class's test images that are read as the rest.
-        false_alarms: share of the rest's that are read as the class.
+        missed: share of the class's test images that are classified as the rest.
+        false_alarms: share of the rest's that are classified as the class.
         adversarial: the attacked images, first those of the class.
         truth: int64 `[n]`, 1 for the class.
     """
@@ -126,8 +126,8 @@ class Figure6Result(Result):
             distortion = self.adversarial.distortion[self.truth == side]
             found = status == "found"
             distance = float(distortion[found].mean()) if found.any() else None
-            misread = int((status == "already").sum())
-            rows.append((name, len(status), misread, int(found.sum()), distance))
+            already = int((status == "already").sum())
+            rows.append((name, len(status), already, int(found.sum()), distance))
         s = self.settings
         notes = [
             f"QuocNet with {s.config.parameters:,} weights trained without labels on "
@@ -135,11 +135,11 @@ class Figure6Result(Result):
             f"Test errors: {100 * self.missed:.1f} % of the class missed, "
             f"{100 * self.false_alarms:.1f} % false alarms.",
         ]
-        head = ("", "images", "misread already", "fooled", "average distortion")
+        head = ("", "images", "misclassified already", "attack succeeded", "average distortion")
         return Table("Figure 6: a binary classifier on QuocNet", head, rows, notes)
 
     def picture(self, shown: int = 4) -> Picture:
-        """Draws originals, differences (ten times, around grey) and adversarial images."""
+        """Draws originals, differences (ten times, around gray) and adversarial images."""
         found = self.adversarial.status == "found"
         sides = [np.flatnonzero((self.truth == side) & found)[:shown] for side in (1, 0)]
         picked = np.concatenate(sides)
@@ -149,7 +149,7 @@ class Figure6Result(Result):
             ["class" if side else "rest" for side in self.truth[picked]],
             magnification=10,
             name="figure6",
-            caption="Original, difference (ten times, around grey), read as the other side.",
+            caption="Original, difference (ten times, around gray), classified as the other side.",
         )
 
 
@@ -169,7 +169,7 @@ def one_against_rest(
 
     Raises:
         ValueError: an unknown class.
-        FileNotFoundError: the data set cannot be had.
+        FileNotFoundError: the data set is unavailable.
     """
     if source == "mnist":
         images, labels = datasets.mnist(split)

@@ -25,7 +25,7 @@ class Panel:
 
     Attributes:
         name: its key in `paper.FIGURE_7`.
-        model: which model reads them.
+        model: which model classifies them.
         clipped: whether they are kept in [0, 1].
         stddev: measured, mean over the images.
         accuracy: of the model.
@@ -59,9 +59,9 @@ class Figure7Result(Record):
 
     def table(self) -> Table:
         """Returns stddev and accuracy of every panel beside the paper's."""
-        note = "The paper says neither which network read the noisy digits nor whether it clipped."
+        note = "The paper does not say which network classified the noise, or whether it clipped."
         comparisons = (each for panel in self.panels for each in panel.comparisons())
-        what = ("distorted by", "read by", "quantity")
+        what = ("distorted by", "classified by", "quantity")
         return beside("Figure 7: accuracy on distorted digits", what, comparisons, [note])
 
     def pictures(self, workspace: Workspace) -> list[Picture]:

@@ -1,4 +1,4 @@
-"""Table 2's question for ImageNet: do images distorted for one network fool the others?"""
+"""Table 2's question for ImageNet: do the other networks misclassify images distorted for one?"""
 
 from __future__ import annotations
 

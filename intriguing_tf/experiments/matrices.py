@@ -157,7 +157,7 @@ def measure(workspace: Workspace, models: tuple[str, ...], which: ImageSet, sets
 def wrong_by_model(
     workspace: Workspace, models: Sequence[str], image_sets: Sequence[ImageSet]
 ) -> dict[str, list[np.ndarray]]:
-    """Returns, for each model, which images of each set it misreads: bool `[n]`."""
+    """Returns, for each model, which images of each set it misclassifies: bool `[n]`."""
     networks = {name: workspace.model(name) for name in models}
     wrong: dict[str, list[np.ndarray]] = {name: [] for name in models}
     for which in image_sets:

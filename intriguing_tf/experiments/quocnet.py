@@ -15,7 +15,7 @@ from intriguing_tf.transfer.distortions import finite_images
 
 
 class ReconstructionICA(keras.Model):
-    """The unsupervised objective of one stage; `fit(images)` minimises it.
+    """The unsupervised objective of one stage; `fit(images)` minimizes it.
 
     mean over images of ‖Wᵀ W x − x‖² + λ Σ_j sqrt(ε + H_j (W x)²): what the untied filters W keep
     of an image must give it back, while few of the pooled units j are active (Le et al. 2011,
@@ -75,7 +75,7 @@ def train_features(
 ) -> keras.Model:
     """Trains the filters of a QuocNet on images without labels, one stage after the other.
 
-    Each stage minimises `ReconstructionICA` on what the stages below make of the images, which
+    Each stage minimizes `ReconstructionICA` on what the stages below make of the images, which
     must fit in memory. A small configuration is a matter of a minute; docs/imagenet.md says how
     the full size would be trained.
 

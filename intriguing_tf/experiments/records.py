@@ -27,7 +27,7 @@ class Estimate:
 
     @classmethod
     def of_errors(cls, wrong: Any) -> Estimate:
-        """Of an error: bool `[n]`, misread or not.
+        """Of an error: bool `[n]`, misclassified or not.
 
         Raises:
             ValueError: anything else.
@@ -56,7 +56,7 @@ class Estimate:
         return self.value, self.low, self.high
 
     def where(self, paper: float) -> str:
-        """Where the paper's value lies: "inside", "above" or "below" the interval."""
+        """Where the paper's value falls: "inside", "above" or "below" the interval."""
         if paper > self.high:
             return "above"
         return "below" if paper < self.low else "inside"

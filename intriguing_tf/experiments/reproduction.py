@@ -111,9 +111,9 @@ def reproduce(
         [
             "Tables 1 to 4 and Figures 1, 2 and 7 of “Intriguing properties of neural networks” "
             "(arXiv 1312.6199) beside what intriguing_tf measures. Numbers in brackets are 95 % "
-            "bootstrap intervals over the images; “paper lies” says where the paper's number falls "
-            "with respect to them. Distortion is the root mean square change per pixel, with "
-            "pixels in [0, 1].",
+            "bootstrap intervals over the images; the last column says whether the paper's value "
+            "falls inside, above or below them. Distortion is the root mean square change per "
+            "pixel, with pixels in [0, 1].",
         ],
         sections,
     )

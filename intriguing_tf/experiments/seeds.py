@@ -90,7 +90,7 @@ class Seeds(Experiment[SeedsResult]):
         return ImageSet("train"), ImageSet("test")
 
     def run(self, workspace: Workspace) -> SeedsResult:
-        """Trains, attacks and lets each network read the next one's images."""
+        """Trains, attacks and lets each network classify the next one's images."""
         return SeedsResult(self, tuple(self._row(workspace, name) for name in self.retrained))
 
     def _row(self, workspace: Workspace, name: str) -> RetrainedModel:
@@ -101,14 +101,14 @@ class Seeds(Experiment[SeedsResult]):
         networks = {str(w.training_seed): w.model(name) for w in workspaces}
         attacked = [w.attack(name, which, seed=self.seed) for w in workspaces]
         test = error_matrix(networks, {"test": test_images}, test_labels).wrong[0]
-        # Row i: images distorted for network i; they are read by network i - 1.
+        # Row i: images distorted for network i; network i - 1 classifies them.
         sets = {str(i): each.images for i, each in enumerate(attacked)}
-        read = error_matrix(networks, sets, labels).wrong
+        wrong = error_matrix(networks, sets, labels).wrong
         return RetrainedModel(
             name,
             tuple(map(Estimate.of_errors, test)),
             tuple(Estimate.of_mean(each.distortion[each.success]) for each in attacked),
-            tuple(Estimate.of_errors(read[i, i - 1]) for i in range(len(attacked))),
+            tuple(Estimate.of_errors(wrong[i, i - 1]) for i in range(len(attacked))),
         )
 
 

@@ -23,9 +23,9 @@ class AttackedModel:
     Attributes:
         model: the paper's name.
         train_error, test_error: over the whole training and test set.
-        found: share of the attacked training images that could be made to be misread.
-        distortion: mean over the attacked training images; those that are misread already need 0.
-        distortion_of_read: the same over images that the model reads rightly.
+        found: share of the attacked training images for which the attack succeeded.
+        distortion: mean over the attacked training images; those misclassified already need 0.
+        distortion_of_correct: the same over images that the model classifies correctly.
         test_distortion: as `distortion`, of test images.
         nearest_distortion: as `distortion`, to the nearest other class of each image instead of a
             random one, over the first `nearest_number` training images.
@@ -37,7 +37,7 @@ class AttackedModel:
     test_error: Estimate
     found: float
     distortion: Estimate
-    distortion_of_read: Estimate
+    distortion_of_correct: Estimate
     test_distortion: Estimate
     nearest_distortion: Estimate
     random_distortion_of_the_same: Estimate
@@ -45,12 +45,12 @@ class AttackedModel:
     def comparisons(self) -> list[PaperComparison]:
         """Returns the paper's numbers beside these."""
         name, printed = self.model, paper.TABLE_1[self.model]
-        same = "same, of images read rightly"
+        same = "same, of correctly classified images"
         return [
             PaperComparison((name, "train error, %"), printed.train_error, self.train_error, True),
             PaperComparison((name, "test error, %"), printed.test_error, self.test_error, True),
             PaperComparison((name, "av. min. distortion"), printed.distortion, self.distortion),
-            PaperComparison((name, same), printed.distortion, self.distortion_of_read),
+            PaperComparison((name, same), printed.distortion, self.distortion_of_correct),
         ]
 
 
@@ -64,9 +64,9 @@ class Table1Result(Record):
     reference = "Table 1"
     paragraphs = (
         "Each network's errors on the whole training and test set, and the mean root mean square "
-        "change per pixel that makes its training images be read as a random other digit. Images "
-        "that are misread from the start need no change and count as 0; the paper does not say "
-        "whether it counted them, so both averages are given.",
+        "change per pixel after which it classifies training images as a random other digit. "
+        "Images that are misclassified from the start need no change and count as 0; the paper "
+        "does not say whether it counted them, so both averages are given.",
     )
 
     def table(self) -> Table:
@@ -93,7 +93,7 @@ class Table1Result(Record):
         ]
         head = (
             "model",
-            "attackable, %",
+            "attack succeeded, %",
             "test images",
             "random targets, fewer images",
             "nearest class, the same images",
@@ -158,7 +158,7 @@ class Table1(Experiment[Table1Result]):
         nearest = workspace.attack(
             name, ImageSet("train", self.nearest_number), "nearest", seed=self.seed
         )
-        read = train.success & ~train_wrong[: self.number]
+        correct = train.success & ~train_wrong[: self.number]
         both = nearest.success & train.success[: self.nearest_number]
         return AttackedModel(
             model=name,
@@ -166,7 +166,7 @@ class Table1(Experiment[Table1Result]):
             test_error=Estimate.of_errors(test_wrong),
             found=float(train.success.mean()),
             distortion=Estimate.of_mean(train.distortion[train.success]),
-            distortion_of_read=Estimate.of_mean(train.distortion[read]),
+            distortion_of_correct=Estimate.of_mean(train.distortion[correct]),
             test_distortion=Estimate.of_mean(test.distortion[test.success]),
             nearest_distortion=Estimate.of_mean(nearest.distortion[both]),
             random_distortion_of_the_same=Estimate.of_mean(

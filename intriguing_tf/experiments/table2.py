@@ -1,4 +1,4 @@
-"""Table 2: images distorted for one MNIST model, read by all the others."""
+"""Table 2: images distorted for one MNIST model, classified by all the others."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Table2Result(MatrixRecord):
         "left."
     )
     paragraphs = (
-        "Training images distorted for the row's network, read by the column's. The rows of "
+        "Training images distorted for the row's network, classified by the column's. The rows of "
         "undistorted images and of noise 0.2, which are not in the paper, show where each column "
         "starts from and what noise does that is as strong after clipping.",
     )
@@ -32,7 +32,7 @@ class Table2Result(MatrixRecord):
 
 @dataclasses.dataclass(frozen=True)
 class Table2(Experiment[Table2Result]):
-    """Measures cross-model generalisation on training images, as the paper.
+    """Measures cross-model generalization on training images, as the paper.
 
     Args:
         number: training images attacked per model, with random targets.

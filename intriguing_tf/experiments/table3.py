@@ -44,7 +44,8 @@ class Table3Result(Record):
 
     reference = "Table 3"
     paragraphs = (
-        "P1 and P2 are disjoint halves of the training set. Two networks learnt P1, one P2.",
+        "P1 and P2 are disjoint halves of the training set. Two networks were trained on P1, one "
+        "on P2.",
     )
 
     def table(self) -> Table:

@@ -1,4 +1,4 @@
-"""Table 4: images distorted for one network, read by networks trained on other images."""
+"""Table 4: images distorted for one network, classified by networks trained on other images."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Table4Result(MatrixRecord):
     note = (
         "Errors in % over the first {number} test images; [95 % bootstrap interval over the "
         "images]. Amplified distortions and noise are clipped to [0, 1]: the distortion is what is "
-        "left. Images that are misread from the start have no distortion to amplify."
+        "left. Images that are misclassified from the start have no distortion to amplify."
     )
     paragraphs = (
-        "Test images distorted for the row's network, read by the column's, which in two of three "
-        "pairs has seen none of the other's training images.",
+        "Test images distorted for the row's network, classified by the column's, which in two of "
+        "three pairs has seen none of the other's training images.",
         "The rows of undistorted images and of noise 0.2, which are not in the paper, show where "
         "each column starts from and what noise does that is as strong as the amplified "
         "distortions after clipping.",
@@ -40,7 +40,7 @@ class Table4Result(MatrixRecord):
 
 @dataclasses.dataclass(frozen=True)
 class Table4(Experiment[Table4Result]):
-    """Measures generalisation across training sets, plain and amplified.
+    """Measures generalization across training sets, plain and amplified.
 
     The images are test images: the paper's errors under noise are near the three networks' test
     errors, where training images would give the networks of P1 an error of nearly 0.

@@ -25,10 +25,10 @@ class _Convolution(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Table5(Result):
-    """The operator norms of AlexNet's layers, each rectified linear map by itself.
+    """The operator norms of AlexNet's layers, each linear map with its ReLU by itself.
 
     The geometry is that of Krizhevsky et al. 2012 as Caffe has it: input 227 × 227, two groups in
-    conv 2, 4 and 5. Bias, pooling and normalisation do not enter Table 5.
+    conv 2, 4 and 5. Bias, pooling and normalization do not enter Table 5.
 
     Args:
         bounds: by the paper's name of the layer; layers whose weights are not there are left out.
@@ -113,6 +113,6 @@ class Table5(Result):
             for name, printed in paper.TABLE_5.items()
         ]
         missing = [name for name in paper.TABLE_5 if name not in self.bounds]
-        notes = [f"empty: the weights of {', '.join(missing)} are not there"] if missing else []
+        notes = [f"empty: no weights of {', '.join(missing)}"] if missing else []
         title = "Table 5: bounds of AlexNet's layers"
         return beside(title, ("layer", "size", "stride"), comparisons, notes)

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from intriguing_tf.checks import check_between, check_kind, check_kinds
 
-# Drawn for black on white, then swapped for colours that follow the reader's setting.
+# Drawn for black on white, then swapped for colors that follow the reader's setting.
 _INK = "#010203"
 _STYLE: Any = {
     "svg.fonttype": "none",
@@ -36,7 +36,7 @@ svg { color: #1d2127; font-family: system-ui, "DejaVu Sans", sans-serif; }
 image { image-rendering: pixelated; }
 @media (prefers-color-scheme: dark) { svg { color: #dfe3e8; } }
 </style>"""
-# Told apart in both settings, and by readers who see fewer colours (after Okabe and Ito).
+# Told apart in both settings, and by readers who see fewer colors (after Okabe and Ito).
 COLOURS = ("#3d8fd1", "#d9822b", "#8a8f98", "#1fa187", "#c05bb0")
 
 
@@ -50,7 +50,7 @@ class Picture:
         figure: of matplotlib.
 
     Raises:
-        TypeError: a name or caption that is no text, or another figure.
+        TypeError: a name or caption that is not a str, or another figure.
     """
 
     name: str
@@ -58,8 +58,8 @@ class Picture:
     figure: Figure
 
     def __post_init__(self) -> None:
-        check_kind("name", self.name, str, "text")
-        check_kind("caption", self.caption, str, "text")
+        check_kind("name", self.name, str, "a str")
+        check_kind("caption", self.caption, str, "a str")
         check_kind("figure", self.figure, Figure, "a matplotlib.figure.Figure")
 
     def svg(self) -> str:
@@ -151,7 +151,7 @@ def interval_chart(
         TypeError, ValueError: arguments that are not as above.
     """
     check_names("groups", groups)
-    check_kind("axis", axis, str, "text")
+    check_kind("axis", axis, str, "a str")
     check_named("series", series)
     triples = {label: np.asarray(values, np.float64) for label, values in series.items()}
     for label, triple in triples.items():
@@ -279,7 +279,7 @@ def distribution_chart(
 
 
 def check_names(argument: str, names: Any, number: int | None = None) -> None:
-    """Raises unless these are texts, at least one, or as many as there must be."""
+    """Raises unless these are str, at least one, or as many as there must be."""
     check_kinds(argument, names, str, "names")
     if len(names) != (number or max(len(names), 1)):
         raise ValueError(f"`{argument}` must be {number or 'some'} names. Received: {len(names)}.")

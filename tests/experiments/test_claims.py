@@ -77,7 +77,9 @@ def decided(*, distortions=(0.06, 0.1, 0.14, 0.06, 0.06, 0.09), found=1.0, acros
 def test_a_world_like_the_papers_bears_out_every_claim():
     found = decided()
     sturdier = next(c for name, c in found.items() if name.startswith("AE400"))
-    assert sturdier.holds == "partly"  # every network reads the others' images equally well here
+    assert (
+        sturdier.holds == "partly"
+    )  # all networks classify the others' images equally well
     assert {c.holds for c in found.values() if c is not sturdier} == {"yes"}
 
 
@@ -85,7 +87,7 @@ def test_a_world_like_the_papers_bears_out_every_claim():
     ("change", "claim"),
     [
         ({"across": 0.02}, "Images distorted for one network"),
-        ({"across": 0.02}, "They are misread by networks"),
+        ({"across": 0.02}, "They are misclassified by networks"),
         ({"across": 0.02}, "Amplified"),
         ({"found": 0.99}, "Every image"),
         ({"distortions": (0.1,) * 6}, "More weight decay"),
@@ -108,7 +110,7 @@ def test_units_that_are_less_coherent_contradict_one_claim_and_bear_out_the_othe
 def test_the_noise_compared_with_is_as_strong_after_clipping():
     """Noise 0.1 keeps 0.07: weaker than distortions of 0.1, so noise 0.2 is the measure there."""
     found = decided(across=0.055)  # above noise 0.1's 2 %, within noise 0.2's interval
-    assert found["They are misread by networks trained on other images"].holds == "yes"
+    assert found["They are misclassified by networks trained on other images"].holds == "yes"
     amplified = next(c for name, c in found.items() if name.startswith("Amplified"))
     assert amplified.holds == "no"
 
