@@ -10,6 +10,7 @@ import numpy as np
 
 from intriguing_tf.classifier import check_model
 from intriguing_tf.experiments.results import Result
+from intriguing_tf.progress import shows_progress
 from intriguing_tf.reporting import Picture, Table, image_rows
 from intriguing_tf.units import Comparison, compare
 
@@ -43,7 +44,7 @@ class Figures3And4:
         images: Any,
         feature_model: keras.Model,
         feature_layer: str,
-        verbose: bool = False,
+        verbose: bool | str = "auto",
     ) -> Figures3And4Result:
         """Compares one layer.
 
@@ -53,7 +54,7 @@ class Figures3And4:
             images: float array `[n, height, width, 3]` of the model's size.
             feature_model: another network that takes the same images (see `at_size`).
             feature_layer: its layer whose activations stand for content.
-            verbose: show progress bars.
+            verbose: whether to show progress bars; "auto": if stderr is a terminal.
 
         Raises:
             TypeError: not a Keras model.
@@ -72,7 +73,7 @@ class Figures3And4:
             random_number=self.number,
             seed=self.seed,
             batch_size=self.batch_size,
-            verbose=verbose,
+            verbose=shows_progress(verbose),
         )
         return Figures3And4Result(self, model.name, comparison)
 
@@ -93,16 +94,8 @@ class Figures3And4Result(Result):
 
     def table(self) -> Table:
         """Returns units against random directions and both against the nulls, by distance."""
-        rows = [
-            (
-                c.measure,
-                f"{c.first} / {c.second}",
-                f"{c.medians[0]:.3f} / {c.medians[1]:.3f}",
-                f"{c.test.delta:+.3f} [{c.test.low:+.3f}, {c.test.high:+.3f}]",
-            )
-            for c in self.comparison.contrasts
-            if c.measure.startswith("distance")
-        ]
+        every = self.comparison.table().rows
+        rows = [row[:4] for row in every if row[0].startswith("distance")]
         notes = [
             f"Exploratory: {self.settings.k} images per direction, out of few; distances relative "
             "to those of any two images.",

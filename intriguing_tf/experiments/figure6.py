@@ -53,7 +53,7 @@ class Figure6:
     seed: int = 0
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
-    def run(self, verbose: int = 0) -> Figure6Result:
+    def run(self, verbose: bool | str = "auto") -> Figure6Result:
         """Loads the data, trains, attacks and measures.
 
         Raises:
@@ -69,7 +69,7 @@ class Figure6:
         self,
         train: tuple[np.ndarray, np.ndarray],
         test: tuple[np.ndarray, np.ndarray],
-        verbose: int = 0,
+        verbose: bool | str = "auto",
     ) -> Figure6Result:
         """As `run`, on images and truths such as `one_against_rest` returns."""
         images, truth = test

@@ -77,9 +77,7 @@ def decided(*, distortions=(0.06, 0.1, 0.14, 0.06, 0.06, 0.09), found=1.0, acros
 def test_a_world_like_the_papers_bears_out_every_claim():
     found = decided()
     sturdier = next(c for name, c in found.items() if name.startswith("AE400"))
-    assert (
-        sturdier.holds == "partly"
-    )  # all networks classify the others' images equally well
+    assert sturdier.holds == "partly"  # all networks classify the others' images equally well
     assert {c.holds for c in found.values() if c is not sturdier} == {"yes"}
 
 
