@@ -113,14 +113,11 @@ def image_rows(
     check_names("row_names", row_names, rows)
     if not isinstance(gap, int) or gap < 0:
         raise ValueError(f"`gap` must be an integer of at least 0. Received: {gap!r}.")
-    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, channels + 1), 0.0)
-    for r in range(rows):
-        for c in range(columns):
-            top, left = r * (height + gap), c * (width + gap)
-            sheet[top : top + height, left : left + width, :channels] = images[r, c]
-            sheet[top : top + height, left : left + width, channels] = 1  # the gaps stay clear
-    if channels == 1:
-        sheet = np.concatenate([np.repeat(sheet[..., :1], 3, axis=2), sheet[..., 1:]], axis=2)
+    colors = np.repeat(images, 3, axis=-1) if channels == 1 else images
+    tiles = np.concatenate([colors, np.ones((*images.shape[:-1], 1))], axis=-1)
+    tiles = np.pad(tiles, ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0)))  # the gaps stay clear
+    sheet = tiles.swapaxes(1, 2).reshape(rows * (height + gap), columns * (width + gap), 4)
+    sheet = sheet[: len(sheet) - gap, : sheet.shape[1] - gap]
     with rc_context(_STYLE):
         figure = Figure(figsize=(0.5 * columns + 1, 0.5 * rows))
         axes = figure.add_axes((0, 0, 1, 1))
