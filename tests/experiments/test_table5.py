@@ -1,3 +1,7 @@
+"""Table 5: the layers of AlexNet."""
+
+from __future__ import annotations
+
 import numpy as np
 import pytest
 

@@ -12,6 +12,7 @@ import pytest
 from keras import layers
 from random_layers import jacobian
 
+import intriguing_tf as itf
 from intriguing_tf.lipschitz import bound, certified_radius
 from intriguing_tf.lipschitz.multipliers import Chain, optimise, through
 from intriguing_tf.lipschitz.radius import Certifier, in_float64
@@ -365,3 +366,22 @@ def test_bad_images_are_refused(images, message):
 def test_models_that_are_not_classifiers_are_refused():
     with pytest.raises(ValueError, match="classes"):
         certified_radius(sequential((8, 8, 1), layers.Conv2D(2, 3)), np.zeros((1, 8, 8, 1)))
+
+
+@pytest.mark.slow
+def test_table_5_of_a_small_alexnet_and_of_kernels_agree():
+    rng = np.random.default_rng(0)
+    kernels = {
+        "conv3/kernel": rng.normal(size=(3, 3, 8, 16)),
+        "fc8/kernel": rng.normal(size=(9, 4)),
+    }
+    result = itf.experiments.Table5.of_kernels(kernels)
+    assert set(result.bounds) == {"Conv 3", "FC 3"}
+    assert result.bounds["FC 3"] == itf.lipschitz.dense_norm(kernels["fc8/kernel"])
+    assert result.bounds["Conv 3"] == itf.lipschitz.conv_norm(
+        kernels["conv3/kernel"], (13, 13), padding="same"
+    )
+    text = str(result)
+    assert "FC 1" in text and "2.75" in text and "empty" in text
+    with pytest.raises(ValueError, match="conv1/kernel"):
+        itf.experiments.Table5.of_kernels({})
