@@ -7,6 +7,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow_datasets as tfds
 
 from intriguing_tf import datasets
 from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
@@ -190,8 +191,6 @@ def one_against_rest(
 
 def _from_tfds(source: str, split: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Images in [0, 1], labels and the classes' names."""
-    import tensorflow_datasets as tfds  # takes seconds
-
     try:
         builder = tfds.builder(source)
         builder.download_and_prepare()

@@ -1,9 +1,7 @@
-from thousand_classes import images, linear_network
-
 from intriguing_tf.experiments import Figures3And4
 
 
-def test_figures_3_and_4_compare_distances_only():
+def test_figures_3_and_4_compare_distances_only(linear_network, images):
     model, other = linear_network(), linear_network(5)
     x = images(30)
     result = Figures3And4(k=3, number=20).run(model, "logits", x, other, "logits")

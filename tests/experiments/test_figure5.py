@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from thousand_classes import QUICK, images, linear_network
 
 import intriguing_tf as itf
 from intriguing_tf.experiments import Figure5
@@ -14,14 +13,14 @@ OSTRICH = 9
 
 
 @pytest.fixture(scope="module")
-def ostriches():
-    return Figure5("ostrich", options=QUICK).run(
+def ostriches(linear_network, images, quick):
+    return Figure5("ostrich", options=quick).run(
         linear_network(), images(), [f"{i}.jpg" for i in range(4)]
     )
 
 
 @pytest.mark.slow
-def test_every_image_becomes_an_ostrich_at_the_hyperplane(ostriches):
+def test_every_image_becomes_an_ostrich_at_the_hyperplane(ostriches, linear_network, images):
     """The distance cannot be below that to the nearest hyperplane between the two classes."""
     result = ostriches.adversarial
     assert result.success.all() and (result.predictions == OSTRICH).all()
@@ -36,16 +35,16 @@ def test_every_image_becomes_an_ostrich_at_the_hyperplane(ostriches):
 
 
 @pytest.mark.slow
-def test_rounding_is_checked_by_the_network(ostriches):
+def test_rounding_is_checked_by_the_network(ostriches, linear_network, images):
     model = linear_network()
-    read = model.predict(ostriches.rounded / np.float32(255), verbose=0).argmax(-1)
-    np.testing.assert_array_equal(read, ostriches.rounded_predictions)
+    predicted = model.predict(ostriches.rounded / np.float32(255), verbose=0).argmax(-1)
+    np.testing.assert_array_equal(predicted, ostriches.rounded_predictions)
     survivors = Figure5("ostrich", survive_rounding=True).run(model, images(), list("abcd"))
     assert (survivors.rounded_predictions == OSTRICH).all()
     assert (survivors.rounded_distortion < 2 * survivors.adversarial.distortion).all()
 
 
-def test_saved_pictures_hold_what_was_measured(ostriches, tmp_path):
+def test_saved_pictures_hold_what_was_measured(ostriches, tmp_path, images):
     sheet = ostriches.save(tmp_path)
     pixels = tf.io.decode_png(sheet.read_bytes()).numpy()
     assert pixels.shape == (4 * 12, 3 * 12, 3)
@@ -61,7 +60,7 @@ def test_saved_pictures_hold_what_was_measured(ostriches, tmp_path):
     assert not list(tmp_path.glob(".*"))
 
 
-def test_figure5_refuses_what_it_cannot_attack():
+def test_figure5_refuses_what_it_cannot_attack(linear_network, images):
     model = linear_network()
     with pytest.raises(ValueError, match="Near: 9"):
         Figure5("ostritch").run(model, images(), list("abcd"))

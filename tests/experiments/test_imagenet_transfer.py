@@ -1,17 +1,16 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from thousand_classes import QUICK, images, linear_network
 
 from intriguing_tf.experiments import ImagenetTransfer, at_size
 
 
 @pytest.mark.slow
-def test_transfer_resumes_and_refuses_other_images(tmp_path):
+def test_transfer_resumes_and_refuses_other_images(tmp_path, linear_network, images, quick):
     models = {"one": linear_network(0), "two": linear_network(7)}
     x = images(6)
     labels = models["one"].predict(x, verbose=0).argmax(-1)
-    experiment = ImagenetTransfer(stddevs=(0.05,), options=QUICK)
+    experiment = ImagenetTransfer(stddevs=(0.05,), options=quick)
     matrix = experiment.run(models, x, labels, tmp_path)
     assert matrix["undistorted", "one"] == 0
     assert matrix["for one", "one"] == 1
