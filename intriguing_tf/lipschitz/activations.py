@@ -9,7 +9,7 @@ from typing import Any
 import keras
 from keras import activations
 
-from .registry import (
+from intriguing_tf.lipschitz.registry import (
     SIGMOID,
     NoBoundError,
     Shape,
@@ -19,7 +19,7 @@ from .registry import (
     Steps,
     apply_rule,
 )
-from .rounding import CONSTANT, round_up
+from intriguing_tf.lipschitz.rounding import CONSTANT, round_up
 
 # Largest slopes of smooth activations, always rounded up; docs/lipschitz.md says how they were
 # computed, and the tests compute them again.

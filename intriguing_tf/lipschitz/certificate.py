@@ -20,10 +20,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .convolution import Convolution
-from .operators import Matrix
-from .rounding import BATCHED_SIZE, UNIT_ROUNDOFF, all_below, gamma, is_below
-from .symbols import CHUNK, frequency_grid
+from intriguing_tf.lipschitz.convolution import Convolution
+from intriguing_tf.lipschitz.operators import Matrix
+from intriguing_tf.lipschitz.rounding import BATCHED_SIZE, UNIT_ROUNDOFF, all_below, gamma, is_below
+from intriguing_tf.lipschitz.symbols import CHUNK, frequency_grid
 
 Array = np.ndarray
 

@@ -14,13 +14,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .certificate import ConvolutionChain, LinearChain, MatrixChain
-from .convolution import Convolution
-from .multipliers import Chain, optimise
-from .operators import Matrix
-from .registry import Slopes, Step
-from .rounding import UNIT_ROUNDOFF, round_up
-from .threads import threads_for
+from intriguing_tf.lipschitz.certificate import ConvolutionChain, LinearChain, MatrixChain
+from intriguing_tf.lipschitz.convolution import Convolution
+from intriguing_tf.lipschitz.multipliers import Chain, optimise
+from intriguing_tf.lipschitz.operators import Matrix
+from intriguing_tf.lipschitz.registry import Slopes, Step
+from intriguing_tf.lipschitz.rounding import UNIT_ROUNDOFF, round_up
+from intriguing_tf.lipschitz.threads import threads_for
 
 Array = np.ndarray
 

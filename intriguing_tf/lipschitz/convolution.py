@@ -10,10 +10,17 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from .geometry import Axis
-from .operators import Norm, matrix_norm
-from .rounding import gamma, lanczos, largest_eigenvalue, normalise, round_down, round_up
-from .symbols import (
+from intriguing_tf.lipschitz.geometry import Axis
+from intriguing_tf.lipschitz.operators import Norm, matrix_norm
+from intriguing_tf.lipschitz.rounding import (
+    gamma,
+    lanczos,
+    largest_eigenvalue,
+    normalise,
+    round_down,
+    round_up,
+)
+from intriguing_tf.lipschitz.symbols import (
     CHUNK,
     GramSymbol,
     Polyphase,
@@ -23,7 +30,7 @@ from .symbols import (
     torus_maximum,
     twists,
 )
-from .threads import threads_for
+from intriguing_tf.lipschitz.threads import threads_for
 
 Array = np.ndarray
 

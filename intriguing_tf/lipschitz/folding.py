@@ -7,10 +7,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from .convolution import Convolution
-from .operators import Diagonal, Matrix
-from .registry import Regroup, Step
-from .rounding import UNIT_ROUNDOFF, gamma, round_up
+from intriguing_tf.lipschitz.convolution import Convolution
+from intriguing_tf.lipschitz.operators import Diagonal, Matrix
+from intriguing_tf.lipschitz.registry import Regroup, Step
+from intriguing_tf.lipschitz.rounding import UNIT_ROUNDOFF, gamma, round_up
 
 # A product of two rounded factors, made large enough.
 _UP = 1 + 4 * UNIT_ROUNDOFF

@@ -10,13 +10,13 @@ from typing import Any
 
 import keras
 
-from ..forward import graph_of, nodes_of
-from .chain import Run, chains_of
-from .convolution import Convolution
-from .folding import Entry, add_linear, fold
-from .operations import apply_operation
-from .operators import Diagonal, Matrix, Norm
-from .registry import (
+from intriguing_tf.forward import graph_of, nodes_of
+from intriguing_tf.lipschitz.chain import Run, chains_of
+from intriguing_tf.lipschitz.convolution import Convolution
+from intriguing_tf.lipschitz.folding import Entry, add_linear, fold
+from intriguing_tf.lipschitz.operations import apply_operation
+from intriguing_tf.lipschitz.operators import Diagonal, Matrix, Norm
+from intriguing_tf.lipschitz.registry import (
     LayerBound,
     NoBoundError,
     Regroup,
@@ -26,8 +26,8 @@ from .registry import (
     Steps,
     apply_rule,
 )
-from .report import Chain, LipschitzReport, Row
-from .rounding import product_up, round_up
+from intriguing_tf.lipschitz.report import Chain, LipschitzReport, Row
+from intriguing_tf.lipschitz.rounding import product_up, round_up
 
 
 @dataclasses.dataclass(frozen=True)

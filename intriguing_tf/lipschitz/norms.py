@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from .convolution import Convolution
-from .geometry import Ints, axes, per_axis, transposed_axis
-from .operators import Matrix
+from intriguing_tf.lipschitz.convolution import Convolution
+from intriguing_tf.lipschitz.geometry import Ints, axes, per_axis, transposed_axis
+from intriguing_tf.lipschitz.operators import Matrix
 
 Array = np.ndarray
 

@@ -9,11 +9,11 @@ import keras
 import numpy as np
 from keras import activations
 
-from .activations import activation_steps
-from .norms import as_weights
-from .operators import Diagonal
-from .registry import LayerBound, NoBoundError, Regroup, Shape, Steps
-from .rounding import CONSTANT, UNIT_ROUNDOFF
+from intriguing_tf.lipschitz.activations import activation_steps
+from intriguing_tf.lipschitz.norms import as_weights
+from intriguing_tf.lipschitz.operators import Diagonal
+from intriguing_tf.lipschitz.registry import LayerBound, NoBoundError, Regroup, Shape, Steps
+from intriguing_tf.lipschitz.rounding import CONSTANT, UNIT_ROUNDOFF
 
 # Operations that are activations by another name.
 _ACTIVATIONS = {

@@ -7,8 +7,15 @@ import math
 
 import numpy as np
 
-from .rounding import CONSTANT, gamma, largest_eigenvalue, normalise, round_down, round_up
-from .threads import threads_for
+from intriguing_tf.lipschitz.rounding import (
+    CONSTANT,
+    gamma,
+    largest_eigenvalue,
+    normalise,
+    round_down,
+    round_up,
+)
+from intriguing_tf.lipschitz.threads import threads_for
 
 Array = np.ndarray
 

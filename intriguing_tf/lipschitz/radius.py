@@ -8,13 +8,12 @@ import keras
 import numpy as np
 
 from intriguing_tf.classifier import Classifier
-
-from .chain import pairwise_bounds
-from .folding import fold
-from .graph import Path, Walk, check_model
-from .operators import Matrix
-from .registry import SIGMOID, Softmax
-from .rounding import product_up, round_down, round_up
+from intriguing_tf.lipschitz.chain import pairwise_bounds
+from intriguing_tf.lipschitz.folding import fold
+from intriguing_tf.lipschitz.graph import Path, Walk, check_model
+from intriguing_tf.lipschitz.operators import Matrix
+from intriguing_tf.lipschitz.registry import SIGMOID, Softmax
+from intriguing_tf.lipschitz.rounding import product_up, round_down, round_up
 
 Array = np.ndarray
 

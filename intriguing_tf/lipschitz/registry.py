@@ -10,9 +10,8 @@ from typing import Any, Literal
 import keras
 
 from intriguing_tf.checks import check_kind
-
-from .convolution import Convolution
-from .operators import Diagonal, Matrix
+from intriguing_tf.lipschitz.convolution import Convolution
+from intriguing_tf.lipschitz.operators import Diagonal, Matrix
 
 Shape = tuple[int | None, ...]
 
@@ -192,4 +191,4 @@ def apply_rule(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound | Steps:
 
 def _load_rules() -> None:
     # Here, not at the top: the rules import this module, and are only needed with a model.
-    from . import rules, rules_own, rules_windows  # noqa: F401
+    from intriguing_tf.lipschitz import rules, rules_own, rules_windows  # noqa: F401

@@ -10,12 +10,12 @@ import keras
 import numpy as np
 from keras import layers
 
-from .activations import activation_steps, elu_slopes, relu_slopes
-from .convolution import Convolution
-from .geometry import axes, transposed_axis
-from .norms import as_weights
-from .operators import Diagonal, Matrix
-from .registry import (
+from intriguing_tf.lipschitz.activations import activation_steps, elu_slopes, relu_slopes
+from intriguing_tf.lipschitz.convolution import Convolution
+from intriguing_tf.lipschitz.geometry import axes, transposed_axis
+from intriguing_tf.lipschitz.norms import as_weights
+from intriguing_tf.lipschitz.operators import Diagonal, Matrix
+from intriguing_tf.lipschitz.registry import (
     LayerBound,
     NoBoundError,
     Regroup,
@@ -27,7 +27,7 @@ from .registry import (
     register,
     register_unbounded,
 )
-from .rounding import CONSTANT, gamma, round_down, round_up
+from intriguing_tf.lipschitz.rounding import CONSTANT, gamma, round_down, round_up
 
 IDENTITY = Steps(())
 
@@ -384,7 +384,7 @@ def regroup(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
 @register(layers.TimeDistributed)
 def time_distributed(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     """One layer on each time step by itself: its own bound."""
-    from .graph import single_layer_bound
+    from intriguing_tf.lipschitz.graph import single_layer_bound
 
     batch, _, *rest = input_shapes[0]
     return single_layer_bound(layer.layer, [(batch, *rest)])

@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 
 from intriguing_tf import layers
-
-from .activations import activation_steps
-from .convolution import DENSE_SIZE, Convolution
-from .geometry import Axis, axes
-from .operators import matrix_norm
-from .registry import LayerBound, Shape, Steps, register
-from .rounding import CONSTANT, round_up
-from .rules import convolution, spatial_shape, strides_of, times, weights_of
-from .rules_windows import averaging_matrix, overlap_bound, separable_bound
+from intriguing_tf.lipschitz.activations import activation_steps
+from intriguing_tf.lipschitz.convolution import DENSE_SIZE, Convolution
+from intriguing_tf.lipschitz.geometry import Axis, axes
+from intriguing_tf.lipschitz.operators import matrix_norm
+from intriguing_tf.lipschitz.registry import LayerBound, Shape, Steps, register
+from intriguing_tf.lipschitz.rounding import CONSTANT, round_up
+from intriguing_tf.lipschitz.rules import convolution, spatial_shape, strides_of, times, weights_of
+from intriguing_tf.lipschitz.rules_windows import averaging_matrix, overlap_bound, separable_bound
 
 register(layers.GroupedConv2D)(convolution)
 

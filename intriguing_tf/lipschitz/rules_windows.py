@@ -10,11 +10,11 @@ import keras
 import numpy as np
 from keras import layers
 
-from .geometry import Axis, axes
-from .operators import matrix_norm
-from .registry import LayerBound, NoBoundError, Shape, register
-from .rounding import product_up, round_down, round_up
-from .rules import spatial_shape, strides_of, times
+from intriguing_tf.lipschitz.geometry import Axis, axes
+from intriguing_tf.lipschitz.operators import matrix_norm
+from intriguing_tf.lipschitz.registry import LayerBound, NoBoundError, Shape, register
+from intriguing_tf.lipschitz.rounding import product_up, round_down, round_up
+from intriguing_tf.lipschitz.rules import spatial_shape, strides_of, times
 
 Array = np.ndarray
 

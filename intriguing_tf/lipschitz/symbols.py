@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .rounding import BATCHED_SIZE, first_above, gamma, lanczos
+from intriguing_tf.lipschitz.rounding import BATCHED_SIZE, first_above, gamma, lanczos
 
 Array = np.ndarray
 

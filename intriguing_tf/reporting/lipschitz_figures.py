@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from ..checks import check_kind
-from .charts import _STYLE, COLOURS, Picture, check_finite, check_names
+from intriguing_tf.checks import check_kind
+from intriguing_tf.reporting.charts import _STYLE, COLOURS, Picture, check_finite, check_names
 
 
 def layer_bars(

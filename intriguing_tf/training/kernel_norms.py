@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from ..lipschitz.geometry import Axis, Ints, axes
-from ..lipschitz.symbols import frequency_grid, polyphase
+from intriguing_tf.lipschitz.geometry import Axis, Ints, axes
+from intriguing_tf.lipschitz.symbols import frequency_grid, polyphase
 
 _SQUARINGS = 8
 _TINY = 1e-30

@@ -9,14 +9,14 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ..checks import check_positive, check_positive_integer
-from ..classifier import find_layer
-from ..forward import graph_of, nodes_of
-from ..lipschitz.convolution import Convolution
-from ..lipschitz.graph import bound
-from ..lipschitz.operators import Diagonal, Matrix
-from ..lipschitz.registry import LayerBound, Slopes, Softmax, Steps, apply_rule
-from .kernel_norms import Geometry, convolution_bound, dense_bound
+from intriguing_tf.checks import check_positive, check_positive_integer
+from intriguing_tf.classifier import find_layer
+from intriguing_tf.forward import graph_of, nodes_of
+from intriguing_tf.lipschitz.convolution import Convolution
+from intriguing_tf.lipschitz.graph import bound
+from intriguing_tf.lipschitz.operators import Diagonal, Matrix
+from intriguing_tf.lipschitz.registry import LayerBound, Slopes, Softmax, Steps, apply_rule
+from intriguing_tf.training.kernel_norms import Geometry, convolution_bound, dense_bound
 
 _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
