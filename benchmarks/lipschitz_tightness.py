@@ -33,7 +33,7 @@ def true_norm(layer: Convolution) -> float:
     """The layer's own largest singular value, of the group where it is largest."""
     best = 0.0
     for group in range(layer.groups):
-        alone = Convolution(layer._by_group[group], layer.axes)
+        alone = Convolution(layer.by_group[group], layer.axes)
         shape = (alone.pixels, alone.inputs)
 
         def normal(x: np.ndarray, alone: Convolution = alone, shape: tuple = shape) -> np.ndarray:

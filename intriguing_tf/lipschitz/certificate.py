@@ -21,8 +21,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from intriguing_tf.lipschitz.convolution import Convolution
-from intriguing_tf.lipschitz.operators import Matrix
 from intriguing_tf.lipschitz.rounding import BATCHED_SIZE, UNIT_ROUNDOFF, all_below, gamma, is_below
+from intriguing_tf.lipschitz.steps import Matrix
 from intriguing_tf.lipschitz.symbols import CHUNK, frequency_grid
 
 Array = np.ndarray
@@ -46,7 +46,7 @@ class LinearChain(abc.ABC):
 
     @abc.abstractmethod
     def stages(self, chosen: Array) -> list[Array]:
-        """Returns W_1 … W_L at the frequencies `chosen`, as `multipliers.Chain` takes them."""
+        """Returns W_1 … W_L at the frequencies `chosen`, as `Recursion` takes them."""
 
     @abc.abstractmethod
     def _size_of(self, layer: int, left: Array, right: Array) -> tuple[float, float]:

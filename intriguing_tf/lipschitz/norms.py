@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from intriguing_tf.lipschitz.convolution import Convolution
-from intriguing_tf.lipschitz.geometry import Ints, axes, per_axis, transposed_axis
-from intriguing_tf.lipschitz.operators import Matrix
+from intriguing_tf.lipschitz.geometry import Geometry, Ints, per_axis, transposed_axis
+from intriguing_tf.lipschitz.steps import Matrix
 
 Array = np.ndarray
 
@@ -75,8 +75,8 @@ def conv_norm(
             f"groups={groups!r}, kernel of shape {weights.shape}."
         )
     shape = per_axis(spatial_shape, rank, "spatial_shape")
-    geometry = axes(shape, weights.shape[:-2], strides, padding, dilation_rate)
-    return Convolution(weights, geometry, groups).norm(attained=False).upper
+    geometry = Geometry(shape, strides, padding, dilation_rate, groups)
+    return Convolution.of(weights, geometry).norm(attained=False).upper
 
 
 def depthwise_norm(

@@ -242,7 +242,7 @@ def torus_maximum(
     symbol: GramSymbol,
     shape: Sequence[int],
     tried: Sequence[Sequence[int]],
-    enough: float = 0.0,
+    floor: float = 0.0,
 ) -> TorusMaximum:
     """Returns a certified bound of max_ξ λ_max(G(ξ)), the least over the twists that are tried.
 
@@ -254,7 +254,7 @@ def torus_maximum(
         symbol: the Gram symbol.
         shape: the torus of the outputs, points per axis.
         tried: the twists.
-        enough: a bound this low needs no more work; for maxima over several symbols.
+        floor: a bound this low needs no more work; for maxima over several symbols.
     """
     grids = [_Grid(symbol, shape, twist) for twist in tried]
     plain = grids[0]
@@ -268,7 +268,7 @@ def torus_maximum(
         vector = _learn(symbol, grids, frequency, vector)
     while True:
         grid = min(grids, key=_promise)
-        bound = max(grid.least_maximum() * (1 + MARGIN) ** 2, enough, 2 * symbol.error)
+        bound = max(grid.least_maximum() * (1 + MARGIN) ** 2, floor, 2 * symbol.error)
         failure = grid.first_failure(bound)
         if failure is None:
             return TorusMaximum(bound, grid.twist, frequency, vector)

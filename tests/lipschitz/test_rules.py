@@ -7,12 +7,12 @@ import math
 import keras
 import numpy as np
 import pytest
+from intriguing_tf.lipschitz.activations import _SLOPES, activation_steps
 from keras import activations, layers
 from scipy.special import erf
 
 import intriguing_tf as itf
 from intriguing_tf.lipschitz import LayerBound, NoBoundError, bound, register
-from intriguing_tf.lipschitz.activations import _SLOPES, activation_steps
 
 
 def total(*stack, shape=(6, 6, 4)) -> float:

@@ -21,7 +21,7 @@ from random_layers import (
 
 import intriguing_tf as itf
 from intriguing_tf.lipschitz import convolution
-from intriguing_tf.lipschitz.graph import single_layer_bound
+from intriguing_tf.lipschitz.bounds import single_layer_bound
 
 TIMES = float(os.environ.get("LIPSCHITZ_EXAMPLES", "1"))
 

@@ -1,25 +1,27 @@
-"""Slopes of Keras's activations."""
+"""Slopes of Keras's activations, and the rules of the layers that apply one."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
-from keras import activations
+from keras import activations, layers
 
-from intriguing_tf.lipschitz.registry import (
+from intriguing_tf.lipschitz.registry import Inner, apply_rule, built_in
+from intriguing_tf.lipschitz.rounding import CONSTANT, round_up
+from intriguing_tf.lipschitz.rules.common import weights_of
+from intriguing_tf.lipschitz.steps import (
     SIGMOID,
+    LayerBound,
     NoBoundError,
     Shape,
     Slopes,
     Softmax,
     Step,
     Steps,
-    apply_rule,
 )
-from intriguing_tf.lipschitz.rounding import CONSTANT, round_up
 
 # Largest slopes of smooth activations, always rounded up; docs/lipschitz.md says how they were
 # computed, and the tests compute them again.
@@ -80,7 +82,9 @@ def activation_steps(activation: Any, shape: Shape) -> tuple[Step, ...]:
         return ()
     if isinstance(activation, keras.layers.Layer):
         result = apply_rule(activation, [shape])
-        return result.steps if isinstance(result, Steps) else (result,)
+        if isinstance(result, Inner):
+            raise NoBoundError(f"a wrapper is no activation. Received: {activation.name!r}.")
+        return result.steps
     if activation is activations.softmax:
         return (Softmax(0.5),)
     if activation is activations.log_softmax:
@@ -127,3 +131,36 @@ def _with_constants_rounded(low: float, high: float) -> Slopes:
     if low < 0:
         low *= CONSTANT
     return Slopes(low, high if high == 1 else high * CONSTANT)
+
+
+@built_in(layers.Activation)
+def activation(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
+    return Steps(activation_steps(layer.activation, input_shapes[0]))
+
+
+@built_in(layers.ReLU)
+def relu(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
+    return Steps((relu_slopes(layer.negative_slope, layer.max_value, layer.threshold),))
+
+
+@built_in(layers.LeakyReLU)
+def leaky_relu(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
+    return Steps((relu_slopes(layer.negative_slope),))
+
+
+@built_in(layers.PReLU)
+def prelu(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
+    alpha = weights_of(layer, "alpha")
+    return Steps((Slopes(min(1.0, float(alpha.min())), max(1.0, float(alpha.max()))),))
+
+
+@built_in(layers.ELU)
+def elu(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
+    return Steps((elu_slopes(float(layer.alpha)),))
+
+
+@built_in(layers.Softmax)
+def softmax(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBound:
+    if layer.axis in (-1, len(input_shapes[0]) - 1):
+        return Steps((Softmax(0.5),))
+    return LayerBound(0.5, attained=0.5, how="Jacobian diag(p) − ppᵀ")

@@ -1,10 +1,10 @@
-"""Differentiable upper bounds of the operator norms of kernels, for penalties and constraints.
+"""Differentiable upper bounds of the operator norms of layers, for penalties and constraints.
 
 The bound is a Schatten norm of high order, by repeated squaring of a Gram matrix ("Gram iteration",
 Delattre et al., ICML 2023): never below the spectral norm but for rounding, above it by half a per
 cent at most for 100 equal singular values, and built of matrix products only. A convolution takes
 it frequency by frequency on the torus that holds the zero-padded layer (docs/lipschitz.md). For
-certificates there is `intriguing_tf.lipschitz`, in float64 and with every rounding accounted for.
+certificates there is `bound`, in float64 and with every rounding accounted for.
 """
 
 from __future__ import annotations
@@ -12,36 +12,23 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from typing import Any
+from collections.abc import Callable
 
+import keras
 import numpy as np
 import tensorflow as tf
 
-from intriguing_tf.lipschitz.geometry import Axis, Ints, axes
+from intriguing_tf.lipschitz.bounds import bound, rule_of
+from intriguing_tf.lipschitz.convolution import reached_taps
+from intriguing_tf.lipschitz.geometry import Geometry
+from intriguing_tf.lipschitz.graph import Call, calls_of
 from intriguing_tf.lipschitz.symbols import frequency_grid, polyphase
 
+_CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
+_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+LAYERS = (keras.layers.Dense, *_CONVOLUTIONS, *_DEPTHWISE)
 _SQUARINGS = 8
 _TINY = 1e-30
-
-
-@dataclasses.dataclass(frozen=True)
-class Geometry:
-    """What the norm of a convolution depends on besides its kernel; values as in Keras.
-
-    Args:
-        spatial_shape: height and width of the input (length; three sizes).
-        strides, dilation_rate: one number, or one per axis.
-        padding: "valid", "same" or "causal".
-        groups: as in Keras; 1 for depthwise layers.
-        depthwise: whether the kernel is that of a depthwise layer, `[*size, inputs, multiplier]`.
-    """
-
-    spatial_shape: tuple[int, ...]
-    strides: Ints = 1
-    padding: str = "valid"
-    dilation_rate: Ints = 1
-    groups: int = 1
-    depthwise: bool = False
 
 
 def dense_bound(kernel: tf.Tensor) -> tf.Tensor:
@@ -74,6 +61,79 @@ def convolution_bound(kernel: tf.Tensor, geometry: Geometry) -> tf.Tensor:
     return tf.reduce_max(_root_of_largest(tf.matmul(symbol, symbol, adjoint_a=True)))
 
 
+def layer_bound(layer: keras.layers.Layer, input_shape: tuple) -> Callable[[], tf.Tensor]:
+    """Returns the function that computes a bound of the norm of a layer's linear part.
+
+    Args:
+        layer: one of `LAYERS`, built.
+        input_shape: of its input, the batch first.
+
+    Returns:
+        A function of no arguments that returns a scalar; its gradient reaches the kernel.
+
+    Raises:
+        ValueError: no such norm is known, or the layer's input has no fixed size.
+    """
+    if type(layer) not in LAYERS:
+        raise ValueError(
+            f"Layer {layer.name!r} ({type(layer).__name__}) has no differentiable norm. Valid: "
+            f"{', '.join(kind.__name__ for kind in LAYERS)}."
+        )
+    if isinstance(layer, keras.layers.Dense):
+        return lambda: dense_bound(tf.convert_to_tensor(layer.kernel))
+    spatial = input_shape[1:-1]
+    if layer.data_format != "channels_last" or None in spatial:
+        raise ValueError(
+            f"The norm of layer {layer.name!r} needs channels last and a fixed input size. "
+            f"Received: {layer.data_format}, input of shape {input_shape}."
+        )
+    geometry = Geometry.of(layer, spatial, depthwise=isinstance(layer, _DEPTHWISE))
+    return lambda: convolution_bound(tf.convert_to_tensor(layer.kernel), geometry)
+
+
+def layers_of(model: keras.Model) -> dict[keras.layers.Layer, tuple]:
+    """Returns the layers that a model calls, those of models in it too, and their input's shape."""
+    return {call.operation: call.input_shapes[0] for call in calls_of(model).calls}
+
+
+def constant_bound(model: keras.Model) -> float:
+    """Returns the product of the bounds of all that has no kernel: activations, pooling.
+
+    Times the `layer_bound`s of the others it bounds a model that is a chain of layers.
+
+    Raises:
+        ValueError: the model has no bound, is no chain of layers, or has a layer whose bound
+            changes in training and has no gradient.
+    """
+    bound(model, method="product")  # raises where there is none
+    calls = calls_of(model).calls
+    layers = [call.operation for call in calls]
+    product = 1.0
+    for call in calls:
+        if len(call.inputs) != 1 or layers.count(call.operation) != 1:
+            raise ValueError(
+                f"`total` is for models that are a chain of layers. Received: layer "
+                f"{call.operation.name!r} of model {model.name!r}, which has several inputs or is "
+                "called several times."
+            )
+        product *= _constant_bound_of(call)
+    return product
+
+
+def _constant_bound_of(call: Call) -> float:
+    layer = call.operation
+    product = 1.0
+    for step in rule_of(call).steps:
+        if not (step.linear and getattr(layer, "weights", None)):
+            product *= step.norm(attained=False).upper
+        elif type(layer) not in LAYERS:
+            raise ValueError(
+                f"`total` cannot follow layer {layer.name!r} ({type(layer).__name__}), whose "
+                "bound changes in training and has no gradient here. Give `target`."
+            )
+    return product
+
+
 def _root_of_largest(gram: tf.Tensor) -> tf.Tensor:
     """Bounds the square roots of the largest eigenvalues of Gram matrices `[..., n, n]`."""
     logarithm = tf.zeros(gram.shape[:-2], gram.dtype.real_dtype)
@@ -102,21 +162,15 @@ class _Plan:
 
 @functools.lru_cache(maxsize=128)
 def _plan(kernel_shape: tuple[int, ...], geometry: Geometry) -> _Plan:
-    *size, inputs, outputs = kernel_shape
-    groups = geometry.groups
     numbers = 1.0 + np.arange(math.prod(kernel_shape)).reshape(kernel_shape)
-    if geometry.depthwise:
-        groups = inputs
-        numbers = numbers.reshape(*size, 1, inputs * outputs)
+    numbers, groups = geometry.grouped(numbers)
     if numbers.shape[-1] % groups:
         raise ValueError(
             f"`groups` must divide the outputs. Received: groups={groups}, kernel of shape "
             f"{kernel_shape}."
         )
-    places = axes(
-        geometry.spatial_shape, size, geometry.strides, geometry.padding, geometry.dilation_rate
-    )
-    numbers = numbers * _reaches(places)
+    places = geometry.axes(kernel_shape)
+    numbers = numbers * reached_taps(places)
     split = [
         polyphase(part, [a.stride for a in places], [a.dilation for a in places])
         for part in np.split(numbers, groups, axis=-1)
@@ -127,9 +181,3 @@ def _plan(kernel_shape: tuple[int, ...], geometry: Geometry) -> _Plan:
     torus = [a.torus // a.stride for a in places]
     angles = frequency_grid(torus, [0] * len(torus)) @ split[0].places.T
     return _Plan(taps, np.cos(angles), np.sin(angles))
-
-
-def _reaches(places: tuple[Axis, ...]) -> Any:
-    """1 for the taps that ever lie on the image, 0 for those that see only padding."""
-    lives = [np.array([bool(a.outputs_of(tap)) for tap in range(a.kernel)], float) for a in places]
-    return functools.reduce(np.multiply.outer, lives)[..., None, None]

@@ -9,19 +9,20 @@ from typing import Any
 import numpy as np
 
 from intriguing_tf import layers
-from intriguing_tf.lipschitz.activations import activation_steps
 from intriguing_tf.lipschitz.convolution import DENSE_SIZE, Convolution
-from intriguing_tf.lipschitz.geometry import Axis, axes
-from intriguing_tf.lipschitz.operators import matrix_norm
-from intriguing_tf.lipschitz.registry import LayerBound, Shape, Steps, register
+from intriguing_tf.lipschitz.geometry import Axis, Geometry, axes
+from intriguing_tf.lipschitz.registry import built_in
 from intriguing_tf.lipschitz.rounding import CONSTANT, round_up
-from intriguing_tf.lipschitz.rules import convolution, spatial_shape, strides_of, times, weights_of
-from intriguing_tf.lipschitz.rules_windows import averaging_matrix, overlap_bound, separable_bound
+from intriguing_tf.lipschitz.rules.activations import activation_steps
+from intriguing_tf.lipschitz.rules.common import spatial_shape, strides_of, times, weights_of
+from intriguing_tf.lipschitz.rules.linear import convolution
+from intriguing_tf.lipschitz.rules.pooling import averaging_matrix, overlap_bound, separable_bound
+from intriguing_tf.lipschitz.steps import LayerBound, Shape, Steps, matrix_norm
 
-register(layers.GroupedConv2D)(convolution)
+built_in(layers.GroupedConv2D)(convolution)
 
 
-@register(layers.LocalResponseNormalization)
+@built_in(layers.LocalResponseNormalization)
 def local_response_normalization(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     """At zero the Jacobian is k^(−β) I; docs/lipschitz.md derives how much longer it can get."""
     beta = layer.beta
@@ -37,16 +38,16 @@ def local_response_normalization(layer: Any, input_shapes: Sequence[Shape]) -> L
     return LayerBound(bound, attained=attained, how=how, size=str(layer.size))
 
 
-@register(layers.LocalContrastNormalization)
+@built_in(layers.LocalContrastNormalization)
 def local_contrast_normalization(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     """‖I − G‖ for the subtraction, (1 + 1/√G(0))/floor for the division."""
     sizes = spatial_shape(layer, input_shapes[0])
     window = layer.window
     subtraction = -window
     subtraction[layer.size // 2, layer.size // 2] += 1
-    geometry = axes(sizes, window.shape, 1, "same", 1)
     # The mean over channels is filtered; what is orthogonal to it passes as it is.
-    filtered = Convolution(subtraction[:, :, None, None], geometry).norm(attained=False).upper
+    filter_ = Convolution.of(subtraction[:, :, None, None], Geometry(sizes, padding="same"))
+    filtered = filter_.norm(attained=False).upper
     centre = float(window[layer.size // 2, layer.size // 2])
     # A weight below the truth by float32 rounding makes the root larger, not smaller.
     division = (1 + 1 / math.sqrt(centre * (1 - 1e-6))) / layer.floor
@@ -57,13 +58,13 @@ def local_contrast_normalization(layer: Any, input_shapes: Sequence[Shape]) -> L
     )
 
 
-@register(layers.CeilMaxPooling2D)
+@built_in(layers.CeilMaxPooling2D)
 def ceil_max_pooling(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     geometry = _ceil_axes(layer, spatial_shape(layer, input_shapes[0]))
     return overlap_bound(geometry, layer.pool_size, strides_of(layer))
 
 
-@register(layers.CeilAveragePooling2D)
+@built_in(layers.CeilAveragePooling2D)
 def ceil_average_pooling(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     matrices = []
     for i, axis in enumerate(_ceil_axes(layer, spatial_shape(layer, input_shapes[0]))):
@@ -90,7 +91,7 @@ def _ceil_axes(layer: Any, sizes: Sequence[int]) -> list[Axis]:
     ]
 
 
-@register(layers.L2Pooling2D)
+@built_in(layers.L2Pooling2D)
 def l2_pooling(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     """√(ε + Σx²) has a gradient of length at most 1 in its window, like a maximum."""
     sizes = spatial_shape(layer, input_shapes[0])
@@ -99,7 +100,7 @@ def l2_pooling(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     return overlap_bound(geometry, layer.pool_size, strides_of(layer))
 
 
-@register(layers.LocallyConnected2D)
+@built_in(layers.LocallyConnected2D)
 def locally_connected(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     """The layer's own matrix where it is small; else √(overlap) times its longest position."""
     kernel = weights_of(layer, "kernel")

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from intriguing_tf.training.kernel_norms import Geometry, convolution_bound, dense_bound
 
 from intriguing_tf import lipschitz, training
-from intriguing_tf.training.kernel_norms import Geometry, convolution_bound, dense_bound
 
 
 def random_kernel(*shape, seed=0):
