@@ -36,6 +36,13 @@ def linear_layers(draw: Any) -> Drawn:
 
 
 @st.composite
+def convolutions(draw: Any) -> Drawn:
+    """Convolutions of every kind, without an activation."""
+    kind = draw(st.sampled_from([_convolution, _convolution, _depthwise, _separable, _transposed]))
+    return _built(draw, *kind(draw), True)
+
+
+@st.composite
 def other_layers(draw: Any) -> Drawn:
     """Layers with an activation of their own, pooling by maxima, normalisation by statistics."""
     kind = draw(st.sampled_from(sorted(_OTHER)))

@@ -34,7 +34,7 @@ GELU_LEAST = -0.12890415
 SILU_LEAST = -0.09983933
 MISH_LEAST = -0.11253
 
-_SLOPES: dict[Callable, Slopes] = {
+SLOPES: dict[Callable, Slopes] = {
     activations.elu: Slopes(0.0, 1.0),
     activations.celu: Slopes(0.0, 1.0),
     activations.gelu: Slopes(GELU_LEAST, GELU),
@@ -89,9 +89,9 @@ def activation_steps(activation: Any, shape: Shape) -> tuple[Step, ...]:
         return (Softmax(0.5),)
     if activation is activations.log_softmax:
         return (log_softmax_step(shape),)
-    known = activation in _SLOPES if callable(activation) else False
+    known = activation in SLOPES if callable(activation) else False
     if known:
-        return (_SLOPES[activation],)
+        return (SLOPES[activation],)
     name = getattr(activation, "__name__", repr(activation))
     if callable(activation) and activation in _UNBOUNDED:
         raise NoBoundError(f"activation {name!r} is not Lipschitz: {_UNBOUNDED[activation]}.")
