@@ -45,7 +45,7 @@ class Call:
     operation: Any
     node: Any
     inputs: tuple[Tensor, ...]
-    input_shapes: tuple[Shape, ...]
+    input_shapes: list[Shape]
     outputs: tuple[Tensor, ...]
 
 
@@ -74,7 +74,7 @@ def call_of(layer: keras.layers.Layer, input_shapes: Sequence[Shape]) -> CallGra
     """Returns one call of a layer by itself."""
     inputs = tuple(Tensor(-1, i) for i in range(len(input_shapes)))
     outputs = (Tensor(0),)
-    call = Call(0, layer.name, layer, None, inputs, tuple(input_shapes), outputs)
+    call = Call(0, layer.name, layer, None, inputs, list(input_shapes), outputs)
     return CallGraph(inputs, (call,), outputs)
 
 
@@ -95,7 +95,7 @@ def _enter(
             outputs = _enter(layer, inputs, f"{name}/", calls)
         else:
             number = len(calls)
-            shapes = tuple(tuple(tensor.shape) for tensor in node.input_tensors)
+            shapes = [tuple(tensor.shape) for tensor in node.input_tensors]
             outputs = tuple(Tensor(number, i) for i in range(len(node.outputs)))
             calls.append(Call(number, name, layer, node, inputs, shapes, outputs))
         tensors.update(zip(map(id, node.outputs), outputs, strict=True))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 
 import pytest
 from keras import layers
 from small_networks import total
 
-from intriguing_tf.lipschitz import LayerBound, NoBoundError, register
+from intriguing_tf.lipschitz import LayerBound, NoBoundError, register, registry
 
 
 class Doubling(layers.Layer):
@@ -35,6 +37,26 @@ def test_an_unknown_layer_is_refused_by_name_until_it_is_registered():
         return LayerBound(2.0, attained=2.0, how="definition")
 
     assert total(Registered()) == 2.0
+
+
+@pytest.mark.slow
+def test_a_users_rule_wins_when_registered_before_the_first_bound_of_a_process():
+    code = (
+        "import keras, intriguing_tf as itf\n"
+        "itf.lipschitz.register(keras.layers.Dense)(lambda *_: itf.lipschitz.LayerBound(7.0))\n"
+        "model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])\n"
+        "print(itf.lipschitz.bound(model).total)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split()[-1] == "7.0"
+
+
+def test_a_users_rule_wins_after_the_first_bound_too(monkeypatch):
+    monkeypatch.setattr(registry, "_registered", {})
+    assert total(layers.Rescaling(3.0)) == pytest.approx(3.0)
+    register(layers.Rescaling)(lambda layer, input_shapes: LayerBound(7.0))
+    registry.built_in(layers.Rescaling)(registry._built_in[layers.Rescaling])
+    assert total(layers.Rescaling(3.0)) == 7.0
 
 
 def test_rules_must_return_bounds():
