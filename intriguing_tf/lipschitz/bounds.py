@@ -15,7 +15,7 @@ from intriguing_tf.lipschitz import rules
 from intriguing_tf.lipschitz.chains import chains_of
 from intriguing_tf.lipschitz.folding import Entry, add_linear, fold
 from intriguing_tf.lipschitz.graph import Call, CallGraph, Tensor, call_of, calls_of
-from intriguing_tf.lipschitz.registry import Inner, apply_rule, errors_named
+from intriguing_tf.lipschitz.registry import Inner, apply_rule, errors_named, is_registered
 from intriguing_tf.lipschitz.report import LipschitzReport, ReportBuilder
 from intriguing_tf.lipschitz.rounding import product_up, round_up
 from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Norm, Shape, Steps
@@ -202,7 +202,7 @@ def rule_of(call: Call) -> LayerBound | Steps:
         NoBoundError: there is no rule, or no finite bound.
     """
     layer = call.operation
-    if not isinstance(layer, keras.layers.Layer):
+    if not isinstance(layer, keras.layers.Layer) and not is_registered(type(layer)):
         return rules.operations.apply_operation(call.node, call.input_shapes)
     result = apply_rule(layer, call.input_shapes)
     if isinstance(result, Inner):

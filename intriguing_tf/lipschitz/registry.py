@@ -63,6 +63,11 @@ def register(*layer_classes: type) -> Callable[[Rule], Rule]:
     return _filed_in(_registered, layer_classes)
 
 
+def is_registered(kind: type) -> bool:
+    """Whether a user has registered a rule for this class."""
+    return kind in _registered
+
+
 def built_in(*layer_classes: type) -> Callable[[Rule], Rule]:
     """Adds a rule of this package, which a registered one replaces whenever it is registered."""
     return _filed_in(_built_in, layer_classes)

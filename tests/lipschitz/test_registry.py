@@ -6,11 +6,12 @@ import math
 import subprocess
 import sys
 
+import keras
 import pytest
 from keras import layers
 from small_networks import total
 
-from intriguing_tf.lipschitz import LayerBound, NoBoundError, register, registry
+from intriguing_tf.lipschitz import LayerBound, NoBoundError, bound, register, registry
 
 
 class Doubling(layers.Layer):
@@ -57,6 +58,22 @@ def test_a_users_rule_wins_after_the_first_bound_too(monkeypatch):
     register(layers.Rescaling)(lambda layer, input_shapes: LayerBound(7.0))
     registry.built_in(layers.Rescaling)(registry._built_in[layers.Rescaling])
     assert total(layers.Rescaling(3.0)) == 7.0
+
+
+def test_an_operation_of_ones_own_is_registered_like_a_layer():
+    class Tripling(keras.Operation):
+        def call(self, x):
+            return 3.0 * x
+
+        def compute_output_spec(self, x):
+            return keras.KerasTensor(x.shape, x.dtype)
+
+    x = keras.Input((4,))
+    model = keras.Model(x, Tripling()(x))
+    with pytest.raises(NoBoundError, match="Tripling"):
+        bound(model)
+    register(Tripling)(lambda layer, input_shapes: LayerBound(3.0))
+    assert bound(model).total == 3.0
 
 
 def test_rules_must_return_bounds():
