@@ -62,8 +62,8 @@ class Bounds:
             uses.update(call.inputs)
         branches = {tensor: Branch(tensor, 1.0, 1.0) for tensor in graph.inputs}
         for call in graph.calls:
-            branch = self._call(call, [branches[tensor] for tensor in call.inputs])
-            for tensor in call.outputs:
+            given = [branches[tensor] for tensor in call.inputs]
+            for tensor, branch in zip(call.outputs, self._call(call, given), strict=True):
                 # The steps to a tensor that several layers read are counted once.
                 shared = uses[tensor] > 1 and branch.entries
                 branches[tensor] = Branch(tensor, *self.close(branch)) if shared else branch
@@ -91,8 +91,8 @@ class Bounds:
             self.report.add_chain(entries[within], product_up(bounds[within]), chain.bound)
         return product_up([*factors, *bounds[done:]])
 
-    def _call(self, call: Call, given: list[Branch]) -> Branch:
-        """The branch of a call's outputs."""
+    def _call(self, call: Call, given: list[Branch]) -> list[Branch]:
+        """The branch of each of a call's outputs."""
         try:
             result = rule_of(call)
         except NoBoundError as error:
@@ -104,7 +104,7 @@ class Bounds:
             if not result.steps:
                 self.report.write((call.number,), Norm(1.0, 1.0, "identity"))
             entries = tuple(Entry((call.number,), step) for step in result.steps)
-            return dataclasses.replace(given[0], entries=given[0].entries + entries)
+            return [dataclasses.replace(given[0], entries=given[0].entries + entries)]
         if not isinstance(result, LayerBound):
             raise NoBoundError(
                 f"Layer {call.name!r} ({type(call.operation).__name__}) is called on {len(given)} "
@@ -112,15 +112,16 @@ class Bounds:
             )
         return self._merge(call, result, given)
 
-    def _merge(self, call: Call, rule: LayerBound, given: list[Branch]) -> Branch:
-        """The bound of a layer with several inputs."""
+    def _merge(self, call: Call, rule: LayerBound, given: list[Branch]) -> list[Branch]:
+        """The bound of a layer with several inputs or outputs."""
         if self._best and isinstance(call.operation, keras.layers.Add):
             summed = self._sum_of_linear(call.number, given)
             if summed is not None:
-                return summed
+                return [summed]
         products, totals = zip(*map(self.close, given), strict=True)
         self.report.write((call.number,), rule.norm())
-        return Branch(call.outputs[0], _combine(rule, products), _combine(rule, totals))
+        product, total = _combine(rule, products), _combine(rule, totals)
+        return [Branch(tensor, product, total) for tensor in call.outputs]
 
     def _sum_of_linear(self, number: int, given: list[Branch]) -> Branch | None:
         if len({branch.root for branch in given}) > 1:

@@ -10,7 +10,7 @@ import pytest
 from keras import layers
 from small_networks import norm, randomised, sequential
 
-from intriguing_tf.lipschitz import NoBoundError, bound
+from intriguing_tf.lipschitz import LayerBound, NoBoundError, bound, register
 
 
 def test_a_chain_of_layers_multiplies():
@@ -54,6 +54,23 @@ def test_several_inputs_and_outputs_count_as_one_vector():
     x, y = keras.Input((3,)), keras.Input((4,))
     model = keras.Model([x, y], [layers.Rescaling(3.0)(x), layers.Rescaling(4.0)(y)])
     assert bound(model).total == pytest.approx(5.0)  # 4 would be exact; 5 is safe
+
+
+def test_two_outputs_of_one_layer_are_two_tensors():
+    """x ↦ (x, −x), then W on the first plus −W on the second: 2 W x, not (W − W) x = 0."""
+
+    class Mirrored(layers.Layer):
+        def call(self, x):
+            return x, -x
+
+    register(Mirrored)(lambda layer, input_shapes: LayerBound(math.sqrt(2)))
+    x = keras.Input((3,))
+    left, right = Mirrored()(x)
+    branches = [layers.Dense(3, use_bias=False) for _ in range(2)]
+    model = keras.Model(x, layers.Add()([branches[0](left), branches[1](right)]))
+    branches[0].kernel.assign(np.eye(3))
+    branches[1].kernel.assign(-np.eye(3))
+    assert bound(model).total >= 2
 
 
 def test_products_of_branches_have_no_bound():
