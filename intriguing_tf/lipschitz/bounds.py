@@ -114,7 +114,7 @@ class Bounds:
 
     def _merge(self, call: Call, rule: LayerBound, given: list[Branch]) -> list[Branch]:
         """The bound of a layer with several inputs or outputs."""
-        if self._best and isinstance(call.operation, keras.layers.Add):
+        if self._best and type(call.operation) is keras.layers.Add:
             summed = self._sum_of_linear(call.number, given)
             if summed is not None:
                 return [summed]

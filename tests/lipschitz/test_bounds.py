@@ -73,6 +73,16 @@ def test_two_outputs_of_one_layer_are_two_tensors():
     assert bound(model).total >= 2
 
 
+def test_a_subclass_of_add_is_bounded_by_its_own_rule():
+    class Tripled(layers.Add):
+        def call(self, inputs):
+            return 3 * super().call(inputs)
+
+    register(Tripled)(lambda layer, input_shapes: LayerBound(3.0, combine="sum"))
+    x = keras.Input((3,))
+    assert bound(keras.Model(x, Tripled()([x, x]))).total == pytest.approx(6.0)
+
+
 def test_products_of_branches_have_no_bound():
     x = keras.Input((4, 4))
     attention = layers.MultiHeadAttention(1, 2)(x, x)
