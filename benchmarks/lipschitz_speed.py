@@ -109,13 +109,13 @@ def main() -> None:
     with threadpool_limits(1):
         used = {each["internal_api"]: each["num_threads"] for each in threadpool_info()}
         print(f"BLAS threads: {used}\n")
-        measure([(case, case.he()) for case in ALEXNET], "AlexNet, He-initialised")
+        measure([(case, case.he()) for case in ALEXNET], "AlexNet, He-initialized")
         if arguments:
             with np.load(arguments[0], allow_pickle=False) as kernels:
                 trained = [(case, kernels[f"{case.name}/kernel"]) for case in ALEXNET]
             measure(trained, "AlexNet, trained")
         if "--large" in sys.argv:
-            measure([(VGG, VGG.he())], "VGG, He-initialised")
+            measure([(VGG, VGG.he())], "VGG, He-initialized")
             measure([(VGG, VGG.low_pass())], "VGG, low-pass")
             measure_dense()
 

@@ -69,7 +69,15 @@ def main() -> None:
             how = norm.how.replace(", Cholesky", "")
             row = (above, norm.upper, exact, below, how)
             worst[name, weights] = max(row, worst.get((name, weights), row))
-    columns = ("layer", "weights", "bound", "true norm", "bound above", "attained below", "how")
+    columns = (
+        "layer",
+        "weights",
+        "bound",
+        "true norm",
+        "bound above",
+        "lower bound below",
+        "method",
+    )
     rows = [
         (*key, upper, exact, f"{above:.4%}", f"{below:.4%}", how)
         for key, (above, upper, exact, below, how) in worst.items()

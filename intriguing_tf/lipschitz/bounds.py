@@ -143,7 +143,7 @@ def bound(model: keras.Model, method: str = "best", unbounded: str = "raise") ->
     Args:
         model: a built Keras 3 model, channels last, with known input sizes where they matter.
         method: "product" takes each layer by itself, as section 4.3 of the paper does. "best"
-            joins linear neighbours (batch normalisation and convolution, matrices in a row) and
+            joins linear neighbours (batch normalization and convolution, matrices in a row) and
             bounds chains of linear layers and activations as a whole (docs/lipschitz.md); it is
             never larger, and takes longer.
         unbounded: what to do with a layer that has no finite bound or no rule: "raise", or let it

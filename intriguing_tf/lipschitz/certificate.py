@@ -1,4 +1,4 @@
-"""Proves the bound of a Λ-chain: one Cholesky factorisation per frequency.
+"""Proves the bound of a Λ-chain: one Cholesky factorization per frequency.
 
 With x_i scaled by Λ_i^½ and x_0 eliminated, the bound holds where this matrix is positive
 semidefinite, for the matrix K that is to bound W_L M_{L−1}⁻¹ W_Lᴴ (K = L² I for the norm):

@@ -17,7 +17,7 @@ import numpy as np
 
 from intriguing_tf.lipschitz.certificate import ConvolutionChain, LinearChain, MatrixChain
 from intriguing_tf.lipschitz.convolution import Convolution
-from intriguing_tf.lipschitz.multipliers import Recursion, optimise
+from intriguing_tf.lipschitz.multipliers import Recursion, optimize
 from intriguing_tf.lipschitz.rounding import UNIT_ROUNDOFF, round_up
 from intriguing_tf.lipschitz.steps import Matrix, Slopes, Step
 from intriguing_tf.lipschitz.threads import threads_for
@@ -95,7 +95,7 @@ def pairwise_bounds(steps: Sequence[Step], weights: Array) -> tuple[int, Array] 
 
 def _pairwise_bounds(problem: LinearChain) -> Array | None:
     recursion = Recursion(problem.stages(np.arange(1)))
-    multipliers = optimise(recursion, _iterations(problem, 1))
+    multipliers = optimize(recursion, _iterations(problem, 1))
     joint = recursion.joint(multipliers)
     growth = 1e-7
     while joint is not None and growth < 1e-2:
@@ -116,7 +116,7 @@ def chain_bound(problem: LinearChain) -> float:
     for trial in range(ROUNDS):
         iterations = _iterations(problem, len(sample)) // (1 if trial == 0 else 4)
         recursion = Recursion(problem.stages(sample))
-        multipliers = optimise(recursion, iterations, multipliers)
+        multipliers = optimize(recursion, iterations, multipliers)
         allowed = LATER_GROWTH if trial < ROUNDS - 1 else math.inf
         result = _certified(problem, multipliers, recursion, allowed)
         if isinstance(result, float):

@@ -16,7 +16,7 @@ from intriguing_tf.lipschitz.rounding import (
     gamma,
     lanczos,
     largest_eigenvalue,
-    normalise,
+    normalize,
     round_down,
     round_up,
 )
@@ -37,9 +37,9 @@ Array = np.ndarray
 
 # The operator's own matrix is used while it has at most so many rows or columns.
 DENSE_SIZE = 4096
-# Lanczos steps on the real layer for the attained value, and bytes for their vectors.
-ATTAINED_STEPS = 24
-ATTAINED_MEMORY = 2**28
+# Lanczos steps on the real layer for the lower bound, and bytes for their vectors.
+LOWER_BOUND_STEPS = 24
+LOWER_BOUND_MEMORY = 2**28
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -91,7 +91,7 @@ class Convolution(Step):
         return math.prod(axis.outputs for axis in self.axes)
 
     def norm(self, attained: bool = True) -> Norm:
-        scaled, scale = normalise(self.kernel * reached_taps(self.axes))
+        scaled, scale = normalize(self.kernel * reached_taps(self.axes))
         if not scaled.any():
             return Norm(round_up(self.error), 0.0, "zero kernel")
         unit = dataclasses.replace(self, kernel=scaled, error=self.error / scale)
@@ -124,19 +124,19 @@ class Convolution(Step):
 
     def plus(self, others: Sequence[Step], identities: int) -> Convolution | None:
         """Returns x ↦ Wx + identities · x as one convolution, where the sizes allow it."""
-        centre = [axis.left // axis.dilation for axis in self.axes]
+        center = [axis.left // axis.dilation for axis in self.axes]
         fits = all(
             axis.stride == 1
             and axis.size == axis.outputs
             and axis.left % axis.dilation == 0
             and tap < axis.kernel
-            for axis, tap in zip(self.axes, centre, strict=True)
+            for axis, tap in zip(self.axes, center, strict=True)
         )
         if others or not fits or self.inputs != self.outputs:
             return None
         kernel = self.kernel.copy()
         per_group = self.inputs // self.groups
-        kernel[tuple(centre)] += identities * np.tile(np.eye(per_group), self.groups)
+        kernel[tuple(center)] += identities * np.tile(np.eye(per_group), self.groups)
         rounding = 2 * gamma(1) * (_sum_of_tap_norms(self.kernel) + identities * self.inputs)
         return dataclasses.replace(self, kernel=kernel, error=round_up(self.error + rounding))
 
@@ -213,7 +213,7 @@ class Convolution(Step):
         lower = None
         if attained:
             alone = dataclasses.replace(self, kernel=self.by_group[group], groups=1)
-            lower = alone._attained(split[group], maximum)
+            lower = alone._lower_bound(split[group], maximum)
         return Norm(
             round_up(math.sqrt(maximum.value)), lower, f"torus {size}, twist ({twist}), Cholesky"
         )
@@ -226,7 +226,7 @@ class Convolution(Step):
                 return False
         return True
 
-    def _attained(self, split: Polyphase, maximum: TorusMaximum) -> float:
+    def _lower_bound(self, split: Polyphase, maximum: TorusMaximum) -> float:
         """‖Ax‖/‖x‖ on the real layer, from the torus's worst wave with its edges smoothed away."""
         if split.taps.shape[1] >= split.taps.shape[2]:
             wave = _wave([range(axis.outputs) for axis in self.axes], maximum.frequency)
@@ -245,7 +245,7 @@ class Convolution(Step):
         # A little noise, so that no direction is excluded.
         noise = np.random.default_rng(0).normal(size=start.shape)
         start += 1e-2 * np.linalg.norm(start) / np.linalg.norm(noise) * noise
-        steps = max(4, min(ATTAINED_STEPS, ATTAINED_MEMORY // (8 * start.size)))
+        steps = max(4, min(LOWER_BOUND_STEPS, LOWER_BOUND_MEMORY // (8 * start.size)))
 
         def normal(flat: Array) -> Array:
             return self.adjoint(self.apply(flat.reshape(start.shape))).ravel()

@@ -21,7 +21,7 @@ class Entry:
 def fold(entries: Iterable[Entry]) -> list[Entry]:
     """Returns the entries with every diagonal, matrix and convolution joined to its neighbour.
 
-    A batch normalisation goes into the convolution or matrix before or after it; matrices without
+    A batch normalization goes into the convolution or matrix before or after it; matrices without
     an activation between them are multiplied. What is joined is never larger than the product.
     """
     folded: list[Entry] = []

@@ -149,7 +149,7 @@ class Recursion:
         return values, vectors[..., 0]
 
 
-def optimise(
+def optimize(
     recursion: Recursion, iterations: int, start: list[Array] | None = None
 ) -> list[Array]:
     """Returns multipliers Λ_1 … Λ_(L−1), found by Adam on log L².

@@ -100,7 +100,7 @@ def apply_rule(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound | Steps 
         if kind in _unbounded:
             raise NoBoundError(f"{name} has no finite Lipschitz bound: {_unbounded[kind]}.")
         raise NoBoundError(
-            f"{name} has no Lipschitz rule, and none is guessed. Register one: "
+            f"No Lipschitz rule is registered for {name[0].lower()}{name[1:]}. Register one: "
             f"@intriguing_tf.lipschitz.register({kind.__name__}) over a function "
             "(layer, input_shapes) -> LayerBound."
         )

@@ -90,7 +90,7 @@ class LipschitzReport:
         notes += [f"no bound: {row.layer}: {row.how}" for row in self.unbounded]
         return Table(
             f"Lipschitz bounds of {self.model}",
-            ("layer", "kind", "size", "stride", "bound", "attained", "certified"),
+            ("layer", "kind", "size", "stride", "bound", "lower bound", "method"),
             [
                 (
                     row.layer,

@@ -1,6 +1,6 @@
-"""What floating point proves: largest eigenvalues, certified by Cholesky factorisations.
+"""What floating point proves: largest eigenvalues, certified by Cholesky factorizations.
 
-A Cholesky factorisation that runs to its end in floating point proves that the matrix is positive
+A Cholesky factorization that runs to its end in floating point proves that the matrix is positive
 definite up to a backward error: A + ΔA = RᴴR with |ΔA| ≤ γ |Rᴴ||R|, so that ‖ΔA‖₂ ≤ γ‖R‖_F² ≤
 γ/(1 − γ) tr A (Demmel 1989, LAPACK working note 14; Rump 2006, BIT 46, 433-452). Subtracting that
 much from the diagonal first makes success a proof. Everything here is float64 or complex128.
@@ -18,7 +18,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 UNIT_ROUNDOFF = 2.0**-53
 # Layers round constants that are not weights (a factor, an ε) to float32, up or down.
 CONSTANT = 1 + 2.0**-22
-# Up to this size one batched LAPACK call beats a Python loop over single factorisations.
+# Up to this size one batched LAPACK call beats a Python loop over single factorizations.
 BATCHED_SIZE = 96
 # Up to this size all eigenvalues cost less than an iteration for the largest.
 DIRECT_SIZE = 512
@@ -53,7 +53,7 @@ def product_up(factors: list[float]) -> float:
     return math.prod(rounded) if len(rounded) < 2 else round_up(math.prod(rounded), len(rounded))
 
 
-def normalise(weights: Array) -> tuple[Array, float]:
+def normalize(weights: Array) -> tuple[Array, float]:
     """Returns weights as float64, scaled by a power of two to at most 1, and that power.
 
     The scaling is exact, and keeps squares away from overflow and underflow. Zeros keep scale 1.
@@ -96,8 +96,8 @@ def is_below(gram: Array, bound: float, error: float) -> bool:
     # same eigenvalues.
     shifted = -gram.T
     shifted[np.diag_indices(size)] += bound - cholesky_error(size, bound, error, real)
-    factorise = lapack.dpotrf if real else lapack.zpotrf
-    _, failed = factorise(shifted, lower=0, overwrite_a=1, clean=0)
+    factorize = lapack.dpotrf if real else lapack.zpotrf
+    _, failed = factorize(shifted, lower=0, overwrite_a=1, clean=0)
     return failed == 0
 
 

@@ -16,7 +16,7 @@ from intriguing_tf.lipschitz.rounding import (
     UNIT_ROUNDOFF,
     gamma,
     largest_eigenvalue,
-    normalise,
+    normalize,
     round_down,
     round_up,
 )
@@ -221,7 +221,7 @@ class LayerBound(Step):
         size, stride: what the report prints in these columns.
 
     Raises:
-        TypeError: `how`, `size` or `stride` that is no text.
+        TypeError: `how`, `size` or `stride` that is no str.
         ValueError: a bound that is negative or NaN, or an `attained` above it.
 
     Example:
@@ -240,7 +240,7 @@ class LayerBound(Step):
 
     def __post_init__(self) -> None:
         for name in ("how", "size", "stride"):
-            check_kind(name, getattr(self, name), str, "text")
+            check_kind(name, getattr(self, name), str, "a str")
         if not self.bound >= 0:
             raise ValueError(f"`bound` must be a number ≥ 0 or inf. Received: {self.bound!r}.")
         if self.attained is not None and not 0 <= self.attained <= self.bound:
@@ -271,7 +271,7 @@ class Steps:
 
 def matrix_norm(weights: Array) -> tuple[float, float]:
     """Returns certified upper and lower bounds of the spectral norm of a real matrix."""
-    scaled, scale = normalise(weights)
+    scaled, scale = normalize(weights)
     if not scaled.any():
         return 0.0, 0.0
     if scaled.shape[0] < scaled.shape[1]:

@@ -202,7 +202,7 @@ class _Grid:
         return max(float(np.max(self.lower)), self.floor)
 
     def first_failure(self, bound: float) -> int | None:
-        """Tests G ≤ bound at every frequency where it is open, the likeliest failures first."""
+        """Tests G ≤ bound at every frequency where it is open, the most likely failures first."""
         todo = np.flatnonzero(self.upper > bound)
         todo = todo[np.argsort(-self.lower[todo], kind="stable")]
         self.tested = True
@@ -260,7 +260,7 @@ def torus_maximum(
     plain = grids[0]
     frequency = plain.frequencies[np.argmax(plain.upper)]
     vector = _learn(symbol, grids, frequency, None)
-    for _ in range(3):  # climb from the likeliest frequency to a peak
+    for _ in range(3):  # climb from the most likely frequency to a peak
         peak = plain.frequencies[np.argmax(plain.lower)]
         if np.array_equal(peak, frequency):
             break

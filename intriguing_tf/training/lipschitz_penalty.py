@@ -1,4 +1,4 @@
-"""Penalties on Lipschitz bounds (section 4.3): for whole models, as regulariser, as constraint."""
+"""Penalties on Lipschitz bounds (section 4.3): for whole models, as regularizer, as constraint."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class LipschitzPenalty:
         return of_layers
 
     def _layers(self, model: keras.Model) -> dict[keras.layers.Layer, tuple]:
-        """Returns the layers to penalise, with the shape of their inputs."""
+        """Returns the layers to penalize, with the shape of their inputs."""
         shapes = layers_of(model)
         if isinstance(self.target, dict):
             return {layer: shapes[layer] for layer in (find_layer(model, n) for n in self.target)}
@@ -117,7 +117,7 @@ class LipschitzPenalty:
             raise ValueError(
                 f"No differentiable norm is known for layers {unknown} of model {model.name!r}; "
                 f"known: {', '.join(kind.__name__ for kind in LAYERS)}. Give `target` as a "
-                "mapping from the names of the layers to penalise."
+                "mapping from the names of the layers to penalize."
             )
         return known
 
@@ -130,7 +130,7 @@ class LipschitzPenalty:
 
 
 class _KernelConfig:
-    """The geometry that a regulariser or constraint of one kernel is told."""
+    """The geometry that a regularizer or constraint of one kernel is told."""
 
     def __init__(self, input_shape, strides, padding, dilation_rate, groups, depthwise):
         check_positive_integer("groups", groups)
@@ -170,7 +170,7 @@ class _KernelConfig:
 class LipschitzRegularizer(_KernelConfig, keras.regularizers.Regularizer):
     """`kernel_regularizer` that keeps a layer's operator norm near a target.
 
-    Adds `weight` · max(0, log(‖W‖ / target))² to the loss. A regulariser sees only the kernel, so
+    Adds `weight` · max(0, log(‖W‖ / target))² to the loss. A regularizer sees only the kernel, so
     for a convolution it must be told the rest of the layer.
 
     Args:

@@ -21,7 +21,7 @@ def test_matrices_without_activation_between_are_multiplied_out():
     assert bound(model).total >= exact
 
 
-def test_batch_normalisation_is_folded_on_both_sides_and_through_flatten():
+def test_batch_normalization_is_folded_on_both_sides_and_through_flatten():
     model = sequential(
         (6, 6, 2),
         layers.Conv2D(3, 3),

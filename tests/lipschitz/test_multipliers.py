@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from intriguing_tf.lipschitz.multipliers import Recursion, optimise, through
+from intriguing_tf.lipschitz.multipliers import Recursion, optimize, through
 
 
 @pytest.mark.parametrize("frequencies", [1, 5])
@@ -40,12 +40,12 @@ def test_gradient_of_the_multipliers_is_the_difference_quotient(frequencies):
         assert by_share[i] == pytest.approx(quotient, abs=1e-6)
 
 
-def test_optimised_multipliers_beat_eclipse_fast():
+def test_optimized_multipliers_beat_eclipse_fast():
     rng = np.random.default_rng(0)
     stages = [rng.normal(size=(1, 30, 1, 30)) / 5 for _ in range(3)]
     recursion = Recursion(stages)
-    assert recursion.largest(optimise(recursion, 60)) < 0.8 * recursion.largest(
-        optimise(recursion, 0)
+    assert recursion.largest(optimize(recursion, 60)) < 0.8 * recursion.largest(
+        optimize(recursion, 0)
     )
 
 

@@ -9,7 +9,7 @@ from keras import layers
 from small_networks import total
 
 
-def test_batch_normalisation_is_the_steepest_channel():
+def test_batch_normalization_is_the_steepest_channel():
     layer = layers.BatchNormalization(epsilon=1e-3)
     layer.build((None, 6, 6, 4))
     layer.gamma.assign([1.0, -8.0, 2.0, 0.5])

@@ -1,4 +1,4 @@
-"""What a Cholesky factorisation proves."""
+"""What a Cholesky factorization proves."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from small_networks import total
 import intriguing_tf as itf
 
 
-def test_spectral_normalisation_is_measured_not_believed():
+def test_spectral_normalization_is_measured_not_believed():
     layer = layers.SpectralNormalization(layers.Conv2D(4, 3, padding="same", use_bias=False))
     layer.build((None, 6, 6, 4))
     kernel = np.random.default_rng(0).normal(size=(3, 3, 4, 4))

@@ -112,13 +112,13 @@ def log_softmax_step(shape: Shape, axis: int = -1) -> Softmax:
 def relu_slopes(
     negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0
 ) -> Slopes:
-    """Returns the slopes of a generalised rectifier.
+    """Returns the slopes of a generalized ReLU.
 
     Raises:
         NoBoundError: it jumps, which it does at every threshold but 0.
     """
     if threshold != 0:
-        raise NoBoundError(f"a rectifier with threshold {threshold} jumps there")
+        raise NoBoundError(f"a ReLU with threshold {threshold} jumps there")
     slopes = [float(negative_slope), 1.0] + [0.0] * (max_value is not None)
     return _with_constants_rounded(min(slopes), max(slopes))
 

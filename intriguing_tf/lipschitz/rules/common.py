@@ -34,11 +34,11 @@ def weights_of(layer: Any, name: str) -> np.ndarray:
     """Returns a weight of a layer as float64, checked to be finite.
 
     Raises:
-        ValueError: not finite, not built, or quantised.
+        ValueError: not finite, not built, or quantized.
     """
     if getattr(layer, "quantization_mode", None):
         raise ValueError(
-            f"quantised layers are not linear. Received: mode {layer.quantization_mode!r}."
+            f"quantized layers are not linear. Received: mode {layer.quantization_mode!r}."
         )
     value = getattr(layer, name, None)
     if value is None:

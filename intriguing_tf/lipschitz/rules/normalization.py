@@ -65,7 +65,7 @@ def layer_normalization(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound
     scale = weights_of(layer, "gamma").ravel() if layer.scale else np.ones(math.prod(sizes))
     if layer.rms_scaling:
         raise NoBoundError("with rms_scaling it divides what is not centred, without bound")
-    upper, lower = _centred_norm(scale)
+    upper, lower = _centered_norm(scale)
     return _divided(upper, lower, layer.epsilon, "Jacobian at a constant input", scale.size)
 
 
@@ -81,7 +81,7 @@ def group_normalization(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound
         # Two pixels of the channel with the largest γ, one up and one down, keep the mean.
         upper = lower = float(np.max(np.abs(scale)))
     else:
-        norms = [_centred_norm(part) for part in scale.reshape(groups, -1)]
+        norms = [_centered_norm(part) for part in scale.reshape(groups, -1)]
         upper, lower = max(norm[0] for norm in norms), max(norm[1] for norm in norms)
     return _divided(upper, lower, layer.epsilon, "Jacobian at a constant input", channels)
 
@@ -93,7 +93,7 @@ def rms_normalization(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     return _divided(largest, largest, layer.epsilon, "Jacobian at zero", scale.size)
 
 
-def _centred_norm(scale: np.ndarray) -> tuple[float, float]:
+def _centered_norm(scale: np.ndarray) -> tuple[float, float]:
     """Bounds of ‖diag(γ)(I − 11ᵀ/n)‖."""
     if scale.size > 2048:
         # One unit up, all others down by the mean: the root of 1 − 1/n of the largest, or more.

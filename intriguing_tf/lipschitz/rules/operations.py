@@ -39,9 +39,9 @@ def apply_operation(node: Any, shapes: Sequence[Shape]) -> LayerBound | Steps:
         return Steps(activation_steps(_ACTIVATIONS[kind], shapes[0]))
     if not ours or kind not in _RULES:
         raise NoBoundError(
-            f"Operation {node.operation.name!r} ({kind}) has no Lipschitz rule, and none is "
-            "guessed. Put it into a keras.layers.Layer of its own and register a rule for that "
-            "with intriguing_tf.lipschitz.register."
+            f"No Lipschitz rule is registered for operation {node.operation.name!r} ({kind}). Put "
+            "it into a keras.layers.Layer of its own and register a rule for that with "
+            "intriguing_tf.lipschitz.register."
         )
     try:
         return _RULES[kind](node, shapes)

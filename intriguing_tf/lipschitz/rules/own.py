@@ -48,9 +48,9 @@ def local_contrast_normalization(layer: Any, input_shapes: Sequence[Shape]) -> L
     # The mean over channels is filtered; what is orthogonal to it passes as it is.
     filter_ = Convolution.of(subtraction[:, :, None, None], Geometry(sizes, padding="same"))
     filtered = filter_.norm(attained=False).upper
-    centre = float(window[layer.size // 2, layer.size // 2])
+    center = float(window[layer.size // 2, layer.size // 2])
     # A weight below the truth by float32 rounding makes the root larger, not smaller.
-    division = (1 + 1 / math.sqrt(centre * (1 - 1e-6))) / layer.floor
+    division = (1 + 1 / math.sqrt(center * (1 - 1e-6))) / layer.floor
     return LayerBound(
         round_up(max(1.0, filtered) * (1 + 1e-6) * division),
         how="‖I − G‖ (1 + 1/√G(0))/floor",
