@@ -116,17 +116,33 @@ def axis(size: int, kernel: int, stride: int, padding: str, dilation: int) -> Ax
     return Axis(size, outputs, kernel, stride, dilation, left)
 
 
-def transposed_axis(
-    size: int, outputs: int, kernel: int, stride: int, padding: str, dilation: int
-) -> Axis:
-    """Returns the axis of the convolution whose adjoint maps `size` pixels to `outputs`.
+def transposed_axes(
+    spatial_shape: Ints,
+    output_shape: Ints,
+    kernel_size: Sequence[int],
+    strides: Ints,
+    padding: str,
+    dilation_rate: Ints,
+) -> tuple[Axis, ...]:
+    """Returns the axes of the convolution whose adjoint maps `spatial_shape` to `output_shape`.
 
     A transposed convolution is the adjoint of the convolution from its output to its input, with
     the padding that TensorFlow gives to that one.
     """
-    span = dilation * (kernel - 1) + 1
-    left = max((size - 1) * stride + span - outputs, 0) // 2 if padding == "same" else 0
-    return Axis(outputs, size, kernel, stride, dilation, left)
+    rank = len(kernel_size)
+    found = []
+    for size, outputs, kernel, stride, dilation in zip(
+        per_axis(spatial_shape, rank, "spatial_shape"),
+        per_axis(output_shape, rank, "output_shape"),
+        kernel_size,
+        per_axis(strides, rank, "strides"),
+        per_axis(dilation_rate, rank, "dilation_rate"),
+        strict=True,
+    ):
+        overlap = (size - 1) * stride + dilation * (kernel - 1) + 1 - outputs
+        left = max(overlap, 0) // 2 if padding == "same" else 0
+        found.append(Axis(outputs, size, kernel, stride, dilation, left))
+    return tuple(found)
 
 
 def torus_shape(

@@ -89,11 +89,10 @@ def activation_steps(activation: Any, shape: Shape) -> tuple[Step, ...]:
         return (Softmax(0.5),)
     if activation is activations.log_softmax:
         return (log_softmax_step(shape),)
-    known = activation in SLOPES if callable(activation) else False
-    if known:
-        return (SLOPES[activation],)
     name = getattr(activation, "__name__", repr(activation))
-    if callable(activation) and activation in _UNBOUNDED:
+    if activation in SLOPES:
+        return (SLOPES[activation],)
+    if activation in _UNBOUNDED:
         raise NoBoundError(f"activation {name!r} is not Lipschitz: {_UNBOUNDED[activation]}.")
     raise NoBoundError(
         f"activation {name!r} is not one of keras.activations, so its slopes are not known. Put it "
@@ -101,9 +100,9 @@ def activation_steps(activation: Any, shape: Shape) -> tuple[Step, ...]:
     )
 
 
-def log_softmax_step(shape: Shape, axis: int = -1) -> Softmax:
+def log_softmax_step(shape: Shape) -> Softmax:
     """Its Jacobian is I − 1pᵀ, longest where p is a corner of the simplex: √n."""
-    classes = shape[axis]
+    classes = shape[-1]
     if classes is None:
         raise NoBoundError(f"log-softmax over an axis of unknown size. Received: shape {shape}.")
     return Softmax(round_up(math.sqrt(classes)))

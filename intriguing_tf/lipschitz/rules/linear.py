@@ -10,7 +10,7 @@ import numpy as np
 from keras import layers
 
 from intriguing_tf.lipschitz.convolution import Convolution
-from intriguing_tf.lipschitz.geometry import Geometry, transposed_axis
+from intriguing_tf.lipschitz.geometry import Geometry, transposed_axes
 from intriguing_tf.lipschitz.registry import built_in
 from intriguing_tf.lipschitz.rounding import gamma, round_up
 from intriguing_tf.lipschitz.rules.activations import activation_steps
@@ -57,13 +57,13 @@ def separable(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
 @built_in(layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
 def transposed(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     kernel = weights_of(layer, "kernel")
-    sizes = spatial_shape(layer, input_shapes[0])
-    outputs = layer.compute_output_shape(input_shapes[0])[1:-1]
-    geometry = tuple(
-        transposed_axis(size, out, k, s, layer.padding, d)
-        for size, out, k, s, d in zip(
-            sizes, outputs, kernel.shape[:-2], layer.strides, layer.dilation_rate, strict=True
-        )
+    geometry = transposed_axes(
+        spatial_shape(layer, input_shapes[0]),
+        layer.compute_output_shape(input_shapes[0])[1:-1],
+        kernel.shape[:-2],
+        layer.strides,
+        layer.padding,
+        layer.dilation_rate,
     )
     return _convolution_steps(layer, Convolution(kernel, geometry, transposed=True))
 
