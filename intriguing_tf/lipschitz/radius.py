@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -14,7 +14,7 @@ from intriguing_tf.keras_graph import float64_copy
 from intriguing_tf.lipschitz.bounds import Bounds
 from intriguing_tf.lipschitz.chains import pairwise_bounds
 from intriguing_tf.lipschitz.folding import Entry, fold
-from intriguing_tf.lipschitz.graph import calls_of
+from intriguing_tf.lipschitz.graph import CallGraph, calls_of
 from intriguing_tf.lipschitz.rounding import product_up, round_down, round_up
 from intriguing_tf.lipschitz.steps import SIGMOID, Matrix, Softmax
 
@@ -128,17 +128,7 @@ def margin_bounds(model: keras.Model) -> Array:
         ValueError: as `certified_radius`.
     """
     graph = calls_of(model)
-    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
-        raise ValueError(
-            "A classifier has one input and one output. Received: model "
-            f"{model.name!r} with {len(graph.inputs)} inputs and {len(graph.outputs)} outputs."
-        )
-    classes = model.outputs[0].shape[-1]
-    if len(model.outputs[0].shape) != 2 or classes is None:
-        raise ValueError(
-            "A classifier's output has shape [n, classes]. Received: "
-            f"{tuple(model.outputs[0].shape)}."
-        )
+    classes = _classes_of(model, graph)
     bounds = Bounds(best=True, attained=False)
     branch = bounds.run(graph)[0]
     entries = fold(branch.entries)
@@ -146,15 +136,40 @@ def margin_bounds(model: keras.Model) -> Array:
         entries.pop()
 
     def total(steps: Sequence[Entry]) -> float:
-        """The bound of what is before the given steps' end."""
+        """The bound of the classifier's input up to the end of these steps."""
         return bounds.close(dataclasses.replace(branch, entries=tuple(steps)))[1]
 
     head = entries[-1].step if entries else None
-    if not isinstance(head, Matrix):
-        whole = product_up([2**0.5, total(entries)])
-        return _spread(np.full((max(classes, 2),) * 2, whole if classes > 1 else whole / 2**0.5))
+    if isinstance(head, Matrix):
+        return _symmetric(_with_head(head, entries, total))
+    whole = product_up([2**0.5, total(entries)])
+    return _symmetric(np.full((max(classes, 2),) * 2, whole if classes > 1 else whole / 2**0.5))
+
+
+def _classes_of(model: keras.Model, graph: CallGraph) -> int:
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise ValueError(
+            "A classifier has one input and one output. Received: model "
+            f"{model.name!r} with {len(graph.inputs)} inputs and {len(graph.outputs)} outputs."
+        )
+    shape = tuple(model.outputs[0].shape)
+    if len(shape) != 2 or shape[1] is None:
+        raise ValueError(f"A classifier's output has shape [n, classes]. Received: {shape}.")
+    return shape[1]
+
+
+def _with_head(
+    head: Matrix, entries: Sequence[Entry], total: Callable[[Sequence[Entry]], float]
+) -> Array:
+    """The bounds where the logits are a matrix times what is below them.
+
+    Args:
+        head: the matrix, the step of the last entry; one row means the classes (0, z).
+        entries: all steps.
+        total: bounds what the first of them compute.
+    """
     weights = head.weights
-    if classes == 1:
+    if len(weights) == 1:
         weights = np.concatenate([np.zeros_like(weights), weights])
     lengths = np.array([np.linalg.norm(weights - row, axis=1) for row in weights])
     found = (lengths + 2**0.5 * head.error) * total(entries[:-1])
@@ -162,10 +177,11 @@ def margin_bounds(model: keras.Model) -> Array:
     if chained is not None:
         start, values = chained
         found = np.minimum(found, values * total(entries[:start]))
-    return _spread(found)
+    return found
 
 
-def _spread(bounds: Array) -> Array:
+def _symmetric(bounds: Array) -> Array:
+    """The same for both orders of two classes, rounded up, 0 for a class and itself."""
     bounds = np.maximum(bounds, bounds.T) * round_up(1.0, 2 * 4096)
     np.fill_diagonal(bounds, 0.0)
     return bounds
