@@ -93,7 +93,11 @@ def layer_bound(layer: keras.layers.Layer, input_shape: tuple) -> Callable[[], t
 
 def layers_of(model: keras.Model) -> dict[keras.layers.Layer, tuple]:
     """Returns the layers that a model calls, those of models in it too, and their input's shape."""
-    return {call.operation: call.input_shapes[0] for call in calls_of(model).calls}
+    return {
+        call.operation: call.input_shapes[0]
+        for call in calls_of(model).calls
+        if isinstance(call.operation, keras.layers.Layer)
+    }
 
 
 def constant_bound(model: keras.Model) -> float:

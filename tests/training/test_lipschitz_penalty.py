@@ -12,6 +12,17 @@ def random_kernel(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape)
 
 
+def test_a_model_with_operations_between_its_layers_is_penalized():
+    x = keras.Input((4,))
+    dense = keras.layers.Dense(3, use_bias=False)
+    model = keras.Model(x, dense(x / 0.5) * 3.0)
+    norm = np.linalg.norm(dense.kernel.numpy(), 2)
+    per_layer = training.LipschitzPenalty(target=norm / 2).prepare(model)
+    total = training.LipschitzPenalty(total=6 * norm / 2).prepare(model)
+    for penalty in (per_layer, total):
+        assert float(penalty(None, None, None)) == pytest.approx(np.log(2) ** 2, rel=0.02)
+
+
 def test_constraint_rescales_to_the_true_norm():
     kernel = tf.constant(random_kernel(3, 3, 4, 6))
     constraint = training.LipschitzConstraint(2.0, input_shape=(12, 12), padding="same")
