@@ -133,8 +133,8 @@ def conv_transpose_norm(
     if padding not in ("valid", "same"):
         raise ValueError(f'`padding` must be "valid" or "same". Received: {padding!r}.')
     size = weights.shape[:-2]
-    geometry = transposed_axes(spatial_shape, output_shape, size, strides, padding, dilation_rate)
-    return Convolution(weights, geometry, transposed=True).norm(attained=False).upper
+    axes = transposed_axes(spatial_shape, output_shape, size, strides, padding, dilation_rate)
+    return Convolution(weights, axes, transposed=True).norm(attained=False).upper
 
 
 def as_weights(values: Any, name: str) -> Array:

@@ -57,7 +57,7 @@ def separable(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
 @built_in(layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
 def transposed(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     kernel = weights_of(layer, "kernel")
-    geometry = transposed_axes(
+    axes = transposed_axes(
         spatial_shape(layer, input_shapes[0]),
         layer.compute_output_shape(input_shapes[0])[1:-1],
         kernel.shape[:-2],
@@ -65,7 +65,7 @@ def transposed(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
         layer.padding,
         layer.dilation_rate,
     )
-    return _convolution_steps(layer, Convolution(kernel, geometry, transposed=True))
+    return _convolution_steps(layer, Convolution(kernel, axes, transposed=True))
 
 
 def _convolution_steps(layer: Any, operator: Convolution) -> Steps:

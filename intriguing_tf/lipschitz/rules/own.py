@@ -60,8 +60,8 @@ def local_contrast_normalization(layer: Any, input_shapes: Sequence[Shape]) -> L
 
 @built_in(layers.CeilMaxPooling2D)
 def ceil_max_pooling(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
-    geometry = _ceil_axes(layer, spatial_shape(layer, input_shapes[0]))
-    return overlap_bound(geometry, layer.pool_size, strides_of(layer))
+    windows = _ceil_axes(layer, spatial_shape(layer, input_shapes[0]))
+    return overlap_bound(windows, layer.pool_size, strides_of(layer))
 
 
 @built_in(layers.CeilAveragePooling2D)
@@ -95,9 +95,9 @@ def _ceil_axes(layer: Any, sizes: Sequence[int]) -> list[Axis]:
 def l2_pooling(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     """√(ε + Σx²) has a gradient of length at most 1 in its window, like a maximum."""
     sizes = spatial_shape(layer, input_shapes[0])
-    geometry = axes(sizes, layer.pool_size, layer.strides, "valid", 1)
+    windows = axes(sizes, layer.pool_size, layer.strides, "valid", 1)
     # Attained in the limit of large values.
-    return overlap_bound(geometry, layer.pool_size, strides_of(layer))
+    return overlap_bound(windows, layer.pool_size, strides_of(layer))
 
 
 @built_in(layers.LocallyConnected2D)
@@ -108,14 +108,14 @@ def locally_connected(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     rows, columns, fields, filters = kernel.shape
     channels = fields // math.prod(layer.kernel_size)
     size = times(rows, columns, channels, *layer.kernel_size, filters)
-    geometry = axes(sizes, layer.kernel_size, layer.strides, "valid", 1)
+    windows = axes(sizes, layer.kernel_size, layer.strides, "valid", 1)
     inputs, outputs = math.prod(sizes) * channels, rows * columns * filters
     if min(inputs, outputs) <= DENSE_SIZE and inputs * outputs <= 2**26:
         upper, lower = matrix_norm(_untied_matrix(layer, kernel, sizes, channels))
         how = f"matrix {times(outputs, inputs)}, Cholesky"
     else:
         longest = [matrix_norm(part) for part in kernel.reshape(-1, *kernel.shape[2:])]
-        shared = overlap_bound(geometry, layer.kernel_size, "")
+        shared = overlap_bound(windows, layer.kernel_size, "")
         lower = max(low for _, low in longest)
         upper = round_up(shared.bound * max(up for up, _ in longest))
         how = f"√overlap × longest of {rows * columns} matrices"

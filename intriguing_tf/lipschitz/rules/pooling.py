@@ -18,7 +18,7 @@ from intriguing_tf.lipschitz.steps import LayerBound, Shape, matrix_norm
 Array = np.ndarray
 
 
-def windows(layer: Any, shape: Shape) -> tuple[Axis, ...]:
+def window_axes(layer: Any, shape: Shape) -> tuple[Axis, ...]:
     """Returns where the windows of a pooling layer lie on an input of this shape."""
     sizes = spatial_shape(layer, shape)
     return axes(sizes, layer.pool_size, layer.strides, layer.padding, 1)
@@ -33,13 +33,13 @@ def most_windows(axis: Axis) -> int:
     return int(counts.max())
 
 
-def overlap_bound(geometry: Sequence[Axis], pool_size: Sequence[int], strides: str) -> LayerBound:
+def overlap_bound(windows: Sequence[Axis], pool_size: Sequence[int], strides: str) -> LayerBound:
     """Pooling whose every output is 1-Lipschitz in its window (maximum, l2 norm).
 
     A pixel that s windows share enters ‖y‖² at most s times, so √s bounds the layer; where that
     pixel alone is raised, far above the others, each of the windows follows it.
     """
-    shared = math.prod(most_windows(axis) for axis in geometry)
+    shared = math.prod(most_windows(axis) for axis in windows)
     exact = math.isqrt(shared) ** 2 == shared
     root = math.sqrt(shared)
     return LayerBound(
@@ -53,8 +53,8 @@ def overlap_bound(geometry: Sequence[Axis], pool_size: Sequence[int], strides: s
 
 @built_in(layers.MaxPooling1D, layers.MaxPooling2D, layers.MaxPooling3D)
 def max_pooling(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
-    geometry = windows(layer, input_shapes[0])
-    return overlap_bound(geometry, layer.pool_size, strides_of(layer))
+    windows = window_axes(layer, input_shapes[0])
+    return overlap_bound(windows, layer.pool_size, strides_of(layer))
 
 
 def averaging_matrix(axis: Axis, counts: Sequence[int] | None = None) -> Array:
@@ -86,7 +86,7 @@ def separable_bound(
 @built_in(layers.AveragePooling1D, layers.AveragePooling2D, layers.AveragePooling3D)
 def average_pooling(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     return separable_bound(
-        [averaging_matrix(axis) for axis in windows(layer, input_shapes[0])],
+        [averaging_matrix(axis) for axis in window_axes(layer, input_shapes[0])],
         "product of its matrices per axis",
         size=times(*layer.pool_size),
         stride=strides_of(layer),
