@@ -15,6 +15,7 @@ from intriguing_tf.lipschitz.geometry import axes
 @pytest.mark.parametrize(
     "kernel_shape, size, strides, groups",
     [((3, 3, 64, 64), 13, 1, 1), ((3, 3, 32, 64), 14, 2, 1), ((3, 3, 32, 64), 13, 1, 2)],
+    ids=["plain", "stride 2", "2 groups"],
 )
 def test_large_maps_are_within_the_stated_gap(kernel_shape, size, strides, groups):
     inputs = kernel_shape[2] * groups

@@ -13,7 +13,7 @@ def random_kernel(*shape, seed=0):
     return np.random.default_rng(seed).normal(size=shape)
 
 
-@pytest.mark.parametrize("shape", [(30, 20), (20, 30), (1, 7), (40, 1)])
+@pytest.mark.parametrize("shape", [(30, 20), (20, 30), (1, 7), (40, 1)], ids=str)
 def test_dense_bound_is_the_spectral_norm(shape):
     kernel = random_kernel(*shape)
     exact = np.linalg.svd(kernel, compute_uv=False)[0]
@@ -53,7 +53,7 @@ CONVOLUTIONS = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("shape", "geometry"), CONVOLUTIONS)
+@pytest.mark.parametrize(("shape", "geometry"), CONVOLUTIONS, ids=str)
 def test_convolution_bound_is_above_the_layer_and_close(shape, geometry):
     kernel = random_kernel(*shape)
     rank = len(geometry.spatial_shape)

@@ -111,6 +111,7 @@ def test_groups_are_the_worst_group():
         ({"kernel": np.ones((3, 3, 1, 3)), "groups": 2}, "groups"),
         ({"kernel": np.ones((3, 3, 1, 1)), "spatial_shape": (8, 8, 8)}, "spatial_shape"),
     ],
+    ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
 )
 def test_bad_input_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):

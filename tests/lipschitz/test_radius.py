@@ -123,6 +123,7 @@ def test_a_certifier_is_reused_and_its_bounds_are_symmetric():
         (np.zeros((2, 7, 8, 1), np.float32), "shape"),
         (np.full((2, 8, 8, 1), np.nan, np.float32), "finite"),
     ],
+    ids=["integers", "another size", "NaN"],
 )
 def test_bad_images_are_refused(images, message):
     with pytest.raises(ValueError, match=message):

@@ -76,6 +76,7 @@ def test_constraint_and_regularizer_work_in_a_layer_and_survive_saving(tmp_path)
             "must divide",
         ),
     ],
+    ids=["weight", "bound", "no input shape", "rank", "window", "groups"],
 )
 def test_bad_settings_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
