@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 
 from intriguing_tf import layers
+from intriguing_tf.lipschitz.convolution import DENSE_SIZE, Convolution
+from intriguing_tf.lipschitz.geometry import Axis, Geometry, axes
+from intriguing_tf.lipschitz.registry import built_in
+from intriguing_tf.lipschitz.rounding import CONSTANT, round_up
+from intriguing_tf.lipschitz.rules.activations import activation_steps
+from intriguing_tf.lipschitz.rules.common import spatial_shape, strides_of, times, weights_of
+from intriguing_tf.lipschitz.rules.linear import convolution
+from intriguing_tf.lipschitz.rules.pooling import averaging_matrix, overlap_bound, separable_bound
+from intriguing_tf.lipschitz.steps import LayerBound, Shape, Steps, matrix_norm
 
-from .activations import activation_steps
-from .convolution import DENSE_SIZE, Convolution
-from .geometry import Axis, axes
-from .operators import matrix_norm
-from .registry import LayerBound, Shape, Steps, register
-from .rounding import CONSTANT, round_up
-from .rules import convolution, spatial_shape, strides_of, times, weights_of
-from .rules_windows import averaging_matrix, overlap_bound, separable_bound
-
-register(layers.GroupedConv2D)(convolution)
+built_in(layers.GroupedConv2D)(convolution)
 
 
-@register(layers.LocalResponseNormalization)
+@built_in(layers.LocalResponseNormalization)
 def local_response_normalization(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     """At zero the Jacobian is k^(−β) I; docs/lipschitz.md derives how much longer it can get."""
     beta = layer.beta
@@ -38,19 +38,19 @@ def local_response_normalization(layer: Any, input_shapes: Sequence[Shape]) -> L
     return LayerBound(bound, attained=attained, how=how, size=str(layer.size))
 
 
-@register(layers.LocalContrastNormalization)
+@built_in(layers.LocalContrastNormalization)
 def local_contrast_normalization(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     """‖I − G‖ for the subtraction, (1 + 1/√G(0))/floor for the division."""
     sizes = spatial_shape(layer, input_shapes[0])
     window = layer.window
     subtraction = -window
     subtraction[layer.size // 2, layer.size // 2] += 1
-    geometry = axes(sizes, window.shape, 1, "same", 1)
     # The mean over channels is filtered; what is orthogonal to it passes as it is.
-    filtered = Convolution(subtraction[:, :, None, None], geometry).norm(attained=False).upper
-    centre = float(window[layer.size // 2, layer.size // 2])
+    filter_ = Convolution.of(subtraction[:, :, None, None], Geometry(sizes, padding="same"))
+    filtered = filter_.norm(attained=False).upper
+    center = float(window[layer.size // 2, layer.size // 2])
     # A weight below the truth by float32 rounding makes the root larger, not smaller.
-    division = (1 + 1 / math.sqrt(centre * (1 - 1e-6))) / layer.floor
+    division = (1 + 1 / math.sqrt(center * (1 - 1e-6))) / layer.floor
     return LayerBound(
         round_up(max(1.0, filtered) * (1 + 1e-6) * division),
         how="‖I − G‖ (1 + 1/√G(0))/floor",
@@ -58,13 +58,13 @@ def local_contrast_normalization(layer: Any, input_shapes: Sequence[Shape]) -> L
     )
 
 
-@register(layers.CeilMaxPooling2D)
+@built_in(layers.CeilMaxPooling2D)
 def ceil_max_pooling(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
-    geometry = _ceil_axes(layer, spatial_shape(layer, input_shapes[0]))
-    return overlap_bound(geometry, layer.pool_size, strides_of(layer))
+    windows = _ceil_axes(layer, spatial_shape(layer, input_shapes[0]))
+    return overlap_bound(windows, layer.pool_size, strides_of(layer))
 
 
-@register(layers.CeilAveragePooling2D)
+@built_in(layers.CeilAveragePooling2D)
 def ceil_average_pooling(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     matrices = []
     for i, axis in enumerate(_ceil_axes(layer, spatial_shape(layer, input_shapes[0]))):
@@ -91,16 +91,16 @@ def _ceil_axes(layer: Any, sizes: Sequence[int]) -> list[Axis]:
     ]
 
 
-@register(layers.L2Pooling2D)
+@built_in(layers.L2Pooling2D)
 def l2_pooling(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     """√(ε + Σx²) has a gradient of length at most 1 in its window, like a maximum."""
     sizes = spatial_shape(layer, input_shapes[0])
-    geometry = axes(sizes, layer.pool_size, layer.strides, "valid", 1)
+    windows = axes(sizes, layer.pool_size, layer.strides, "valid", 1)
     # Attained in the limit of large values.
-    return overlap_bound(geometry, layer.pool_size, strides_of(layer))
+    return overlap_bound(windows, layer.pool_size, strides_of(layer))
 
 
-@register(layers.LocallyConnected2D)
+@built_in(layers.LocallyConnected2D)
 def locally_connected(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     """The layer's own matrix where it is small; else √(overlap) times its longest position."""
     kernel = weights_of(layer, "kernel")
@@ -108,14 +108,14 @@ def locally_connected(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     rows, columns, fields, filters = kernel.shape
     channels = fields // math.prod(layer.kernel_size)
     size = times(rows, columns, channels, *layer.kernel_size, filters)
-    geometry = axes(sizes, layer.kernel_size, layer.strides, "valid", 1)
+    windows = axes(sizes, layer.kernel_size, layer.strides, "valid", 1)
     inputs, outputs = math.prod(sizes) * channels, rows * columns * filters
     if min(inputs, outputs) <= DENSE_SIZE and inputs * outputs <= 2**26:
         upper, lower = matrix_norm(_untied_matrix(layer, kernel, sizes, channels))
         how = f"matrix {times(outputs, inputs)}, Cholesky"
     else:
         longest = [matrix_norm(part) for part in kernel.reshape(-1, *kernel.shape[2:])]
-        shared = overlap_bound(geometry, layer.kernel_size, "")
+        shared = overlap_bound(windows, layer.kernel_size, "")
         lower = max(low for _, low in longest)
         upper = round_up(shared.bound * max(up for up, _ in longest))
         how = f"√overlap × longest of {rows * columns} matrices"

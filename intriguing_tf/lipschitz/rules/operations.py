@@ -9,11 +9,11 @@ import keras
 import numpy as np
 from keras import activations
 
-from .activations import activation_steps
-from .norms import as_weights
-from .operators import Diagonal
-from .registry import LayerBound, NoBoundError, Regroup, Shape, Steps
-from .rounding import CONSTANT, UNIT_ROUNDOFF
+from intriguing_tf.keras_graph import call_arguments, is_keras_operation
+from intriguing_tf.lipschitz.norms import as_weights
+from intriguing_tf.lipschitz.rounding import CONSTANT, UNIT_ROUNDOFF
+from intriguing_tf.lipschitz.rules.activations import activation_steps
+from intriguing_tf.lipschitz.steps import Diagonal, LayerBound, NoBoundError, Regroup, Shape, Steps
 
 # Operations that are activations by another name.
 _ACTIVATIONS = {
@@ -34,14 +34,14 @@ def apply_operation(node: Any, shapes: Sequence[Shape]) -> LayerBound | Steps:
         NoBoundError: the operation has no rule, or no finite bound.
     """
     kind = type(node.operation).__name__
-    ours = type(node.operation).__module__.startswith("keras.src.ops.")
+    ours = is_keras_operation(node.operation)
     if ours and kind in _ACTIVATIONS:
         return Steps(activation_steps(_ACTIVATIONS[kind], shapes[0]))
     if not ours or kind not in _RULES:
         raise NoBoundError(
-            f"Operation {node.operation.name!r} ({kind}) has no Lipschitz rule, and none is "
-            "guessed. Put it into a keras.layers.Layer of its own and register a rule for that "
-            "with intriguing_tf.lipschitz.register."
+            f"No Lipschitz rule is registered for operation {node.operation.name!r} ({kind}). Put "
+            "it into a keras.layers.Layer of its own and register a rule for that with "
+            "intriguing_tf.lipschitz.register."
         )
     try:
         return _RULES[kind](node, shapes)
@@ -90,7 +90,8 @@ def _reshaped(node: Any, shapes: Sequence[Shape]) -> Steps:
 
 
 def _selected(node: Any, shapes: Sequence[Shape]) -> Steps:
-    index = node.arguments.args[1] if len(node.arguments.args) > 1 else node.arguments.kwargs["key"]
+    positional, keywords = call_arguments(node)
+    index = positional[1] if len(positional) > 1 else keywords["key"]
     parts = index if isinstance(index, tuple) else (index,)
     if not all(part is None or part is ... or isinstance(part, (int, slice)) for part in parts):
         raise NoBoundError("it picks by a list or an array, perhaps the same entry twice")
@@ -118,8 +119,8 @@ _RULES: dict[str, Callable[[Any, Sequence[Shape]], LayerBound | Steps]] = {
 
 
 def _operands(node: Any) -> list[Any]:
-    given = [*node.arguments.args, *node.arguments.kwargs.values()]
-    return given[:2]
+    positional, keywords = call_arguments(node)
+    return [*positional, *keywords.values()][:2]
 
 
 def _constant(node: Any) -> np.ndarray:

@@ -11,16 +11,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from .certificate import ConvolutionChain, LinearChain, MatrixChain
-from .convolution import Convolution
-from .multipliers import Chain, optimise
-from .operators import Matrix
-from .registry import Slopes, Step
-from .rounding import UNIT_ROUNDOFF, round_up
-from .threads import threads_for
+from intriguing_tf.lipschitz.certificate import ConvolutionChain, LinearChain, MatrixChain
+from intriguing_tf.lipschitz.convolution import Convolution
+from intriguing_tf.lipschitz.multipliers import Recursion, optimize
+from intriguing_tf.lipschitz.rounding import UNIT_ROUNDOFF, round_up
+from intriguing_tf.lipschitz.steps import Matrix, Slopes, Step
+from intriguing_tf.lipschitz.threads import threads_for
 
 Array = np.ndarray
 
@@ -38,8 +38,11 @@ ROUNDS = 6
 LATER_GROWTH = 4e-3
 
 
+_CHAINS = {Matrix: MatrixChain, Convolution: ConvolutionChain}
+
+
 @dataclasses.dataclass(frozen=True)
-class Run:
+class JointBound:
     """Steps `start` to `stop` of a path and their joint bound."""
 
     start: int
@@ -47,14 +50,14 @@ class Run:
     bound: float
 
 
-def chains_of(steps: Sequence[Step], bounds: Sequence[float]) -> list[Run]:
+def chains_of(steps: Sequence[Step], bounds: Sequence[float]) -> list[JointBound]:
     """Returns the stretches of a path whose joint bound is below the product of their steps'.
 
     Args:
         steps: the folded steps of a path.
         bounds: the bound of each.
     """
-    runs: list[Run] = []
+    found: list[JointBound] = []
     position = 0
     while position < len(steps):
         stop = _chain_end(steps, position)
@@ -63,11 +66,11 @@ def chains_of(steps: Sequence[Step], bounds: Sequence[float]) -> list[Run]:
             continue
         problem = _linear_chain(steps[position:stop])
         with threads_for(max(problem.widths)):
-            value = _chain_bound(problem)
+            value = chain_bound(problem)
         if value < math.prod(bounds[position:stop]):
-            runs.append(Run(position, stop, value))
+            found.append(JointBound(position, stop, value))
         position = stop
-    return runs
+    return found
 
 
 def pairwise_bounds(steps: Sequence[Step], weights: Array) -> tuple[int, Array] | None:
@@ -91,9 +94,9 @@ def pairwise_bounds(steps: Sequence[Step], weights: Array) -> tuple[int, Array] 
 
 
 def _pairwise_bounds(problem: LinearChain) -> Array | None:
-    chain = Chain(problem.stages(np.arange(1)))
-    multipliers = optimise(chain, _iterations(problem, 1))
-    joint = chain.joint(multipliers)
+    recursion = Recursion(problem.stages(np.arange(1)))
+    multipliers = optimize(recursion, _iterations(problem, 1))
+    joint = recursion.joint(multipliers)
     growth = 1e-7
     while joint is not None and growth < 1e-2:
         lifted = (joint[0] + joint[0].T) / 2
@@ -106,16 +109,16 @@ def _pairwise_bounds(problem: LinearChain) -> Array | None:
     return None
 
 
-def _chain_bound(problem: LinearChain) -> float:
+def chain_bound(problem: LinearChain) -> float:
     """Chooses Λ on a sample, certifies it everywhere, and adds what failed to the sample."""
     sample = _spread(np.arange(problem.count), SAMPLE)
     multipliers: list[Array] | None = None
     for trial in range(ROUNDS):
         iterations = _iterations(problem, len(sample)) // (1 if trial == 0 else 4)
-        chain = Chain(problem.stages(sample))
-        multipliers = optimise(chain, iterations, multipliers)
+        recursion = Recursion(problem.stages(sample))
+        multipliers = optimize(recursion, iterations, multipliers)
         allowed = LATER_GROWTH if trial < ROUNDS - 1 else math.inf
-        result = _certified(problem, multipliers, chain, allowed)
+        result = _certified(problem, multipliers, recursion, allowed)
         if isinstance(result, float):
             return result
         sample = np.union1d(sample, _spread(result, SAMPLE))
@@ -123,10 +126,10 @@ def _chain_bound(problem: LinearChain) -> float:
 
 
 def _certified(
-    problem: LinearChain, multipliers: list[Array], chain: Chain, allowed: float
+    problem: LinearChain, multipliers: list[Array], recursion: Recursion, allowed: float
 ) -> float | Array:
     """Returns a proved bound, or the frequencies that would raise it by more than `allowed`."""
-    target = chain.largest(multipliers)
+    target = recursion.largest(multipliers)
     least = target
     growth = 1e-6
     remaining = np.arange(problem.count)
@@ -135,7 +138,7 @@ def _certified(
         remaining = problem.violations(multipliers, tail, remaining)
         if not len(remaining):
             return round_up(math.sqrt(target * (1 + growth)))
-        needed = Chain(problem.stages(_spread(remaining, SAMPLE))).largest(multipliers)
+        needed = Recursion(problem.stages(_spread(remaining, SAMPLE))).largest(multipliers)
         if needed > least * (1 + allowed) or math.isinf(needed):
             return remaining
         if needed <= target * (1 + growth):
@@ -156,39 +159,26 @@ def _iterations(problem: LinearChain, frequencies: int) -> int:
 
 def _chain_end(steps: Sequence[Step], start: int) -> int:
     """Where the longest affordable chain from `start` ends: linear, slopes, linear, …, linear."""
-    end = start
-    if _may_join(steps[start], type(steps[start])):
-        end = start + 1
-        while end + 1 < len(steps):
-            slopes, linear = steps[end], steps[end + 1]
-            fits = isinstance(slopes, Slopes) and slopes.low >= 0 and 0 < slopes.high < math.inf
-            if not fits or not _may_join(linear, type(steps[start])):
-                break
-            if _linear_chain(steps[start : end + 2]).certificate_cost > CERTIFICATE_COST:
-                break
-            end += 2
+    if not steps[start].chainable:
+        return start
+    end = start + 1
+    while end + 1 < len(steps):
+        slopes, linear = steps[end], steps[end + 1]
+        fits = isinstance(slopes, Slopes) and slopes.low >= 0 and 0 < slopes.high < math.inf
+        if not fits or not linear.chainable or type(linear) is not type(steps[start]):
+            break
+        if _linear_chain(steps[start : end + 2]).certificate_cost > CERTIFICATE_COST:
+            break
+        end += 2
     return end
-
-
-def _may_join(step: Step, kind: type) -> bool:
-    if isinstance(step, Convolution):
-        return kind is Convolution and not step.transposed
-    return isinstance(step, Matrix) and kind is Matrix
 
 
 def _linear_chain(steps: Sequence[Step]) -> LinearChain:
     """The linear steps, with each activation's largest slope moved into the next one."""
-    matrices: list[Matrix] = []
-    convolutions: list[Convolution] = []
-    factor = 1.0
-    for step in steps:
-        if isinstance(step, Slopes):
-            factor = step.high
-        elif isinstance(step, Matrix):
-            # A slope that is not a power of two rounds each weight once.
-            rounding = 2 * UNIT_ROUNDOFF * float(np.linalg.norm(step.weights))
-            error = 0.0 if factor == 1.0 else rounding
-            matrices.append(Matrix(step.weights * factor, round_up(factor * (step.error + error))))
-        elif isinstance(step, Convolution):
-            convolutions.append(step if factor == 1.0 else step.scaled(outputs=factor))
-    return ConvolutionChain(convolutions) if convolutions else MatrixChain(matrices)
+    factors = [1.0, *(step.norm().upper for step in steps[1::2])]
+    linear = [
+        step if factor == 1.0 else step.scaled(outputs=factor)
+        for step, factor in zip(steps[::2], factors, strict=True)
+    ]
+    kind: Any = _CHAINS[type(steps[0])]
+    return kind(linear)

@@ -1,25 +1,27 @@
-"""Slopes of Keras's activations."""
+"""Slopes of Keras's activations, and the rules of the layers that apply one."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
-from keras import activations
+from keras import activations, layers
 
-from .registry import (
+from intriguing_tf.lipschitz.registry import Inner, apply_rule, built_in
+from intriguing_tf.lipschitz.rounding import CONSTANT, round_up
+from intriguing_tf.lipschitz.rules.common import weights_of
+from intriguing_tf.lipschitz.steps import (
     SIGMOID,
+    LayerBound,
     NoBoundError,
     Shape,
     Slopes,
     Softmax,
     Step,
     Steps,
-    apply_rule,
 )
-from .rounding import CONSTANT, round_up
 
 # Largest slopes of smooth activations, always rounded up; docs/lipschitz.md says how they were
 # computed, and the tests compute them again.
@@ -32,7 +34,7 @@ GELU_LEAST = -0.12890415
 SILU_LEAST = -0.09983933
 MISH_LEAST = -0.11253
 
-_SLOPES: dict[Callable, Slopes] = {
+SLOPES: dict[Callable, Slopes] = {
     activations.elu: Slopes(0.0, 1.0),
     activations.celu: Slopes(0.0, 1.0),
     activations.gelu: Slopes(GELU_LEAST, GELU),
@@ -80,16 +82,17 @@ def activation_steps(activation: Any, shape: Shape) -> tuple[Step, ...]:
         return ()
     if isinstance(activation, keras.layers.Layer):
         result = apply_rule(activation, [shape])
-        return result.steps if isinstance(result, Steps) else (result,)
+        if isinstance(result, Inner):
+            raise NoBoundError(f"a wrapper is no activation. Received: {activation.name!r}.")
+        return result.steps
     if activation is activations.softmax:
         return (Softmax(0.5),)
     if activation is activations.log_softmax:
         return (log_softmax_step(shape),)
-    known = activation in _SLOPES if callable(activation) else False
-    if known:
-        return (_SLOPES[activation],)
     name = getattr(activation, "__name__", repr(activation))
-    if callable(activation) and activation in _UNBOUNDED:
+    if activation in SLOPES:
+        return (SLOPES[activation],)
+    if activation in _UNBOUNDED:
         raise NoBoundError(f"activation {name!r} is not Lipschitz: {_UNBOUNDED[activation]}.")
     raise NoBoundError(
         f"activation {name!r} is not one of keras.activations, so its slopes are not known. Put it "
@@ -97,9 +100,9 @@ def activation_steps(activation: Any, shape: Shape) -> tuple[Step, ...]:
     )
 
 
-def log_softmax_step(shape: Shape, axis: int = -1) -> Softmax:
+def log_softmax_step(shape: Shape) -> Softmax:
     """Its Jacobian is I − 1pᵀ, longest where p is a corner of the simplex: √n."""
-    classes = shape[axis]
+    classes = shape[-1]
     if classes is None:
         raise NoBoundError(f"log-softmax over an axis of unknown size. Received: shape {shape}.")
     return Softmax(round_up(math.sqrt(classes)))
@@ -108,13 +111,13 @@ def log_softmax_step(shape: Shape, axis: int = -1) -> Softmax:
 def relu_slopes(
     negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0
 ) -> Slopes:
-    """Returns the slopes of a generalised rectifier.
+    """Returns the slopes of a generalized ReLU.
 
     Raises:
         NoBoundError: it jumps, which it does at every threshold but 0.
     """
     if threshold != 0:
-        raise NoBoundError(f"a rectifier with threshold {threshold} jumps there")
+        raise NoBoundError(f"a ReLU with threshold {threshold} jumps there")
     slopes = [float(negative_slope), 1.0] + [0.0] * (max_value is not None)
     return _with_constants_rounded(min(slopes), max(slopes))
 
@@ -127,3 +130,36 @@ def _with_constants_rounded(low: float, high: float) -> Slopes:
     if low < 0:
         low *= CONSTANT
     return Slopes(low, high if high == 1 else high * CONSTANT)
+
+
+@built_in(layers.Activation)
+def activation(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
+    return Steps(activation_steps(layer.activation, input_shapes[0]))
+
+
+@built_in(layers.ReLU)
+def relu(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
+    return Steps((relu_slopes(layer.negative_slope, layer.max_value, layer.threshold),))
+
+
+@built_in(layers.LeakyReLU)
+def leaky_relu(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
+    return Steps((relu_slopes(layer.negative_slope),))
+
+
+@built_in(layers.PReLU)
+def prelu(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
+    alpha = weights_of(layer, "alpha")
+    return Steps((Slopes(min(1.0, float(alpha.min())), max(1.0, float(alpha.max()))),))
+
+
+@built_in(layers.ELU)
+def elu(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
+    return Steps((elu_slopes(float(layer.alpha)),))
+
+
+@built_in(layers.Softmax)
+def softmax(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBound:
+    if layer.axis in (-1, len(input_shapes[0]) - 1):
+        return Steps((Softmax(0.5),))
+    return LayerBound(0.5, attained=0.5, how="Jacobian diag(p) − ppᵀ")
