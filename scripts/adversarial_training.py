@@ -5,7 +5,7 @@
   itf-train-adversarial --corrupted_split --output=corrupted corrupt the training set, train again
 
 Prints a table and writes it to the folder as table.md. Finished networks are kept there: a run that
-was stopped goes on where it was.
+was stopped resumes.
 """
 
 from __future__ import annotations

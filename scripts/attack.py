@@ -1,4 +1,4 @@
-"""Adversarial examples for a model: the least change of each image that makes it misread.
+"""Adversarial examples for a model: the least change by which each image is misclassified.
 
   itf-attack --model=mnist/fc100-100-10 --data=sample --number=64 --output=attack
   itf-attack --model=my.keras --data=my.npz --bounds=-1,1 --targets=nearest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 import signal
@@ -123,6 +124,7 @@ def _failed(message: str, status: int) -> int:
     return status
 
 
+@functools.cache  # told once, by the thread that comes first
 def _stopped() -> int:
     print("\nStopped.", file=sys.stderr, flush=True)
     return INTERRUPTED

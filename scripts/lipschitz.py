@@ -1,4 +1,4 @@
-"""How steep is a network? A rigorous Lipschitz bound per layer, as in the paper's Table 5.
+"""Certified Lipschitz bounds per layer and for the whole network, as in the paper's Table 5.
 
   itf-lipschitz --model=mnist/fc100-100-10
   itf-lipschitz --model=my.keras --format=markdown --output=bounds
@@ -6,10 +6,11 @@
   itf-lipschitz --model=mnist/conv --number=64 --output=bounds
   itf-lipschitz --alexnet_kernels=alexnet.npz
 
-Prints the table, or JSON; --output saves it with a picture: a bar per layer, its bound and what is
-attained. --number certifies so many images of --data and attacks them: certified radius ≤ distance
-to the nearest other prediction ≤ the adversary's distance. --alexnet_kernels takes AlexNet's
-kernels from an .npz file (conv1/kernel … fc8/kernel) and prints Table 5 beside the paper's.
+Prints the table, or JSON; --output saves it with a picture: a bar per layer, its bound and its
+lower bound. --number certifies so many images of --data and attacks them: certified radius ≤
+distance to the nearest other prediction ≤ the adversary's distance. --alexnet_kernels takes
+AlexNet's kernels from an .npz file (conv1/kernel … fc8/kernel) and prints Table 5 beside the
+paper's.
 """
 
 from __future__ import annotations

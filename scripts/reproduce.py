@@ -2,10 +2,10 @@
 
   itf-reproduce --output=reproduction            1 000 attacked images per model and table
   itf-reproduce --output=reproduction --quick    128: under a minute
-  itf-reproduce --output=reproduction --retrain  networks trained anew by the zoo's recipes
+  itf-reproduce --output=reproduction --retrain  networks trained again by the zoo's recipes
 
 The folder gets report.html (one file, to be opened in a browser), report.md with figures/, and
-results.json. Finished pieces are kept there: a run that was stopped goes on where it was.
+results.json. Finished pieces are kept there: a run that was stopped resumes.
 """
 
 from __future__ import annotations
