@@ -32,7 +32,6 @@ def trials(examples: int) -> settings:
     return settings(
         max_examples=max(1, round(examples * TIMES)),
         deadline=None,
-        derandomize=TIMES == 1,
         suppress_health_check=list(HealthCheck),
     )
 
