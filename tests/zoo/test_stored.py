@@ -7,8 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from intriguing_tf import training, zoo
-from intriguing_tf.experiments import publishing, recipes
+from intriguing_tf import publishing, training, zoo
 
 # Keras finds by name only what has been imported.
 REGISTERED = (
@@ -32,10 +31,10 @@ def test_published_hashes_stay(name):
 
 @pytest.mark.parametrize("name", [name for name in PUBLISHED if "recipe" in PUBLISHED[name]])
 def test_no_entry_needs_retraining(name):
-    recipe = recipes.load_recipe(name)
+    recipe = publishing.load_recipe(name)
     assert publishing.fingerprint(recipe) == PUBLISHED[name]["recipe"]
     assert zoo.info(name).training["recipe_sha256"] == PUBLISHED[name]["recipe"]
-    assert zoo.info(name).recipe.json() == recipe.to_json()
+    assert zoo.info(name).recipe.json() == recipe.json()
 
 
 def test_a_saved_adversarial_model_resumes():
