@@ -32,7 +32,7 @@ from intriguing_tf.zoo.integrity import fault
 from intriguing_tf.zoo.records import Facts
 
 WEIGHTS = "model.keras"
-LICENCE = "Apache-2.0"
+LICENSE = "Apache-2.0"
 
 
 def publish(
@@ -44,9 +44,9 @@ def publish(
 ) -> ModelCard:
     """Trains, measures and publishes the entry that a recipe describes.
 
-    Each file is written whole: the weights, then the card that names their hash, then the pictures,
-    the measured card, its page, the catalogue and the index. Whatever was interrupted is made
-    good by the next call.
+    Each file is written atomically: the weights, then the card that names their hash, then the pictures,
+    the measured card, its page, the catalogue and the index. The next call finishes
+    whatever was interrupted.
 
     Args:
         name: of a recipe, or the path of a recipe's `.json`.
@@ -59,7 +59,7 @@ def publish(
 
     Raises:
         ValueError: no such recipe; or no `folder`, where the package is not a checkout.
-        FileNotFoundError: the full MNIST cannot be had.
+        FileNotFoundError: the full MNIST is unavailable.
 
     Example:
 
@@ -150,7 +150,7 @@ def _write_trained(trained: TrainedModel, folder: Path) -> ModelCard:
         bounds=(0.0, 1.0),
         classes=model.output_shape[-1],
         parameters=model.count_params(),
-        licence=LICENCE,
+        license=LICENSE,
         source=f"trained here: itf-zoo publish {recipe.name}",
         recipe=Facts(recipe.json()),
         training=Facts(

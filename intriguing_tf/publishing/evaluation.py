@@ -41,7 +41,7 @@ def measure(
 
     Returns:
         Metrics by the names of `zoo.cards.METRICS`, errors as fractions, and a picture as PNG:
-        the first test images that are read correctly, magnified changes, adversarial images.
+        the first test images that are correctly classified, magnified changes, adversarial images.
     """
     images, labels = datasets.mnist_sample()
     classifier = Classifier(model)
@@ -71,7 +71,7 @@ def _lipschitz(model: keras.Model, images: np.ndarray) -> dict[str, Any]:
 
 
 def _error(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the fraction of images that a classifier misreads."""
+    """Returns the fraction of images that a classifier misclassifies."""
     return float((classifier.predict(images) != labels).mean())
 
 

@@ -51,7 +51,7 @@ class TrainedModel:
     Args:
         recipe: the recipe, with the seed that was used.
         model: the trained `keras.Model`, images to logits.
-        train_error: fraction of the recipe's own training images that it misreads.
+        train_error: fraction of the recipe's own training images that it misclassifies.
         curve: the course of the objective.
         seconds: wall time of the whole training, without reading the data.
         data_sha256: `intriguing_tf.datasets.fingerprint` of the training images.
@@ -94,7 +94,7 @@ def train(
 
     Raises:
         ValueError: as `load_recipe`.
-        FileNotFoundError: when MNIST cannot be had.
+        FileNotFoundError: when MNIST is unavailable.
 
     Example:
 

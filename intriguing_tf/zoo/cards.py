@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from intriguing_tf.aliases import RenamedAttribute
 from intriguing_tf.reporting import Table
 from intriguing_tf.zoo.errors import CatalogueError
 from intriguing_tf.zoo.records import Facts, Record, read
@@ -85,7 +86,7 @@ class ModelCard(Record, frozen=True, kw_only=True):
         bounds: smallest and largest value of a pixel.
         classes: number of logits.
         parameters: number of weights, those that are not trained included.
-        licence: of the weights.
+        license: of the weights.
         source: where the weights come from.
         recipe: how they were trained; empty if they were not trained here.
         training: seed, seconds, versions and data of that training.
@@ -104,7 +105,7 @@ class ModelCard(Record, frozen=True, kw_only=True):
     bounds: tuple[float, float]
     classes: Annotated[int, Meta(ge=2, le=1_000_000)]
     parameters: Annotated[int, Meta(ge=1)]
-    licence: Line
+    license: Line = msgspec.field(name="licence")
     source: Annotated[str, Meta(min_length=1, max_length=2000)]
     arguments: Facts = msgspec.field(default_factory=Facts)
     sha1: Sha1 | None = None
@@ -113,6 +114,8 @@ class ModelCard(Record, frozen=True, kw_only=True):
     recipe: Facts = msgspec.field(default_factory=Facts)
     training: Facts = msgspec.field(default_factory=Facts)
     metrics: Facts = msgspec.field(default_factory=Facts)
+
+    licence = RenamedAttribute("license")
 
     def __post_init__(self) -> None:
         low, high = self.bounds
@@ -163,7 +166,7 @@ class ModelCard(Record, frozen=True, kw_only=True):
             ("file", f"{self.file} ({self.format})"),
             ("size", f"{self.size:,} bytes" if self.size else "not known"),
             ("sha256", self.sha256 or f"not pinned: itf-zoo pin {self.name}"),
-            ("licence", self.licence),
+            ("license", self.license),
             ("source", self.source),
         ]
         rows += self.measured()

@@ -52,7 +52,7 @@ def list(pattern: str = "*", **fields: Any) -> builtins.list[str]:
         >>> zoo.list("mnist/fc10-*")
         ['mnist/fc10-1', 'mnist/fc10-1e-2', 'mnist/fc10-1e-4']
     """
-    known = {*ModelCard.__struct_fields__, "pinned"}
+    known = {*ModelCard.__struct_fields__, *ModelCard.__struct_encode_fields__, "pinned"}
     if unknown := sorted(set(fields) - known):
         raise ValueError(f"Cards have the fields {sorted(known)}. Received: {unknown}.")
     return sorted(

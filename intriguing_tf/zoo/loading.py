@@ -36,9 +36,9 @@ def path(name: str, *, verbose: bool | str = "auto", patience: Patience = PATIEN
 
     Raises:
         ValueError: no such entry; near names are suggested.
-        UnpinnedError: nobody has said what the file's SHA-256 must be.
+        UnpinnedError: no SHA-256 is known: pin the file.
         IntegrityError: a file that came with the package, or lies in the zoo's folder, is damaged.
-        DownloadError: the file cannot be had.
+        DownloadError: the file is unavailable.
 
     Example:
 

@@ -28,7 +28,7 @@ def expected(card: ModelCard) -> Pin:
     remembered = _remembered()
     if card.name not in remembered:
         raise UnpinnedError(
-            f"The SHA-256 of {card.name!r} is not known, so its file is not loaded. Pin it with "
+            f"No SHA-256 is known of {card.name!r}, so its file is not loaded: pin it with "
             f"`itf-zoo pin {card.name}` (or `zoo.pin`): that downloads it, shows size and hash, "
             "and from then on accepts this file only."
         )
@@ -53,7 +53,7 @@ def pin(name: str, *, verbose: bool | str = "auto", patience: Patience = PATIENC
 
     Raises:
         ValueError: the catalogue itself pins the entry, or there is no such entry.
-        DownloadError: the file cannot be had.
+        DownloadError: the file is unavailable.
     """
     from intriguing_tf.zoo import downloads  # here, for requests is slow to import
 

@@ -62,7 +62,7 @@ def export(folder: Path, pattern: str = "*") -> list[ModelCard]:
         The cards of all the entries that the folder now holds.
 
     Raises:
-        DownloadError, IntegrityError: weights that cannot be had or are damaged.
+        DownloadError, IntegrityError: weights that are unavailable or damaged.
     """
     where = locations.zoo()
     for name in catalogue.list(pattern):

@@ -41,7 +41,7 @@ def npz(file: str | Path, model: keras.Model, channel_order: Literal["rgb", "bgr
         layer, _, weight = name.rpartition("/")
         arrays.setdefault(layer.replace("/", "_"), {})[weight] = array
     if channel_order == "bgr":
-        assignment.reverse_colours(model, arrays)
+        assignment.reverse_colors(model, arrays)
     assignment.assign(model, arrays)
 
 
