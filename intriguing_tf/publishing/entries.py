@@ -44,8 +44,8 @@ def publish(
 ) -> ModelCard:
     """Trains, measures and publishes the entry that a recipe describes.
 
-    Each file is written atomically: the weights, then the card that names their hash, then the pictures,
-    the measured card, its page, the catalogue and the index. The next call finishes
+    Each file is written atomically: the weights, then the card that names their hash, then the
+    pictures, the measured card, its page, the catalogue and the index. The next call finishes
     whatever was interrupted.
 
     Args:
