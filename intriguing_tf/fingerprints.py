@@ -11,6 +11,7 @@ import functools
 import hashlib
 import inspect
 import json
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,12 +62,14 @@ def json_fingerprint(content: Any) -> str:
 def plain(value: Any) -> Any:
     """Returns settings as JSON's types.
 
-    Dataclasses and named tuples become dictionaries, and arrays of more than one number their
-    fingerprint.
+    Dataclasses and named tuples become dictionaries, arrays of more than one number their
+    fingerprint, and numbers that are not finite their name.
 
     Raises:
         TypeError: a value of another kind.
     """
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
@@ -136,10 +139,10 @@ def source_fingerprint(package: Path = _PACKAGE) -> str | None:
     return digest.hexdigest()
 
 
-def _little_endian(array: np.ndarray) -> np.ndarray:
+def _little_endian(array: np.ndarray) -> memoryview:
     """Returns an array's bytes, without a copy where they lie in order."""
     array = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
 
 
 def _without_names(config: Any, layers: dict[str, int], objects: dict[int, int]) -> Any:
@@ -189,9 +192,11 @@ def _renumbered(reference: Any, layers: dict[str, int]) -> Any:
 
 def _own_code(model: keras.Model) -> list[str]:
     """Returns the source of the model's and its layers' classes that no package here brings."""
+    from intriguing_tf.keras_graph import layers_in  # here: hashing a data set needs no TensorFlow
+
     own = {
         kind
-        for layer in [model, *model._flatten_layers()]
+        for layer in [model, *layers_in(model)]
         for kind in type(layer).__mro__
         if kind.__module__.split(".")[0] not in ("builtins", "keras", "tensorflow", "intriguing_tf")
     }

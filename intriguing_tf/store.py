@@ -108,7 +108,7 @@ class Store:
         if self.verbose:
             print(label, flush=True)
         start, before = time.perf_counter(), self._spent
-        record = {"format": _RECORD_FORMAT, "made_from": made_from}
+        record: dict[str, Any] = {"format": _RECORD_FORMAT, "made_from": made_from}
 
         def fill_and_record(temporary: Path) -> None:
             fill(temporary)
@@ -176,7 +176,7 @@ def claim(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
         _refuse_strangers(folder, manifest["kind"])
         write_atomically(path, json.dumps(manifest, indent=1, allow_nan=False) + "\n")
         return dict(manifest)
-    there = json.loads(path.read_text("utf-8"))
+    there = read_manifest(folder)
     if there.get("format") != manifest["format"]:
         raise ValueError(
             f"{str(folder)!r} holds a {manifest['kind']} of format {there.get('format')}, which "
@@ -190,6 +190,20 @@ def claim(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
             "another folder. They differ in:\n  " + "\n  ".join(lines)
         )
     return there
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Returns what `claim` wrote.
+
+    Raises:
+        ValueError: the manifest is not JSON.
+        FileNotFoundError: there is none.
+    """
+    path = folder / MANIFEST
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not a manifest: {error}.") from error
 
 
 def differences(there: Any, now: Any, path: str = "") -> list[str]:

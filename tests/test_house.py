@@ -24,16 +24,20 @@ MAY_IMPORT = {
     "classifier": {"keras_graph", "aliases"},
     "aliases": set(),
     "progress": set(),
+    "fingerprints": {"keras_graph"},
+    "store": {"files", "fingerprints"},
     "adversary": ANY_MODEL,
     "lipschitz": ANY_MODEL,
     "units": ANY_MODEL,
     "transfer": ANY_MODEL | {"adversary"},
-    "datasets": {"files", "checks"},
+    "datasets": {"files", "checks", "fingerprints"},
     "models": LEAVES,
     "zoo": {"datasets", "models", *LEAVES},
     "training": ANY_MODEL | TOOLS,
-    "sweeps": ANY_MODEL | TOOLS,
-    "experiments": ANY_MODEL | TOOLS | {"datasets", "models", "zoo", "training", "sweeps"},
+    "sweeps": ANY_MODEL | TOOLS | {"store", "fingerprints"},
+    "experiments": ANY_MODEL
+    | TOOLS
+    | {*("datasets", "models", "zoo", "training", "sweeps", "store", "fingerprints")},
 }
 
 

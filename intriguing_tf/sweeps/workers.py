@@ -10,8 +10,7 @@ import keras
 import numpy as np
 
 from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
-
-from .plan import Cell
+from intriguing_tf.sweeps.plan import Cell
 
 
 class Task(NamedTuple):
