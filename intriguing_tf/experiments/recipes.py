@@ -302,8 +302,9 @@ def _fit_with_adversary(recipe: Recipe, model, images, labels, verbose) -> Fitti
     import keras
     import numpy as np
 
+    from ..progress import shows_progress
     from ..training import FittingCurve
-    from ..training.fitting import silent, use_xla
+    from ..training.fitting import use_xla
 
     start = time.perf_counter()
     fitting = recipe.fitting
@@ -320,7 +321,7 @@ def _fit_with_adversary(recipe: Recipe, model, images, labels, verbose) -> Fitti
         labels,
         batch_size=fitting.batch_size,
         epochs=fitting.epochs,
-        verbose=0 if silent(verbose) else 2,
+        verbose=2 if shows_progress(verbose) else 0,
     )
     return FittingCurve(np.array(history.history["loss"]), time.perf_counter() - start)
 

@@ -10,12 +10,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..adversary.inputs import check_logits
-from ..classifier import Classifier
-from .fitting import check_labels
-from .gradient_penalty import GradientPenalty
-from .lipschitz_penalty import LipschitzPenalty
-from .pool import AdversarialPool, ExamplesOfBatch, PoolExamples, PoolMemory, RecentImages
+from intriguing_tf.adversary.inputs import check_logits
+from intriguing_tf.classifier import Classifier
+from intriguing_tf.keras_graph import layers_in
+from intriguing_tf.training.fitting import check_labels
+from intriguing_tf.training.gradient_penalty import GradientPenalty
+from intriguing_tf.training.lipschitz_penalty import LipschitzPenalty
+from intriguing_tf.training.pool import (
+    AdversarialPool,
+    ExamplesOfBatch,
+    PoolExamples,
+    PoolMemory,
+    RecentImages,
+)
 
 Penalty = LipschitzPenalty | GradientPenalty
 _NONE = -1  # no such step
@@ -333,7 +340,7 @@ def _check_parts(name: str, parts: Any, kinds: tuple[type, ...]) -> tuple:
 def _check_classifier(model: Any) -> int:
     """Checks that a model is a classifier in one precision; returns the width of its outputs."""
     classifier = Classifier(model)
-    for layer in model._flatten_layers():
+    for layer in [model, *layers_in(model)]:
         if layer.compute_dtype not in ("float32", "float64"):
             raise ValueError(
                 "Models are trained in float32 or float64. Received: layer "

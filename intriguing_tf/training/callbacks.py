@@ -9,12 +9,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..adversary import AdversarialResult, LBFGSAdversary
-from ..adversary.targets import class_array
-from ..checks import check_positive_integer
-from ..lipschitz import LipschitzReport, bound
-from ..reporting import adversarial_rows
-from .adversarial_model import AdversarialModel
+from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
+from intriguing_tf.adversary.targets import class_array
+from intriguing_tf.checks import check_positive_integer
+from intriguing_tf.lipschitz import LipschitzReport, bound
+from intriguing_tf.reporting import adversarial_rows
+from intriguing_tf.training.adversarial_model import AdversarialModel
 
 
 class _Monitor(keras.callbacks.Callback):

@@ -9,7 +9,6 @@ optimum does not depend on how it is reached.
 from __future__ import annotations
 
 import dataclasses
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,9 +18,10 @@ import numpy as np
 import scipy.optimize
 import tensorflow as tf
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
-from ..checks import check_kind
+from intriguing_tf.checks import check_choice, check_kind
+from intriguing_tf.keras_graph import float64_copy, layers_in
+from intriguing_tf.progress import progress_bar
 
 Loss = Callable[[tf.Tensor, Any], tf.Tensor]
 
@@ -81,8 +81,9 @@ def fit(
         batch_size: at least 1 and at most n.
         loss: `loss(targets, outputs)` gives the mean over a batch, a scalar.
         seed: of the order of the data. Dropout and initialisation have Keras's seeds.
-        jit_compile: True or False for XLA, or "auto": XLA on a GPU, and on a CPU for models
-            without convolutions, where it was measured to be faster.
+        jit_compile: True or False for XLA, or "auto": whichever was measured to be faster for
+            training, where thousands of steps pay for compiling: XLA on a GPU, and on a CPU for
+            models without convolutions.
         verbose: True or False for the progress bar, or "auto": when stderr is a terminal.
 
     Returns:
@@ -113,7 +114,7 @@ def fit(
     run_epoch = compile_epoch(model, inputs, targets, optimizer, loss, batch_size, xla)
     random = np.random.default_rng(seed)
     losses = []
-    with tqdm(total=epochs, desc=model.name, unit="epoch", disable=silent(verbose)) as bar:
+    with progress_bar(epochs, model.name, verbose, unit="epoch") as bar:
         for epoch in range(epochs):
             order = tf.constant(random.permutation(count), tf.int32)
             losses.append(float(run_epoch(order)))
@@ -167,7 +168,7 @@ def minimise(
         print(itf.training.minimise(model, *itf.datasets.mnist_sample(), tolerance=1e-4))
     """
     inputs, targets = _check_data(model, inputs, targets, loss)
-    precise = _in_float64(model)
+    precise = float64_copy(model)
     weights = [variable.value for variable in precise.trainable_variables]
     inputs = tf.cast(inputs, tf.float64)
 
@@ -188,7 +189,7 @@ def minimise(
     start = time.perf_counter()
     losses: list[float] = []
     with (
-        tqdm(desc=model.name, unit="iteration", disable=silent(verbose)) as bar,
+        progress_bar(iterations, model.name, verbose, unit="iteration") as bar,
         threadpool_limits(1, "blas"),  # several threads slow SciPy's small steps down
     ):
 
@@ -269,18 +270,6 @@ def _objective(model, loss: Loss, inputs, targets, training: bool) -> tf.Tensor:
     return tf.add_n([value, *model.losses])
 
 
-def _in_float64(model) -> keras.Model:
-    """Returns a copy of a model that computes in float64, with the same weights."""
-
-    def clone(layer):
-        return type(layer).from_config({**layer.get_config(), "dtype": "float64"})
-
-    inputs = keras.Input(model.input_shape[1:], dtype="float64")
-    copy = keras.models.clone_model(model, input_tensors=[inputs], clone_function=clone)
-    copy.set_weights(model.get_weights())
-    return copy
-
-
 def _assign(weights, point: np.ndarray) -> None:
     ends = np.cumsum([np.prod(w.shape, dtype=int) for w in weights])
     for w, part in zip(weights, np.split(point, ends[:-1]), strict=True):
@@ -329,20 +318,10 @@ def check_labels(labels: np.ndarray, classes: int) -> None:
 
 
 def use_xla(model: keras.Model, jit_compile: bool | str = "auto") -> bool:
-    """Whether to compile with XLA: as said, or by the rule for "auto" that `fit` states."""
-    if jit_compile == "auto":
-        if tf.config.list_logical_devices("GPU"):
-            return True
-        return not any("Conv" in type(layer).__name__ for layer in model._flatten_layers())
+    """Whether to train with XLA: as said, or by the rule for "auto" that `fit` states."""
+    check_choice("jit_compile", jit_compile, (True, False, "auto"))
     if isinstance(jit_compile, bool):
         return jit_compile
-    raise ValueError(f'jit_compile must be True, False or "auto". Received: {jit_compile!r}')
-
-
-def silent(verbose: bool | str) -> bool:
-    """Whether to show no progress: True or False as said, "auto" when stderr is no terminal."""
-    if verbose == "auto":
-        return not sys.stderr.isatty()
-    if isinstance(verbose, bool):
-        return not verbose
-    raise ValueError(f'verbose must be True, False or "auto". Received: {verbose!r}')
+    if tf.config.list_logical_devices("GPU"):
+        return True
+    return not any("Conv" in type(layer).__name__ for layer in layers_in(model))

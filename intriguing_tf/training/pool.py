@@ -11,12 +11,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from intriguing_tf.adversary import LBFGSAdversary
+from intriguing_tf.checks import check_choice, check_positive_integer, check_seed
 from intriguing_tf.classifier import input_shape
 from intriguing_tf.keras_graph import above, up_to
-
-from ..adversary import LBFGSAdversary
-from ..checks import check_choice, check_positive_integer, check_seed
-from ..transfer import amplify, rms
+from intriguing_tf.transfer import amplify, rms
 
 _TARGETS = ("runner_up", "random", "least_likely")
 _HARDLY = 0.01  # c, where only the direction of the change matters
