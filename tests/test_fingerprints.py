@@ -179,19 +179,22 @@ def test_subclassed_models_are_told_apart_by_their_weights():
     assert model_fingerprint(model("ones")) != model_fingerprint(model("zeros"))
 
 
+def fingerprints_here():
+    return [model_fingerprint(dense()), array_fingerprint(IMAGES), json_fingerprint({"a": [1.5]})]
+
+
 def test_another_process_finds_the_same_fingerprints():
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]);"
         "from test_fingerprints import *;"
-        "print(model_fingerprint(dense()), array_fingerprint(IMAGES), json_fingerprint({'a': [1.5]}))"
+        "print(*fingerprints_here())"
     )
     environment = dict(os.environ, PYTHONHASHSEED="7")
     done = subprocess.run(
         [sys.executable, "-c", code, os.path.dirname(__file__)],
         capture_output=True, text=True, env=environment, check=True,
     )  # fmt: skip
-    here = [model_fingerprint(dense()), array_fingerprint(IMAGES), json_fingerprint({"a": [1.5]})]
-    assert done.stdout.split() == here
+    assert done.stdout.split() == fingerprints_here()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -47,7 +47,7 @@ def load_method(name: str) -> Recipe:
     """Returns the recipe of a way to train: of an entry of the zoo, or made from one.
 
     Args:
-        name: of `METHODS`, or the path of a recipe's `.json`, to try settings of one's own.
+        name: of `METHODS`, or the path of a recipe's `.json`, to try custom settings.
 
     Raises:
         ValueError: another name, or a file that is no recipe.
@@ -85,12 +85,12 @@ class Run:
     Args:
         method: as `load_method` takes it.
         seed: of the weights, the order of the images, dropout and pools.
-        test_error: fraction misread of the test set (or of the validation images).
-        distortion: average minimal distortion of the attacked images that are read correctly.
+        test_error: fraction misclassified of the test set (or of the validation images).
+        distortion: average minimal distortion of the attacked images that are classified correctly.
         lipschitz: certified bound of the network's Lipschitz constant.
-        certified: fraction of the images read correctly, and certified within the radius.
-        transfer: fraction misread of the images that were distorted for the plain network of the
-            same seed; `None` for that network itself and where it is not compared.
+        certified: fraction of the images classified correctly, and certified within the radius.
+        transfer: fraction misclassified of the images that were distorted for the plain network of
+            the same seed; `None` for that network itself and where it is not compared.
         seconds: of the training.
     """
 
@@ -182,7 +182,7 @@ def compare(
     """Trains networks by several methods from several seeds, and measures them.
 
     Each network and its measurements are kept in the folder (`intriguing_tf.store`): a run that
-    was stopped goes on with what is missing.
+    was stopped resumes with what is missing.
 
     Args:
         names: as `load_method` takes them. "decay" is the plain network of the transfer.

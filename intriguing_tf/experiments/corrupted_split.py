@@ -1,8 +1,8 @@
 """A whole split made adversarial, kept as a dataset, and trained on again.
 
 The simpler remedy that a reader of the paper proposed: change every image of the training set
-minimally, so that the network misreads all of them, add them to the training set with their true
-labels, train again, and attack what comes out.
+minimally, so that the network misclassifies all of them, add them to the training set with their
+true labels, train again, and attack what comes out.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ class CorruptedSplit:
     """A split of images, each minimally changed for one network.
 
     Args:
-        images: float32, like the images that were given; those that the network misread from the
-            start, or for which nothing was found, are unchanged.
+        images: float32, like the images that were given; those that the network misclassified from
+            the start, or for which nothing was found, are unchanged.
         labels: int64, the true labels.
-        error_before, error_after: fraction that the network misreads.
+        error_before, error_after: fraction that the network misclassifies.
         distortion: average distortion of the changed images.
         seconds: that the searches took in all.
         dataset: folder that `tf.data.Dataset.load` reads: pairs of image and label.
@@ -66,10 +66,10 @@ def corrupt(
     shard_size: int = 1024,
     verbose: bool | str = "auto",
 ) -> CorruptedSplit:
-    """Changes every image minimally so that the model misreads it; resumable.
+    """Changes every image minimally so that the model misclassifies it; resumable.
 
     The folder is that of a sweep, so a run that was stopped does only what is missing. The images
-    and true labels are written to `folder/dataset` in it, whole or not at all.
+    and true labels are written to `folder/dataset` in it, atomically.
 
     Args:
         model: classifier of images in [0, 1].
@@ -116,9 +116,9 @@ class Network:
     """What a network measured before or after it was trained on the corrupted split.
 
     Args:
-        test_error: fraction misread of the test images.
-        error_on_corrupted: fraction misread of the corrupted training images.
-        error_on_corrupted_test: fraction misread of test images that were distorted for the
+        test_error: fraction misclassified of the test images.
+        error_on_corrupted: fraction misclassified of the corrupted training images.
+        error_on_corrupted_test: fraction misclassified of test images that were distorted for the
             network before.
         distortion: average minimal distortion of test images for this network itself.
         lipschitz: certified Lipschitz bound.
@@ -180,7 +180,7 @@ def corrupt_and_retrain(
 ) -> BeforeAndAfter:
     """Trains by a recipe, corrupts the training set, trains again with it added, and attacks both.
 
-    Both networks and the corrupted split are kept in the folder; a run that was stopped goes on.
+    Both networks and the corrupted split are kept in the folder; a run that was stopped resumes.
     The first network is the zoo's, where this recipe made it from these images.
 
     Args:

@@ -38,7 +38,7 @@ class Minibatches:
 
 @dataclasses.dataclass(frozen=True)
 class Optimum:
-    """L-BFGS to the optimum of a convex objective: see `intriguing_tf.training.minimise`."""
+    """L-BFGS to the optimum of a convex objective: see `intriguing_tf.training.minimize`."""
 
     tolerance: float
     iterations: int
@@ -327,10 +327,10 @@ def _fit_with_adversary(recipe: Recipe, model, images, labels, verbose) -> Fitti
 
 
 def _fit(model, fitting, inputs, targets, seed, verbose, **options) -> FittingCurve:
-    from ..training import fit, minimise
+    from ..training import fit, minimize
 
     if isinstance(fitting, Optimum):
-        return minimise(
+        return minimize(
             model,
             inputs,
             targets,

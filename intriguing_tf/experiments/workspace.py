@@ -114,7 +114,7 @@ class Workspace:
         return self._models[name]
 
     def retrained(self, seed: int) -> Workspace:
-        """Returns the same workspace with models trained anew by their recipes with that seed."""
+        """Returns the same workspace with models trained by their recipes with that seed."""
         other = copy.copy(self)
         other.training_seed = seed
         other._models, other._model_fingerprints = {}, {}

@@ -131,7 +131,7 @@ class Sweep:
         """Writes a row for each image and cell, everything but the images.
 
         Args:
-            path: a `.csv` or `.parquet` file; it appears whole or not at all.
+            path: a `.csv` or `.parquet` file, written atomically.
 
         Returns:
             The path.

@@ -44,7 +44,7 @@ def sweep(
 
     The work is cut into shards of consecutive images. Each is written whole, with what made it,
     so a sweep that was stopped or killed anywhere is started again with the same call and makes
-    only what is missing. Damaged shards are found by their sha256 and made anew. Memory does not
+    only what is missing. Damaged shards are found by their SHA-256 and recomputed. Memory does not
     grow with the number of images when they are a `tf.data.Dataset` or a `numpy.memmap`.
 
     Args:

@@ -20,7 +20,7 @@ from intriguing_tf.files import write_atomically
 from intriguing_tf.sweeps.plan import Cell, Plan
 
 _ARRAYS = [f.name for f in dataclasses.fields(AdversarialResult) if f.name != "settings"]
-_ADVICE = "Run the sweep again to make this shard."
+_ADVICE = "Run the sweep again to recompute this shard."
 _FILE = re.compile(r"(\d{6,})-([0-9a-f]{32})\.npz")
 
 
@@ -57,7 +57,7 @@ class ShardFolder:
     def write(
         self, cell: Cell, index: int, labels: np.ndarray | None, result: AdversarialResult
     ) -> Path:
-        """Writes a shard; it appears whole or not at all.
+        """Writes a shard atomically.
 
         Raises:
             OSError: it could not be written; nothing is left behind.

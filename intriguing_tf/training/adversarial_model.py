@@ -35,7 +35,7 @@ class AdversarialModel(keras.Model):
     For `compile` and `fit` as any Keras model; outputs, metrics and validation are those of the
     inner model on the images themselves. The pools take turns: each step mixes one of them into
     the batch (section 4.2). Penalties are added to the loss. The inner model, `model`, shares its
-    weights and can be used by itself at any time. `save` keeps both, with pools and optimiser, so
+    weights and can be used by itself at any time. `save` keeps both, with pools and optimizer, so
     that training can be resumed; `keras.models.load_model(path).model` is the plain model again.
 
     `fit` adds to its logs, where pools keep examples: `pool_seconds`, the time that making examples
@@ -150,7 +150,7 @@ class AdversarialModel(keras.Model):
         """Returns what the function gives, and the gradients of its loss.
 
         Within the branch of a switch, so that XLA knows the shapes: differentiating the switch as a
-        whole made it compile anew in every step.
+        whole made it compile again in every step.
         """
         with tf.GradientTape() as tape:
             loss, outputs = loss_and_outputs()
@@ -288,9 +288,9 @@ class AdversarialModel(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         parts = {"model": self.model, "pools": self.pools, "penalties": self.penalties}
-        serialise = keras.saving.serialize_keras_object
+        serialize = keras.saving.serialize_keras_object
         return {"name": self.name} | {
-            key: serialise(value) if key == "model" else [serialise(each) for each in value]
+            key: serialize(value) if key == "model" else [serialize(each) for each in value]
             for key, value in parts.items()
         }
 

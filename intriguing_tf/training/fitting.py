@@ -2,7 +2,7 @@
 
 For networks as small as the paper's MNIST ones, `keras.Model.fit` spends most of its time between
 steps. `fit` keeps the data on the device and runs an epoch of minibatches as one `tf.function`
-(`benchmarks/training_speed.py` measures the difference). `minimise` is for convex problems, whose
+(`benchmarks/training_speed.py` measures the difference). `minimize` is for convex problems, whose
 optimum does not depend on how it is reached.
 """
 
@@ -19,6 +19,7 @@ import scipy.optimize
 import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
+from intriguing_tf.aliases import renamed_function
 from intriguing_tf.checks import check_choice, check_kind
 from intriguing_tf.keras_graph import float64_copy, layers_in
 from intriguing_tf.progress import progress_bar
@@ -37,9 +38,9 @@ class FittingCurve:
 
     Args:
         loss: float64 `[epochs]`, the objective (loss and decay): its mean over the epoch for
-            `fit`, its value after each iteration for `minimise`.
+            `fit`, its value after each iteration for `minimize`.
         seconds: how long it took, in all.
-        gradient_norm: l∞ norm of the objective's gradient where `minimise` ended; None for `fit`.
+        gradient_norm: l∞ norm of the objective's gradient where `minimize` ended; None for `fit`.
     """
 
     loss: np.ndarray
@@ -76,11 +77,11 @@ def fit(
         model: a built Keras model; it runs with `training=True`.
         inputs: array `[n, ...]` that the model takes.
         targets: array `[n, ...]` that `loss` takes.
-        optimizer: a Keras optimiser, with its learning rate or schedule (counted in batches).
+        optimizer: a Keras optimizer, with its learning rate or schedule (counted in batches).
         epochs: how often the data is visited, at least 1.
         batch_size: at least 1 and at most n.
         loss: `loss(targets, outputs)` gives the mean over a batch, a scalar.
-        seed: of the order of the data. Dropout and initialisation have Keras's seeds.
+        seed: of the order of the data. Dropout and initialization have Keras's seeds.
         jit_compile: True or False for XLA, or "auto": whichever was measured to be faster for
             training, where thousands of steps pay for compiling: XLA on a GPU, and on a CPU for
             models without convolutions.
@@ -128,7 +129,7 @@ def fit(
     return FittingCurve(np.array(losses), time.perf_counter() - start)
 
 
-def minimise(
+def minimize(
     model: keras.Model,
     inputs: np.ndarray,
     targets: np.ndarray,
@@ -165,7 +166,7 @@ def minimise(
     Example:
 
         model = itf.models.fc10(weight_decay=1e-2)
-        print(itf.training.minimise(model, *itf.datasets.mnist_sample(), tolerance=1e-4))
+        print(itf.training.minimize(model, *itf.datasets.mnist_sample(), tolerance=1e-4))
     """
     inputs, targets = _check_data(model, inputs, targets, loss)
     precise = float64_copy(model)
@@ -222,6 +223,9 @@ def minimise(
         )
     losses = losses or [float(result.fun)]  # it started where the gradient vanishes
     return FittingCurve(np.array(losses), time.perf_counter() - start, gradient_norm)
+
+
+minimise = renamed_function("minimise", minimize)
 
 
 def compile_epoch(

@@ -1,4 +1,4 @@
-"""The corrupted split: every image misread, resumed, read back, trained on."""
+"""The corrupted split: every image misclassified, resumed, read back, trained on."""
 
 import dataclasses
 import json
@@ -27,7 +27,7 @@ def regression(digits):
 
 
 @pytest.mark.slow
-def test_a_corrupted_split_is_misread_and_resumes(digits, regression, tmp_path):
+def test_a_corrupted_split_is_misclassified_and_resumes(digits, regression, tmp_path):
     images, labels = (each[:96] for each in digits[0])
     model, settings = regression[1], {"shard_size": 64, "verbose": False}
     split = corrupted_split.corrupt(model, images, labels, tmp_path, **settings)

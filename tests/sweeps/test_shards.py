@@ -39,7 +39,7 @@ def test_only_what_is_missing_is_made_again(model, data, folder):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("damage", ["flip", "cut", "empty"])
-def test_a_damaged_shard_is_found_and_made_anew(model, data, folder, damage):
+def test_a_damaged_shard_is_found_and_recomputed(model, data, folder, damage):
     first = Sweep(folder).result()
     victim = folder / sorted(files(folder))[1]
     content = bytearray(victim.read_bytes())

@@ -184,7 +184,7 @@ def test_pools_hold_adversarial_examples_with_their_true_labels(points):
 
 
 @pytest.mark.slow
-def test_new_examples_are_misread_and_replace_as_many(points):
+def test_new_examples_are_misclassified_and_replace_as_many(points):
     x, labels = points
     inner = network(width=16)
     trained(training.AdversarialModel(inner), points, epochs=20, rate=0.5)
@@ -202,7 +202,7 @@ def test_new_examples_are_misread_and_replace_as_many(points):
 
 
 def margins(model, images):
-    """How far the likeliest class is above the next one."""
+    """How far the most likely class is above the second."""
     logits = np.sort(model(images).numpy(), axis=1)
     return logits[:, -1] - logits[:, -2]
 
@@ -256,7 +256,7 @@ def test_hidden_examples_train_only_the_layers_above(points):
 def test_examples_made_within_the_step_are_the_solvers_first(points, layer, targets):
     x = points[0][:16]
     labels = network(width=16)(x).numpy().argmax(1)
-    labels[:2] = (labels[:2] + 1) % 3  # misread: they stay as they are
+    labels[:2] = (labels[:2] + 1) % 3  # misclassified: they stay as they are
     first_step = {"size": 16, "attack": {"maxfun": 1, "jit_compile": False}}
     wide = {"bounds": (-9.5, 10.5), "distortion": 0.05 / 20, "targets": targets}  # no clipping
     model = training.AdversarialModel(
@@ -478,7 +478,7 @@ def with_path_around():
     return keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Add()([inputs, hidden])))
 
 
-def normalised():
+def normalized():
     return keras.Sequential(
         [
             keras.Input((2,)),
@@ -488,7 +488,7 @@ def normalised():
     )
 
 
-def with_batch_normalisation():
+def with_batch_normalization():
     return keras.Sequential(
         [keras.Input((2,)), keras.layers.BatchNormalization(name="bn"), keras.layers.Dense(3)]
     )
@@ -501,12 +501,12 @@ def with_batch_normalisation():
         (with_path_around, {"pools": [pool("hidden")]}, ValueError, "cannot be cut above"),
         (mixed_precision, {}, ValueError, "Received: layer .* with dtype policy 'mixed_float16'"),
         (picture_to_picture, {}, ValueError, "one row of class scores"),
-        (normalised, {}, ValueError, "look like probabilities"),
+        (normalized, {}, ValueError, "look like probabilities"),
         (network, {"pools": ["hidden"]}, TypeError, "AdversarialPool objects. Received: 'hidden'"),
         (network, {"penalties": [0.1]}, TypeError, "LipschitzPenalty or GradientPenalty"),
         (lambda: "network", {}, TypeError, "must be a keras.Model"),
         (
-            with_batch_normalisation,
+            with_batch_normalization,
             {"penalties": [training.LipschitzPenalty(target=1.0)]},
             ValueError,
             r"bn \(BatchNormalization\)",
