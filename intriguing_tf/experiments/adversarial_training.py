@@ -8,12 +8,14 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import scipy.stats
 
 from intriguing_tf.adversary import LBFGSAdversary
+from intriguing_tf.aliases import warn_renamed
 from intriguing_tf.classifier import Classifier
 from intriguing_tf.experiments.networks import Images, published_or_trained
 from intriguing_tf.experiments.recipes import Recipe, load_recipe
@@ -79,7 +81,7 @@ def _with_pools_at(layers: tuple[str | None, ...]) -> Recipe:
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """What one network, trained by one method from one seed, measured.
 
     Args:
@@ -105,7 +107,7 @@ class Run:
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
+class TrainingComparison:
     """Runs of several methods; prints as a table with 95 % intervals over the seeds.
 
     Args:
@@ -115,7 +117,7 @@ class Comparison:
         where: which images were measured.
     """
 
-    runs: tuple[Run, ...]
+    runs: tuple[TrainingRun, ...]
     radius: float
     attacked: int
     where: str
@@ -178,7 +180,7 @@ def compare(
     attacked: int = 256,
     radius: float = 1.0,
     verbose: bool | str = "auto",
-) -> Comparison:
+) -> TrainingComparison:
     """Trains networks by several methods from several seeds, and measures them.
 
     Each network and its measurements are kept in the folder (`intriguing_tf.store`): a run that
@@ -231,7 +233,15 @@ def compare(
             bar.set_postfix_str(f"{name}, seed {seed}")
             runs.append(bench.run(name, seed))
             bar.update()
-    return Comparison(tuple(runs), radius, attacked, where)
+    return TrainingComparison(tuple(runs), radius, attacked, where)
+
+
+def __getattr__(name: str) -> Any:
+    new = {"Run": "TrainingRun", "Comparison": "TrainingComparison"}.get(name)
+    if new is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warn_renamed(f"{__name__}.{name}", new)
+    return globals()[new]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -245,10 +255,10 @@ class _Bench:
     attacked: int
     radius: float
 
-    def run(self, name: str, seed: int) -> Run:
+    def run(self, name: str, seed: int) -> TrainingRun:
         piece, seconds = self._measured(name, seed)
         measured = json.loads((piece.folder / "measured.json").read_text("utf-8"))
-        return Run(name, seed, **measured, seconds=seconds)
+        return TrainingRun(name, seed, **measured, seconds=seconds)
 
     def _measured(self, name: str, seed: int) -> tuple[Piece, float]:
         """Returns a network's measurements, and the seconds of its training."""

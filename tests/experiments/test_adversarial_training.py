@@ -85,3 +85,10 @@ def test_a_folder_of_an_earlier_release_is_refused(digits, tmp_path):
     (tmp_path / "decay-0-0123456789ab.seconds").write_text("3")
     with pytest.raises(ValueError, match="work of an earlier release"):
         adversarial_training.compare(["decay"], [0], tmp_path, *digits)
+
+
+def test_names_of_version_0_1_warn():
+    with pytest.warns(DeprecationWarning, match="use TrainingRun"):
+        assert adversarial_training.Run is adversarial_training.TrainingRun
+    with pytest.raises(AttributeError, match="no attribute 'Runs'"):
+        _ = adversarial_training.Runs
