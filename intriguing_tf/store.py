@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -21,6 +22,7 @@ import filelock
 
 from intriguing_tf.files import write_atomically
 from intriguing_tf.fingerprints import json_fingerprint, versions
+from intriguing_tf.progress import shows_progress
 
 MANIFEST = "manifest.json"
 _RECORD = "made.json"
@@ -46,7 +48,7 @@ class Store:
 
     Args:
         folder: made when the store is entered.
-        verbose: print what is being made.
+        verbose: name what is being made, on stderr; "auto": if that is a terminal.
         outdated: patterns of files by which earlier releases' work is known, which is refused.
 
     Attributes:
@@ -64,10 +66,13 @@ class Store:
     """
 
     def __init__(
-        self, folder: str | os.PathLike, verbose: bool = False, outdated: Iterable[str] = ()
+        self,
+        folder: str | os.PathLike,
+        verbose: bool | str = "auto",
+        outdated: Iterable[str] = (),
     ):
         self.folder = Path(folder)
-        self.verbose = verbose
+        self._names_work = shows_progress(verbose)
         self.seconds: dict[str, float] = {}
         self._spent = 0.0
         self._outdated = tuple(outdated)
@@ -105,8 +110,8 @@ class Store:
     def _fill(
         self, label: str, folder: Path, made_from: Mapping, fill: Callable[[Path], None]
     ) -> dict[str, Any]:
-        if self.verbose:
-            print(label, flush=True)
+        if self._names_work:
+            print(label, file=sys.stderr, flush=True)
         start, before = time.perf_counter(), self._spent
         record: dict[str, Any] = {"format": _RECORD_FORMAT, "made_from": made_from}
 

@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "aliases": set(),
     "progress": set(),
     "fingerprints": {"keras_graph"},
-    "store": {"files", "fingerprints"},
+    "store": {"files", "fingerprints", "progress"},
     "adversary": ANY_MODEL,
     "lipschitz": ANY_MODEL,
     "units": ANY_MODEL,

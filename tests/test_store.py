@@ -105,6 +105,14 @@ def test_pieces_made_on_the_way_count_their_own_seconds(store):
     assert outside.seconds < 0.1 < 0.2 <= store.make("numbers/inner", {}, inner).seconds
 
 
+@pytest.mark.parametrize("verbose", [True, False])
+def test_what_is_being_made_is_named_on_stderr(tmp_path, capsys, verbose):
+    with Store(tmp_path, verbose) as store:
+        for _ in range(2):
+            store.make("numbers/The answer", {}, Work())
+    assert capsys.readouterr() == ("", "The answer\n" if verbose else "")
+
+
 def test_a_record_says_what_the_piece_was_made_from(store):
     folder = store.make("numbers/a", {"seed": 3}, Work()).folder
     made_from = json.loads((folder / "made.json").read_text())["made_from"]

@@ -59,7 +59,7 @@ class Workspace:
         training_seed: train every model by its recipe with this seed instead of loading it; what
             is trained is kept in the folder too.
         load_images: from a split and a subset to (images, labels); by default MNIST.
-        verbose: show what is being done.
+        verbose: show on stderr what is being done; "auto": if that is a terminal.
 
     Raises:
         RuntimeError: on entering: another process is at work in the folder.
@@ -77,7 +77,7 @@ class Workspace:
         load_model: Callable[[str], keras.Model] = load,
         load_images: Callable[[str, str | None], tuple[np.ndarray, np.ndarray]] = mnist,
         training_seed: int | None = None,
-        verbose: bool = True,
+        verbose: bool | str = "auto",
     ):
         self.folder = Path(folder)
         self.verbose = verbose
