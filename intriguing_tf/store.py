@@ -78,29 +78,27 @@ class Store:
         self._outdated = tuple(outdated)
 
     def __enter__(self) -> Store:
-        self._lock = contextlib.ExitStack()
-        self._lock.enter_context(locked(self.folder))
-        with contextlib.ExitStack() as unless_ready:
-            unless_ready.callback(self._lock.close)
+        with contextlib.ExitStack() as entered:
+            entered.enter_context(locked(self.folder))
             self._refuse_earlier_work()
-            unless_ready.pop_all()
-        for leftover in self.folder.glob(f"*/.*{_UNFINISHED}"):
-            shutil.rmtree(leftover)
+            for leftover in self.folder.glob(f"*/.*{_UNFINISHED}"):
+                shutil.rmtree(leftover)
+            self._entered = entered.pop_all()
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        self._lock.close()
+        self._entered.close()
 
     def make(self, name: str, made_from: Mapping[str, Any], fill: Callable[[Path], None]) -> Piece:
         """Returns a piece, made unless it is there and undamaged.
 
         Args:
             name: for readers, "kind/label"; pieces of a kind stand in one folder.
-            made_from: JSON of all that determines the piece; the store adds the versions.
+            made_from: JSON of all that determines the piece; the store adds kind and versions.
             fill: writes the piece's files into a folder. It may make other pieces.
         """
-        made_from = {**made_from, "versions": versions()}
         kind, _, label = name.partition("/")
+        made_from = {"kind": kind, **made_from, "versions": versions()}
         folder = self.folder / kind / _folder_name(label, json_fingerprint(made_from))
         if folder.name not in self.seconds:
             record = _read_record(folder) or self._fill(label, folder, made_from, fill)

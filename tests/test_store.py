@@ -50,7 +50,9 @@ def test_other_keys_and_versions_are_other_pieces(store, monkeypatch):
     assert store.make("numbers/a", {"seed": 1, "data": "x"}, work) != first
     monkeypatch.setattr(keras, "__version__", "99")
     assert store.make("numbers/a", {"seed": 0, "data": "x"}, work) != first
-    assert work.calls == 3
+    other_kind = store.make("sums/a", {"seed": 0, "data": "x"}, work)
+    assert other_kind.folder.parent.name == "sums"
+    assert work.calls == 4
 
 
 @pytest.mark.parametrize("damage", ["changed", "cut", "removed", "added", "record"])

@@ -87,11 +87,11 @@ def test_a_folder_of_version_0_1_is_read_but_not_resumed(model, data, done, tmp_
     assert files(tmp_path) == before
 
 
-def two_layers(names):
+def three_layers(names):
     model = keras.Sequential(
         [keras.Input((4,)), *(keras.layers.Dense(4, name=name) for name in names)], name="m"
     )
-    model.set_weights([np.eye(4), np.zeros(4), np.eye(4), np.ones(4)])
+    model.set_weights(3 * [np.eye(4), np.arange(4.0)])
     return model
 
 
@@ -99,6 +99,6 @@ def two_layers(names):
 def test_a_layer_is_known_by_its_place(data, tmp_path):
     settings = {"a": {**FAST["fast"], "layer": "a", "bounds": (-9, 9)}}
     few = [each[:4] for each in data]
-    run(two_layers("ab"), few, tmp_path, settings=settings)
+    run(three_layers("abc"), few, tmp_path, settings=settings)
     with pytest.raises(ValueError, match=r"models\.m\.layers\.a: 0 in the folder, 1 now"):
-        run(two_layers("ba"), few, tmp_path, settings=settings)
+        run(three_layers("bac"), few, tmp_path, settings=settings)
