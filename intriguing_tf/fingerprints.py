@@ -13,14 +13,15 @@ import inspect
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import keras
 import numpy as np
+import scipy
+import tensorflow as tf
 
 import intriguing_tf
-
-if TYPE_CHECKING:
-    import keras
+from intriguing_tf.keras_graph import layers_in
 
 _PACKAGE = Path(__file__).parent
 _REFERENCES = ("keras_history", "input_layers", "output_layers")  # [a layer's name, node, tensor]
@@ -111,10 +112,6 @@ def versions() -> dict[str, str]:
     In a checkout, whose version stays the same between commits, there is the package's "source"
     as well.
     """
-    import keras  # here: hashing a data set needs no TensorFlow
-    import scipy
-    import tensorflow as tf
-
     packages = {"tensorflow": tf, "keras": keras, "numpy": np, "scipy": scipy}
     found = {"intriguing_tf": intriguing_tf.__version__}
     found |= {name: package.__version__ for name, package in packages.items()}
@@ -192,8 +189,6 @@ def _renumbered(reference: Any, layers: dict[str, int]) -> Any:
 
 def _own_code(model: keras.Model) -> list[str]:
     """Returns the source of the model's and its layers' classes that no package here brings."""
-    from intriguing_tf.keras_graph import layers_in  # here: hashing a data set needs no TensorFlow
-
     own = {
         kind
         for layer in [model, *layers_in(model)]

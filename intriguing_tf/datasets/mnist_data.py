@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from intriguing_tf.fingerprints import array_fingerprint
-
 SPLITS = ("train", "test")
 SUBSETS = (None, "p1", "p2")
 
@@ -107,6 +105,8 @@ def fingerprint(images: np.ndarray, labels: np.ndarray) -> str:
 
         itf.datasets.fingerprint(*itf.datasets.mnist_sample())
     """
+    from intriguing_tf.fingerprints import array_fingerprint  # slow: it knows models too
+
     return array_fingerprint(images, labels)
 
 

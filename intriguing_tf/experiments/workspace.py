@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+import abc
 import copy
 import dataclasses
 import functools
 import json
 import os
-import typing
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
 
 import keras
 import numpy as np
@@ -25,6 +25,8 @@ from intriguing_tf.fingerprints import array_fingerprint, model_fingerprint
 from intriguing_tf.store import Store
 from intriguing_tf.sweeps.plan import adversary_settings
 from intriguing_tf.zoo import load
+
+RecordT = TypeVar("RecordT")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +46,30 @@ class ImageSet:
     def __str__(self) -> str:
         number = "all" if self.number is None else self.number
         return f"{number} {self.subset or self.split} images"
+
+
+class Experiment(abc.ABC, Generic[RecordT]):
+    """One table or figure of the paper: settings, from which a workspace measures a record.
+
+    Subclasses are frozen dataclasses of JSON's types. `Workspace.result` keeps the record under
+    these settings, the models' weights and the images, so it must depend on nothing else.
+
+    Attributes:
+        record: class of what is measured, a subclass of `results.Record`.
+        models: the paper's names of the models that the record depends on.
+    """
+
+    record: type[RecordT]
+    models: ClassVar[tuple[str, ...]]
+
+    @property
+    @abc.abstractmethod
+    def image_sets(self) -> tuple[ImageSet, ...]:
+        """The images that the record depends on."""
+
+    @abc.abstractmethod
+    def run(self, workspace: Workspace) -> RecordT:
+        """Measures."""
 
 
 class Workspace:
@@ -156,12 +182,11 @@ class Workspace:
         """Returns the images that `attack` found with random targets."""
         return self.attack(name, which, seed=seed).images
 
-    def result(self, experiment: Any) -> Any:
+    def result(self, experiment: Experiment[RecordT]) -> RecordT:
         """Returns an experiment's result, run unless it is there.
 
         Args:
-            experiment: a configuration with `models`, `image_sets` and `run(workspace)`,
-                such as `Table1()`.
+            experiment: such as `Table1()`.
         """
         made_from = {
             "settings": to_json(experiment),
@@ -174,8 +199,9 @@ class Workspace:
             write_atomically(folder / "result.json", json.dumps(result, indent=1, allow_nan=False))
 
         piece = self._store.make(f"results/{type(experiment).__name__}", made_from, run)
-        kind = typing.get_type_hints(type(experiment).run)["return"]
-        return from_json(kind, json.loads((piece.folder / "result.json").read_text("utf-8")))
+        return from_json(
+            experiment.record, json.loads((piece.folder / "result.json").read_text("utf-8"))
+        )
 
     def _adversary(self, name: str) -> LBFGSAdversary:
         """Returns the adversary of a model, compiled once for all models of its architecture.

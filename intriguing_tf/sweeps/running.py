@@ -20,6 +20,7 @@ from intriguing_tf.sweeps.plan import (
     named_settings,
     named_targets,
 )
+from intriguing_tf.sweeps.ray_cluster import run_on_ray
 from intriguing_tf.sweeps.reading import Sweep
 from intriguing_tf.sweeps.shards import ShardFolder
 from intriguing_tf.sweeps.source import Source
@@ -99,8 +100,6 @@ def sweep(
         if ray is None:
             results = run_here(adversaries, tasks)
         else:
-            from intriguing_tf.sweeps.ray_cluster import run_on_ray  # Ray is optional
-
             results = run_on_ray(models, settings, plan, tasks, ray, workers)
         total = plan.images * len(plan.cells)
         finished = sum(len(plan.rows(index)) for _, index in done)

@@ -5,7 +5,8 @@ import shutil
 import keras
 import numpy as np
 import pytest
-from small_sweep import run  # beside this file
+
+from tests.sweeps.small_sweep import run
 
 
 @pytest.fixture(scope="module")

@@ -7,10 +7,10 @@ import json
 import keras
 import numpy as np
 import pytest
-from small_sweep import FAST, files, run  # beside this file
 
 from intriguing_tf.sweeps import Sweep
 from intriguing_tf.sweeps.shards import ShardFolder
+from tests.sweeps.small_sweep import FAST, files, run
 
 
 def changed_model(model):

@@ -3,10 +3,10 @@
 import filelock
 import numpy as np
 import pytest
-from small_sweep import FAST, run  # beside this file
 
 import intriguing_tf as itf
 from intriguing_tf.sweeps import Sweep
+from tests.sweeps.small_sweep import FAST, run
 
 ARRAYS = ("images", "originals", "targets", "predictions", "status", "distortion", "l2")
 

@@ -5,10 +5,10 @@ import shutil
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_sweep import files, run  # beside this file
 
 from intriguing_tf.fingerprints import model_fingerprint
 from intriguing_tf.sweeps import Sweep
+from tests.sweeps.small_sweep import files, run
 
 
 def test_every_shard_says_what_made_it(done, model, data):

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_sweep import run  # beside this file
+
+from tests.sweeps.small_sweep import run
 
 
 @pytest.mark.slow

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_networks import network, numerical_gradient, one_step
 
 from intriguing_tf import training
+from tests.training.small_networks import network, numerical_gradient, one_step
 
 
 def jacobians(model, x):

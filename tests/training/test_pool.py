@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_networks import LOGITS, network, pool, trained
 
 from intriguing_tf import training
+from tests.training.small_networks import LOGITS, network, pool, trained
 
 
 @pytest.mark.slow
