@@ -16,6 +16,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from intriguing_tf.adversary import AdversarialResult
 from intriguing_tf.keras_graph import layers_in
@@ -64,7 +65,6 @@ class Worker:
 
     def __init__(self, models: list[Any], settings: Any, cells: Any, threads: int):
         import ray
-        import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         for device in tf.config.list_physical_devices("GPU"):
