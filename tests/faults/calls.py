@@ -549,8 +549,8 @@ CALLS: dict[str, Callable[[], Any]] = {
         lambda **given: itf.training.fit(optimizer=keras.optimizers.SGD(0.01), **given),
         epochs=1, batch_size=2, seed=0, jit_compile=False,
     ),
-    "training.minimise": lambda: trained(
-        itf.training.minimise, tolerance=1e3, iterations=5
+    "training.minimize": lambda: trained(
+        itf.training.minimize, tolerance=1e3, iterations=5
     ),
     "experiments.at_size": lambda: (
         lambda **given: itf.experiments.at_size(**given).get_weights(),
