@@ -18,6 +18,14 @@ import tensorflow as tf
 from intriguing_tf.adversary.compaction import run_to_the_end
 from intriguing_tf.checks import check_positive_integer
 
+_GTOL, _FTOL, _MAXITER, _PRECISION, _NOT_FINITE = 1, 2, 0, -1, -2
+_MESSAGES = {
+    _GTOL: "the projected gradient is at most gtol",
+    _FTOL: "the last step lowered the value by at most ftol",
+    _MAXITER: "maxiter steps were taken",
+    _PRECISION: "no step lowers the value any more at the precision of its numbers",
+    _NOT_FINITE: "the value or gradient is not finite at the starting point",
+}
 _ARMIJO = 1e-4  # fraction of the predicted decrease that a step must bring
 
 
@@ -54,10 +62,17 @@ class Pairs(NamedTuple):
         oldest = tf.where(where, following, self.oldest)
         return Pairs(put(step, self.steps), put(change, self.changes), oldest)
 
+    def drop(self, where: tf.Tensor) -> Pairs:
+        """Returns the pairs without those of the rows told."""
+        nothing = tf.zeros([], self.steps.dtype)
+        return self._replace(
+            steps=choose(where, nothing, self.steps), changes=choose(where, nothing, self.changes)
+        )
+
 
 def choose(where: tf.Tensor, this: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
     """Returns rows of `this` where the mask [n] says so, else rows of `other`."""
-    return tf.where(tf.reshape(where, [-1] + [1] * (this.shape.rank - 1)), this, other)
+    return tf.where(tf.reshape(where, [-1] + [1] * (other.shape.rank - 1)), this, other)
 
 
 def dot(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
@@ -175,15 +190,26 @@ class MinimizeResult(NamedTuple):
         fun: [n] their values.
         nit: int32 [n] steps taken.
         nfev: int32 [n] evaluations of value and gradient.
-        success: bool [n] whether `gtol` or `ftol` was met, rather than `maxiter` or a failed line
-            search.
+        status: int32 [n] why each search ended: 1 `gtol` is met; 2 `ftol` is met; 0 `maxiter` steps
+            were taken; -1 no step lowers the value any more, at the precision of its numbers; -2
+            the value or gradient is not finite at the starting point.
     """
 
     x: tf.Tensor
     fun: tf.Tensor
     nit: tf.Tensor
     nfev: tf.Tensor
-    success: tf.Tensor
+    status: tf.Tensor
+
+    @property
+    def success(self) -> tf.Tensor:
+        """bool [n]: what was asked holds, `gtol` or an `ftol` above 0."""
+        return self.status > 0
+
+    @property
+    def message(self) -> list[str]:
+        """[n] what `status` says, in words."""
+        return [_MESSAGES[status] for status in self.status.numpy().tolist()]
 
 
 class _State(NamedTuple):
@@ -196,9 +222,10 @@ class _State(NamedTuple):
     steps: tf.Tensor
     changes: tf.Tensor
     oldest: tf.Tensor
+    restarted: tf.Tensor  # the value where the history was last dropped
     nit: tf.Tensor
     nfev: tf.Tensor
-    success: tf.Tensor
+    status: tf.Tensor
     done: tf.Tensor
 
 
@@ -209,7 +236,7 @@ class Minimizer:
         value_and_grad: `value_and_grad(x, *args) -> (values [n], gradients [n, size])`, row by row
             and in TensorFlow operations.
         maxcor: pairs of history.
-        ftol: stop when a step lowers the value by less than `ftol * max(|f|, |f'|, 1)`.
+        ftol: stop when a step lowers the value by at most `ftol * max(|f|, |f'|, 1)`; 0: never.
         gtol: stop when no component of the projected gradient exceeds this.
         maxiter: most steps of a problem.
         maxls: most evaluations of one line search.
@@ -261,7 +288,7 @@ class Minimizer:
         rows = (lower, upper, *map(tf.convert_to_tensor, args))
         state = self._start(tf.clip_by_value(x0, lower, upper), rows)
         state = run_to_the_end(self._advance, state, rows, fixed_shapes=self.jit_compile)
-        return MinimizeResult(state.x, state.fun, state.nit, state.nfev, state.success)
+        return MinimizeResult(state.x, state.fun, state.nit, state.nfev, state.status)
 
     def _first(self, x, rows) -> _State:
         lower, upper, *args = rows
@@ -271,13 +298,15 @@ class Minimizer:
         zeros = tf.zeros_like(fun)
         count = tf.zeros_like(fun, tf.int32)
         finite = tf.math.is_finite(fun) & tf.reduce_all(tf.math.is_finite(gradient), axis=1)
-        length = tf.minimum(zeros + 1, 1 / tf.maximum(tf.norm(direction, axis=1), 1e-30))
+        length = _first_length(direction)
         flat = self._is_flat(x, gradient, lower, upper)
         trial = tf.clip_by_value(x + length[:, None] * direction, lower, upper)
         pairs = Pairs.empty(x, self.maxcor)
         return _State(
             x, fun, gradient, trial, direction, length, *pairs,
-            nit=count, nfev=count + 1, success=finite & flat, done=~finite | flat,
+            restarted=zeros + np.inf, nit=count, nfev=count + 1,
+            status=tf.where(finite, tf.where(flat, _GTOL, _MAXITER), _NOT_FINITE),
+            done=~finite | flat,
         )  # fmt: skip
 
     def _is_flat(self, x, gradient, lower, upper):
@@ -305,7 +334,7 @@ class Minimizer:
 
         decrease = s.fun - fun
         scale = tf.maximum(tf.maximum(tf.abs(fun), tf.abs(s.fun)), 1.0)
-        small = accepted & (decrease <= self.ftol * scale)
+        small = accepted & (decrease <= self.ftol * scale) & (self.ftol > 0)
         pairs = Pairs(s.steps, s.changes, s.oldest).push(step, gradient - s.gradient, accepted)
         x, new_fun = choose(accepted, s.trial, s.x), tf.where(accepted, fun, s.fun)
         new_gradient = choose(accepted, gradient, s.gradient)
@@ -316,20 +345,39 @@ class Minimizer:
         shorter = tf.where(
             finite, tf.clip_by_value(parabola, 0.1 * s.length, 0.5 * s.length), 0.1 * s.length
         )
-        free = free_variables(x, new_gradient, lower, upper)
-        newton = -inverse_hessian(pairs, free)(new_gradient[:, None])[:, 0]
-        descends = dot(newton, new_gradient) < 0
-        direction = choose(accepted, choose(descends, newton, -new_gradient * free), s.direction)
         length = tf.where(accepted, tf.ones_like(shorter), shorter)
-        stuck = ~accepted & (length < 0.5**self.maxls)
-        success = s.success | flat | small
+
+        # Where no step lowers the value the history may be to blame: it is dropped, unless that
+        # has been tried from here.
+        exhausted = (accepted & (decrease <= 0)) | (~accepted & (length < 0.5**self.maxls))
+        precision = exhausted & ~(new_fun < s.restarted - noise)
+        restart = exhausted & ~precision
+        pairs = pairs.drop(restart)
+        free = free_variables(x, new_gradient, lower, upper)
+        steepest = -new_gradient * free
+        newton = -inverse_hessian(pairs, free)(new_gradient[:, None])[:, 0]
+        newton = choose(dot(newton, new_gradient) < 0, newton, steepest)
+        direction = choose(accepted, newton, s.direction)
+        direction = choose(restart, steepest, direction)
+        length = tf.where(restart, _first_length(steepest), length)
+        ended = [(flat, _GTOL), (small, _FTOL), (precision, _PRECISION)]
+        status = s.status
+        for where, code in reversed(ended):
+            status = tf.where(where & ~s.done, code, status)
         return _State(
             x, new_fun, new_gradient,
             trial=tf.clip_by_value(x + length[:, None] * direction, lower, upper),
             direction=direction, length=length, **pairs._asdict(),
-            nit=nit, nfev=nfev, success=success,
-            done=s.done | success | stuck | (nit >= self.maxiter),
+            restarted=tf.where(restart, new_fun, s.restarted),
+            nit=nit, nfev=nfev, status=status,
+            done=s.done | flat | small | precision | (nit >= self.maxiter),
         )  # fmt: skip
+
+
+def _first_length(direction: tf.Tensor) -> tf.Tensor:
+    """The length [n] of a step down the gradient of which nothing more is known: at most 1 long."""
+    norm = tf.norm(direction, axis=1)
+    return tf.minimum(tf.ones_like(norm), 1 / tf.maximum(norm, 1e-30))
 
 
 def _check_start(x0: tf.Tensor, lower: Any, upper: Any) -> None:
