@@ -9,7 +9,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from .forward import folded_call, graph_of, nodes_of
+from intriguing_tf import keras_graph
+from intriguing_tf.aliases import moved_names
+from intriguing_tf.keras_graph import folded_call, named_tensors
+
+__getattr__ = moved_names(__name__, "intriguing_tf.keras_graph", "above", "find_layer", "up_to")
 
 # Operations that may stand between a softmax and the model's output without changing its meaning.
 _TRANSPARENT = frozenset({"Identity", "Cast", "Reshape", "Squeeze", "Snapshot", "StopGradient"})
@@ -42,7 +46,7 @@ class Classifier:
 
     def __init__(self, model: keras.Model, layer: keras.layers.Layer | str | None = None):
         check_model(model)
-        self.model = model if layer is None else above(model, layer)
+        self.model = model if layer is None else keras_graph.above(model, layer)
         self.dtype = tf.as_dtype(_input_dtype(self.model))
         self._traced: dict[tuple[int, ...], Any] = {}
 
@@ -103,8 +107,17 @@ class Classifier:
             yield tf.cast(tf.convert_to_tensor(images[start : start + batch_size]), self.dtype)
 
 
-def check_model(model: Any) -> None:
-    """Raises unless `model` is a built Keras 3 model with one input, on the TensorFlow backend."""
+def check_model(model: Any, single: bool = True) -> None:
+    """Raises unless `model` is a built Keras 3 model on the TensorFlow backend.
+
+    Args:
+        model: what was received.
+        single: whether it must have one input and one output, each a single tensor.
+
+    Raises:
+        TypeError: it is no Keras 3 model.
+        ValueError: it is not built, or has several inputs or outputs; another backend.
+    """
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
             "Keras must run on its TensorFlow backend. Received: backend "
@@ -120,14 +133,16 @@ def check_model(model: Any) -> None:
             f"Model {model.name!r} is not built, so it has no weights yet. Give it an Input, or "
             "call it once on a batch."
         )
-    inputs = getattr(model, "_inputs_struct", None)
+    if not single:
+        return
+    inputs = named_tensors(model, "inputs")
     if isinstance(inputs, dict) or len(getattr(model, "inputs", None) or [None]) > 1:
         names = list(inputs) if isinstance(inputs, dict) else [x.name for x in model.inputs]
         raise ValueError(
             "The model must have one input that is a single tensor, not several or named ones. "
             f"Received: model {model.name!r} with inputs {names}."
         )
-    outputs = getattr(model, "_outputs_struct", None)
+    outputs = named_tensors(model, "outputs")
     if outputs is not None:
         _single_output(outputs)
 
@@ -136,71 +151,6 @@ def input_shape(model: keras.Model) -> tuple[int | None, ...] | None:
     """Returns the shape of one input without the batch, or `None` where the model does not say."""
     inputs = getattr(model, "inputs", None)
     return tuple(inputs[0].shape[1:]) if inputs else None
-
-
-def find_layer(model: keras.Model, layer: keras.layers.Layer | str) -> keras.layers.Layer:
-    """Returns the layer of that name, or checks that the given layer belongs to the model."""
-    layers = {each.name: each for each in model.layers}
-    if isinstance(layer, keras.layers.Layer):
-        if layers.get(layer.name) is layer:
-            return layer
-        layer = layer.name
-    elif layer in layers:
-        return layers[layer]
-    raise ValueError(
-        f"Layer {layer!r} is not one of the layers of model {model.name!r}. "
-        f"Valid: {', '.join(layers)}."
-    )
-
-
-def up_to(model: keras.Model, layer: keras.layers.Layer | str) -> keras.Model:
-    """Returns the part of the model from its input to the output of `layer`, sharing weights.
-
-    Raises:
-        ValueError: the model has no such layer, or no graph of layers (subclassed models).
-    """
-    layer = find_layer(model, layer)
-    output = _output_in(model, layer)
-    return keras.Model(model.inputs[0], output, name=f"{model.name}_up_to_{layer.name}")
-
-
-def above(model: keras.Model, layer: keras.layers.Layer | str) -> keras.Model:
-    """Returns the part of the model above `layer`, whose input is that layer's output.
-
-    Weights are shared with `model`.
-
-    Raises:
-        ValueError: the model has no such layer, no graph of layers (subclassed models), or a path
-            around the layer, so that its output alone does not determine the model's.
-    """
-    layer = find_layer(model, layer)
-    graph_of(model)
-    try:
-        output = _output_in(model, layer)
-        part = keras.Model(output, model.outputs[0], name=f"{model.name}_above_{layer.name}")
-        if sum(node.is_input for node in nodes_of(part)) > 1:  # older Keras does not refuse it
-            raise ValueError(f"{part.name!r} has other inputs as well.")
-        return part
-    except ValueError as error:
-        raise ValueError(
-            f"Model {model.name!r} cannot be cut above layer {layer.name!r}: its output must be "
-            "one tensor on which all that follows depends, with no path around it."
-        ) from error
-
-
-def _output_in(model: keras.Model, layer: keras.layers.Layer) -> Any:
-    """Returns what the layer's one call in the model's own graph gives.
-
-    `layer.output` may be another tensor: a model that was loaded from a file has called its layers
-    several times while it was built.
-    """
-    outputs = [node.outputs for node in nodes_of(graph_of(model)) if node.operation is layer]
-    if len(outputs) != 1 or len(outputs[0]) != 1:
-        raise ValueError(
-            f"Layer {layer.name!r} of model {model.name!r} must be called once and give one "
-            f"tensor. Received: {len(outputs)} calls."
-        )
-    return outputs[0][0]
 
 
 def _input_dtype(model: keras.Model) -> str:

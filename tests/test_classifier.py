@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from intriguing_tf.classifier import Classifier, above, find_layer, up_to
+from intriguing_tf.classifier import Classifier
+from intriguing_tf.keras_graph import above, find_layer, up_to
 
 
 def network(last=None, classes=3, dtype=None):

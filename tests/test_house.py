@@ -12,16 +12,18 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "intriguing_tf"
 COMMANDS = sorted({p.stem for p in (ROOT / "scripts").glob("[!_]*.py")} - {"command"})
-LEAVES = {"files", "checks", "reporting", "layers"}
-ANY_MODEL = {"forward", "classifier", *LEAVES}  # for tools that work on any Keras model
+LEAVES = {"aliases", "progress", "files", "checks", "reporting", "layers"}
+ANY_MODEL = {"keras_graph", "classifier", *LEAVES}  # for tools that work on any Keras model
 TOOLS = {"adversary", "lipschitz", "units", "transfer"}
 MAY_IMPORT = {
     "files": set(),
     "checks": set(),
     "layers": {"checks"},
     "reporting": {"files", "checks"},
-    "forward": set(),
-    "classifier": {"forward"},
+    "keras_graph": set(),
+    "classifier": {"keras_graph", "aliases"},
+    "aliases": set(),
+    "progress": set(),
     "adversary": ANY_MODEL,
     "lipschitz": ANY_MODEL,
     "units": ANY_MODEL,

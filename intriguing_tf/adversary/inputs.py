@@ -7,7 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from intriguing_tf.classifier import Classifier, find_layer
+from intriguing_tf.classifier import Classifier
+from intriguing_tf.keras_graph import find_layer
 
 # Ranges of activation functions, for attacks on the layers above them.
 _RANGES = {

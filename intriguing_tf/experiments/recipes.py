@@ -235,8 +235,10 @@ def train_on(
     """
     import keras
 
+    from intriguing_tf.classifier import Classifier
+    from intriguing_tf.keras_graph import above, up_to
+
     from .. import datasets
-    from ..classifier import Classifier, above, up_to
 
     start = time.perf_counter()
     keras.utils.set_random_seed(recipe.seed)

@@ -10,7 +10,8 @@ from typing import Any
 
 import keras
 
-from ..forward import graph_of, nodes_of
+from intriguing_tf.keras_graph import graph_of, nodes_of
+
 from .chain import Run, chains_of
 from .convolution import Convolution
 from .folding import Entry, add_linear, fold

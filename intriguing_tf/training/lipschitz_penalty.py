@@ -9,9 +9,9 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from intriguing_tf.keras_graph import find_layer, graph_of, nodes_of
+
 from ..checks import check_positive, check_positive_integer
-from ..classifier import find_layer
-from ..forward import graph_of, nodes_of
 from ..lipschitz.convolution import Convolution
 from ..lipschitz.graph import bound
 from ..lipschitz.operators import Diagonal, Matrix

@@ -11,9 +11,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from intriguing_tf.classifier import input_shape
+from intriguing_tf.keras_graph import above, up_to
+
 from ..adversary import LBFGSAdversary
 from ..checks import check_choice, check_positive_integer, check_seed
-from ..classifier import above, input_shape, up_to
 from ..transfer import amplify, rms
 
 _TARGETS = ("runner_up", "random", "least_likely")

@@ -12,8 +12,10 @@ import numpy as np
 import tensorflow as tf
 from tqdm.auto import tqdm
 
+from intriguing_tf.classifier import check_model
+from intriguing_tf.keras_graph import up_to
+
 from ..checks import check_kind, check_positive_integer
-from ..classifier import check_model, up_to
 from ..reporting import Table
 from .directions import NATURAL, Projection
 

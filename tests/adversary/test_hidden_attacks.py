@@ -7,7 +7,7 @@ from conftest import points, small_network
 from test_invariances import confirm
 
 import intriguing_tf as itf
-from intriguing_tf.classifier import above, up_to
+from intriguing_tf.keras_graph import above, up_to
 
 
 def attack(model, **settings):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from intriguing_tf import datasets, lipschitz
-from intriguing_tf.classifier import Classifier, up_to
+from intriguing_tf.classifier import Classifier
 from intriguing_tf.experiments import paper
 from intriguing_tf.experiments.autoencoder import filters_figure, sparse_reconstruction
 from intriguing_tf.experiments.recipes import (
@@ -22,6 +22,7 @@ from intriguing_tf.experiments.recipes import (
     recipes,
     train_on,
 )
+from intriguing_tf.keras_graph import up_to
 
 NAMES = [
     "mnist/ae400-10",

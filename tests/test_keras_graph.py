@@ -6,9 +6,10 @@ import pytest
 import tensorflow as tf
 
 import intriguing_tf as itf
-from intriguing_tf import forward
+from intriguing_tf import keras_graph
 from intriguing_tf.adversary.problem import Problem
-from intriguing_tf.classifier import Classifier, up_to
+from intriguing_tf.classifier import Classifier
+from intriguing_tf.keras_graph import up_to
 
 L = keras.layers
 
@@ -61,16 +62,16 @@ def test_folded_it_is_the_same_function_with_the_same_gradient():
     model = network()
     x = tf.constant(np.random.default_rng(0).normal(size=(3, 12, 12, 4)))
     values = []
-    for call in (lambda m, x: m(x, training=False), forward.folded_call):
+    for call in (lambda m, x: m(x, training=False), keras_graph.folded_call):
         with tf.GradientTape() as tape:
             tape.watch(x)
             logits = call(model, x)
         values.append((logits, tape.gradient(logits, x)))
     for plain, folded in zip(*values, strict=True):
         np.testing.assert_allclose(folded, plain, rtol=1e-9, atol=1e-12)
-    assert len(forward._followed_by_normalization(forward.graph_of(model))) == 3
+    assert len(keras_graph._followed_by_normalization(keras_graph.graph_of(model))) == 3
     model.layers[1].kernel.assign(2 * model.layers[1].kernel)  # changed weights are followed
-    np.testing.assert_allclose(forward.folded_call(model, x), model(x), rtol=1e-9)
+    np.testing.assert_allclose(keras_graph.folded_call(model, x), model(x), rtol=1e-9)
 
 
 def test_the_compiled_adversary_takes_the_folded_way():
@@ -106,16 +107,16 @@ def branches(model_input):
 def test_what_cannot_be_folded_is_left_alone(output):
     inputs = keras.Input((6, 6, 2))
     model = trained_normalizations(keras.Model(inputs, output(inputs)))
-    assert not forward._followed_by_normalization(forward.graph_of(model))
+    assert not keras_graph._followed_by_normalization(keras_graph.graph_of(model))
     x = np.random.default_rng(0).normal(size=(2, 6, 6, 2)).astype("float32")
-    np.testing.assert_array_equal(forward.folded_call(model, tf.constant(x)), model(x))
+    np.testing.assert_array_equal(keras_graph.folded_call(model, tf.constant(x)), model(x))
 
 
 def test_a_layer_that_is_called_twice_is_left_alone():
     inputs = keras.Input((6, 6, 2))
     conv, norm = L.Conv2D(2, 3, padding="same"), L.BatchNormalization()
     model = trained_normalizations(keras.Model(inputs, norm(conv(norm(conv(inputs))))))
-    assert not forward._followed_by_normalization(forward.graph_of(model))
+    assert not keras_graph._followed_by_normalization(keras_graph.graph_of(model))
 
 
 class FiveTimes(keras.Model):
@@ -132,7 +133,7 @@ class FiveTimes(keras.Model):
 def test_a_model_with_a_call_of_its_own_is_not_taken_for_its_graph():
     model = FiveTimes()
     x = tf.ones((2, 4))
-    np.testing.assert_array_equal(forward.folded_call(model, x), model(x))
+    np.testing.assert_array_equal(keras_graph.folded_call(model, x), model(x))
     for use in (
         lambda: itf.lipschitz.bound(model),
         lambda: itf.lipschitz.certified_radius(model, np.ones((2, 4))),
@@ -141,3 +142,44 @@ def test_a_model_with_a_call_of_its_own_is_not_taken_for_its_graph():
     ):
         with pytest.raises(ValueError, match="`call` of its own"):
             use()
+
+
+def test_the_float64_copy_rounds_nowhere():
+    """Not at its input, not between models in it, not in layers within layers."""
+    keras.utils.set_random_seed(0)
+    inner = keras.Sequential([keras.Input((6, 4)), L.TimeDistributed(L.Dense(5))])
+    normalization = L.Normalization()
+    normalization.adapt(np.random.default_rng(1).normal(20, 3, (50, 6, 4)))
+    model = keras.Sequential([keras.Input((6, 4)), normalization, inner, L.Flatten(), L.Dense(2)])
+    copy = keras_graph.float64_copy(model)
+    x = np.random.default_rng(2).normal(20, 3, (7, 6, 4))
+    mean, variance = (w.numpy().astype(float) for w in normalization.weights[:2])
+    z = (x - mean) / np.sqrt(variance)
+    dense, head = inner.layers[0].layer, model.layers[-1]
+    z = z @ dense.kernel.numpy().astype(float) + dense.bias.numpy()
+    z = z.reshape(7, -1) @ head.kernel.numpy().astype(float) + head.bias.numpy()
+    np.testing.assert_allclose(copy(x), z, rtol=1e-12, atol=1e-13)
+    copy.layers[-1].bias.assign([9.0, 9.0])
+    assert not (head.bias.numpy() == 9).any(), "the copy has its own weights"
+
+
+def test_a_model_without_a_graph_has_no_float64_copy():
+    class Own(keras.Model):
+        def call(self, x):
+            return x
+
+    with pytest.raises(ValueError, match="no graph of layers"):
+        keras_graph.float64_copy(Own())
+
+
+def test_a_missing_private_name_is_reported_with_the_release():
+    with pytest.raises(RuntimeError, match=rf"no '_gone' in Keras {keras.__version__}.*Known to"):
+        keras_graph.private(keras.Sequential(), "_gone")
+
+
+def test_what_is_in_layers_and_models_within_a_model_is_found():
+    inner = keras.Sequential([keras.Input((6, 4)), L.TimeDistributed(L.Dense(5))])
+    model = keras.Sequential([keras.Input((6, 4)), inner, L.Flatten()])
+    kinds = [type(each).__name__ for each in keras_graph.layers_in(model)]
+    assert {"Sequential", "TimeDistributed", "Dense", "Flatten"} <= set(kinds)
+    assert keras_graph.layer_below(model.layers[-1]) is inner
