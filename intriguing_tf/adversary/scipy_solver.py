@@ -14,8 +14,9 @@ import scipy.optimize
 import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
-from intriguing_tf.adversary.compiled import SearchResult
 from intriguing_tf.adversary.problem import Problem
+from intriguing_tf.adversary.settings import AttackSettings
+from intriguing_tf.adversary.solver import SearchResult
 
 _BRACKETING = 12  # powers of ten tried before the search over c gives up
 _BISECTIONS = 7  # of the bracket in log c: to within 2 % (10 ** (1 / 2 ** 7))
@@ -32,31 +33,29 @@ class SciPySolver:
     """Solves the paper's problem with `scipy.optimize.minimize(method="L-BFGS-B")`.
 
     Args:
-        problem: the classifier and its losses.
-        loss: "cross_entropy" or "margin".
-        maxcor: SciPy's option, as `ftol` and `gtol`.
-        maxfun: most evaluations of each run, that is, for each image and each c.
-        jit_compile: compile the evaluation with XLA.
+        problem: the classifier.
+        settings: of the adversary. `maxfun` counts the evaluations of each run, that is, for each
+            image and each c.
+        ftol, gtol: SciPy's options.
         lockstep: advance all runs together; otherwise one after another (for comparison).
     """
 
     def __init__(
-        self, problem: Problem, *, loss: str, maxcor: int, maxfun: int, jit_compile: bool,
+        self, problem: Problem, settings: AttackSettings, *,
         ftol: float = 1e-9, gtol: float = 1e-6, lockstep: bool = True,
     ):  # fmt: skip
-        self.problem, self.loss, self.lockstep = problem, loss, lockstep
-        self.options = {"maxcor": maxcor, "maxfun": maxfun, "ftol": ftol, "gtol": gtol}
-        self.jit_compile = jit_compile
+        self.problem, self.loss, self.lockstep = problem, settings.loss, lockstep
+        self.options = {
+            "maxcor": settings.maxcor, "maxfun": settings.maxfun, "ftol": ftol, "gtol": gtol,
+        }  # fmt: skip
+        self.jit_compile = problem.jit_compile(settings.jit_compile)
         self._compiled = tf.function(
-            self._loss, autograph=False, jit_compile=jit_compile, reduce_retracing=not jit_compile
-        )
+            self._loss, autograph=False, jit_compile=self.jit_compile,
+            reduce_retracing=not self.jit_compile,
+        )  # fmt: skip
 
     def _loss(self, x, targets):
-        if self.loss == "cross_entropy":
-            there = self.problem.cross_entropy(x, targets)
-        else:
-            ones = tf.ones_like(x[:, 0])
-            there = self.problem.margin(x, targets, ones, tf.zeros([1, 1], x.dtype))
+        there = self.problem.evaluate(x, targets, self.loss.value)
         return there.loss, there.gradient, there.margin
 
     def _evaluate(self, x: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -70,7 +69,7 @@ class SciPySolver:
         return tuple(value.numpy()[:n].astype(np.float64) for value in values)
 
     def search(self, originals, targets, lower, upper, logits) -> SearchResult:
-        """Returns the nearest points found that are read as the targets.
+        """Returns the nearest points found that the model classifies as the targets.
 
         c is bracketed by powers of ten, from the value that would be right if the margin were
         linear, and then bisected in log c; each run starts from the last minimiser.

@@ -17,7 +17,7 @@ def shorten(
     clearance: np.ndarray,
     lower: np.ndarray,
     upper: np.ndarray,
-) -> np.ndarray:
+) -> tuple[np.ndarray, int]:
     """Returns points of the segments from image to adversarial point that just still succeed.
 
     A safeguarded false position (Illinois) on the margin. The points keep a margin of `clearance`,
@@ -31,7 +31,8 @@ def shorten(
         lower, upper: [n, size].
 
     Returns:
-        [n, size]; a row whose adversarial point lacks the clearance already stays as it is.
+        [n, size], where a row whose adversarial point lacks the clearance already stays as it is;
+        and how often `margin` was evaluated.
     """
 
     def point(share: np.ndarray) -> np.ndarray:
@@ -54,4 +55,4 @@ def shorten(
         near_value = np.where(succeeds, near_value / 2, value)
         far_value = np.where(succeeds, value, far_value / 2)
         near, far = np.where(succeeds, near, share), np.where(succeeds, share, far)
-    return np.where((best < 1)[:, None], point(best), adversarial)
+    return np.where((best < 1)[:, None], point(best), adversarial), _ROUNDS + 1

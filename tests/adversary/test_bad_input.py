@@ -57,7 +57,7 @@ SETTINGS = [
     ({"maxcor": 0}, ValueError, "`maxcor` must be a positive integer.*0"),
     ({"maxfun": 2.5}, ValueError, "`maxfun` must be a positive integer.*2.5"),
     ({"memory": True}, ValueError, "`memory` must be a positive integer"),
-    ({"xtol": 0}, ValueError, "`xtol` must lie between 0 and 1.*0"),
+    ({"xtol": 0}, ValueError, r"`xtol` must be in \(0, 1\).*0"),
     ({"layer": "fc9"}, ValueError, r"Layer 'fc9' is not.*Valid: hidden, scores"),
     ({"bounds": (1.0, 0.0)}, ValueError, "lower bound must lie below"),
     ({"bounds": (np.nan, 1.0)}, ValueError, "lower bound must lie below"),
@@ -95,7 +95,7 @@ CALLS = [
     ((images(),), {"targets": [0, 1, -1]}, ValueError, r"`targets` must lie between 0 and 3.*-1"),
     ((images(),), {"targets": "farthest"}, ValueError, r"'nearest'.*Received: 'farthest'"),
     ((images(),), {"targets": [[0], [1], [2]]}, ValueError, r"`targets` must have shape \(3,\)"),
-    ((images(),), {"verbose": "loud"}, ValueError, "`verbose` must be one of"),
+    ((images(),), {"verbose": "loud"}, ValueError, "`verbose` must be True, False or"),
 ]
 
 
