@@ -19,14 +19,14 @@ $(VENV)/.dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
-demo: $(VENV)/.installed  ## 64 real digits, changed as little as makes them misread: a table and a picture
+demo: $(VENV)/.installed  ## 64 real digits, changed as little as has them misclassified: a table and a picture
 	$(BIN)/itf-attack --model=mnist/fc100-100-10 --data=sample --number=64 --output=demo --overwrite
 
 test: $(VENV)/.dev  ## every test
-	$(BIN)/python -m pytest $(WORKERS)
+	$(BIN)/python -m pytest $(WORKERS) --durations=25
 
 fast: $(VENV)/.dev  ## the tests that take moments
-	$(BIN)/python -m pytest $(WORKERS) -m 'not slow'
+	$(BIN)/python -m pytest $(WORKERS) -m 'not slow' --durations=25
 
 faults: $(VENV)/.dev  ## 100 kills and 1 000 bad inputs per function; takes an hour
 	FAULTS_KILLS=100 FAULTS_INPUTS=1000 $(BIN)/python -m pytest -s tests/faults

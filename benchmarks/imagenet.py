@@ -14,6 +14,7 @@ import os
 import resource
 import sys
 
+import numpy as np
 from absl import app, flags
 from timing import timed
 
@@ -33,8 +34,6 @@ flags.DEFINE_integer("batch_size", 16, "images in one of DDN's batches", lower_b
 
 
 def main(arguments: list[str]) -> None:
-    import numpy as np
-
     import intriguing_tf as itf
     from intriguing_tf.reporting import Table
 
@@ -42,17 +41,18 @@ def main(arguments: list[str]) -> None:
     files = itf.datasets.imagenet_files(FLAGS.images)
     step = max(len(files) // FLAGS.number, 1)
     sample = itf.datasets.read_images(files[::step][: FLAGS.number], model.input_shape[1:3])
-    read = model.predict(sample.images, batch_size=16, verbose=0).argmax(-1)
-    print(f"{len(read)} images, {int((read == sample.labels).sum())} of them read correctly")
+    predicted = model.predict(sample.images, batch_size=16, verbose=0).argmax(-1)
+    correct = int((predicted == sample.labels).sum())
+    print(f"{len(predicted)} images, {correct} of them correctly classified")
 
     target = itf.datasets.imagenet_class_index("ostrich")
-    targets = np.full(len(read), target, np.int64)
+    targets = np.full(len(predicted), target, np.int64)
     options = {} if FLAGS.maxfun is None else {"maxfun": FLAGS.maxfun}
     adversary = itf.LBFGSAdversary(model, solver=FLAGS.solver, **options)
     seconds, result = timed(lambda: adversary(sample.images, targets=targets))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(result)
-    attacked = read != target
+    attacked = predicted != target
     ours = np.where(result.success, result.distortion, np.inf)[attacked]
     rows = [("L-BFGS adversary", *_summary(ours), seconds, float(result.nfev[attacked].mean()))]
     if FLAGS.ddn:
@@ -62,7 +62,11 @@ def main(arguments: list[str]) -> None:
         ratio = float(np.median(ours[both] / theirs[both])) if both.any() else None
         rows.append(("ratio", None, None, ratio, seconds / ddn_seconds, None))
     head = ("", "success", "mean distortion", "median", "seconds", "evaluations")
-    notes = [f"Peak memory of the attack with its network: {peak:.2f} GiB; the paper: 0.006508."]
+    printed = itf.experiments.paper.FIGURE_5
+    notes = [
+        f"Peak memory of the attack with its network: {peak:.2f} GiB. The paper, AlexNet: "
+        f"distortion {printed.distortion} over {printed.examples} images."
+    ]
     print(Table(f"{FLAGS.number} ostriches on {FLAGS.model}", head, rows, notes))
 
 
@@ -75,8 +79,6 @@ def _model(itf):
 
 
 def _summary(distortion) -> tuple[float, float, float]:
-    import numpy as np
-
     found = distortion[np.isfinite(distortion)]
     if not len(found):
         return 0.0, float("inf"), float("inf")
@@ -86,7 +88,6 @@ def _summary(distortion) -> tuple[float, float, float]:
 def _ddn(model, images, targets):
     """Distortion of foolbox's DDN, per image; infinite where it fails."""
     import foolbox
-    import numpy as np
     import tensorflow as tf
 
     fmodel = foolbox.TensorFlowModel(model, bounds=(0, 1))

@@ -27,7 +27,7 @@ class Case:
         return Convolution(kernel.astype(np.float64), geometry, self.groups)
 
     def he(self, seed: int = 0) -> np.ndarray:
-        """As a layer is initialised (He et al. 2015), in float32."""
+        """As a layer is initialized (He et al. 2015), in float32."""
         rng = np.random.default_rng(seed)
         deviation = math.sqrt(2 / math.prod(self.kernel_shape[:3]))
         return (deviation * rng.normal(size=self.kernel_shape)).astype(np.float32)

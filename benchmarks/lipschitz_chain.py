@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/lipschitz_chain.py [--large]
 
-LipSDP-Neuron (Fazlyab et al. 2019, arXiv 1906.04893) minimises the same bound over the multipliers
+LipSDP-Neuron (Fazlyab et al. 2019, arXiv 1906.04893) minimizes the same bound over the multipliers
 as a semidefinite programme, here with clarabel. --large adds two networks that take it minutes.
 """
 
@@ -20,9 +20,9 @@ from threadpoolctl import threadpool_limits
 
 import intriguing_tf as itf
 from intriguing_tf.lipschitz.certificate import MatrixChain
-from intriguing_tf.lipschitz.chain import _chain_bound
-from intriguing_tf.lipschitz.multipliers import Chain, optimise
-from intriguing_tf.lipschitz.operators import Matrix
+from intriguing_tf.lipschitz.chains import chain_bound
+from intriguing_tf.lipschitz.multipliers import Recursion, optimize
+from intriguing_tf.lipschitz.steps import Matrix
 from intriguing_tf.reporting import Table
 
 SMALL = ((10, 20, 20, 5), (16, 32, 32, 10), (20, 30, 30, 30, 10))
@@ -76,10 +76,10 @@ def against_lipsdp(widths: tuple[int, ...]) -> tuple:
     weights = [rng.normal(size=(n, m)) * (2 / m) ** 0.5 for m, n in pairs]
     product = float(np.prod([np.linalg.norm(w, 2) for w in weights]))
     problem = MatrixChain([Matrix(w) for w in weights])
-    fast = Chain(problem.stages(np.arange(1)))
-    eclipse = fast.largest(optimise(fast, 0)) ** 0.5
+    fast = Recursion(problem.stages(np.arange(1)))
+    eclipse = fast.largest(optimize(fast, 0)) ** 0.5
     start = time.process_time()
-    ours = _chain_bound(problem)
+    ours = chain_bound(problem)
     middle = time.process_time()
     sdp = lipsdp_neuron(weights)
     end = time.process_time()

@@ -3,7 +3,7 @@
     OMP_NUM_THREADS=1 python benchmarks/lipschitz_models.py [names ...]
 
 Each in a process of its own. "product" takes layer by layer and looks for attained values; "best"
-folds batch normalisation and bounds chains as a whole.
+folds batch normalization and bounds chains as a whole.
 """
 
 from __future__ import annotations

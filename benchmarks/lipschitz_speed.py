@@ -20,7 +20,7 @@ from lipschitz_cases import ALEXNET, VGG, Case
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from intriguing_tf.lipschitz import dense_norm
-from intriguing_tf.lipschitz.convolution import Convolution, _oriented
+from intriguing_tf.lipschitz.convolution import Convolution, oriented
 from intriguing_tf.lipschitz.symbols import GramSymbol, polyphase, torus_maximum
 from intriguing_tf.reporting import Table
 
@@ -36,9 +36,9 @@ def plain_torus(layer: Convolution) -> float:
     shape = [axis.torus // axis.stride for axis in layer.axes]
     strides = [axis.stride for axis in layer.axes]
     best = 0.0
-    for kernel in layer._by_group:
+    for kernel in layer.by_group:
         split = polyphase(kernel, strides, (1, 1))
-        symbol = GramSymbol(_oriented(split.taps), split.places)
+        symbol = GramSymbol(oriented(split.taps), split.places)
         best = max(best, torus_maximum(symbol, shape, [(0, 0)], best).value)
     return best**0.5
 
@@ -49,7 +49,7 @@ def symbols(layer: Convolution) -> np.ndarray:
     stride = layer.axes[0].stride
     coarse = [torus // stride for torus in tori]
     found = []
-    for kernel in layer._by_group:
+    for kernel in layer.by_group:
         spectrum = np.fft.fft2(kernel, tori, axes=(0, 1))
         inputs, outputs = kernel.shape[2:]
         aliased = spectrum.reshape(stride, coarse[0], stride, coarse[1], inputs, outputs)
@@ -109,13 +109,13 @@ def main() -> None:
     with threadpool_limits(1):
         used = {each["internal_api"]: each["num_threads"] for each in threadpool_info()}
         print(f"BLAS threads: {used}\n")
-        measure([(case, case.he()) for case in ALEXNET], "AlexNet, He-initialised")
+        measure([(case, case.he()) for case in ALEXNET], "AlexNet, He-initialized")
         if arguments:
             with np.load(arguments[0], allow_pickle=False) as kernels:
                 trained = [(case, kernels[f"{case.name}/kernel"]) for case in ALEXNET]
             measure(trained, "AlexNet, trained")
         if "--large" in sys.argv:
-            measure([(VGG, VGG.he())], "VGG, He-initialised")
+            measure([(VGG, VGG.he())], "VGG, He-initialized")
             measure([(VGG, VGG.low_pass())], "VGG, low-pass")
             measure_dense()
 

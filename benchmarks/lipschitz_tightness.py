@@ -33,7 +33,7 @@ def true_norm(layer: Convolution) -> float:
     """The layer's own largest singular value, of the group where it is largest."""
     best = 0.0
     for group in range(layer.groups):
-        alone = Convolution(layer._by_group[group], layer.axes)
+        alone = Convolution(layer.by_group[group], layer.axes)
         shape = (alone.pixels, alone.inputs)
 
         def normal(x: np.ndarray, alone: Convolution = alone, shape: tuple = shape) -> np.ndarray:
@@ -69,7 +69,15 @@ def main() -> None:
             how = norm.how.replace(", Cholesky", "")
             row = (above, norm.upper, exact, below, how)
             worst[name, weights] = max(row, worst.get((name, weights), row))
-    columns = ("layer", "weights", "bound", "true norm", "bound above", "attained below", "how")
+    columns = (
+        "layer",
+        "weights",
+        "bound",
+        "true norm",
+        "bound above",
+        "lower bound below",
+        "method",
+    )
     rows = [
         (*key, upper, exact, f"{above:.4%}", f"{below:.4%}", how)
         for key, (above, upper, exact, below, how) in worst.items()

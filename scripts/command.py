@@ -1,102 +1,186 @@
-"""What every command does alike: its flags in --help, errors as one line, an exit status."""
+"""What every command does alike: flags, --help, errors in one line, an exit status, Ctrl-C."""
 
 from __future__ import annotations
 
-import math
+import contextlib
+import dataclasses
+import functools
+import logging
+import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NoReturn
 
-from absl import app, flags, logging
+from absl import flags
+from absl import logging as absl_logging
 
-Action = Callable[..., int | None]
-Main = Callable[[Sequence[str]], int]
+Option = Callable[..., object]  # defines a flag among `flag_values`
+flags.disclaim_key_flags()  # a flag belongs to the script, not to the module that defines it
+HELP = {"--help", "-help", "-h", "--helpshort", "--helpfull"}
+INTERRUPTED = 130  # what shells call the status of a program that Ctrl-C ended
+GRACE = 1.5  # seconds from Ctrl-C to the end of the process, whatever it is at
 
 
-def main_of(action: Action, *, takes_arguments: bool = False) -> Main:
-    """Returns the main function of a command: from its arguments to its exit status.
+def command(
+    *options: Option,
+    renamed: Mapping[str, str] | None = None,
+    takes_arguments: bool = False,
+    imports_tensorflow: bool = True,
+) -> Callable[[Callable[..., int | None]], Command]:
+    """Makes a function the entry point of a command; its module's docstring is the help.
 
     Args:
-        action: does the work, without arguments, or with the list of those that are not flags;
-            returns the exit status, `None` for 0. Its `ValueError`, `TypeError`, `OSError`,
-            `ImportError` and `RuntimeError` are printed as one line, with exit status 1.
-        takes_arguments: whether the command takes anything but flags.
-    """
+        *options: define the command's flags; see `options`.
+        renamed: old names of flags and their new ones; an old one still works, and warns.
+        takes_arguments: whether the command takes anything but flags; its function then gets the
+            list of them after the flags.
+        imports_tensorflow: whether to import TensorFlow before the function is called, and after
+            the flags are found right.
 
-    def main(arguments: Sequence[str]) -> int:
-        logging.set_verbosity(logging.WARNING)  # tensorflow-datasets tells each of its steps
-        given = arguments[1:]
-        if given and not takes_arguments:
-            print(f"error: flags only. Received: {' '.join(given)}", file=sys.stderr)
-            return 2
+    Example:
+
+        @command(options.model("mnist/conv"), options.data())
+        def run(flags):
+            ...
+
+        if __name__ == "__main__":
+            run()
+    """
+    return lambda action: Command(
+        action, options, renamed or {}, takes_arguments, imports_tensorflow
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A command: `run()` ends the process, `run.main(arguments)` returns the exit status."""
+
+    action: Callable[..., int | None]
+    options: Sequence[Option]
+    renamed: Mapping[str, str]
+    takes_arguments: bool
+    imports_tensorflow: bool
+
+    def __call__(self) -> NoReturn:
+        """Runs the command line, and ends the process with its status."""
+        _end_when_interrupted()
+        sys.exit(self.main(sys.argv[1:]))
+
+    def main(self, arguments: Sequence[str]) -> int:
+        """Runs the command.
+
+        Returns:
+            The exit status: what the function returns, 0 for `None`; 1 for wrong flags and for a
+            `ValueError`, `TypeError`, `OSError`, `ImportError` or `RuntimeError`, which are
+            printed as one line; 2 for arguments that are not flags; 130 for Ctrl-C.
+        """
+        values = self.define_flags()
+        if HELP & set(arguments):
+            print(self._help(values))
+            return 0
         try:
-            return (action(given) if takes_arguments else action()) or 0
-        except (ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 1
+            _, *rest = values(["", *arguments])
+            self._warn_of_old_names(values)
+            if rest and not self.takes_arguments:
+                return _failed(f"flags only. Received: {' '.join(rest)}", status=2)
+            _silence_logs()
+            if self.imports_tensorflow:
+                import_tensorflow()
+            return self.action(values, *([rest] if self.takes_arguments else [])) or 0
+        except (flags.Error, ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
+            return _failed(str(error), status=1)
         except KeyboardInterrupt:
-            print("\nStopped.", file=sys.stderr)
-            return 130
+            return _stopped()
 
-    return main
+    def define_flags(self) -> flags.FlagValues:
+        """Returns the command's flags, not yet parsed; each command has its own."""
+        values = flags.FlagValues()
+        values.set_gnu_getopt(True)  # flags may follow other arguments
+        flags.DEFINE_bool("help", False, "show this text", short_name="h", flag_values=values)
+        for define in self.options:
+            define(flag_values=values)
+        for old, new in self.renamed.items():
+            flags.DEFINE_alias(old, new, flag_values=values)
+            values[old].help = f"deprecated: --{new}"
+        return values
+
+    def _warn_of_old_names(self, values: flags.FlagValues) -> None:
+        for old, new in self.renamed.items():
+            if values[old].present:
+                print(f"warning: --{old} is deprecated: use --{new}.", file=sys.stderr)
+
+    def _help(self, values: flags.FlagValues) -> str:
+        description = self.action.__globals__["__doc__"].strip()
+        by_module = values.get_help(include_special_flags=False).strip()
+        return f"{description}\n\nFlags:\n{by_module.partition(chr(10))[2]}"
 
 
-def run(module: str, description: str | None, define_flags: Callable[[], None], main: Main) -> None:
-    """Parses the command line and ends the process with the exit status of `main`.
+def _failed(message: str, status: int) -> int:
+    print(f"error: {message}", file=sys.stderr)
+    return status
 
-    Args:
-        module: `__name__` of the script; its own flags are those that `--help` shows.
-        description: the script's docstring, shown by `--help`.
-        define_flags: defines the script's flags.
-        main: from the arguments that are not flags to the exit status.
+
+@functools.cache  # told once, by the thread that comes first
+def _stopped() -> int:
+    print("\nStopped.", file=sys.stderr, flush=True)
+    return INTERRUPTED
+
+
+def _end_when_interrupted() -> None:
+    """Sees to it that Ctrl-C ends the process in time.
+
+    Python answers between two of its own instructions only, and a call of a compiled function may
+    take half a minute. A thread gives it a moment, then ends the process. What is written is whole,
+    since every file gets its name when it is finished.
     """
-    define_flags()
-    flags.FLAGS.set_gnu_getopt(True)  # flags may follow other arguments
-    for flag in flags.FLAGS.get_key_flags_for_module(module):
-        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-    sys.modules["__main__"].__doc__ = description
-    app.run(main)
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    signal.set_wakeup_fd(writing)
+
+    def wait() -> None:
+        while signal.SIGINT not in os.read(reading, 1):
+            pass
+        time.sleep(GRACE)
+        os._exit(_stopped())
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
-def empty_folder(output: str, overwrite: bool) -> Path:
-    """Returns the folder for the results.
-
-    Raises:
-        ValueError: it holds something already, and `overwrite` is false.
-    """
-    folder = Path(output)
-    if folder.is_dir() and any(folder.iterdir()) and not overwrite:
-        raise ValueError(f"{folder} is not empty: give another --output, or --overwrite.")
-    return folder
+def import_tensorflow() -> None:
+    """Imports TensorFlow without the lines that it logs before its own log level counts."""
+    with _stderr_held_back() if _logs_are_silent() else contextlib.nullcontext():
+        import tensorflow  # noqa: F401  (here: --help must not load it)
 
 
-def define_data() -> None:
-    """Defines --data and --bounds: which images a command works on."""
-    flags.DEFINE_string(
-        "data",
-        "sample",
-        "MNIST images: 'test', 'train' or the bundled 'sample'; or an .npz file with arrays "
-        "'images' and 'labels'",
-    )
-    flags.DEFINE_list(
-        "bounds", ["0", "1"], "least and largest pixel value; MNIST is scaled to them"
-    )
+def _silence_logs() -> None:
+    """Silences TensorFlow and tensorflow-datasets; `TF_CPP_MIN_LOG_LEVEL=0` shows their logs."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if _logs_are_silent():
+        absl_logging.set_verbosity(absl_logging.ERROR)
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
-def bounds() -> tuple[float, float]:
-    """Returns the pair of numbers that --bounds gives.
+def _logs_are_silent() -> bool:
+    return os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "3"
 
-    Raises:
-        ValueError: other than two finite numbers, the smaller first.
-    """
-    texts = flags.FLAGS.bounds
-    try:
-        lower, upper = map(float, texts)
-    except ValueError:
-        lower = upper = float("nan")
-    if not -math.inf < lower < upper < math.inf:
-        raise ValueError(
-            "--bounds must be two numbers, finite and the smaller first, such as 0,1. "
-            f"Received: {','.join(texts)}."
-        )
-    return lower, upper
+
+@contextlib.contextmanager
+def _stderr_held_back() -> Iterator[None]:
+    """Holds back what C++ writes to stderr, and shows it only if the block fails."""
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        except Exception:
+            held.seek(0)
+            os.write(stderr, held.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)

@@ -10,78 +10,68 @@ the output folder.
 from __future__ import annotations
 
 import json
+from typing import Any
 
-from absl import flags
-from intriguing_tf.scripts import command
+from intriguing_tf.scripts import inputs, options
+from intriguing_tf.scripts.command import command
 
-
-def define_flags() -> None:
-    """Defines the flags of this command."""
-    flags.DEFINE_string("model", "mnist/conv", "a name of the zoo, or a path to a .keras file")
-    flags.DEFINE_string("layer", "fc1", "the layer whose activation space is looked at")
-    command.define_data()
-    flags.DEFINE_integer("number", None, "first images of the data; by default all", lower_bound=2)
-    flags.DEFINE_integer("k", 9, "images per direction", lower_bound=2)
-    flags.DEFINE_integer("shown", 8, "directions drawn", lower_bound=1)
-    flags.DEFINE_integer("units", None, "units compared; by default all", lower_bound=3)
-    flags.DEFINE_integer("random", 1000, "random directions compared", lower_bound=3)
-    flags.DEFINE_float("margin", 0.147, "|Cliff's delta| from which a difference would matter")
-    flags.DEFINE_string("feature_model", None, "another model, for distances in its features")
-    flags.DEFINE_string("feature_layer", None, "the layer of those features")
-    flags.DEFINE_integer("seed", 0, "of the random directions")
-    flags.DEFINE_string("output", "units", "folder of the table and the pictures")
-    flags.DEFINE_bool("overwrite", False, "whether the folder may hold something already")
+from intriguing_tf import reporting, units
+from intriguing_tf.files import write_atomically
 
 
-def compare_and_draw() -> None:
+@command(
+    options.model("mnist/conv"),
+    options.string("layer", "fc1", "the layer whose activation space is looked at"),
+    options.data(),
+    options.bounds(),
+    options.number("images, from the first on; by default all", least=2),
+    options.integer("k", 9, "images per direction", lower_bound=2),
+    options.integer("shown", 8, "directions drawn", lower_bound=1),
+    options.integer("units", None, "units compared; by default all", lower_bound=3),
+    options.integer("random", 1000, "random directions compared", lower_bound=3),
+    options.real("margin", 0.147, "|Cliff's delta| from which a difference would matter"),
+    options.model(None, name="feature_model"),
+    options.string("feature_layer", None, "the layer of --feature_model for distances"),
+    options.seed("of the random directions"),
+    options.output("units"),
+)
+def run(flags: Any) -> None:
     """Runs the comparison that the flags ask for."""
-    FLAGS = flags.FLAGS
-    folder = command.empty_folder(FLAGS.output, FLAGS.overwrite)
-    lower, upper = command.bounds()
+    from intriguing_tf.experiments.records import to_json  # loads TensorFlow
 
-    from intriguing_tf import units
-    from intriguing_tf.experiments.inputs import load_images, load_model
-    from intriguing_tf.experiments.records import to_json
-    from intriguing_tf.files import write_atomically
-    from intriguing_tf.reporting import Report, Section, image_rows
-
-    images, labels = load_images(FLAGS.data, FLAGS.number, (lower, upper))
+    lower, upper = flags.bounds
+    images, labels = inputs.load_images(flags.data, flags.number, flags.bounds)
+    feature_model = flags.feature_model and inputs.load_model(flags.feature_model)
     found = units.compare(
-        load_model(FLAGS.model),
-        FLAGS.layer,
+        inputs.load_model(flags.model),
+        flags.layer,
         images,
         labels,
-        feature_model=load_model(FLAGS.feature_model) if FLAGS.feature_model else None,
-        feature_layer=FLAGS.feature_layer,
-        k=FLAGS.k,
-        number=FLAGS.units,
-        random_number=FLAGS.random,
-        margin=FLAGS.margin,
-        seed=FLAGS.seed,
+        feature_model=feature_model,
+        feature_layer=flags.feature_layer,
+        k=flags.k,
+        number=flags.units,
+        random_number=flags.random,
+        margin=flags.margin,
+        seed=flags.seed,
         verbose=True,
     )
     print(found)
     pictures, shown = [], (images - lower) / (upper - lower)
     for top in (found.natural, found.random):
-        rows = top.determined.nonzero()[0][: FLAGS.shown]
-        caption = f"{top.kind} directions of {FLAGS.layer}: the images that go furthest along each"
+        rows = top.determined.nonzero()[0][: flags.shown]
+        caption = f"{top.kind} directions of {flags.layer}: the images that go furthest along each"
         names = [top.names()[row] for row in rows]
-        pictures.append(image_rows(top.kind, caption, shown[top.indices[rows]], names))
-    title = f"{FLAGS.model}, {FLAGS.layer}: units and random directions"
-    report = Report(title, [], [Section("Coherence", [], [found.table()], pictures)])
-    path = report.save(folder)
+        pictures.append(reporting.image_rows(top.kind, caption, shown[top.indices[rows]], names))
+    title = f"{flags.model}, {flags.layer}: units and random directions"
+    report = reporting.Report(
+        title, [], [reporting.Section("Coherence", [], [found.table()], pictures)]
+    )
+    path = report.save(flags.output)
     write_atomically(
         path.with_name("contrasts.json"), json.dumps(to_json(found.contrasts), indent=1)
     )
     print(f"\nPictures: {path}")
-
-
-main = command.main_of(compare_and_draw)
-
-
-def run() -> None:
-    """Entry point of the command `itf-units`."""
-    command.run(__name__, __doc__, define_flags, main)
 
 
 if __name__ == "__main__":

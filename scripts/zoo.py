@@ -19,38 +19,17 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
-from absl import flags
-from intriguing_tf.scripts import command
+from intriguing_tf.scripts import options
+from intriguing_tf.scripts.command import command, import_tensorflow
 
-
-def define_flags() -> None:
-    """Defines the flags of this command."""
-    flags.DEFINE_bool("metrics", False, "verify: evaluate again and compare with the cards")
-    flags.DEFINE_bool("pins", False, "clear: also forget the pins")
-    flags.DEFINE_string(
-        "folder", None, "publish: the zoo to write to; by default the checkout's own"
-    )
-    flags.DEFINE_bool(
-        "retrain", False, "publish: train even if the weights were made by the same recipe"
-    )
+from intriguing_tf import reporting, zoo
 
 
-def run_command(arguments: Sequence[str]) -> int:
-    """Runs one of the zoo's commands; returns the exit status."""
-    name, *names = arguments or [""]
-    if name not in COMMANDS:
-        received = f" Received: {name!r}." if name else ""
-        print(f"One of {', '.join(COMMANDS)} is needed.{received} See --help.", file=sys.stderr)
-        return 2
-    return COMMANDS[name](names)
-
-
-def show_list(names: Sequence[str]) -> int:
+def show_list(flags: Any, names: Sequence[str]) -> int:
     """Prints the entries that match."""
-    from intriguing_tf import zoo
-    from intriguing_tf.reporting import Table
-
     cards = [zoo.info(name) for name in _matching(names or ["*"])]
     room = max(30, shutil.get_terminal_size().columns - 88) if sys.stdout.isatty() else None
     rows = [
@@ -64,38 +43,33 @@ def show_list(names: Sequence[str]) -> int:
         )
         for card in cards
     ]
-    print(Table("", ("name", "parameters", "size", "pinned", "test error", "what"), rows))
+    heads = ("name", "parameters", "size", "pinned", "test error", "what")
+    print(reporting.Table("", heads, rows))
     return 0
 
 
-def show_info(names: Sequence[str]) -> int:
+def show_info(flags: Any, names: Sequence[str]) -> int:
     """Prints cards."""
-    from intriguing_tf import zoo
-
     for name in _needed(names):
         print(zoo.info(name), end="\n\n")
     return 0
 
 
-def download(names: Sequence[str]) -> int:
+def download(flags: Any, names: Sequence[str]) -> int:
     """Prints the verified local file of each entry."""
-    from intriguing_tf import zoo
-
     for name in _matching(_needed(names)):
         print(f"{name}: {zoo.path(name)}")
     return 0
 
 
-def verify(names: Sequence[str]) -> int:
+def verify(flags: Any, names: Sequence[str]) -> int:
     """Prints the state of every local file; with --metrics, cards against a new evaluation."""
-    from intriguing_tf import zoo
-    from intriguing_tf.reporting import Table
-
     checks = [check for pattern in names or ["*"] for check in zoo.verify(pattern)]
     rows = [(check.name, check.status, check.file, check.detail) for check in checks]
-    print(Table("", ("entry", "status", "file", "detail"), rows))
+    print(reporting.Table("", ("entry", "status", "file", "detail"), rows))
     wrong = any(check.status == "damaged" for check in checks)
-    if flags.FLAGS.metrics and not wrong:
+    if flags.metrics and not wrong:
+        import_tensorflow()
         from intriguing_tf.experiments import publishing
 
         verified = {check.name for check in checks if check.status == "verified"}
@@ -106,42 +80,38 @@ def verify(names: Sequence[str]) -> int:
     return int(wrong)
 
 
-def pin(names: Sequence[str]) -> int:
+def pin(flags: Any, names: Sequence[str]) -> int:
     """Pins unpinned entries."""
-    from intriguing_tf import zoo
-
     for name in _needed(names):
         pinned = zoo.pin(name)
         print(f"{name}: {pinned.size:,} bytes, sha256 {pinned.sha256}")
     return 0
 
 
-def clear(names: Sequence[str]) -> int:
+def clear(flags: Any, names: Sequence[str]) -> int:
     """Removes downloads."""
-    from intriguing_tf import zoo
-    from intriguing_tf.zoo import pins
+    from intriguing_tf.zoo import pins  # here, as below: --help need not wait for it
 
     freed = sum(zoo.clear(pattern) for pattern in names or ["*"])
-    if flags.FLAGS.pins:
+    if flags.pins:
         pins.forget()
-    print(f"{freed:,} bytes removed{' and the pins forgotten' if flags.FLAGS.pins else ''}.")
+    print(f"{freed:,} bytes removed{' and the pins forgotten' if flags.pins else ''}.")
     return 0
 
 
-def publish(names: Sequence[str]) -> int:
+def publish(flags: Any, names: Sequence[str]) -> int:
     """Trains, evaluates and publishes recipes."""
+    import_tensorflow()
     from intriguing_tf.experiments import publishing
 
     for name in publishing.matching_recipes(_needed(names)):
-        card = publishing.publish(name, flags.FLAGS.folder, retrain=flags.FLAGS.retrain)
+        card = publishing.publish(name, flags.folder, retrain=flags.retrain)
         print(card, end="\n\n")
     return 0
 
 
-def site(names: Sequence[str]) -> int:
+def site(flags: Any, names: Sequence[str]) -> int:
     """Writes a folder that can be served."""
-    from pathlib import Path
-
     from intriguing_tf.zoo.site import export
 
     folder, *patterns = _needed(names)
@@ -153,8 +123,6 @@ def site(names: Sequence[str]) -> int:
 
 def _matching(patterns: Sequence[str]) -> list[str]:
     """Names that match, and an error with suggestions for a pattern that nothing matches."""
-    from intriguing_tf import zoo
-
     found: list[str] = []
     for pattern in patterns:
         found += zoo.list(pattern) or [zoo.info(pattern).name]
@@ -167,7 +135,7 @@ def _needed(names: Sequence[str]) -> Sequence[str]:
     return names
 
 
-COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
+COMMANDS: dict[str, Callable[[Any, Sequence[str]], int]] = {
     "list": show_list,
     "info": show_info,
     "download": download,
@@ -179,12 +147,24 @@ COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {
 }
 
 
-main = command.main_of(run_command, takes_arguments=True)
-
-
-def run() -> None:
-    """Entry point of the command `itf-zoo`."""
-    command.run(__name__, __doc__, define_flags, main)
+@command(
+    options.boolean("metrics", False, "verify: evaluate again and compare with the cards"),
+    options.boolean("pins", False, "clear: also forget the pins"),
+    options.string("folder", None, "publish: the zoo to write to; by default the checkout's own"),
+    options.boolean(
+        "retrain", False, "publish: train even if the weights were made by the same recipe"
+    ),
+    takes_arguments=True,
+    imports_tensorflow=False,
+)
+def run(flags: Any, arguments: Sequence[str]) -> int:
+    """Runs one of the zoo's commands; returns the exit status."""
+    name, *names = arguments or [""]
+    if name not in COMMANDS:
+        received = f" Received: {name!r}." if name else ""
+        print(f"One of {', '.join(COMMANDS)} is needed.{received} See --help.", file=sys.stderr)
+        return 2
+    return COMMANDS[name](flags, names)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,30 @@
-"""The order of the files: those with the most slow tests first, so that no worker waits long."""
+"""The order of the files, and the seed of the random tests."""
 
 from __future__ import annotations
 
 import collections
 
+import hypothesis
 import pytest
+
+from tests.seeds import seed
+
+
+@pytest.hookimpl(tryfirst=True)  # before hypothesis looks at its own option
+def pytest_configure(config: pytest.Config) -> None:
+    """Examples are drawn by the seed alone: none are kept from an earlier run."""
+    hypothesis.settings.register_profile("house", database=None, deadline=None, print_blob=True)
+    hypothesis.settings.load_profile("house")
+    if config.getoption("--hypothesis-seed") is None:
+        config.option.hypothesis_seed = str(seed())
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    """Says by which seed to repeat the run."""
+    return f"random tests: TEST_SEED={config.getoption('--hypothesis-seed')}"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sorts the files; tests within a file stay as they are."""
+    """Sorts the files, those with the most slow tests first, so that no worker waits long."""
     slow = collections.Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    import matplotlib.figure
-    import numpy as np
+import numpy as np
+import tensorflow as tf
+from matplotlib.figure import Figure
 
 
 def sparse_reconstruction(images, outputs, *, sparsity: float, penalty: float):
@@ -21,8 +19,6 @@ def sparse_reconstruction(images, outputs, *, sparsity: float, penalty: float):
     Returns:
         A scalar: the mean over images of the pixels' summed cross-entropy, plus the penalty.
     """
-    import tensorflow as tf
-
     logits, code = outputs
     pixels = tf.reshape(images, tf.shape(logits))
     per_pixel = tf.nn.sigmoid_cross_entropy_with_logits(pixels, logits)
@@ -33,7 +29,7 @@ def sparse_reconstruction(images, outputs, *, sparsity: float, penalty: float):
     return tf.reduce_mean(tf.reduce_sum(per_pixel, 1)) + penalty * tf.reduce_sum(divergence)
 
 
-def filters_figure(kernel: np.ndarray, columns: int = 20) -> matplotlib.figure.Figure:
+def filters_figure(kernel: np.ndarray, columns: int = 20) -> Figure:
     """Returns a picture of the filters of a layer on pixels, one tile per unit.
 
     Args:
@@ -41,11 +37,8 @@ def filters_figure(kernel: np.ndarray, columns: int = 20) -> matplotlib.figure.F
         columns: tiles per row.
 
     Returns:
-        A figure; each filter has its own scale, symmetric about 0, which is grey.
+        A figure; each filter has its own scale, symmetric about 0, which is gray.
     """
-    import numpy as np
-    from matplotlib.figure import Figure
-
     filters = kernel.T / np.abs(kernel).max(0)[:, None]
     rows = -(-len(filters) // columns)
     tiles = np.ones((rows * columns, 30, 30))

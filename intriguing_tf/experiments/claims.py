@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable
+from itertools import pairwise, permutations
 from typing import NamedTuple
 
 import numpy as np
 
-from ..reporting import Table
-from ..units import holm
-from . import paper
-from .figures1_2 import Figures1And2Result
-from .matrices import NOT_CLIPPED, Matrix
-from .table1 import Table1Result
-from .table2 import Table2Result
-from .table4 import Table4Result
+from intriguing_tf.experiments import paper
+from intriguing_tf.experiments.figures1_2 import Figures1And2Result
+from intriguing_tf.experiments.matrices import NOT_CLIPPED, Matrix
+from intriguing_tf.experiments.table1 import Table1Result
+from intriguing_tf.experiments.table2 import Table2Result
+from intriguing_tf.experiments.table4 import Table4Result
+from intriguing_tf.reporting import Table
+from intriguing_tf.units import holm
 
 # |Cliff's delta| from which Romano et al. (2006) call a difference large.
 _LARGE = 0.474
@@ -36,6 +36,7 @@ def claims(
     figures1_2: Figures1And2Result,
 ) -> list[Claim]:
     """Returns the paper's claims in its order."""
+    amplified = f"amplified to {table4.settings.amplified}"
     return [
         _no_distinction(figures1_2),
         _units_not_better(figures1_2),
@@ -43,9 +44,22 @@ def claims(
         _all_attackable(table1),
         _more_decay_more_distortion(table1),
         _autoencoder_is_sturdier(table1, table2),
-        _across_models(table2),
-        _across_training_sets(table4),
-        _amplified(table4),
+        _above_noise(
+            "Images distorted for one network are misclassified by others, far above noise "
+            "(Table 2)",
+            table2.matrix,
+            permutations(paper.TABLE_1, 2),
+        ),
+        _above_noise(
+            "They are misclassified by networks trained on other images (Table 4)",
+            table4.matrix,
+            permutations(paper.TABLE_3, 2),
+        ),
+        _above_noise(
+            "Amplified to 0.1, they are misclassified far more often (Table 4)",
+            table4.matrix,
+            ((f"{row}, {amplified}", column) for row, column in permutations(paper.TABLE_3, 2)),
+        ),
     ]
 
 
@@ -120,7 +134,7 @@ def _all_attackable(result: Table1Result) -> Claim:
 
 def _more_decay_more_distortion(result: Table1Result) -> Claim:
     linear = [row.distortion for row in result.rows if row.model.startswith("FC10(")]
-    rising = sum(a.high < b.low for a, b in itertools.pairwise(linear))
+    rising = sum(a.high < b.low for a, b in pairwise(linear))
     return Claim(
         "More weight decay makes a linear network need more distortion (Table 1)",
         _verdict(rising, len(linear) - 1),
@@ -148,36 +162,7 @@ def _autoencoder_is_sturdier(table1: Table1Result, table2: Table2Result) -> Clai
     )
 
 
-def _across_models(result: Table2Result) -> Claim:
-    pairs = [(row, column) for row in paper.TABLE_1 for column in paper.TABLE_1 if row != column]
-    return _above_noise(
-        "Images distorted for one network are misread by others, far above noise (Table 2)",
-        result.matrix,
-        pairs,
-    )
-
-
-def _across_training_sets(result: Table4Result) -> Claim:
-    pairs = [(row, column) for row in paper.TABLE_3 for column in paper.TABLE_3 if row != column]
-    return _above_noise(
-        "They are misread by networks trained on other images (Table 4)", result.matrix, pairs
-    )
-
-
-def _amplified(result: Table4Result) -> Claim:
-    amplified = f"amplified to {result.settings.amplified}"
-    pairs = [
-        (f"{row}, {amplified}", column)
-        for row in paper.TABLE_3
-        for column in paper.TABLE_3
-        if row != column
-    ]
-    return _above_noise(
-        "Amplified to 0.1, they are misread far more (Table 4)", result.matrix, pairs
-    )
-
-
-def _above_noise(claim: str, matrix: Matrix, pairs: list[tuple[str, str]]) -> Claim:
+def _above_noise(claim: str, matrix: Matrix, pairs: Iterable[tuple[str, str]]) -> Claim:
     """Compares each pair of a set and a model with noise that is at least as strong."""
     noises = sorted(
         (

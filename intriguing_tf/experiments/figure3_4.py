@@ -8,9 +8,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from ..classifier import check_model
-from ..reporting import Picture, Table, image_rows
-from ..units import Comparison, compare
+from intriguing_tf.classifier import check_model
+from intriguing_tf.experiments.results import Result
+from intriguing_tf.progress import shows_progress
+from intriguing_tf.reporting import Picture, Table, image_rows
+from intriguing_tf.units import Comparison, compare
 
 _POPULATIONS = ("natural", "random")
 
@@ -42,7 +44,7 @@ class Figures3And4:
         images: Any,
         feature_model: keras.Model,
         feature_layer: str,
-        verbose: bool = False,
+        verbose: bool | str = "auto",
     ) -> Figures3And4Result:
         """Compares one layer.
 
@@ -52,7 +54,7 @@ class Figures3And4:
             images: float array `[n, height, width, 3]` of the model's size.
             feature_model: another network that takes the same images (see `at_size`).
             feature_layer: its layer whose activations stand for content.
-            verbose: show progress bars.
+            verbose: whether to show progress bars; "auto": if stderr is a terminal.
 
         Raises:
             TypeError: not a Keras model.
@@ -71,13 +73,13 @@ class Figures3And4:
             random_number=self.number,
             seed=self.seed,
             batch_size=self.batch_size,
-            verbose=verbose,
+            verbose=shows_progress(verbose),
         )
         return Figures3And4Result(self, model.name, comparison)
 
 
 @dataclasses.dataclass(frozen=True)
-class Figures3And4Result:
+class Figures3And4Result(Result):
     """What `Figures3And4` found; prints as a table.
 
     Attributes:
@@ -92,16 +94,8 @@ class Figures3And4Result:
 
     def table(self) -> Table:
         """Returns units against random directions and both against the nulls, by distance."""
-        rows = [
-            (
-                c.measure,
-                f"{c.first} / {c.second}",
-                f"{c.medians[0]:.3f} / {c.medians[1]:.3f}",
-                f"{c.test.delta:+.3f} [{c.test.low:+.3f}, {c.test.high:+.3f}]",
-            )
-            for c in self.comparison.contrasts
-            if c.measure.startswith("distance")
-        ]
+        every = self.comparison.table().rows
+        rows = [row[:4] for row in every if row[0].startswith("distance")]
         notes = [
             f"Exploratory: {self.settings.k} images per direction, out of few; distances relative "
             "to those of any two images.",
@@ -110,9 +104,6 @@ class Figures3And4Result:
         title = f"Figures 3 and 4: {self.model}, layer {self.comparison.layer}"
         head = ("measure", "of", "medians", "Cliff's delta")
         return Table(title, head, rows, notes)
-
-    def __str__(self) -> str:
-        return str(self.table())
 
     def pictures(self, images: np.ndarray, shown: int = 6) -> tuple[Picture, Picture]:
         """Draws the top images of the first units (Figure 3) and random directions (Figure 4)."""

@@ -1,23 +1,24 @@
-"""Figure 5: any image becomes an ostrich, by a change that nobody sees."""
+"""Figure 5: any image becomes an ostrich, by a change too small to see."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
-from ..adversary import AdversarialResult, LBFGSAdversary
-from ..classifier import Classifier
-from ..datasets import imagenet_class_index, imagenet_class_names
-from ..files import write_atomically
-from ..reporting import Table
-from ..transfer import rms
-from . import paper
+from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
+from intriguing_tf.classifier import Classifier
+from intriguing_tf.datasets import imagenet_class_index, imagenet_class_names
+from intriguing_tf.experiments import paper
+from intriguing_tf.experiments.results import Result
+from intriguing_tf.files import write_atomically
+from intriguing_tf.reporting import Table
+from intriguing_tf.transfer import rms
 
 # Least factors by which a distortion is magnified until it outlives 8-bit rounding.
 _FACTORS = tuple(1.02**step for step in range(1, 81))
@@ -78,7 +79,7 @@ class Figure5:
 
 
 @dataclasses.dataclass(frozen=True)
-class Figure5Result:
+class Figure5Result(Result):
     """Images made one class; prints as a table.
 
     Attributes:
@@ -133,9 +134,6 @@ class Figure5Result:
         head = ("image", "seen", "distorted", "distortion", "rounded", "distortion", "evaluations")
         return Table(f"Figure 5: everything is {classes[self.target]!r}", head, rows, notes)
 
-    def __str__(self) -> str:
-        return str(self.table())
-
     def sheet(self) -> np.ndarray:
         """Returns the paper's picture: rows of original, magnified difference and adversarial.
 
@@ -157,7 +155,6 @@ class Figure5Result:
         """
         folder = Path(folder)
         originals = np.asarray(self.adversarial.originals)
-        folder.mkdir(parents=True, exist_ok=True)
         for i, name in enumerate(self.names):
             stem = f"{i:03d}_{Path(name).stem}"
             _write_png(folder / f"{stem}_original.png", to_bytes(originals[i]))
@@ -199,9 +196,4 @@ def _magnified(classifier: Classifier, result: AdversarialResult, target: int) -
 
 
 def _write_png(path: Path, pixels: np.ndarray) -> Path:
-    import tensorflow as tf
-
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_bytes(tf.io.encode_png(pixels).numpy())
-    os.replace(temporary, path)
-    return path
+    return write_atomically(path, tf.io.encode_png(pixels).numpy())

@@ -1,4 +1,4 @@
-"""Figure 6: a binary classifier on QuocNet's features, fooled both ways."""
+"""Figure 6: a binary classifier on QuocNet's features, attacked both ways."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow_datasets as tfds
 
-from .. import datasets
-from ..adversary import AdversarialResult, LBFGSAdversary
-from ..classifier import Classifier
-from ..models import QuocNetConfig, with_binary_classifier
-from ..reporting import Picture, Table, image_rows
-from .quocnet import train_features
+from intriguing_tf import datasets
+from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
+from intriguing_tf.classifier import Classifier
+from intriguing_tf.experiments.quocnet import train_features
+from intriguing_tf.experiments.results import Result
+from intriguing_tf.models import QuocNetConfig, with_binary_classifier
+from intriguing_tf.reporting import Picture, Table, adversarial_rows
 
 _MNIST_SIZED = QuocNetConfig((28, 28, 1), (7, 5, 5), maps=8, pool_size=3, contrast_size=5)
 
@@ -52,50 +54,60 @@ class Figure6:
     seed: int = 0
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
-    def run(self, verbose: int = 0) -> Figure6Result:
-        """Trains, attacks and measures.
+    def run(self, verbose: bool | str = "auto") -> Figure6Result:
+        """Loads the data, trains, attacks and measures.
 
         Raises:
             ValueError: an unknown class, images of another size than the configuration's, or too
                 few of the class among the test images.
-            FileNotFoundError: the data set cannot be had.
+            FileNotFoundError: the data set is unavailable.
         """
-        images, labels = one_against_rest(self.source, self.positive, "train", self.train_number)
+        train = one_against_rest(self.source, self.positive, "train", self.train_number)
+        test = one_against_rest(self.source, self.positive, "test", self.test_number)
+        return self.run_on(train, test, verbose)
+
+    def run_on(
+        self,
+        train: tuple[np.ndarray, np.ndarray],
+        test: tuple[np.ndarray, np.ndarray],
+        verbose: bool | str = "auto",
+    ) -> Figure6Result:
+        """As `run`, on images and truths such as `one_against_rest` returns."""
+        images, truth = test
         features = train_features(
-            self.config, images, epochs=self.epochs, seed=self.seed, verbose=verbose
+            self.config, train[0], epochs=self.epochs, seed=self.seed, verbose=verbose
         )
-        classifier = _train_classifier(features, images, labels, self.seed)
-        test, truth = one_against_rest(self.source, self.positive, "test", self.test_number)
-        read = Classifier(classifier).predict(test, batch_size=64)
+        classifier = _train_classifier(features, *train, self.seed)
+        predicted = Classifier(classifier).predict(images, batch_size=64)
         half = self.attacked // 2
         chosen = np.concatenate([np.flatnonzero(truth == side)[:half] for side in (1, 0)])
         if len(chosen) < 2 * half or half < 1:
             raise ValueError(
-                f"{self.test_number} test images must hold {half} of each side. "
+                f"{len(images)} test images must hold {half} of each side. "
                 f"Received: {int(truth.sum())} of class {self.positive!r}."
             )
         result = LBFGSAdversary(classifier, bounds=(0.0, 1.0), **self.options)(
-            test[chosen], truth[chosen], targets=1 - truth[chosen]
+            images[chosen], truth[chosen], targets=1 - truth[chosen]
         )
         return Figure6Result(
             settings=self,
             model=classifier,
-            missed=float(np.mean(read[truth == 1] == 0)),
-            false_alarms=float(np.mean(read[truth == 0] == 1)),
+            missed=float(np.mean(predicted[truth == 1] == 0)),
+            false_alarms=float(np.mean(predicted[truth == 0] == 1)),
             adversarial=result,
             truth=truth[chosen],
         )
 
 
 @dataclasses.dataclass(frozen=True)
-class Figure6Result:
+class Figure6Result(Result):
     """What `Figure6` measured; prints as a table.
 
     Attributes:
         settings: what was asked for.
         model: the trained classifier, one logit.
-        missed: share of the class's test images that are read as the rest.
-        false_alarms: share of the rest's that are read as the class.
+        missed: share of the class's test images that are classified as the rest.
+        false_alarms: share of the rest's that are classified as the class.
         adversarial: the attacked images, first those of the class.
         truth: int64 `[n]`, 1 for the class.
     """
@@ -115,8 +127,8 @@ class Figure6Result:
             distortion = self.adversarial.distortion[self.truth == side]
             found = status == "found"
             distance = float(distortion[found].mean()) if found.any() else None
-            misread = int((status == "already").sum())
-            rows.append((name, len(status), misread, int(found.sum()), distance))
+            already = int((status == "already").sum())
+            rows.append((name, len(status), already, int(found.sum()), distance))
         s = self.settings
         notes = [
             f"QuocNet with {s.config.parameters:,} weights trained without labels on "
@@ -124,25 +136,22 @@ class Figure6Result:
             f"Test errors: {100 * self.missed:.1f} % of the class missed, "
             f"{100 * self.false_alarms:.1f} % false alarms.",
         ]
-        head = ("", "images", "misread already", "fooled", "average distortion")
+        head = ("", "images", "misclassified already", "attack succeeded", "average distortion")
         return Table("Figure 6: a binary classifier on QuocNet", head, rows, notes)
 
-    def __str__(self) -> str:
-        return str(self.table())
-
     def picture(self, shown: int = 4) -> Picture:
-        """Draws originals, differences (ten times, around grey) and adversarial images."""
-        rows, names = [], []
-        originals, images = np.asarray(self.adversarial.originals), self.adversarial.images
-        for side, name in ((1, "class"), (0, "rest")):
-            found = self.adversarial.status == "found"
-            picked = np.flatnonzero((self.truth == side) & found)[:shown]
-            for i in picked:
-                difference = np.clip(0.5 + 10 * (images[i] - originals[i]), 0, 1)
-                rows.append(np.stack([originals[i], difference, images[i]]))
-                names.append(name)
-        caption = "Original, difference (ten times, around grey), read as the other side."
-        return image_rows("figure6", caption, np.stack(rows), names)
+        """Draws originals, differences (ten times, around gray) and adversarial images."""
+        found = self.adversarial.status == "found"
+        sides = [np.flatnonzero((self.truth == side) & found)[:shown] for side in (1, 0)]
+        picked = np.concatenate(sides)
+        return adversarial_rows(
+            np.asarray(self.adversarial.originals)[picked],
+            self.adversarial.images[picked],
+            ["class" if side else "rest" for side in self.truth[picked]],
+            magnification=10,
+            name="figure6",
+            caption="Original, difference (ten times, around gray), classified as the other side.",
+        )
 
 
 def one_against_rest(
@@ -161,27 +170,13 @@ def one_against_rest(
 
     Raises:
         ValueError: an unknown class.
-        FileNotFoundError: the data set cannot be had.
+        FileNotFoundError: the data set is unavailable.
     """
     if source == "mnist":
         images, labels = datasets.mnist(split)
         images, labels, names = images[:number], labels[:number], [str(d) for d in range(10)]
     else:
-        import tensorflow_datasets as tfds
-
-        try:
-            builder = tfds.builder(source)
-            builder.download_and_prepare()
-        except (AssertionError, OSError, tfds.core.DatasetNotFoundError) as error:
-            raise FileNotFoundError(
-                f"tensorflow-datasets cannot load {source!r}. It says: {error}"
-            ) from error
-        names = builder.info.features["label"].names
-        pairs = list(
-            tfds.as_numpy(builder.as_dataset(split=f"{split}[:{number}]", as_supervised=True))
-        )
-        images = np.stack([image for image, _ in pairs]).astype(np.float32) / 255
-        labels = np.array([label for _, label in pairs])
+        images, labels, names = _from_tfds(source, f"{split}[:{number}]")
     if str(positive) in names:
         index = names.index(str(positive))
     elif isinstance(positive, int) and 0 <= positive < len(names):
@@ -192,6 +187,21 @@ def one_against_rest(
             f"{' ...' if len(names) > 12 else ''}. Received: {positive!r}."
         )
     return images, (labels == index).astype(np.int64)
+
+
+def _from_tfds(source: str, split: str) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Images in [0, 1], labels and the classes' names."""
+    try:
+        builder = tfds.builder(source)
+        builder.download_and_prepare()
+    except (AssertionError, OSError, tfds.core.DatasetNotFoundError) as error:
+        raise FileNotFoundError(
+            f"tensorflow-datasets cannot load {source!r}. It says: {error}"
+        ) from error
+    pairs = list(tfds.as_numpy(builder.as_dataset(split=split, as_supervised=True)))
+    images = np.stack([image for image, _ in pairs]).astype(np.float32) / 255
+    labels = np.array([label for _, label in pairs])
+    return images, labels, builder.info.features["label"].names
 
 
 def _train_classifier(

@@ -7,10 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from ..reporting import Picture, Section, Table, distribution_chart, image_rows
-from ..units import TwoSampleTest, compare, holm
-from . import paper
-from .workspace import ImageSet, Workspace
+from intriguing_tf.experiments import paper
+from intriguing_tf.experiments.results import Record
+from intriguing_tf.experiments.workspace import Experiment, ImageSet, Workspace
+from intriguing_tf.reporting import Picture, Table, distribution_chart, image_rows
+from intriguing_tf.units import Comparison, TwoSampleTest, compare, holm
 
 NATURAL, RANDOM = "natural", "random"
 _NULLS = (
@@ -23,7 +24,7 @@ _QUANTILES = np.linspace(0, 1, 41)
 
 
 @dataclasses.dataclass(frozen=True)
-class Pair:
+class LayerContrast:
     """One measure of coherence in two populations of directions of one layer.
 
     Attributes:
@@ -66,107 +67,24 @@ class LayerResult:
 
 
 @dataclasses.dataclass(frozen=True)
-class Figures1And2:
-    """Finds top images of units and of random directions and compares their coherence.
-
-    Args:
-        number: held-out (test) images; the paper took all 10 000.
-        k: images per direction.
-        shown: directions drawn.
-        units: most units compared in a layer, drawn at random in wider ones.
-        random_number: random directions compared in each layer.
-        margin: |Cliff's delta| from which a difference would matter.
-        alpha: level of the tests.
-        seed: of the directions.
-    """
-
-    number: int = 10_000
-    k: int = 9
-    shown: int = 6
-    units: int = 1000
-    random_number: int = 2000
-    margin: float = 0.147
-    alpha: float = 0.05
-    seed: int = 0
-
-    # Each layer, and whose features stand for content: always another network's.
-    layers: ClassVar[tuple[tuple[str, str, str, str], ...]] = (
-        ("Conv", "fc1", "FC200-200-10", "fc2"),
-        ("Conv", "pool1", "FC200-200-10", "fc2"),
-        ("FC100-100-10", "fc1", "Conv", "fc1"),
-        ("FC100-100-10", "fc2", "Conv", "fc1"),
-        ("AE400-10", "fc1", "Conv", "fc1"),
-    )
-    models: ClassVar[tuple[str, ...]] = ("Conv", "FC100-100-10", "FC200-200-10", "AE400-10")
-
-    @property
-    def image_sets(self) -> tuple[ImageSet, ...]:
-        """The images that the result depends on."""
-        return (ImageSet("test", self.number),)
-
-    def run(self, workspace: Workspace) -> Figures1And2Result:
-        """Compares every layer."""
-        images, labels = workspace.images(self.image_sets[0])
-        pairs, layers = [], []
-        for model, layer, feature_model, feature_layer in self.layers:
-            network = workspace.model(model)
-            width = int(np.prod(network.get_layer(layer).output.shape[1:]))
-            found = compare(
-                network,
-                layer,
-                images,
-                labels,
-                feature_model=workspace.model(feature_model),
-                feature_layer=feature_layer,
-                k=self.k,
-                number=min(width, self.units),
-                random_number=self.random_number,
-                margin=self.margin,
-                alpha=self.alpha,
-                seed=self.seed,
-            )
-            names = {m: _measure_name(m) for m in found.populations[NATURAL].measures}
-            pairs += [
-                Pair(model, layer, names[c.measure], c.first, c.second, c.medians, c.test)
-                for c in found.contrasts
-            ]
-            layers.append(
-                LayerResult(
-                    model,
-                    layer,
-                    len(found.populations[NATURAL].measures["purity"]),
-                    found.left_out[NATURAL],
-                    {
-                        name: {
-                            population: tuple(np.quantile(c.measures[m], _QUANTILES).tolist())
-                            for population, c in found.populations.items()
-                        }
-                        for m, name in names.items()
-                    },
-                    *self._drawn({NATURAL: found.natural, RANDOM: found.random}),
-                )
-            )
-        return Figures1And2Result(self, tuple(pairs), tuple(layers))
-
-    def _drawn(self, tops: dict) -> tuple[dict, dict]:
-        """The first directions that determine their images: their names and images."""
-        shown, images = {}, {}
-        for population, top in tops.items():
-            rows = np.flatnonzero(top.determined)[: self.shown]
-            shown[population] = tuple(top.names()[row] for row in rows)
-            images[population] = tuple(tuple(top.indices[row].tolist()) for row in rows)
-        return shown, images
-
-
-@dataclasses.dataclass(frozen=True)
-class Figures1And2Result:
+class Figures1And2Result(Record):
     """What `Figures1And2` measured; prints as its tables."""
 
     settings: Figures1And2
-    pairs: tuple[Pair, ...]
+    pairs: tuple[LayerContrast, ...]
     layers: tuple[LayerResult, ...]
 
-    def verdicts(self) -> list[tuple[Pair, float, float, str]]:
+    reference = "Figures 1 and 2"
+    paragraphs = (
+        "φ(x) is a layer's activation vector; each place of each channel of a convolutional layer "
+        "counts as a unit. For each direction v the held-out images with the largest ⟨φ(x), v⟩ are "
+        "found: for units v = e_i, for random directions v is uniform on the sphere.",
+        "The paper looks at such rows and finds no distinction. Here the claim is tested: are "
+        "units more coherent, and if no difference is found, are the two populations shown to be "
+        "equivalent?",
+    )
+
+    def verdicts(self) -> list[tuple[LayerContrast, float, float, str]]:
         """Returns units against random directions: pair, Holm's p-values, verdict.
 
         The p-values of difference and those of equivalence are each adjusted over all layers and
@@ -247,14 +165,13 @@ class Figures1And2Result:
         head = ("layer", "measure", *(f"{first} / {second}" for first, second in _NULLS))
         return Table("Cliff's delta against the nulls", head, rows, [note])
 
-    def __str__(self) -> str:
-        return f"{self.table()}\n\n{self.nulls()}"
+    def tables(self) -> list[Table]:
+        return [self.table(), self.nulls()]
 
-    def section(self, workspace: Workspace) -> Section:
-        """Returns this part of the report."""
+    def pictures(self, workspace: Workspace) -> list[Picture]:
         images, _ = workspace.images(self.settings.image_sets[0])
         first = self.layers[0]
-        pictures = [
+        rows = [
             image_rows(
                 name,
                 f"{what} of {first.model} {first.layer}: the test images that go furthest along "
@@ -267,20 +184,7 @@ class Figures1And2Result:
                 ("figure2", "Figure 2, random directions", RANDOM),
             )
         ]
-        return Section(
-            "Figures 1 and 2",
-            [
-                "φ(x) is a layer's activation vector; each place of each channel of a "
-                "convolutional layer counts as a unit. For each direction v the held-out images "
-                "with the largest ⟨φ(x), v⟩ are found: for units v = e_i, for random directions v "
-                "is uniform on the sphere.",
-                "The paper looks at such rows and finds no distinction. Here the claim is tested: "
-                "are units more coherent, and if no difference is found, are the two populations "
-                "shown to be equivalent?",
-            ],
-            [self.table(), self.nulls()],
-            [*pictures, *(self._distributions(layer) for layer in self.layers)],
-        )
+        return [*rows, *map(self._distributions, self.layers)]
 
     def _distributions(self, layer: LayerResult) -> Picture:
         stem = f"{layer.model}_{layer.layer}".lower().replace("-", "_")
@@ -292,6 +196,104 @@ class Figures1And2Result:
                 for measure, populations in layer.quantiles.items()
             },
         )
+
+
+@dataclasses.dataclass(frozen=True)
+class Figures1And2(Experiment[Figures1And2Result]):
+    """Finds top images of units and of random directions and compares their coherence.
+
+    Args:
+        number: held-out (test) images; the paper took all 10 000.
+        k: images per direction.
+        shown: directions drawn.
+        units: most units compared in a layer, drawn at random in wider ones.
+        random_number: random directions compared in each layer.
+        margin: |Cliff's delta| from which a difference would matter.
+        alpha: level of the tests.
+        seed: of the directions.
+    """
+
+    number: int = 10_000
+    k: int = 9
+    shown: int = 6
+    units: int = 1000
+    random_number: int = 2000
+    margin: float = 0.147
+    alpha: float = 0.05
+    seed: int = 0
+
+    # Each layer, and whose features stand for content: always another network's.
+    layers: ClassVar[tuple[tuple[str, str, str, str], ...]] = (
+        ("Conv", "fc1", "FC200-200-10", "fc2"),
+        ("Conv", "pool1", "FC200-200-10", "fc2"),
+        ("FC100-100-10", "fc1", "Conv", "fc1"),
+        ("FC100-100-10", "fc2", "Conv", "fc1"),
+        ("AE400-10", "fc1", "Conv", "fc1"),
+    )
+    record = Figures1And2Result
+    models: ClassVar[tuple[str, ...]] = ("Conv", "FC100-100-10", "FC200-200-10", "AE400-10")
+
+    @property
+    def image_sets(self) -> tuple[ImageSet, ...]:
+        return (ImageSet("test", self.number),)
+
+    def run(self, workspace: Workspace) -> Figures1And2Result:
+        """Compares every layer."""
+        pairs, layers = [], []
+        for place in self.layers:
+            found = self._compared(workspace, *place)
+            pairs += _pairs(*place[:2], found)
+            layers.append(self._layer(*place[:2], found))
+        return Figures1And2Result(self, tuple(pairs), tuple(layers))
+
+    def _compared(
+        self, workspace: Workspace, model: str, layer: str, feature_model: str, feature_layer: str
+    ) -> Comparison:
+        images, labels = workspace.images(self.image_sets[0])
+        network = workspace.model(model)
+        width = int(np.prod(network.get_layer(layer).output.shape[1:]))
+        return compare(
+            network,
+            layer,
+            images,
+            labels,
+            feature_model=workspace.model(feature_model),
+            feature_layer=feature_layer,
+            k=self.k,
+            number=min(width, self.units),
+            random_number=self.random_number,
+            margin=self.margin,
+            alpha=self.alpha,
+            seed=self.seed,
+        )
+
+    def _layer(self, model: str, layer: str, found: Comparison) -> LayerResult:
+        # The first directions that determine their images are drawn.
+        tops = {NATURAL: found.natural, RANDOM: found.random}
+        rows = {name: np.flatnonzero(top.determined)[: self.shown] for name, top in tops.items()}
+        natural = found.populations[NATURAL].measures
+        return LayerResult(
+            model,
+            layer,
+            units=len(natural["purity"]),
+            left_out=found.left_out[NATURAL],
+            quantiles={
+                _measure_name(measure): {
+                    name: tuple(np.quantile(each.measures[measure], _QUANTILES).tolist())
+                    for name, each in found.populations.items()
+                }
+                for measure in natural
+            },
+            shown={n: tuple(top.names()[row] for row in rows[n]) for n, top in tops.items()},
+            images={n: tuple(map(tuple, top.indices[rows[n]].tolist())) for n, top in tops.items()},
+        )
+
+
+def _pairs(model: str, layer: str, found: Comparison) -> list[LayerContrast]:
+    return [
+        LayerContrast(model, layer, _measure_name(c.measure), c.first, c.second, c.medians, c.test)
+        for c in found.contrasts
+    ]
 
 
 def _measure_name(measure: str) -> str:

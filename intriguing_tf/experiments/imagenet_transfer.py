@@ -1,4 +1,4 @@
-"""Table 2's question for ImageNet: do images distorted for one network fool the others?"""
+"""Table 2's question for ImageNet: do the other networks misclassify images distorted for one?"""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from ..adversary import AdversarialResult, LBFGSAdversary
-from ..checks import check_kind, check_positive_integer
-from ..classifier import check_model
-from ..transfer import ErrorMatrix, amplify, error_matrix, gaussian_noise
+from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
+from intriguing_tf.checks import check_kind, check_positive_integer
+from intriguing_tf.classifier import check_model
+from intriguing_tf.transfer import ErrorMatrix, amplify, error_matrix, gaussian_noise
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,14 +8,15 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..checks import check_between, check_kind, check_positive_integer
-from ..layers import L2Pooling2D, LocallyConnected2D
-from ..models import QuocNetConfig, quocnet
-from ..transfer.distortions import finite_images
+from intriguing_tf.checks import check_between, check_kind, check_positive_integer
+from intriguing_tf.layers import L2Pooling2D, LocallyConnected2D
+from intriguing_tf.models import QuocNetConfig, quocnet
+from intriguing_tf.progress import shows_progress
+from intriguing_tf.transfer.distortions import finite_images
 
 
 class ReconstructionICA(keras.Model):
-    """The unsupervised objective of one stage; `fit(images)` minimises it.
+    """The unsupervised objective of one stage; `fit(images)` minimizes it.
 
     mean over images of ‖Wᵀ W x − x‖² + λ Σ_j sqrt(ε + H_j (W x)²): what the untied filters W keep
     of an image must give it back, while few of the pooled units j are active (Le et al. 2011,
@@ -71,11 +72,11 @@ def train_features(
     batch_size: int = 64,
     learning_rate: float = 1e-3,
     seed: int = 0,
-    verbose: int = 0,
+    verbose: bool | str = "auto",
 ) -> keras.Model:
     """Trains the filters of a QuocNet on images without labels, one stage after the other.
 
-    Each stage minimises `ReconstructionICA` on what the stages below make of the images, which
+    Each stage minimizes `ReconstructionICA` on what the stages below make of the images, which
     must fit in memory. A small configuration is a matter of a minute; docs/imagenet.md says how
     the full size would be trained.
 
@@ -87,7 +88,7 @@ def train_features(
         batch_size: images per step.
         learning_rate: of Adam.
         seed: of the filters at the start and of the order of the images.
-        verbose: as in `keras.Model.fit`.
+        verbose: whether to show progress bars; "auto": if stderr is a terminal.
 
     Returns:
         The features, as `itf.models.quocnet` builds them.
@@ -111,6 +112,7 @@ def train_features(
             f"`images` must have the shape [n, {', '.join(map(str, config.image_shape))}]. "
             f"Received: {images.shape}."
         )
+    bars = int(shows_progress(verbose))
     keras.utils.set_random_seed(seed)
     features = quocnet(config)
     below = images
@@ -119,7 +121,7 @@ def train_features(
         pooling = features.get_layer(f"pooling_{stage}")
         objective = ReconstructionICA(filtering, pooling, sparsity)
         objective.compile(optimizer=keras.optimizers.Adam(learning_rate), jit_compile=False)
-        history = objective.fit(below, batch_size=batch_size, epochs=epochs, verbose=verbose)
+        history = objective.fit(below, batch_size=batch_size, epochs=epochs, verbose=bars)
         if not np.isfinite(history.history["loss"][-1]):
             raise ValueError(f"Stage {stage} diverged. Received: learning_rate={learning_rate}.")
         contrast = features.get_layer(f"contrast_{stage}")

@@ -9,20 +9,21 @@ import os
 import platform
 from typing import Any
 
-from .. import __version__
-from ..files import write_atomically
-from ..reporting import Report, Section, Table
-from .claims import claims
-from .claims import table as claims_table
-from .figure7 import Figure7
-from .figures1_2 import Figures1And2
-from .records import Estimate, to_json
-from .seeds import Seeds
-from .table1 import Table1
-from .table2 import Table2
-from .table3 import Table3
-from .table4 import Table4
-from .workspace import Workspace
+from intriguing_tf import __version__
+from intriguing_tf.experiments.claims import claims
+from intriguing_tf.experiments.claims import table as claims_table
+from intriguing_tf.experiments.figure7 import Figure7
+from intriguing_tf.experiments.figures1_2 import Figures1And2
+from intriguing_tf.experiments.records import Estimate, to_json
+from intriguing_tf.experiments.results import Record
+from intriguing_tf.experiments.seeds import Seeds
+from intriguing_tf.experiments.table1 import Table1
+from intriguing_tf.experiments.table2 import Table2
+from intriguing_tf.experiments.table3 import Table3
+from intriguing_tf.experiments.table4 import Table4
+from intriguing_tf.experiments.workspace import Experiment, Workspace
+from intriguing_tf.files import write_atomically
+from intriguing_tf.reporting import Report, Section, Table
 
 NUMBER, QUICK_NUMBER = 1000, 128
 
@@ -36,7 +37,7 @@ class Reproduction:
         report: see `intriguing_tf.reporting.Report`.
     """
 
-    results: dict[str, Any]
+    results: dict[str, Record]
     report: Report
 
     def scalars(self) -> dict[str, float]:
@@ -52,7 +53,7 @@ class Reproduction:
 
 def experiments(
     number: int = NUMBER, seed: int = 0, training_seeds: tuple[int, ...] = ()
-) -> list[Any]:
+) -> list[Experiment[Any]]:
     """Returns the experiments, in the order of the report.
 
     Args:
@@ -62,7 +63,7 @@ def experiments(
     """
     if number < 8:
         raise ValueError(f"`number` must be at least 8. Received: {number!r}.")
-    found = [
+    found: list[Experiment[Any]] = [
         Table1(number, nearest_number=max(4, number // 5), seed=seed),
         Table2(number, seed),
         Table3(number, seed),
@@ -110,9 +111,9 @@ def reproduce(
         [
             "Tables 1 to 4 and Figures 1, 2 and 7 of “Intriguing properties of neural networks” "
             "(arXiv 1312.6199) beside what intriguing_tf measures. Numbers in brackets are 95 % "
-            "bootstrap intervals over the images; “paper lies” says where the paper's number falls "
-            "with respect to them. Distortion is the root mean square change per pixel, with "
-            "pixels in [0, 1].",
+            "bootstrap intervals over the images; the last column says whether the paper's value "
+            "falls inside, above or below them. Distortion is the root mean square change per "
+            "pixel, with pixels in [0, 1].",
         ],
         sections,
     )
@@ -124,7 +125,7 @@ def reproduce(
     return Reproduction(results, report)
 
 
-def _settings(workspace: Workspace, to_run: list[Any]) -> Section:
+def _settings(workspace: Workspace, to_run: list[Experiment[Any]]) -> Section:
     settings = [
         (type(each).__name__, ", ".join(f"{k} = {v}" for k, v in to_json(each).items()))
         for each in to_run

@@ -8,13 +8,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from ..adversary import LBFGSAdversary
-from ..lipschitz import certified_radius
-from ..reporting import Picture, Table, sandwich
+from intriguing_tf.adversary import LBFGSAdversary
+from intriguing_tf.experiments.results import Result
+from intriguing_tf.lipschitz import certified_radius
+from intriguing_tf.reporting import Picture, Table, sandwich
 
 
 @dataclasses.dataclass(frozen=True)
-class Sandwich:
+class Sandwich(Result):
     """Two bounds of each image's distance to the nearest other prediction.
 
     Args:
@@ -76,6 +77,3 @@ class Sandwich:
         """Draws both per image."""
         caption = "Each image's nearest other prediction lies between its two marks."
         return sandwich("sandwich", caption, self.certified.tolist(), self.found.tolist())
-
-    def __str__(self) -> str:
-        return self.table().text()

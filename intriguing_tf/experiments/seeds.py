@@ -5,17 +5,17 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
-import numpy as np
-
-from ..reporting import Section, Table
-from ..transfer import error_matrix
-from . import paper
-from .records import Estimate
-from .workspace import ImageSet, Workspace
+from intriguing_tf.experiments import paper
+from intriguing_tf.experiments.beside import PaperComparison, beside
+from intriguing_tf.experiments.records import Estimate
+from intriguing_tf.experiments.results import Record
+from intriguing_tf.experiments.workspace import Experiment, ImageSet, Workspace
+from intriguing_tf.reporting import Table
+from intriguing_tf.transfer import error_matrix
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class RetrainedModel:
     """One recipe's networks, one value per seed.
 
     Attributes:
@@ -30,9 +30,44 @@ class Row:
     distortions: tuple[Estimate, ...]
     transferred: tuple[Estimate, ...]
 
+    def comparisons(self) -> list[PaperComparison]:
+        """Returns the paper's numbers beside means and ranges over the seeds."""
+        name, printed = self.model, paper.TABLE_1[self.model]
+        tests, distortions = _range(self.test_errors), _range(self.distortions)
+        transferred = "error on another seed's images, %"
+        return [
+            PaperComparison((name, "test error, %"), printed.test_error, tests, True),
+            PaperComparison((name, "av. min. distortion"), printed.distortion, distortions),
+            PaperComparison((name, transferred), None, _range(self.transferred), True),
+        ]
+
 
 @dataclasses.dataclass(frozen=True)
-class Seeds:
+class SeedsResult(Record):
+    """What `Seeds` measured; prints as a table."""
+
+    settings: Seeds
+    rows: tuple[RetrainedModel, ...]
+
+    reference = "Other training seeds"
+    paragraphs = (
+        "The same recipes, trained again: how much of a difference is the training's chance.",
+    )
+
+    def table(self) -> Table:
+        """Returns the mean and the range over the seeds of each quantity."""
+        note = (
+            f"Trained with the seeds {', '.join(map(str, self.settings.training_seeds))}: mean "
+            f"[lowest, highest]; the first {self.settings.number} training images attacked per "
+            "network. FC10 is convex and has one optimum."
+        )
+        comparisons = (each for row in self.rows for each in row.comparisons())
+        title = "Networks trained again from other seeds"
+        return beside(title, ("model", "quantity"), comparisons, [note])
+
+
+@dataclasses.dataclass(frozen=True)
+class Seeds(Experiment[SeedsResult]):
     """Trains Table 1's networks again by their recipes and attacks them.
 
     Args:
@@ -47,18 +82,18 @@ class Seeds:
 
     # FC10 is convex: its optimum does not depend on a seed.
     retrained: ClassVar[tuple[str, ...]] = ("FC100-100-10", "FC200-200-10", "AE400-10")
+    record = SeedsResult
     models: ClassVar[tuple[str, ...]] = ()
 
     @property
     def image_sets(self) -> tuple[ImageSet, ...]:
-        """The images that the result depends on."""
         return ImageSet("train"), ImageSet("test")
 
     def run(self, workspace: Workspace) -> SeedsResult:
-        """Trains, attacks and lets each network read the next one's images."""
+        """Trains, attacks and lets each network classify the next one's images."""
         return SeedsResult(self, tuple(self._row(workspace, name) for name in self.retrained))
 
-    def _row(self, workspace: Workspace, name: str) -> Row:
+    def _row(self, workspace: Workspace, name: str) -> RetrainedModel:
         which = ImageSet("train", self.number)
         test_images, test_labels = workspace.images(ImageSet("test"))
         _, labels = workspace.images(which)
@@ -66,70 +101,18 @@ class Seeds:
         networks = {str(w.training_seed): w.model(name) for w in workspaces}
         attacked = [w.attack(name, which, seed=self.seed) for w in workspaces]
         test = error_matrix(networks, {"test": test_images}, test_labels).wrong[0]
-        # Row i: images distorted for network i; they are read by network i - 1.
+        # Row i: images distorted for network i; network i - 1 classifies them.
         sets = {str(i): each.images for i, each in enumerate(attacked)}
-        read = error_matrix(networks, sets, labels).wrong
-        return Row(
+        wrong = error_matrix(networks, sets, labels).wrong
+        return RetrainedModel(
             name,
-            tuple(Estimate.of_errors(wrong) for wrong in test),
+            tuple(map(Estimate.of_errors, test)),
             tuple(Estimate.of_mean(each.distortion[each.success]) for each in attacked),
-            tuple(Estimate.of_errors(read[i, i - 1]) for i in range(len(attacked))),
+            tuple(Estimate.of_errors(wrong[i, i - 1]) for i in range(len(attacked))),
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class SeedsResult:
-    """What `Seeds` measured; prints as a table."""
-
-    settings: Seeds
-    rows: tuple[Row, ...]
-
-    def table(self) -> Table:
-        """Returns the mean and the range over the seeds of each quantity."""
-        cells = []
-        for row in self.rows:
-            printed = paper.TABLE_1[row.model]
-            cells += [
-                (
-                    row.model,
-                    "test error, %",
-                    f"{100 * printed.test_error:.3g}",
-                    *_spread(row.test_errors, 100, 2),
-                ),
-                (
-                    row.model,
-                    "av. min. distortion",
-                    f"{printed.distortion:.3g}",
-                    *_spread(row.distortions, 1, 4),
-                ),
-                (
-                    row.model,
-                    "error on another seed's images, %",
-                    None,
-                    *_spread(row.transferred, 100, 1),
-                ),
-            ]
-        s = self.settings
-        note = (
-            f"Trained with the seeds {', '.join(map(str, s.training_seeds))}; the first "
-            f"{s.number} training images attacked per network. FC10 is convex and has one optimum."
-        )
-        head = ("model", "quantity", "paper", "mean", "lowest", "highest")
-        return Table("Networks trained again from other seeds", head, cells, [note])
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    def section(self, workspace: Workspace) -> Section:
-        """Returns this part of the report."""
-        del workspace
-        return Section(
-            "Other training seeds",
-            ["The same recipes, trained again: how much of a difference is the training's chance."],
-            [self.table()],
-        )
-
-
-def _spread(estimates: tuple[Estimate, ...], scale: float, digits: int) -> tuple[str, str, str]:
-    values = scale * np.array([each.value for each in estimates])
-    return tuple(f"{v:.{digits}f}" for v in (values.mean(), values.min(), values.max()))  # type: ignore[return-value]
+def _range(estimates: tuple[Estimate, ...]) -> Estimate:
+    """The mean with the lowest and highest instead of an interval."""
+    values = [each.value for each in estimates]
+    return Estimate(sum(values) / len(values), min(values), max(values), len(values))

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from ..reporting import Picture, Section, Table, interval_chart
-from ..transfer import error_matrix
-from . import paper
-from .records import Estimate, compared
-from .workspace import ImageSet, Workspace
+from intriguing_tf.experiments import paper
+from intriguing_tf.experiments.beside import PaperComparison, beside
+from intriguing_tf.experiments.matrices import wrong_by_model
+from intriguing_tf.experiments.records import Estimate
+from intriguing_tf.experiments.results import Record
+from intriguing_tf.experiments.workspace import Experiment, ImageSet, Workspace
+from intriguing_tf.reporting import Picture, Table, interval_chart
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class AttackedModel:
     """A model's measurements.
 
     Attributes:
         model: the paper's name.
         train_error, test_error: over the whole training and test set.
-        found: share of the attacked training images that could be made to be misread.
-        distortion: mean over the attacked training images; those that are misread already need 0.
-        distortion_of_read: the same over images that the model reads rightly.
+        found: share of the attacked training images for which the attack succeeded.
+        distortion: mean over the attacked training images; those misclassified already need 0.
+        distortion_of_correct: the same over images that the model classifies correctly.
         test_distortion: as `distortion`, of test images.
         nearest_distortion: as `distortion`, to the nearest other class of each image instead of a
             random one, over the first `nearest_number` training images.
@@ -35,104 +37,47 @@ class Row:
     test_error: Estimate
     found: float
     distortion: Estimate
-    distortion_of_read: Estimate
+    distortion_of_correct: Estimate
     test_distortion: Estimate
     nearest_distortion: Estimate
     random_distortion_of_the_same: Estimate
 
-
-@dataclasses.dataclass(frozen=True)
-class Table1:
-    """Attacks every model of Table 1 on training images, as the paper, and on test images.
-
-    Args:
-        number: training images, and as many test images, attacked per model with random targets.
-        nearest_number: training images attacked per model towards every class.
-        seed: of the random targets, which never are the true class.
-    """
-
-    number: int = 1000
-    nearest_number: int = 200
-    seed: int = 0
-
-    models: ClassVar[tuple[str, ...]] = tuple(paper.TABLE_1)
-
-    @property
-    def image_sets(self) -> tuple[ImageSet, ...]:
-        """The images that the result depends on."""
-        return ImageSet("train"), ImageSet("test")
-
-    def run(self, workspace: Workspace) -> Table1Result:
-        """Measures all models."""
-        models = {name: workspace.model(name) for name in self.models}
-        wrong = {
-            split: error_matrix(models, {split: images}, labels).wrong[0]
-            for split in ("train", "test")
-            for images, labels in [workspace.images(ImageSet(split))]
-        }
-        rows = [
-            self._row(workspace, name, wrong["train"][i], wrong["test"][i])
-            for i, name in enumerate(self.models)
+    def comparisons(self) -> list[PaperComparison]:
+        """Returns the paper's numbers beside these."""
+        name, printed = self.model, paper.TABLE_1[self.model]
+        same = "same, of correctly classified images"
+        return [
+            PaperComparison((name, "train error, %"), printed.train_error, self.train_error, True),
+            PaperComparison((name, "test error, %"), printed.test_error, self.test_error, True),
+            PaperComparison((name, "av. min. distortion"), printed.distortion, self.distortion),
+            PaperComparison((name, same), printed.distortion, self.distortion_of_correct),
         ]
-        return Table1Result(self, tuple(rows))
-
-    def _row(
-        self, workspace: Workspace, name: str, train_wrong: np.ndarray, test_wrong: np.ndarray
-    ) -> Row:
-        train = workspace.attack(name, ImageSet("train", self.number), seed=self.seed)
-        test = workspace.attack(name, ImageSet("test", self.number), seed=self.seed)
-        nearest = workspace.attack(
-            name, ImageSet("train", self.nearest_number), "nearest", seed=self.seed
-        )
-        read = train.success & ~train_wrong[: self.number]
-        both = nearest.success & train.success[: self.nearest_number]
-        return Row(
-            model=name,
-            train_error=Estimate.of_errors(train_wrong),
-            test_error=Estimate.of_errors(test_wrong),
-            found=float(train.success.mean()),
-            distortion=Estimate.of_mean(train.distortion[train.success]),
-            distortion_of_read=Estimate.of_mean(train.distortion[read]),
-            test_distortion=Estimate.of_mean(test.distortion[test.success]),
-            nearest_distortion=Estimate.of_mean(nearest.distortion[both]),
-            random_distortion_of_the_same=Estimate.of_mean(
-                train.distortion[: self.nearest_number][both]
-            ),
-        )
 
 
 @dataclasses.dataclass(frozen=True)
-class Table1Result:
+class Table1Result(Record):
     """What `Table1` measured; prints as the paper's table with the paper's figures beside it."""
 
     settings: Table1
-    rows: tuple[Row, ...]
+    rows: tuple[AttackedModel, ...]
+
+    reference = "Table 1"
+    paragraphs = (
+        "Each network's errors on the whole training and test set, and the mean root mean square "
+        "change per pixel after which it classifies training images as a random other digit. "
+        "Images that are misclassified from the start need no change and count as 0; the paper "
+        "does not say whether it counted them, so both averages are given.",
+    )
 
     def table(self) -> Table:
         """Returns paper, here and difference for each of the paper's numbers."""
-        cells: list[Any] = []
-        for row in self.rows:
-            printed = paper.TABLE_1[row.model]
-            cells += [
-                (row.model, "train error, %", *compared(printed.train_error, row.train_error)),
-                (row.model, "test error, %", *compared(printed.test_error, row.test_error)),
-                (
-                    row.model,
-                    "av. min. distortion",
-                    *compared(printed.distortion, row.distortion, percent=False),
-                ),
-                (
-                    row.model,
-                    "same, of images read rightly",
-                    *compared(printed.distortion, row.distortion_of_read, percent=False),
-                ),
-            ]
         note = (
             f"Distortions over the first {self.settings.number} training images, targets drawn "
             f"with seed {self.settings.seed}; [95 % bootstrap interval over the images]."
         )
-        head = ("model", "quantity", "paper", "here", "difference", "paper lies")
-        return Table("Table 1: errors and average minimal distortion", head, cells, [note])
+        comparisons = (each for row in self.rows for each in row.comparisons())
+        title = "Table 1: errors and average minimal distortion"
+        return beside(title, ("model", "quantity"), comparisons, [note])
 
     def more(self) -> Table:
         """Returns the distortions that the paper does not have."""
@@ -148,7 +93,7 @@ class Table1Result:
         ]
         head = (
             "model",
-            "attackable, %",
+            "attack succeeded, %",
             "test images",
             "random targets, fewer images",
             "nearest class, the same images",
@@ -159,35 +104,72 @@ class Table1Result:
         ]
         return Table("Average minimal distortion of other images and targets", head, cells, notes)
 
-    def __str__(self) -> str:
-        return f"{self.table()}\n\n{self.more()}"
+    def tables(self) -> list[Table]:
+        return [self.table(), self.more()]
 
-    def section(self, workspace: Workspace) -> Section:
-        """Returns this part of the report."""
-        del workspace
-        return Section(
-            "Table 1",
-            [
-                "Each network's errors on the whole training and test set, and the mean root "
-                "mean square change per pixel that makes its training images be read as a random "
-                "other digit. Images that are misread from the start need no change and count "
-                "as 0; the paper does not say whether it counted them, so both averages are given.",
-            ],
-            [self.table(), self.more()],
-            [self._picture()],
-        )
-
-    def _picture(self) -> Picture:
-        printed = [(d, d, d) for d in (paper.TABLE_1[row.model].distortion for row in self.rows)]
-        return interval_chart(
+    def pictures(self, workspace: Workspace) -> list[Picture]:
+        printed = [paper.TABLE_1[row.model].distortion for row in self.rows]
+        chart = interval_chart(
             "table1_distortion",
             "Average minimal distortion: the paper's, and those measured here with their 95 % "
             "intervals.",
             [row.model for row in self.rows],
             {
-                "paper": printed,
-                "here, random targets": [row.distortion[:3] for row in self.rows],
-                "here, nearest class": [row.nearest_distortion[:3] for row in self.rows],
+                "paper": [(d, d, d) for d in printed],
+                "here, random targets": [row.distortion.interval() for row in self.rows],
+                "here, nearest class": [row.nearest_distortion.interval() for row in self.rows],
             },
             "root mean square change per pixel",
+        )
+        return [chart]
+
+
+@dataclasses.dataclass(frozen=True)
+class Table1(Experiment[Table1Result]):
+    """Attacks every model of Table 1 on training images, as the paper, and on test images.
+
+    Args:
+        number: training images, and as many test images, attacked per model with random targets.
+        nearest_number: training images attacked per model towards every class.
+        seed: of the random targets, which never are the true class.
+    """
+
+    number: int = 1000
+    nearest_number: int = 200
+    seed: int = 0
+
+    record = Table1Result
+    models: ClassVar[tuple[str, ...]] = tuple(paper.TABLE_1)
+
+    @property
+    def image_sets(self) -> tuple[ImageSet, ...]:
+        return ImageSet("train"), ImageSet("test")
+
+    def run(self, workspace: Workspace) -> Table1Result:
+        """Measures all models."""
+        wrong = wrong_by_model(workspace, self.models, self.image_sets)
+        return Table1Result(self, tuple(self._row(workspace, m, *wrong[m]) for m in self.models))
+
+    def _row(
+        self, workspace: Workspace, name: str, train_wrong: np.ndarray, test_wrong: np.ndarray
+    ) -> AttackedModel:
+        train = workspace.attack(name, ImageSet("train", self.number), seed=self.seed)
+        test = workspace.attack(name, ImageSet("test", self.number), seed=self.seed)
+        nearest = workspace.attack(
+            name, ImageSet("train", self.nearest_number), "nearest", seed=self.seed
+        )
+        correct = train.success & ~train_wrong[: self.number]
+        both = nearest.success & train.success[: self.nearest_number]
+        return AttackedModel(
+            model=name,
+            train_error=Estimate.of_errors(train_wrong),
+            test_error=Estimate.of_errors(test_wrong),
+            found=float(train.success.mean()),
+            distortion=Estimate.of_mean(train.distortion[train.success]),
+            distortion_of_correct=Estimate.of_mean(train.distortion[correct]),
+            test_distortion=Estimate.of_mean(test.distortion[test.success]),
+            nearest_distortion=Estimate.of_mean(nearest.distortion[both]),
+            random_distortion_of_the_same=Estimate.of_mean(
+                train.distortion[: self.nearest_number][both]
+            ),
         )

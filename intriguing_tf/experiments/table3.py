@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from ..reporting import Section, Table
-from ..transfer import error_matrix
-from . import paper
-from .records import Estimate, compared
-from .workspace import ImageSet, Workspace
+from intriguing_tf.experiments import paper
+from intriguing_tf.experiments.beside import PaperComparison, beside
+from intriguing_tf.experiments.matrices import wrong_by_model
+from intriguing_tf.experiments.records import Estimate
+from intriguing_tf.experiments.results import Record
+from intriguing_tf.experiments.workspace import Experiment, ImageSet, Workspace
+from intriguing_tf.reporting import Table
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class ModelOfHalf:
     """A model's errors over all of P1, P2 and the test set, and its average distortion."""
 
     model: str
@@ -22,9 +24,43 @@ class Row:
     test_error: Estimate
     distortion: Estimate
 
+    def comparisons(self) -> list[PaperComparison]:
+        """Returns the paper's numbers beside these."""
+        name, printed = self.model, paper.TABLE_3[self.model]
+        return [
+            PaperComparison((name, "error on P1, %"), printed.p1_error, self.p1_error, True),
+            PaperComparison((name, "error on P2, %"), printed.p2_error, self.p2_error, True),
+            PaperComparison((name, "test error, %"), printed.test_error, self.test_error, True),
+            PaperComparison((name, "av. min. distortion"), printed.distortion, self.distortion),
+        ]
+
 
 @dataclasses.dataclass(frozen=True)
-class Table3:
+class Table3Result(Record):
+    """What `Table3` measured; prints as the paper's table with the paper's figures beside it."""
+
+    settings: Table3
+    rows: tuple[ModelOfHalf, ...]
+
+    reference = "Table 3"
+    paragraphs = (
+        "P1 and P2 are disjoint halves of the training set. Two networks were trained on P1, one "
+        "on P2.",
+    )
+
+    def table(self) -> Table:
+        """Returns paper, here and difference for each of the paper's numbers."""
+        note = (
+            f"Distortions over the first {self.settings.number} test images, targets drawn with "
+            f"seed {self.settings.seed}; [95 % bootstrap interval over the images]."
+        )
+        comparisons = (each for row in self.rows for each in row.comparisons())
+        title = "Table 3: networks trained on halves"
+        return beside(title, ("model", "quantity"), comparisons, [note])
+
+
+@dataclasses.dataclass(frozen=True)
+class Table3(Experiment[Table3Result]):
     """Measures the networks that Table 4 is about.
 
     The distortions are those of the test images of Table 4: the paper prints the same averages in
@@ -38,70 +74,20 @@ class Table3:
     number: int = 1000
     seed: int = 0
 
+    record = Table3Result
     models: ClassVar[tuple[str, ...]] = tuple(paper.TABLE_3)
 
     @property
     def image_sets(self) -> tuple[ImageSet, ...]:
-        """The images that the result depends on."""
-        return (
-            ImageSet("train", subset="p1"),
-            ImageSet("train", subset="p2"),
-            ImageSet("test"),
-        )
+        return ImageSet("train", subset="p1"), ImageSet("train", subset="p2"), ImageSet("test")
 
     def run(self, workspace: Workspace) -> Table3Result:
         """Measures the three models."""
-        models = {name: workspace.model(name) for name in self.models}
-        wrong = []
-        for which in self.image_sets:
-            images, labels = workspace.images(which)
-            wrong.append(error_matrix(models, {str(which): images}, labels).wrong[0])
+        wrong = wrong_by_model(workspace, self.models, self.image_sets)
         rows = []
-        for i, name in enumerate(self.models):
+        for name in self.models:
             attacked = workspace.attack(name, ImageSet("test", self.number), seed=self.seed)
-            p1_error, p2_error, test_error = (Estimate.of_errors(each[i]) for each in wrong)
             distortion = Estimate.of_mean(attacked.distortion[attacked.success])
-            rows.append(Row(name, p1_error, p2_error, test_error, distortion))
+            p1_error, p2_error, test_error = map(Estimate.of_errors, wrong[name])
+            rows.append(ModelOfHalf(name, p1_error, p2_error, test_error, distortion))
         return Table3Result(self, tuple(rows))
-
-
-@dataclasses.dataclass(frozen=True)
-class Table3Result:
-    """What `Table3` measured; prints as the paper's table with the paper's figures beside it."""
-
-    settings: Table3
-    rows: tuple[Row, ...]
-
-    def table(self) -> Table:
-        """Returns paper, here and difference for each of the paper's numbers."""
-        cells: list[Any] = []
-        for row in self.rows:
-            printed = paper.TABLE_3[row.model]
-            cells += [
-                (row.model, "error on P1, %", *compared(printed.p1_error, row.p1_error)),
-                (row.model, "error on P2, %", *compared(printed.p2_error, row.p2_error)),
-                (row.model, "test error, %", *compared(printed.test_error, row.test_error)),
-                (
-                    row.model,
-                    "av. min. distortion",
-                    *compared(printed.distortion, row.distortion, percent=False),
-                ),
-            ]
-        note = (
-            f"Distortions over the first {self.settings.number} test images, targets drawn with "
-            f"seed {self.settings.seed}; [95 % bootstrap interval over the images]."
-        )
-        head = ("model", "quantity", "paper", "here", "difference", "paper lies")
-        return Table("Table 3: networks trained on halves", head, cells, [note])
-
-    def __str__(self) -> str:
-        return str(self.table())
-
-    def section(self, workspace: Workspace) -> Section:
-        """Returns this part of the report."""
-        del workspace
-        return Section(
-            "Table 3",
-            ["P1 and P2 are disjoint halves of the training set. Two networks learnt P1, one P2."],
-            [self.table()],
-        )

@@ -8,26 +8,27 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from .. import lipschitz
-from ..reporting import Table
-from . import paper
+from intriguing_tf import lipschitz
+from intriguing_tf.experiments import paper
+from intriguing_tf.experiments.beside import PaperComparison, beside
+from intriguing_tf.experiments.results import Result
+from intriguing_tf.reporting import Table
 
 
 class _Convolution(NamedTuple):
-    """Where a convolution of AlexNet stands: input size, stride, padding, groups."""
+    """Where a convolution of AlexNet stands: input size, padding, groups."""
 
     size: int
-    stride: int
     padding: str
     groups: int
 
 
 @dataclasses.dataclass(frozen=True)
-class Table5:
-    """The operator norms of AlexNet's layers, each rectified linear map by itself.
+class Table5(Result):
+    """The operator norms of AlexNet's layers, each linear map with its ReLU by itself.
 
     The geometry is that of Krizhevsky et al. 2012 as Caffe has it: input 227 × 227, two groups in
-    conv 2, 4 and 5. Bias, pooling and normalisation do not enter Table 5.
+    conv 2, 4 and 5. Bias, pooling and normalization do not enter Table 5.
 
     Args:
         bounds: by the paper's name of the layer; layers whose weights are not there are left out.
@@ -50,11 +51,11 @@ class Table5:
         "FC 3": "fc8",
     }
     _convolutions: ClassVar[dict[str, _Convolution]] = {
-        "Conv 1": _Convolution(227, 4, "valid", 1),
-        "Conv 2": _Convolution(27, 1, "same", 2),
-        "Conv 3": _Convolution(13, 1, "same", 1),
-        "Conv 4": _Convolution(13, 1, "same", 2),
-        "Conv 5": _Convolution(13, 1, "same", 2),
+        "Conv 1": _Convolution(227, "valid", 1),
+        "Conv 2": _Convolution(27, "same", 2),
+        "Conv 3": _Convolution(13, "same", 1),
+        "Conv 4": _Convolution(13, "same", 2),
+        "Conv 5": _Convolution(13, "same", 2),
     }
 
     @classmethod
@@ -78,9 +79,9 @@ class Table5:
             if layer is None:
                 bounds[name] = lipschitz.dense_norm(kernel)
             else:
-                size = (layer.size, layer.size)
+                size, strides = (layer.size, layer.size), paper.TABLE_5[name].stride or 1
                 bounds[name] = lipschitz.conv_norm(
-                    kernel, size, layer.stride, layer.padding, groups=layer.groups
+                    kernel, size, strides, layer.padding, groups=layer.groups
                 )
         if not bounds:
             raise ValueError(
@@ -103,24 +104,15 @@ class Table5:
 
     def table(self) -> Table:
         """Returns the paper's rows with both bounds."""
-        rows = [
-            (
-                name,
-                printed.size,
-                "" if printed.stride is None else str(printed.stride),
+        comparisons = [
+            PaperComparison(
+                (name, printed.size, str(printed.stride or "")),
                 printed.upper_bound,
                 self.bounds.get(name),
             )
             for name, printed in paper.TABLE_5.items()
         ]
         missing = [name for name in paper.TABLE_5 if name not in self.bounds]
-        notes = [f"empty: the weights of {', '.join(missing)} are not there"] if missing else []
-        return Table(
-            "Table 5: bounds of AlexNet's layers",
-            ("layer", "size", "stride", "paper", "here"),
-            rows,
-            notes,
-        )
-
-    def __str__(self) -> str:
-        return self.table().text()
+        notes = [f"empty: no weights of {', '.join(missing)}"] if missing else []
+        title = "Table 5: bounds of AlexNet's layers"
+        return beside(title, ("layer", "size", "stride"), comparisons, notes)

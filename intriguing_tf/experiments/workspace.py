@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import copy
 import dataclasses
 import functools
@@ -10,10 +11,9 @@ import json
 import os
 import shutil
 import time
-import typing
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Generic, TypeVar
 
 import filelock
 import keras
@@ -28,6 +28,7 @@ from . import paper, recipes
 from .records import from_json, to_json
 
 _UNFINISHED = ".unfinished"
+RecordT = TypeVar("RecordT")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,6 +48,30 @@ class ImageSet:
     def __str__(self) -> str:
         number = "all" if self.number is None else self.number
         return f"{number} {self.subset or self.split} images"
+
+
+class Experiment(abc.ABC, Generic[RecordT]):
+    """One table or figure of the paper: settings, from which a workspace measures a record.
+
+    Subclasses are frozen dataclasses of JSON's types. `Workspace.result` keeps the record under
+    these settings, the models' weights and the images, so it must depend on nothing else.
+
+    Attributes:
+        record: class of what is measured, a subclass of `results.Record`.
+        models: the paper's names of the models that the record depends on.
+    """
+
+    record: type[RecordT]
+    models: ClassVar[tuple[str, ...]]
+
+    @property
+    @abc.abstractmethod
+    def image_sets(self) -> tuple[ImageSet, ...]:
+        """The images that the record depends on."""
+
+    @abc.abstractmethod
+    def run(self, workspace: Workspace) -> RecordT:
+        """Measures."""
 
 
 class Workspace:
@@ -170,12 +195,11 @@ class Workspace:
         """Returns the images that `attack` found with random targets."""
         return self.attack(name, which, seed=seed).images
 
-    def result(self, experiment: Any) -> Any:
+    def result(self, experiment: Experiment[RecordT]) -> RecordT:
         """Returns an experiment's result, run unless it is there.
 
         Args:
-            experiment: a configuration with `models`, `image_sets` and `run(workspace)`,
-                such as `Table1()`.
+            experiment: such as `Table1()`.
         """
         name = type(experiment).__name__
         made_from = {
@@ -191,8 +215,7 @@ class Workspace:
             write_atomically(path / "result.json", json.dumps(result, indent=1, allow_nan=False))
 
         self._make(name, folder, made_from, run)
-        kind = typing.get_type_hints(type(experiment).run)["return"]
-        return from_json(kind, json.loads((folder / "result.json").read_text()))
+        return from_json(experiment.record, json.loads((folder / "result.json").read_text()))
 
     def _make(
         self, label: str, folder: Path, made_from: dict, make: Callable[[Path], None]

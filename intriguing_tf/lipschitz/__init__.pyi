@@ -1,11 +1,12 @@
+from . import differentiable as differentiable
+from .bounds import bound as bound
 from .geometry import torus_shape as torus_shape
-from .graph import bound as bound
 from .norms import conv_norm as conv_norm
 from .norms import conv_transpose_norm as conv_transpose_norm
 from .norms import dense_norm as dense_norm
 from .norms import depthwise_norm as depthwise_norm
 from .radius import certified_radius as certified_radius
-from .registry import LayerBound as LayerBound
-from .registry import NoBoundError as NoBoundError
 from .registry import register as register
 from .report import LipschitzReport as LipschitzReport
+from .steps import LayerBound as LayerBound
+from .steps import NoBoundError as NoBoundError

@@ -1,4 +1,4 @@
-"""Proves the bound of a Λ-chain: one Cholesky factorisation per frequency.
+"""Proves the bound of a Λ-chain: one Cholesky factorization per frequency.
 
 With x_i scaled by Λ_i^½ and x_0 eliminated, the bound holds where this matrix is positive
 semidefinite, for the matrix K that is to bound W_L M_{L−1}⁻¹ W_Lᴴ (K = L² I for the norm):
@@ -20,10 +20,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .convolution import Convolution
-from .operators import Matrix
-from .rounding import BATCHED_SIZE, UNIT_ROUNDOFF, all_below, gamma, is_below
-from .symbols import CHUNK, frequency_grid
+from intriguing_tf.lipschitz.convolution import Convolution
+from intriguing_tf.lipschitz.rounding import BATCHED_SIZE, UNIT_ROUNDOFF, all_below, gamma, is_below
+from intriguing_tf.lipschitz.steps import Matrix
+from intriguing_tf.lipschitz.symbols import CHUNK, frequency_grid
 
 Array = np.ndarray
 
@@ -46,7 +46,7 @@ class LinearChain(abc.ABC):
 
     @abc.abstractmethod
     def stages(self, chosen: Array) -> list[Array]:
-        """Returns W_1 … W_L at the frequencies `chosen`, as `multipliers.Chain` takes them."""
+        """Returns W_1 … W_L at the frequencies `chosen`, as `Recursion` takes them."""
 
     @abc.abstractmethod
     def _size_of(self, layer: int, left: Array, right: Array) -> tuple[float, float]:

@@ -7,13 +7,21 @@ import functools
 import itertools
 import math
 from collections.abc import Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
 
-from .geometry import Axis
-from .operators import Norm, matrix_norm
-from .rounding import gamma, lanczos, largest_eigenvalue, normalise, round_down, round_up
-from .symbols import (
+from intriguing_tf.lipschitz.geometry import Axis, Geometry
+from intriguing_tf.lipschitz.rounding import (
+    gamma,
+    lanczos,
+    largest_eigenvalue,
+    normalize,
+    round_down,
+    round_up,
+)
+from intriguing_tf.lipschitz.steps import Norm, Step, matrix_norm
+from intriguing_tf.lipschitz.symbols import (
     CHUNK,
     GramSymbol,
     Polyphase,
@@ -23,19 +31,19 @@ from .symbols import (
     torus_maximum,
     twists,
 )
-from .threads import threads_for
+from intriguing_tf.lipschitz.threads import threads_for
 
 Array = np.ndarray
 
 # The operator's own matrix is used while it has at most so many rows or columns.
 DENSE_SIZE = 4096
-# Lanczos steps on the real layer for the attained value, and bytes for their vectors.
-ATTAINED_STEPS = 24
-ATTAINED_MEMORY = 2**28
+# Lanczos steps on the real layer for the lower bound, and bytes for their vectors.
+LOWER_BOUND_STEPS = 24
+LOWER_BOUND_MEMORY = 2**28
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Convolution:
+class Convolution(Step):
     """A convolution with zero padding, or (`transposed`) its adjoint.
 
     Args:
@@ -45,6 +53,7 @@ class Convolution:
         transposed: whether the layer is the adjoint: it maps the convolution's outputs back to
             its inputs.
         error: a bound of the operator norm of what rounding did to the kernel.
+        dense_size: the layer's own matrix is used while it has at most so many rows or columns.
     """
 
     kernel: Array
@@ -52,6 +61,18 @@ class Convolution:
     groups: int = 1
     transposed: bool = False
     error: float = 0.0
+    dense_size: int = DENSE_SIZE
+    linear: ClassVar[bool] = True
+
+    @classmethod
+    def of(cls, kernel: Array, geometry: Geometry, error: float = 0.0) -> Convolution:
+        """Returns the convolution that a Keras layer with this kernel and geometry computes."""
+        grouped, groups = geometry.grouped(kernel)
+        return cls(grouped, geometry.axes(kernel.shape), groups, error=error)
+
+    @property
+    def chainable(self) -> bool:
+        return not self.transposed
 
     @property
     def inputs(self) -> int:
@@ -70,17 +91,12 @@ class Convolution:
         return math.prod(axis.outputs for axis in self.axes)
 
     def norm(self, attained: bool = True) -> Norm:
-        """Certifies the operator norm.
-
-        Args:
-            attained: whether to look for a vector that nearly attains it, too.
-        """
-        scaled, scale = normalise(self.kernel * self._reaches)
+        scaled, scale = normalize(self.kernel * reached_taps(self.axes))
         if not scaled.any():
             return Norm(round_up(self.error), 0.0, "zero kernel")
         unit = dataclasses.replace(self, kernel=scaled, error=self.error / scale)
         rows = min(self.pixels * self.inputs, self.output_pixels * self.outputs)
-        if rows <= DENSE_SIZE:
+        if rows <= self.dense_size:
             found = unit._dense_norm()
         else:
             with threads_for(min(self.kernel.shape[-2:])):
@@ -106,22 +122,22 @@ class Convolution:
             error=round_up(self.error * largest + rounding),
         )
 
-    def plus_identity(self, times: int) -> Convolution | None:
-        """Returns x ↦ Wx + times · x as one convolution; `None` where the sizes do not allow it."""
-        centre = [axis.left // axis.dilation for axis in self.axes]
+    def plus(self, others: Sequence[Step], identities: int) -> Convolution | None:
+        """Returns x ↦ Wx + identities · x as one convolution, where the sizes allow it."""
+        center = [axis.left // axis.dilation for axis in self.axes]
         fits = all(
             axis.stride == 1
             and axis.size == axis.outputs
             and axis.left % axis.dilation == 0
             and tap < axis.kernel
-            for axis, tap in zip(self.axes, centre, strict=True)
+            for axis, tap in zip(self.axes, center, strict=True)
         )
-        if not fits or self.inputs != self.outputs:
+        if others or not fits or self.inputs != self.outputs:
             return None
         kernel = self.kernel.copy()
         per_group = self.inputs // self.groups
-        kernel[tuple(centre)] += times * np.tile(np.eye(per_group), self.groups)
-        rounding = 2 * gamma(1) * (_sum_of_tap_norms(self.kernel) + times * self.inputs)
+        kernel[tuple(center)] += identities * np.tile(np.eye(per_group), self.groups)
+        rounding = 2 * gamma(1) * (_sum_of_tap_norms(self.kernel) + identities * self.inputs)
         return dataclasses.replace(self, kernel=kernel, error=round_up(self.error + rounding))
 
     def apply(self, x: Array) -> Array:
@@ -143,20 +159,11 @@ class Convolution:
         return x.reshape(self.pixels, self.inputs)
 
     @functools.cached_property
-    def _by_group(self) -> Array:
+    def by_group(self) -> Array:
         """The kernel as [groups, *size, inputs, outputs] of one group."""
         *size, inputs, outputs = self.kernel.shape
         split = self.kernel.reshape(*size, inputs, self.groups, outputs // self.groups)
         return np.ascontiguousarray(np.moveaxis(split, -2, 0))
-
-    @functools.cached_property
-    def _reaches(self) -> Array:
-        """1 for the taps that ever lie on the image, 0 for those that see only padding."""
-        lives = [
-            np.array([bool(axis.outputs_of(tap)) for tap in range(axis.kernel)], float)
-            for axis in self.axes
-        ]
-        return functools.reduce(np.multiply.outer, lives)[..., None, None]
 
     def _windows(self) -> Iterator[tuple[Array, Array, Array]]:
         """Yields, per tap that meets the image, its matrices, and the pixels read and written."""
@@ -168,7 +175,7 @@ class Convolution:
                     for axis, span, t in zip(self.axes, spans, tap, strict=True)
                 ]
                 yield (
-                    self._by_group[(slice(None), *tap)],
+                    self.by_group[(slice(None), *tap)],
                     _flat(read, [axis.size for axis in self.axes]),
                     _flat([np.array(span) for span in spans], [a.outputs for a in self.axes]),
                 )
@@ -194,7 +201,7 @@ class Convolution:
         tried = twists(len(self.axes))
         strides = [axis.stride for axis in self.axes]
         dilations = [axis.dilation for axis in self.axes]
-        split = [polyphase(kernel, strides, dilations) for kernel in self._by_group]
+        split = [polyphase(kernel, strides, dilations) for kernel in self.by_group]
         if len(split[0].places) == 1:
             return _patchwise_norm(split, self._has_whole_window())
         if min(split[0].taps.shape[1:]) == 1:
@@ -205,8 +212,8 @@ class Convolution:
         twist = ", ".join("π" if t else "0" for t in maximum.twist)
         lower = None
         if attained:
-            alone = dataclasses.replace(self, kernel=self._by_group[group], groups=1)
-            lower = alone._attained(split[group], maximum)
+            alone = dataclasses.replace(self, kernel=self.by_group[group], groups=1)
+            lower = alone._lower_bound(split[group], maximum)
         return Norm(
             round_up(math.sqrt(maximum.value)), lower, f"torus {size}, twist ({twist}), Cholesky"
         )
@@ -219,7 +226,7 @@ class Convolution:
                 return False
         return True
 
-    def _attained(self, split: Polyphase, maximum: TorusMaximum) -> float:
+    def _lower_bound(self, split: Polyphase, maximum: TorusMaximum) -> float:
         """‖Ax‖/‖x‖ on the real layer, from the torus's worst wave with its edges smoothed away."""
         if split.taps.shape[1] >= split.taps.shape[2]:
             wave = _wave([range(axis.outputs) for axis in self.axes], maximum.frequency)
@@ -238,7 +245,7 @@ class Convolution:
         # A little noise, so that no direction is excluded.
         noise = np.random.default_rng(0).normal(size=start.shape)
         start += 1e-2 * np.linalg.norm(start) / np.linalg.norm(noise) * noise
-        steps = max(4, min(ATTAINED_STEPS, ATTAINED_MEMORY // (8 * start.size)))
+        steps = max(4, min(LOWER_BOUND_STEPS, LOWER_BOUND_MEMORY // (8 * start.size)))
 
         def normal(flat: Array) -> Array:
             return self.adjoint(self.apply(flat.reshape(start.shape))).ravel()
@@ -249,7 +256,15 @@ class Convolution:
         return float(ratio) * (1 - 1e-11)
 
 
-def _oriented(taps: Array) -> Array:
+def reached_taps(axes: Sequence[Axis]) -> Array:
+    """1 for the taps that ever lie on the image, 0 for those that see only padding."""
+    lives = [
+        np.array([bool(axis.outputs_of(tap)) for tap in range(axis.kernel)], float) for axis in axes
+    ]
+    return functools.reduce(np.multiply.outer, lives)[..., None, None]
+
+
+def oriented(taps: Array) -> Array:
     """Taps [T, m, n] with n ≤ m, mapping the smaller side to the larger."""
     return taps.transpose(0, 2, 1) if taps.shape[1] < taps.shape[2] else taps
 
@@ -290,9 +305,9 @@ def _largest_maximum(
     """`torus_maximum` of the group where it is largest, and which group that is."""
     maxima: list[TorusMaximum] = []
     for each in split:
-        enough = max((maximum.value for maximum in maxima), default=0.0)
-        symbol = GramSymbol(_oriented(each.taps), each.places)
-        maxima.append(torus_maximum(symbol, shape, tried, enough))
+        floor = max((maximum.value for maximum in maxima), default=0.0)
+        symbol = GramSymbol(oriented(each.taps), each.places)
+        maxima.append(torus_maximum(symbol, shape, tried, floor))
     # A group that only had to stay below an earlier one has the same value; that one comes first.
     group = int(np.argmax([maximum.value for maximum in maxima]))
     return group, maxima[group]
@@ -302,7 +317,7 @@ def _scalar_maximum(
     split: Sequence[Polyphase], shape: Sequence[int], tried: Sequence[tuple[int, ...]]
 ) -> tuple[int, TorusMaximum]:
     """`torus_maximum` of many groups whose Gram symbols are numbers, and the worst group."""
-    taps = np.stack([_oriented(each.taps)[..., 0] for each in split], axis=1)  # [T, groups, m]
+    taps = np.stack([oriented(each.taps)[..., 0] for each in split], axis=1)  # [T, groups, m]
     places = split[0].places
     total = np.sum(np.linalg.norm(taps, axis=2), axis=0)
     rounding = 4 * gamma(len(taps) + 32 * (1 + int(np.max(np.abs(places))))) * total
@@ -339,7 +354,7 @@ def _finite_gram(layer: Convolution, by_output: bool) -> Array:
     """
     pairs = [_meetings(axis, by_output) for axis in layer.axes]
     shape = [axis.outputs if by_output else axis.size for axis in layer.axes]
-    kernel = layer._by_group
+    kernel = layer.by_group
     if not by_output:
         kernel = kernel.swapaxes(-1, -2)
     channels = kernel.shape[-1]

@@ -47,6 +47,51 @@ class Axis:
         return range(first, last + 1)
 
 
+@dataclasses.dataclass(frozen=True)
+class Geometry:
+    """What the norm of a convolution depends on besides its kernel; values as in Keras.
+
+    Args:
+        spatial_shape: height and width of the input (length; three sizes).
+        strides, dilation_rate: one number, or one per axis.
+        padding: "valid", "same" or "causal".
+        groups: as in Keras; 1 for depthwise layers.
+        depthwise: whether the kernel is that of a depthwise layer, `[*size, inputs, multiplier]`.
+    """
+
+    spatial_shape: tuple[int, ...]
+    strides: Ints = 1
+    padding: str = "valid"
+    dilation_rate: Ints = 1
+    groups: int = 1
+    depthwise: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("strides", "dilation_rate"):
+            value = getattr(self, name)
+            if isinstance(value, list):  # a list has no hash
+                object.__setattr__(self, name, tuple(value))
+
+    @classmethod
+    def of(cls, layer: Any, spatial_shape: Sequence[int], depthwise: bool = False) -> Geometry:
+        """Returns the geometry of a Keras convolution that is called on images of this size."""
+        groups = 1 if depthwise else getattr(layer, "groups", 1)
+        settings = (layer.strides, layer.padding, layer.dilation_rate)
+        return cls(tuple(spatial_shape), *settings, groups, depthwise)
+
+    def axes(self, kernel_shape: Sequence[int]) -> tuple[Axis, ...]:
+        """Returns one `Axis` per spatial axis of a kernel of this shape."""
+        size = kernel_shape[:-2]
+        return axes(self.spatial_shape, size, self.strides, self.padding, self.dilation_rate)
+
+    def grouped(self, kernel: Any) -> tuple[Any, int]:
+        """Returns the kernel as `[*size, inputs / groups, outputs]`, and the number of groups."""
+        if not self.depthwise:
+            return kernel, self.groups
+        *size, inputs, multiplier = kernel.shape
+        return kernel.reshape(*size, 1, inputs * multiplier), inputs
+
+
 def axis(size: int, kernel: int, stride: int, padding: str, dilation: int) -> Axis:
     """Returns the axis of a Keras convolution. `padding`: "valid", "same" or "causal".
 
@@ -71,17 +116,33 @@ def axis(size: int, kernel: int, stride: int, padding: str, dilation: int) -> Ax
     return Axis(size, outputs, kernel, stride, dilation, left)
 
 
-def transposed_axis(
-    size: int, outputs: int, kernel: int, stride: int, padding: str, dilation: int
-) -> Axis:
-    """Returns the axis of the convolution whose adjoint maps `size` pixels to `outputs`.
+def transposed_axes(
+    spatial_shape: Ints,
+    output_shape: Ints,
+    kernel_size: Sequence[int],
+    strides: Ints,
+    padding: str,
+    dilation_rate: Ints,
+) -> tuple[Axis, ...]:
+    """Returns the axes of the convolution whose adjoint maps `spatial_shape` to `output_shape`.
 
     A transposed convolution is the adjoint of the convolution from its output to its input, with
     the padding that TensorFlow gives to that one.
     """
-    span = dilation * (kernel - 1) + 1
-    left = max((size - 1) * stride + span - outputs, 0) // 2 if padding == "same" else 0
-    return Axis(outputs, size, kernel, stride, dilation, left)
+    rank = len(kernel_size)
+    found = []
+    for size, outputs, kernel, stride, dilation in zip(
+        per_axis(spatial_shape, rank, "spatial_shape"),
+        per_axis(output_shape, rank, "output_shape"),
+        kernel_size,
+        per_axis(strides, rank, "strides"),
+        per_axis(dilation_rate, rank, "dilation_rate"),
+        strict=True,
+    ):
+        overlap = (size - 1) * stride + dilation * (kernel - 1) + 1 - outputs
+        left = max(overlap, 0) // 2 if padding == "same" else 0
+        found.append(Axis(outputs, size, kernel, stride, dilation, left))
+    return tuple(found)
 
 
 def torus_shape(

@@ -14,8 +14,6 @@ import numpy as np
 
 Array = np.ndarray
 
-# How sharply the objective is the maximum over frequencies.
-SHARPNESS = 200.0
 POWER_STEPS = 6
 
 
@@ -38,16 +36,18 @@ class Forward:
     vectors: Array
 
 
-class Chain:
-    """x ↦ W_L φ(… φ(W_1 x)), activations with slopes in [0, 1], frequency by frequency.
+class Recursion:
+    """x ↦ W_L φ(… φ(W_1 x)) frequency by frequency, activations with slopes in [0, 1].
 
     Args:
         stages: W_1 … W_L as [f_i, n_i, a_i, n_(i−1)]: a_i frequencies of the layer below are
             aliased into each of its f_i; f_(i−1) = f_i · a_i. Matrices have f = a = 1.
+        sharpness: how sharply the objective is the maximum over frequencies.
     """
 
-    def __init__(self, stages: Sequence[Array]):
+    def __init__(self, stages: Sequence[Array], sharpness: float = 200.0):
         self.stages = list(stages)
+        self._sharpness = sharpness
         self._first_gram = through(self.stages[0], None)
         self._vectors: dict[int, Array] = {}
 
@@ -100,7 +100,7 @@ class Chain:
         """Returns log L² and its gradient in p and q; the maximum over frequencies is softened."""
         _, top, vectors = self.output(layers)
         best = float(np.max(top))
-        weights = _soft(top)
+        weights = self._soft(top)
         adjoint = (weights / best)[:, None, None] * _outer(vectors)
         by_scale: list[Array] = [np.zeros(0)] * len(layers)
         by_share = [0.0] * len(layers)
@@ -115,7 +115,7 @@ class Chain:
             adjoint = -0.25 * by_matrix * np.outer(l, l)
             total = float(by_multiplier @ l)  # derivative in log c
             by_share[i] = total * (1 - sigmoid(shares[i]))
-            soft = _soft(layer.top)
+            soft = self._soft(layer.top)
             root = np.exp(scales[i] / 2)
             stretched = layer.vectors * root
             adjoint = adjoint - (total * soft / np.max(layer.top))[:, None, None] * _outer(
@@ -123,6 +123,11 @@ class Chain:
             )
             by_scale[i] = by_multiplier * l - total * (soft @ np.abs(layer.vectors) ** 2)
         return float(np.log(best)), by_scale, by_share
+
+    def _soft(self, top: Array) -> Array:
+        """Weights that sum to 1, almost all of it at the largest."""
+        weights = np.exp(self._sharpness * (top / np.max(top) - 1))
+        return weights / np.sum(weights)
 
     def _top(self, key: int, matrices: Array) -> tuple[Array, Array]:
         """The largest eigenvalues, by power iteration from where the last one ended."""
@@ -144,15 +149,17 @@ class Chain:
         return values, vectors[..., 0]
 
 
-def optimise(chain: Chain, iterations: int, start: list[Array] | None = None) -> list[Array]:
+def optimize(
+    recursion: Recursion, iterations: int, start: list[Array] | None = None
+) -> list[Array]:
     """Returns multipliers Λ_1 … Λ_(L−1), found by Adam on log L².
 
     Args:
-        chain: the chain.
+        recursion: of the chain.
         iterations: steps of Adam; 0 keeps the start.
         start: multipliers to start from; `None` is ECLipsE-Fast.
     """
-    sizes = [stage.shape[1] for stage in chain.stages[:-1]]
+    sizes = [stage.shape[1] for stage in recursion.stages[:-1]]
     scales = [np.zeros(size) for size in sizes]
     shares = [0.0] * len(sizes)
     if start is not None:
@@ -163,8 +170,8 @@ def optimise(chain: Chain, iterations: int, start: list[Array] | None = None) ->
     best, kept = np.inf, None
     for step in range(iterations + 1):
         *scales, tail = np.split(point, cuts)
-        layers = chain.forward(scales, list(tail))
-        value, by_scale, by_share = chain.gradient(layers, scales, list(tail))
+        layers = recursion.forward(scales, list(tail))
+        value, by_scale, by_share = recursion.gradient(layers, scales, list(tail))
         if value < best:
             best, kept = value, [layer.multipliers for layer in layers]
         gradient = np.concatenate([*by_scale, by_share])
@@ -198,11 +205,6 @@ def pulled_back(weights: Array, adjoint: Array) -> Array:
 
 def sigmoid(value: float) -> float:
     return float(1 / (1 + np.exp(-value)))
-
-
-def _soft(top: Array) -> Array:
-    weights = np.exp(SHARPNESS * (top / np.max(top) - 1))
-    return weights / np.sum(weights)
 
 
 def _outer(vectors: Array) -> Array:

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from .convolution import Convolution
-from .geometry import Ints, axes, per_axis, transposed_axis
-from .operators import Matrix
+from intriguing_tf.lipschitz.convolution import Convolution
+from intriguing_tf.lipschitz.geometry import Geometry, Ints, per_axis, transposed_axes
+from intriguing_tf.lipschitz.steps import Matrix
 
 Array = np.ndarray
 
@@ -75,8 +75,8 @@ def conv_norm(
             f"groups={groups!r}, kernel of shape {weights.shape}."
         )
     shape = per_axis(spatial_shape, rank, "spatial_shape")
-    geometry = axes(shape, weights.shape[:-2], strides, padding, dilation_rate)
-    return Convolution(weights, geometry, groups).norm(attained=False).upper
+    geometry = Geometry(shape, strides, padding, dilation_rate, groups)
+    return Convolution.of(weights, geometry).norm(attained=False).upper
 
 
 def depthwise_norm(
@@ -130,21 +130,11 @@ def conv_transpose_norm(
         itf.lipschitz.conv_transpose_norm(np.ones((2, 2, 3, 8)), (7, 7), (14, 14), strides=2)
     """
     weights = _kernel(kernel)
-    rank = weights.ndim - 2
     if padding not in ("valid", "same"):
         raise ValueError(f'`padding` must be "valid" or "same". Received: {padding!r}.')
-    geometry = tuple(
-        transposed_axis(size, out, k, s, padding, d)
-        for size, out, k, s, d in zip(
-            per_axis(spatial_shape, rank, "spatial_shape"),
-            per_axis(output_shape, rank, "output_shape"),
-            weights.shape,
-            per_axis(strides, rank, "strides"),
-            per_axis(dilation_rate, rank, "dilation_rate"),
-            strict=False,
-        )
-    )
-    return Convolution(weights, geometry, transposed=True).norm(attained=False).upper
+    size = weights.shape[:-2]
+    axes = transposed_axes(spatial_shape, output_shape, size, strides, padding, dilation_rate)
+    return Convolution(weights, axes, transposed=True).norm(attained=False).upper
 
 
 def as_weights(values: Any, name: str) -> Array:

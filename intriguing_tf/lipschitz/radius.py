@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 
-from intriguing_tf.classifier import Classifier
-
-from .chain import pairwise_bounds
-from .folding import fold
-from .graph import Path, Walk, check_model
-from .operators import Matrix
-from .registry import SIGMOID, Softmax
-from .rounding import product_up, round_down, round_up
+from intriguing_tf.classifier import Classifier, check_model
+from intriguing_tf.keras_graph import float64_copy
+from intriguing_tf.lipschitz.bounds import Bounds
+from intriguing_tf.lipschitz.chains import pairwise_bounds
+from intriguing_tf.lipschitz.folding import Entry, fold
+from intriguing_tf.lipschitz.graph import CallGraph, calls_of
+from intriguing_tf.lipschitz.rounding import product_up, round_down, round_up
+from intriguing_tf.lipschitz.steps import SIGMOID, Matrix, Softmax
 
 Array = np.ndarray
 
@@ -73,12 +75,10 @@ class Certifier:
     """
 
     def __init__(self, model: keras.Model):
-        check_model(model)
+        check_model(model, single=False)
         self.model = model
         self.bounds = margin_bounds(model)
-        double = in_float64(model)
-        self._precision = "float32" if double is None else "float64"
-        self._classifier = Classifier(model if double is None else double)
+        self._classifier, self._precision = _in_most_digits(model)
 
     def radius(self, images: Any, batch_size: int = 256) -> Array:
         """Returns the certified radius of each image, float64 [n]."""
@@ -127,70 +127,70 @@ def margin_bounds(model: keras.Model) -> Array:
     Raises:
         ValueError: as `certified_radius`.
     """
-    if len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise ValueError(
-            "A classifier has one input and one output. Received: model "
-            f"{model.name!r} with {len(model.inputs)} inputs and {len(model.outputs)} outputs."
-        )
-    classes = model.outputs[0].shape[-1]
-    if len(model.outputs[0].shape) != 2 or classes is None:
-        raise ValueError(
-            "A classifier's output has shape [n, classes]. Received: "
-            f"{tuple(model.outputs[0].shape)}."
-        )
-    walk = Walk(best=True, attained=False)
-    path = walk.run(model, walk.inputs_of(model))[0]
-    entries = fold(path.entries)
+    graph = calls_of(model)
+    classes = _classes_of(model, graph)
+    bounds = Bounds(best=True, attained=False)
+    branch = bounds.run(graph)[0]
+    entries = fold(branch.entries)
     if entries and (entries[-1].step is SIGMOID or isinstance(entries[-1].step, Softmax)):
         entries.pop()
+
+    def total(steps: Sequence[Entry]) -> float:
+        """The bound of the classifier's input up to the end of these steps."""
+        return bounds.close(dataclasses.replace(branch, entries=tuple(steps)))[1]
+
     head = entries[-1].step if entries else None
-    if not isinstance(head, Matrix):
-        below = Path(path.root, path.product, path.total, tuple(entries))
-        whole = product_up([2**0.5, walk.close(below)[1]])
-        return _spread(np.full((max(classes, 2),) * 2, whole if classes > 1 else whole / 2**0.5))
-    below = Path(path.root, path.product, path.total, tuple(entries[:-1]))
-    rest = walk.close(below)[1]
+    if isinstance(head, Matrix):
+        return _symmetric(_with_head(head, entries, total))
+    whole = product_up([2**0.5, total(entries)])
+    return _symmetric(np.full((max(classes, 2),) * 2, whole if classes > 1 else whole / 2**0.5))
+
+
+def _classes_of(model: keras.Model, graph: CallGraph) -> int:
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise ValueError(
+            "A classifier has one input and one output. Received: model "
+            f"{model.name!r} with {len(graph.inputs)} inputs and {len(graph.outputs)} outputs."
+        )
+    shape = tuple(model.outputs[0].shape)
+    if len(shape) != 2 or shape[1] is None:
+        raise ValueError(f"A classifier's output has shape [n, classes]. Received: {shape}.")
+    return shape[1]
+
+
+def _with_head(
+    head: Matrix, entries: Sequence[Entry], total: Callable[[Sequence[Entry]], float]
+) -> Array:
+    """The bounds where the logits are a matrix times what is below them.
+
+    Args:
+        head: the matrix, the step of the last entry; one row means the classes (0, z).
+        entries: all steps.
+        total: bounds what the first of them compute.
+    """
     weights = head.weights
-    if classes == 1:
+    if len(weights) == 1:
         weights = np.concatenate([np.zeros_like(weights), weights])
     lengths = np.array([np.linalg.norm(weights - row, axis=1) for row in weights])
-    lengths += 2**0.5 * head.error
-    bounds = lengths * rest
+    found = (lengths + 2**0.5 * head.error) * total(entries[:-1])
     chained = pairwise_bounds([entry.step for entry in entries], weights)
     if chained is not None:
         start, values = chained
-        before = walk.close(Path(path.root, path.product, path.total, tuple(entries[:start])))[1]
-        bounds = np.minimum(bounds, values * before)
-    return _spread(bounds)
+        found = np.minimum(found, values * total(entries[:start]))
+    return found
 
 
-def _spread(bounds: Array) -> Array:
+def _symmetric(bounds: Array) -> Array:
+    """The same for both orders of two classes, rounded up, 0 for a class and itself."""
     bounds = np.maximum(bounds, bounds.T) * round_up(1.0, 2 * 4096)
     np.fill_diagonal(bounds, 0.0)
     return bounds
 
 
-def in_float64(model: keras.Model) -> keras.Model | None:
-    """Returns a copy of a model that computes in float64; `None` if a layer cannot be copied."""
-
-    def copy(layer: Any) -> Any:
-        return type(layer).from_config(_float64_config(layer.get_config()))
-
+def _in_most_digits(model: keras.Model) -> tuple[Classifier, str]:
+    """The classifier in float64, and that name; in float32 where it cannot be copied."""
     try:
-        double = keras.models.clone_model(model, clone_function=copy, recursive=True)
-    except (NotImplementedError, TypeError, ValueError):
-        return None
-    double.set_weights(model.get_weights())
-    return double
-
-
-def _float64_config(config: Any) -> Any:
-    """A layer's configuration with every dtype in it, of wrapped layers too, set to float64."""
-    if isinstance(config, dict):
-        return {
-            key: "float64" if key == "dtype" else _float64_config(value)
-            for key, value in config.items()
-        }
-    if isinstance(config, list):
-        return [_float64_config(value) for value in config]
-    return config
+        double = float64_copy(model)
+    except ValueError:
+        return Classifier(model), "float32"
+    return Classifier(double), "float64"

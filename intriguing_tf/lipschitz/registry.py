@@ -2,123 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import keras
 
-from intriguing_tf.checks import check_kind
-
-from .convolution import Convolution
-from .operators import Diagonal, Matrix
-
-Shape = tuple[int | None, ...]
-
-
-class NoBoundError(ValueError):
-    """No rigorous finite bound is known for a layer; the message names it and says why."""
+from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Shape, Steps
 
 
 @dataclasses.dataclass(frozen=True)
-class LayerBound:
-    """A Lipschitz bound of one layer, for the l2 norm of one example.
+class Inner:
+    """What a rule returns for a wrapper: its bound is that of `layer` by itself.
 
     Args:
-        bound: ‖f(x) − f(y)‖ ≤ bound · ‖x − y‖ for all x and y; `inf` where there is none.
-        attained: a ratio that is attained or approached, at most `bound`; `None` if unknown.
-        how: how the bound was obtained.
-        combine: for layers with several inputs. "joint": ‖·‖ on the right is that of all inputs
-            together. "sum": the bound holds for each input while the others stay.
-        size, stride: what the report prints in these columns.
-
-    Raises:
-        TypeError: `how`, `size` or `stride` that is no text.
-        ValueError: a bound that is negative or NaN, or an `attained` above it.
-
-    Example:
-
-        @itf.lipschitz.register(Doubling)
-        def doubling(layer, input_shapes):
-            return itf.lipschitz.LayerBound(2.0, attained=2.0, how="definition")
+        layer: a layer or a model.
+        input_shapes: of the layer's inputs.
     """
 
-    bound: float
-    attained: float | None = None
-    how: str = "given"
-    combine: Literal["joint", "sum"] = "joint"
-    size: str = ""
-    stride: str = ""
-
-    def __post_init__(self) -> None:
-        for name in ("how", "size", "stride"):
-            check_kind(name, getattr(self, name), str, "text")
-        if not self.bound >= 0:
-            raise ValueError(f"`bound` must be a number ≥ 0 or inf. Received: {self.bound!r}.")
-        if self.attained is not None and not 0 <= self.attained <= self.bound:
-            raise ValueError(
-                "`attained` must lie between 0 and `bound`. Received: "
-                f"attained={self.attained!r}, bound={self.bound!r}."
-            )
-        if self.combine not in ("joint", "sum"):
-            raise ValueError(f'`combine` must be "joint" or "sum". Received: {self.combine!r}.')
+    layer: Any
+    input_shapes: Sequence[Shape]
 
 
-@dataclasses.dataclass(frozen=True)
-class Slopes:
-    """An activation that acts on each number by itself, with all its slopes in [low, high]."""
+Rule = Callable[[Any, Sequence[Shape]], LayerBound | Steps | Inner]
 
-    low: float
-    high: float
-
-    @property
-    def bound(self) -> float:
-        return max(abs(self.low), abs(self.high))
-
-
-SIGMOID = Slopes(0.0, 0.25)
-
-
-@dataclasses.dataclass(frozen=True)
-class Softmax:
-    """Softmax or log-softmax over the last axis, with its bound."""
-
-    bound: float
-
-
-@dataclasses.dataclass(frozen=True)
-class Regroup:
-    """The same numbers in another shape.
-
-    Args:
-        repeats: how many times the last axis before is repeated in the last axis after it, as
-            `Flatten` does with the pixels; `None` where the last axis is cut otherwise.
-    """
-
-    repeats: int | None
-
-
-Step = Diagonal | Matrix | Convolution | Slopes | Softmax | Regroup | LayerBound
-
-
-@dataclasses.dataclass(frozen=True)
-class Steps:
-    """A layer with one input as a succession of steps, so that neighbours can be joined."""
-
-    steps: tuple[Step, ...]
-    size: str = ""
-    stride: str = ""
-
-
-Rule = Callable[[Any, Sequence[Shape]], "LayerBound | Steps"]
-
-_RULES: dict[type, Rule] = {}
-_UNBOUNDED: dict[type, str] = {}
+_built_in: dict[type, Rule] = {}
+_registered: dict[type, Rule] = {}
+_unbounded: dict[type, str] = {}
 
 
 def register(*layer_classes: type) -> Callable[[Rule], Rule]:
-    """Registers the rule of a layer class; a later rule replaces an earlier one.
+    """Registers the rule of a layer class; it replaces an earlier one and the package's own.
 
     A rule holds for exactly this class: a subclass may compute something else.
 
@@ -144,52 +60,69 @@ def register(*layer_classes: type) -> Callable[[Rule], Rule]:
                 "register takes keras.layers.Layer classes. Received: "
                 f"{each!r}. Use @register(MyLayer)."
             )
+    return _filed_in(_registered, layer_classes)
 
+
+def is_registered(kind: type) -> bool:
+    """Whether a user has registered a rule for this class."""
+    return kind in _registered
+
+
+def built_in(*layer_classes: type) -> Callable[[Rule], Rule]:
+    """Adds a rule of this package, which a registered one replaces whenever it is registered."""
+    return _filed_in(_built_in, layer_classes)
+
+
+def _filed_in(table: dict[type, Rule], layer_classes: Sequence[type]) -> Callable[[Rule], Rule]:
     def decorate(rule: Rule) -> Rule:
-        for each in layer_classes:
-            _RULES[each] = rule
+        table.update(dict.fromkeys(layer_classes, rule))
         return rule
 
     return decorate
 
 
-def register_unbounded(reason: str, *layer_classes: type) -> None:
+def unbounded(reason: str, *layer_classes: type) -> None:
     """Records that layers of these classes have no finite bound, and why."""
-    for each in layer_classes:
-        _UNBOUNDED[each] = reason
+    _unbounded.update(dict.fromkeys(layer_classes, reason))
 
 
-def apply_rule(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound | Steps:
+def apply_rule(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound | Steps | Inner:
     """Returns what the layer's rule says.
 
     Raises:
         NoBoundError: the layer has no rule, or no finite bound.
         TypeError: the rule returned something else than a `LayerBound`.
     """
-    _load_rules()
-    rule = _RULES.get(type(layer))
-    name = f"Layer {layer.name!r} ({type(layer).__name__})"
+    kind = type(layer)
+    rule = _registered.get(kind) or _built_in.get(kind)
+    name = name_of(layer)
     if rule is None:
-        if type(layer) in _UNBOUNDED:
-            raise NoBoundError(f"{name} has no finite Lipschitz bound: {_UNBOUNDED[type(layer)]}.")
+        if kind in _unbounded:
+            raise NoBoundError(f"{name} has no finite Lipschitz bound: {_unbounded[kind]}.")
         raise NoBoundError(
-            f"{name} has no Lipschitz rule, and none is guessed. Register one: "
-            f"@intriguing_tf.lipschitz.register({type(layer).__name__}) over a function "
+            f"No Lipschitz rule is registered for {name[0].lower()}{name[1:]}. Register one: "
+            f"@intriguing_tf.lipschitz.register({kind.__name__}) over a function "
             "(layer, input_shapes) -> LayerBound."
         )
-    try:
+    with errors_named(layer):
         result = rule(layer, input_shapes)
-    except NoBoundError as error:
-        raise NoBoundError(f"{name}: {error}") from error
-    except ValueError as error:
-        raise ValueError(f"{name}: {error}") from error
-    if not isinstance(result, (LayerBound, Steps)):
+    if not isinstance(result, LayerBound | Steps | Inner):
         raise TypeError(f"The rule of {name} must return a LayerBound. Received: {result!r}.")
     if isinstance(result, LayerBound) and math.isinf(result.bound):
         raise NoBoundError(f"{name} has no finite Lipschitz bound: {result.how}.")
     return result
 
 
-def _load_rules() -> None:
-    # Here, not at the top: the rules import this module, and are only needed with a model.
-    from . import rules, rules_own, rules_windows  # noqa: F401
+@contextlib.contextmanager
+def errors_named(layer: Any) -> Iterator[None]:
+    """Within it, a ValueError is raised again with the layer's name before its message."""
+    try:
+        yield
+    except NoBoundError as error:
+        raise NoBoundError(f"{name_of(layer)}: {error}") from error
+    except ValueError as error:
+        raise ValueError(f"{name_of(layer)}: {error}") from error
+
+
+def name_of(layer: Any) -> str:
+    return f"Layer {layer.name!r} ({type(layer).__name__})"

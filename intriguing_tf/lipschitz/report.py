@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+from intriguing_tf.lipschitz.folding import Entry
+from intriguing_tf.lipschitz.graph import Call
+from intriguing_tf.lipschitz.rounding import product_up
+from intriguing_tf.lipschitz.steps import LayerBound, Norm, Steps
 from intriguing_tf.reporting import Table
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
+class LayerRow:
     """A layer, or neighbouring layers that were joined into one operator.
 
     Args:
@@ -63,14 +68,14 @@ class LipschitzReport:
     """
 
     model: str
-    rows: tuple[Row, ...]
+    rows: tuple[LayerRow, ...]
     product: float
     total: float
     chains: tuple[Chain, ...]
     method: str
 
     @property
-    def unbounded(self) -> tuple[Row, ...]:
+    def unbounded(self) -> tuple[LayerRow, ...]:
         """The layers without a finite bound."""
         return tuple(row for row in self.rows if math.isinf(row.bound))
 
@@ -85,7 +90,7 @@ class LipschitzReport:
         notes += [f"no bound: {row.layer}: {row.how}" for row in self.unbounded]
         return Table(
             f"Lipschitz bounds of {self.model}",
-            ("layer", "kind", "size", "stride", "bound", "attained", "certified"),
+            ("layer", "kind", "size", "stride", "bound", "lower bound", "method"),
             [
                 (
                     row.layer,
@@ -111,6 +116,78 @@ class LipschitzReport:
 
     def __str__(self) -> str:
         return self.table().text()
+
+
+class _Label(NamedTuple):
+    """What the report says of one call of a layer, whatever its bound."""
+
+    layer: str
+    kind: str
+    size: str
+    stride: str
+
+
+class ReportBuilder:
+    """The rows and chains of a report while a graph is followed.
+
+    Attributes:
+        chains: so far.
+    """
+
+    def __init__(self) -> None:
+        self.chains: list[Chain] = []
+        self._labels: dict[int, _Label] = {}
+        self._rows: dict[int, LayerRow] = {}
+
+    @property
+    def rows(self) -> tuple[LayerRow, ...]:
+        """One per layer or group of joined layers, in the order of the graph."""
+        return tuple(self._rows[number] for number in sorted(self._rows))
+
+    def describe(self, call: Call, result: LayerBound | Steps) -> None:
+        """Notes what a call's rows and chains will say of it."""
+        kind = type(call.operation).__name__
+        self._labels[call.number] = _Label(call.name, kind, result.size, result.stride)
+
+    def add(self, entries: Sequence[Entry], norms: Sequence[Norm]) -> None:
+        """Writes a row per layer or group of joined layers; an activation joins its layer's."""
+        groups: list[tuple[tuple[int, ...], list[Norm]]] = []
+        for entry, norm in zip(entries, norms, strict=True):
+            if groups and set(entry.calls) <= set(groups[-1][0]):
+                groups[-1][1].append(norm)
+            else:
+                groups.append((entry.calls, [norm]))
+        for calls, parts in groups:
+            self.write(calls, _product(parts))
+
+    def write(self, calls: Sequence[int], norm: Norm) -> None:
+        """Writes the row of these calls, at the place of the last one."""
+        labels = [self._labels[call] for call in calls]
+        self._rows[calls[-1]] = LayerRow(
+            " + ".join(label.layer for label in labels),
+            " + ".join(label.kind for label in labels),
+            max((label.size for label in labels), key=len),
+            max((label.stride for label in labels), key=len),
+            norm.upper,
+            norm.lower,
+            norm.how,
+        )
+
+    def add_chain(self, entries: Sequence[Entry], product: float, bound: float) -> None:
+        """Notes that these steps, whose bounds multiply to `product`, have a joint bound."""
+        calls = dict.fromkeys(call for entry in entries for call in entry.calls)
+        layers = tuple(self._labels[call].layer for call in calls)
+        self.chains.append(Chain(layers, product, bound))
+
+
+def _product(norms: Sequence[Norm]) -> Norm:
+    """The norm of several steps one after the other, from each one's."""
+    upper = product_up([norm.upper for norm in norms]) if len(norms) > 1 else norms[0].upper
+    lower: float | None = 1.0
+    for norm in norms:
+        lower = None if lower is None or norm.lower is None else lower * norm.lower
+    how = "; ".join(norm.how for norm in norms)
+    return Norm(upper, None if lower is None else min(lower, upper), how)
 
 
 def _finite(value: float) -> float | None:

@@ -1,6 +1,6 @@
-"""What floating point proves: largest eigenvalues, certified by Cholesky factorisations.
+"""What floating point proves: largest eigenvalues, certified by Cholesky factorizations.
 
-A Cholesky factorisation that runs to its end in floating point proves that the matrix is positive
+A Cholesky factorization that runs to its end in floating point proves that the matrix is positive
 definite up to a backward error: A + ΔA = RᴴR with |ΔA| ≤ γ |Rᴴ||R|, so that ‖ΔA‖₂ ≤ γ‖R‖_F² ≤
 γ/(1 − γ) tr A (Demmel 1989, LAPACK working note 14; Rump 2006, BIT 46, 433-452). Subtracting that
 much from the diagonal first makes success a proof. Everything here is float64 or complex128.
@@ -18,7 +18,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 UNIT_ROUNDOFF = 2.0**-53
 # Layers round constants that are not weights (a factor, an ε) to float32, up or down.
 CONSTANT = 1 + 2.0**-22
-# Up to this size one batched LAPACK call beats a Python loop over single factorisations.
+# Up to this size one batched LAPACK call beats a Python loop over single factorizations.
 BATCHED_SIZE = 96
 # Up to this size all eigenvalues cost less than an iteration for the largest.
 DIRECT_SIZE = 512
@@ -53,7 +53,7 @@ def product_up(factors: list[float]) -> float:
     return math.prod(rounded) if len(rounded) < 2 else round_up(math.prod(rounded), len(rounded))
 
 
-def normalise(weights: Array) -> tuple[Array, float]:
+def normalize(weights: Array) -> tuple[Array, float]:
     """Returns weights as float64, scaled by a power of two to at most 1, and that power.
 
     The scaling is exact, and keeps squares away from overflow and underflow. Zeros keep scale 1.
@@ -66,7 +66,7 @@ def normalise(weights: Array) -> tuple[Array, float]:
     return weights / scale, scale
 
 
-def slack(size: int, bound: float, error: float, real: bool) -> float:
+def cholesky_error(size: int, bound: float, error: float, real: bool) -> float:
     """What to subtract from the diagonal of bound·I − G before Cholesky proves G ≤ bound.
 
     Args:
@@ -95,9 +95,9 @@ def is_below(gram: Array, bound: float, error: float) -> bool:
     # The transpose of a C-ordered matrix is what LAPACK can overwrite without a copy; it has the
     # same eigenvalues.
     shifted = -gram.T
-    shifted[np.diag_indices(size)] += bound - slack(size, bound, error, real)
-    factorise = lapack.dpotrf if real else lapack.zpotrf
-    _, failed = factorise(shifted, lower=0, overwrite_a=1, clean=0)
+    shifted[np.diag_indices(size)] += bound - cholesky_error(size, bound, error, real)
+    factorize = lapack.dpotrf if real else lapack.zpotrf
+    _, failed = factorize(shifted, lower=0, overwrite_a=1, clean=0)
     return failed == 0
 
 
@@ -109,7 +109,7 @@ def all_below(grams: Array, bound: float, error: float) -> bool:
     shifted = -grams
     diagonal = np.arange(size)
     real = not np.iscomplexobj(grams)
-    shifted[:, diagonal, diagonal] += bound - slack(size, bound, error, real)
+    shifted[:, diagonal, diagonal] += bound - cholesky_error(size, bound, error, real)
     try:
         np.linalg.cholesky(shifted)
     except np.linalg.LinAlgError:
@@ -141,7 +141,7 @@ def largest_eigenvalue(grams: Array, error: float) -> tuple[float, float]:
 
     Returns:
         A certified upper bound, and a lower bound; they differ by about 1e-8 of their size plus
-        the slack of the certificate.
+        what the certificate costs.
     """
     size = grams.shape[-1]
     if size <= DIRECT_SIZE:
@@ -154,7 +154,7 @@ def largest_eigenvalue(grams: Array, error: float) -> tuple[float, float]:
     if found <= 0.0:
         found = max(error, 1e-290)
     while True:
-        bound = found * (1 + margin) + 2 * slack(size, found, error, real=True)
+        bound = found * (1 + margin) + 2 * cholesky_error(size, found, error, real=True)
         if all_below(grams, bound, error):
             return bound, lower
         margin *= 4
@@ -173,7 +173,7 @@ def lanczos(
     start: Array,
     steps: int,
     tolerance: float,
-    enough: float = math.inf,
+    target: float = math.inf,
 ) -> tuple[float, Array]:
     """Returns a large Rayleigh quotient of a Hermitian operator and its unit vector.
 
@@ -182,7 +182,7 @@ def lanczos(
         start: real or complex [n], not zero.
         steps: at most so many applications.
         tolerance: stop once the residual is this fraction of the value.
-        enough: stop once the value is this large.
+        target: stop once the value is this large.
     """
     basis = start[None] / np.linalg.norm(start)
     diagonal: list[float] = []
@@ -197,7 +197,7 @@ def lanczos(
         )
         rest = float(np.linalg.norm(image))
         small = rest * abs(vectors[-1, -1]) <= tolerance * abs(values[-1])
-        small = small or values[-1] >= enough
+        small = small or values[-1] >= target
         if small or len(basis) >= min(steps, start.size) or rest <= 1e-13 * abs(values[-1]):
             vector = basis.T @ vectors[:, -1]
             return float(values[-1]), vector / np.linalg.norm(vector)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .rounding import BATCHED_SIZE, first_above, gamma, lanczos
+from intriguing_tf.lipschitz.rounding import BATCHED_SIZE, first_above, gamma, lanczos
 
 Array = np.ndarray
 
@@ -202,7 +202,7 @@ class _Grid:
         return max(float(np.max(self.lower)), self.floor)
 
     def first_failure(self, bound: float) -> int | None:
-        """Tests G ≤ bound at every frequency where it is open, the likeliest failures first."""
+        """Tests G ≤ bound at every frequency where it is open, the most likely failures first."""
         todo = np.flatnonzero(self.upper > bound)
         todo = todo[np.argsort(-self.lower[todo], kind="stable")]
         self.tested = True
@@ -242,7 +242,7 @@ def torus_maximum(
     symbol: GramSymbol,
     shape: Sequence[int],
     tried: Sequence[Sequence[int]],
-    enough: float = 0.0,
+    floor: float = 0.0,
 ) -> TorusMaximum:
     """Returns a certified bound of max_ξ λ_max(G(ξ)), the least over the twists that are tried.
 
@@ -254,13 +254,13 @@ def torus_maximum(
         symbol: the Gram symbol.
         shape: the torus of the outputs, points per axis.
         tried: the twists.
-        enough: a bound this low needs no more work; for maxima over several symbols.
+        floor: a bound this low needs no more work; for maxima over several symbols.
     """
     grids = [_Grid(symbol, shape, twist) for twist in tried]
     plain = grids[0]
     frequency = plain.frequencies[np.argmax(plain.upper)]
     vector = _learn(symbol, grids, frequency, None)
-    for _ in range(3):  # climb from the likeliest frequency to a peak
+    for _ in range(3):  # climb from the most likely frequency to a peak
         peak = plain.frequencies[np.argmax(plain.lower)]
         if np.array_equal(peak, frequency):
             break
@@ -268,7 +268,7 @@ def torus_maximum(
         vector = _learn(symbol, grids, frequency, vector)
     while True:
         grid = min(grids, key=_promise)
-        bound = max(grid.least_maximum() * (1 + MARGIN) ** 2, enough, 2 * symbol.error)
+        bound = max(grid.least_maximum() * (1 + MARGIN) ** 2, floor, 2 * symbol.error)
         failure = grid.first_failure(bound)
         if failure is None:
             return TorusMaximum(bound, grid.twist, frequency, vector)

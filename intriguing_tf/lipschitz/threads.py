@@ -16,7 +16,7 @@ def threads_for(size: int) -> contextlib.AbstractContextManager:
     """Within it, BLAS uses one thread if the matrices have at most SMALL rows.
 
     Args:
-        size: rows of the largest matrix that is multiplied, inverted or factorised.
+        size: rows of the largest matrix that is multiplied, inverted or factorized.
     """
     return _libraries().limit(limits=1 if size <= SMALL else None, user_api="blas")
 

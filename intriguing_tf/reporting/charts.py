@@ -12,9 +12,9 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from ..checks import check_between, check_kind, check_kinds
+from intriguing_tf.checks import check_between, check_kind, check_kinds
 
-# Drawn for black on white, then swapped for colours that follow the reader's setting.
+# Drawn for black on white, then swapped for colors that follow the reader's setting.
 _INK = "#010203"
 _STYLE: Any = {
     "svg.fonttype": "none",
@@ -36,7 +36,7 @@ svg { color: #1d2127; font-family: system-ui, "DejaVu Sans", sans-serif; }
 image { image-rendering: pixelated; }
 @media (prefers-color-scheme: dark) { svg { color: #dfe3e8; } }
 </style>"""
-# Told apart in both settings, and by readers who see fewer colours (after Okabe and Ito).
+# Told apart in both settings, and by readers who see fewer colors (after Okabe and Ito).
 COLOURS = ("#3d8fd1", "#d9822b", "#8a8f98", "#1fa187", "#c05bb0")
 
 
@@ -50,7 +50,7 @@ class Picture:
         figure: of matplotlib.
 
     Raises:
-        TypeError: a name or caption that is no text, or another figure.
+        TypeError: a name or caption that is not a str, or another figure.
     """
 
     name: str
@@ -58,8 +58,8 @@ class Picture:
     figure: Figure
 
     def __post_init__(self) -> None:
-        check_kind("name", self.name, str, "text")
-        check_kind("caption", self.caption, str, "text")
+        check_kind("name", self.name, str, "a str")
+        check_kind("caption", self.caption, str, "a str")
         check_kind("figure", self.figure, Figure, "a matplotlib.figure.Figure")
 
     def svg(self) -> str:
@@ -113,14 +113,11 @@ def image_rows(
     check_names("row_names", row_names, rows)
     if not isinstance(gap, int) or gap < 0:
         raise ValueError(f"`gap` must be an integer of at least 0. Received: {gap!r}.")
-    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, channels + 1), 0.0)
-    for r in range(rows):
-        for c in range(columns):
-            top, left = r * (height + gap), c * (width + gap)
-            sheet[top : top + height, left : left + width, :channels] = images[r, c]
-            sheet[top : top + height, left : left + width, channels] = 1  # the gaps stay clear
-    if channels == 1:
-        sheet = np.concatenate([np.repeat(sheet[..., :1], 3, axis=2), sheet[..., 1:]], axis=2)
+    colors = np.repeat(images, 3, axis=-1) if channels == 1 else images
+    tiles = np.concatenate([colors, np.ones((*images.shape[:-1], 1))], axis=-1)
+    tiles = np.pad(tiles, ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0)))  # the gaps stay clear
+    sheet = tiles.swapaxes(1, 2).reshape(rows * (height + gap), columns * (width + gap), 4)
+    sheet = sheet[: len(sheet) - gap, : sheet.shape[1] - gap]
     with rc_context(_STYLE):
         figure = Figure(figsize=(0.5 * columns + 1, 0.5 * rows))
         axes = figure.add_axes((0, 0, 1, 1))
@@ -151,7 +148,7 @@ def interval_chart(
         TypeError, ValueError: arguments that are not as above.
     """
     check_names("groups", groups)
-    check_kind("axis", axis, str, "text")
+    check_kind("axis", axis, str, "a str")
     check_named("series", series)
     triples = {label: np.asarray(values, np.float64) for label, values in series.items()}
     for label, triple in triples.items():
@@ -279,7 +276,7 @@ def distribution_chart(
 
 
 def check_names(argument: str, names: Any, number: int | None = None) -> None:
-    """Raises unless these are texts, at least one, or as many as there must be."""
+    """Raises unless these are str, at least one, or as many as there must be."""
     check_kinds(argument, names, str, "names")
     if len(names) != (number or max(len(names), 1)):
         raise ValueError(f"`{argument}` must be {number or 'some'} names. Received: {len(names)}.")

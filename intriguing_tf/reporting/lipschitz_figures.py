@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from ..checks import check_kind
-from .charts import _STYLE, COLOURS, Picture, check_finite, check_names
+from intriguing_tf.checks import check_kind
+from intriguing_tf.reporting.charts import _STYLE, COLOURS, Picture, check_finite, check_names
 
 
 def layer_bars(
@@ -19,13 +19,13 @@ def layer_bars(
     bounds: Sequence[float],
     attained: Sequence[float | None],
 ) -> Picture:
-    """Draws a bar per layer up to its bound, with a tick at what is attained.
+    """Draws a bar per layer up to its bound, with a tick at its lower bound.
 
     Args:
         name, caption: of the picture.
         layers: their names, from the input up; they are drawn from top to bottom.
         bounds: one per layer, positive or infinite (drawn to the edge and marked).
-        attained: one per layer, `None` where it is not known.
+        attained: the lower bounds, one per layer, `None` where it is not known.
 
     Raises:
         TypeError, ValueError: arguments that are not as above.
@@ -64,7 +64,7 @@ def layer_bars(
                     [y - 0.42, y + 0.42],
                     color=COLOURS[1],
                     linewidth=1.6,
-                    label="attained" if y == 0 else None,
+                    label="lower bound" if y == 0 else None,
                 )
         axes.axvline(1, color="#80808080", linewidth=0.7)
         axes.set_xscale("log")

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import jinja2
 
-from ..checks import check_kind, check_kinds
-from ..files import write_atomically
-from .charts import Picture
-from .tables import Table
+from intriguing_tf.checks import check_kind, check_kinds
+from intriguing_tf.files import write_atomically
+from intriguing_tf.reporting.charts import Picture
+from intriguing_tf.reporting.tables import Table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Section:
     pictures: Sequence[Picture] = ()
 
     def __post_init__(self) -> None:
-        check_kind("title", self.title, str, "text")
-        check_kinds("paragraphs", self.paragraphs, str, "texts")
+        check_kind("title", self.title, str, "a str")
+        check_kinds("paragraphs", self.paragraphs, str, "str")
         check_kinds("tables", self.tables, Table, "Tables")
         check_kinds("pictures", self.pictures, Picture, "Pictures")
 
@@ -75,8 +75,8 @@ class Report:
     sections: Sequence[Section]
 
     def __post_init__(self) -> None:
-        check_kind("title", self.title, str, "text")
-        check_kinds("summary", self.summary, str, "texts")
+        check_kind("title", self.title, str, "a str")
+        check_kinds("summary", self.summary, str, "str")
         check_kinds("sections", self.sections, Section, "Sections")
 
     def html(self) -> str:
@@ -94,7 +94,7 @@ class Report:
         return "\n\n".join(lines) + "\n"
 
     def save(self, folder: str | os.PathLike) -> Path:
-        """Writes `report.html`, `report.md` and `figures/*.svg`, each whole or not at all.
+        """Writes `report.html`, `report.md` and `figures/*.svg`, each atomically.
 
         Args:
             folder: made when it is not there; files of these names in it are replaced.

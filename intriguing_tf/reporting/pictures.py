@@ -25,11 +25,11 @@ def adversarial_rows(
     name: str = "adversarial",
     caption: str = "",
 ) -> Picture:
-    """Draws, for each image, the original, the perturbation around grey, and the adversarial.
+    """Draws, for each image, the original, the perturbation around gray, and the adversarial.
 
     Args:
         originals, adversarial: floats in [0, 1], [n, height, width, 1 or 3].
-        titles: a line above each image, such as "7 read as 3".
+        titles: a line above each image, such as "7 classified as 3".
         magnification: of the perturbation; by default a whole number that shows all but the
             largest hundredth of the changes without clipping.
         columns: images beside each other; more go below.
@@ -89,6 +89,6 @@ def adversarial_rows(
     axes.set_aspect("equal")
     magnified = "" if magnification == 1 else f" magnified {magnification:g} times"
     caption = caption or (
-        f"From above: original, perturbation{magnified} around grey, adversarial image."
+        f"From above: original, perturbation{magnified} around gray, adversarial image."
     )
     return Picture(name, caption, figure)

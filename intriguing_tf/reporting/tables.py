@@ -8,7 +8,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from ..checks import check_between, check_kind, check_kinds
+from intriguing_tf.checks import check_between, check_kind, check_kinds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,9 +38,9 @@ class Table:
     digits: int = 4
 
     def __post_init__(self) -> None:
-        check_kind("title", self.title, str, "text")
-        check_kinds("columns", self.columns, str, "texts")
-        check_kinds("notes", self.notes, str, "texts")
+        check_kind("title", self.title, str, "a str")
+        check_kinds("columns", self.columns, str, "str")
+        check_kinds("notes", self.notes, str, "str")
         check_kind("rows", self.rows, Sequence, "a sequence of rows")
         if any(len(row) < len(self.columns) for row in self.rows):
             raise ValueError(

@@ -6,9 +6,10 @@ import os
 from collections.abc import Mapping
 
 import numpy as np
+import tensorflow as tf
 
-from ..checks import check_kind
-from .pages import Report
+from intriguing_tf.checks import check_kind
+from intriguing_tf.reporting.pages import Report
 
 
 def log_to_tensorboard(
@@ -37,8 +38,6 @@ def log_to_tensorboard(
         check_kind(f"scalars[{tag!r}]", value, (int, float, np.number), "a number")
     if isinstance(step, bool) or not isinstance(step, (int, np.integer)) or step < 0:
         raise ValueError(f"`step` must be an integer of at least 0. Received: {step!r}.")
-    import tensorflow as tf
-
     try:
         import tensorboard  # noqa: F401
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""Penalties on Lipschitz bounds (section 4.3): for whole models, as regulariser, as constraint."""
+"""Penalties on Lipschitz bounds (section 4.3): for whole models, as regularizer, as constraint."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from intriguing_tf.keras_graph import find_layer, graph_of, nodes_of
-
-from ..checks import check_positive, check_positive_integer
-from ..lipschitz.convolution import Convolution
-from ..lipschitz.graph import bound
-from ..lipschitz.operators import Diagonal, Matrix
-from ..lipschitz.registry import LayerBound, Slopes, Softmax, Steps, apply_rule
-from .kernel_norms import Geometry, convolution_bound, dense_bound
-
-_CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
-_DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
-_KINDS = (keras.layers.Dense, *_CONVOLUTIONS, *_DEPTHWISE)
+from intriguing_tf.checks import check_positive, check_positive_integer
+from intriguing_tf.keras_graph import find_layer
+from intriguing_tf.lipschitz.differentiable import (
+    LAYERS,
+    constant_bound,
+    convolution_bound,
+    dense_bound,
+    layer_bound,
+    layers_of,
+)
+from intriguing_tf.lipschitz.geometry import Geometry
 
 
 @keras.saving.register_keras_serializable(package="intriguing_tf")
@@ -78,9 +77,9 @@ class LipschitzPenalty:
     def prepare(self, model: keras.Model) -> Callable[..., tf.Tensor]:
         """Returns the function that `AdversarialModel` adds to its loss; it takes a batch."""
         layers = self._layers(model)
-        norms = [norm_of(layer, shape) for layer, shape in layers.items()]
+        norms = [layer_bound(layer, shape) for layer, shape in layers.items()]
         if self.total is not None:
-            rest = _rest_of_chain(model)
+            rest = constant_bound(model)
             constant = math.log(rest / self.total) if rest > 0 else -math.inf
 
             def of_total(x: Any, classes: Any, step: Any) -> tf.Tensor:
@@ -104,21 +103,21 @@ class LipschitzPenalty:
         return of_layers
 
     def _layers(self, model: keras.Model) -> dict[keras.layers.Layer, tuple]:
-        """Returns the layers to penalise, with the shape of their inputs."""
-        shapes = {layer: shapes[0] for layer, shapes in _calls(model)}
+        """Returns the layers to penalize, with the shape of their inputs."""
+        shapes = layers_of(model)
         if isinstance(self.target, dict):
             return {layer: shapes[layer] for layer in (find_layer(model, n) for n in self.target)}
         unknown = [
             f"{layer.name} ({type(layer).__name__})"
             for layer in shapes
-            if layer.trainable_variables and type(layer) not in _KINDS
+            if layer.trainable_variables and type(layer) not in LAYERS
         ]
-        known = {layer: shape for layer, shape in shapes.items() if type(layer) in _KINDS}
+        known = {layer: shape for layer, shape in shapes.items() if type(layer) in LAYERS}
         if unknown or not known:
             raise ValueError(
                 f"No differentiable norm is known for layers {unknown} of model {model.name!r}; "
-                f"known: {', '.join(kind.__name__ for kind in _KINDS)}. Give `target` as a mapping "
-                "from the names of the layers to penalise."
+                f"known: {', '.join(kind.__name__ for kind in LAYERS)}. Give `target` as a "
+                "mapping from the names of the layers to penalize."
             )
         return known
 
@@ -131,7 +130,7 @@ class LipschitzPenalty:
 
 
 class _KernelConfig:
-    """The geometry that a regulariser or constraint of one kernel is told."""
+    """The geometry that a regularizer or constraint of one kernel is told."""
 
     def __init__(self, input_shape, strides, padding, dilation_rate, groups, depthwise):
         check_positive_integer("groups", groups)
@@ -146,12 +145,7 @@ class _KernelConfig:
         }
         if input_shape is not None:
             self.geometry = Geometry(
-                tuple(input_shape),
-                _hashable(strides),
-                padding,
-                _hashable(dilation_rate),
-                groups,
-                depthwise,
+                tuple(input_shape), strides, padding, dilation_rate, groups, depthwise
             )
 
     def norm(self, kernel: Any) -> tf.Tensor:
@@ -176,7 +170,7 @@ class _KernelConfig:
 class LipschitzRegularizer(_KernelConfig, keras.regularizers.Regularizer):
     """`kernel_regularizer` that keeps a layer's operator norm near a target.
 
-    Adds `weight` · max(0, log(‖W‖ / target))² to the loss. A regulariser sees only the kernel, so
+    Adds `weight` · max(0, log(‖W‖ / target))² to the loss. A regularizer sees only the kernel, so
     for a convolution it must be told the rest of the layer.
 
     Args:
@@ -263,81 +257,3 @@ class LipschitzConstraint(_KernelConfig, keras.constraints.Constraint):
 def excess(norm: tf.Tensor, target: float) -> tf.Tensor:
     """Returns max(0, log(norm / target))²."""
     return tf.nn.relu(tf.math.log(norm) - math.log(target)) ** 2
-
-
-def norm_of(layer: keras.layers.Layer, input_shape: tuple) -> Callable[[], tf.Tensor]:
-    """Returns the function that computes the norm of a layer's linear part.
-
-    Args:
-        layer: the layer. input_shape: of its input, the batch first.
-
-    Raises:
-        ValueError: no such norm is known, or the layer's input has no fixed size.
-    """
-    if type(layer) not in _KINDS:
-        raise ValueError(
-            f"Layer {layer.name!r} ({type(layer).__name__}) has no differentiable norm. Valid: "
-            f"{', '.join(kind.__name__ for kind in _KINDS)}."
-        )
-    if isinstance(layer, keras.layers.Dense):
-        return lambda: dense_bound(tf.convert_to_tensor(layer.kernel))
-    spatial = input_shape[1:-1]
-    if layer.data_format != "channels_last" or None in spatial:
-        raise ValueError(
-            f"The norm of layer {layer.name!r} needs channels last and a fixed input size. "
-            f"Received: {layer.data_format}, input of shape {input_shape}."
-        )
-    depthwise = isinstance(layer, _DEPTHWISE)
-    geometry = Geometry(
-        spatial,
-        _hashable(layer.strides),
-        layer.padding,
-        _hashable(layer.dilation_rate),
-        1 if depthwise else layer.groups,
-        depthwise,
-    )
-    return lambda: convolution_bound(tf.convert_to_tensor(layer.kernel), geometry)
-
-
-def _calls(model: keras.Model) -> list[tuple[keras.layers.Layer, list[tuple]]]:
-    """Returns the layers of a model's graph and of models in it, with their inputs' shapes."""
-    calls: list[tuple[keras.layers.Layer, list[tuple]]] = []
-    for node in nodes_of(graph_of(model)):
-        layer = node.operation
-        if isinstance(layer, keras.Model):
-            calls += _calls(layer)
-        elif not node.is_input and not isinstance(layer, keras.layers.InputLayer):
-            calls.append((layer, [tuple(tensor.shape) for tensor in node.input_tensors]))
-    return calls
-
-
-def _rest_of_chain(model: keras.Model) -> float:
-    """The product of the bounds of all that has no kernel: activations, pooling."""
-    bound(model, method="product")  # raises where there is none
-    calls = _calls(model)
-    layers = [layer for layer, _ in calls]
-    rest = 1.0
-    for layer, shapes in calls:
-        if len(shapes) != 1 or layers.count(layer) != 1:
-            raise ValueError(
-                f"`total` is for models that are a chain of layers. Received: layer {layer.name!r} "
-                f"of model {model.name!r}, which has several inputs or is called several times."
-            )
-        result = apply_rule(layer, shapes)
-        for step in result.steps if isinstance(result, Steps) else (result,):
-            if isinstance(step, Slopes | Softmax | LayerBound):
-                rest *= step.bound
-            elif isinstance(step, Diagonal) and not layer.weights:  # Rescaling
-                rest *= step.norm().upper
-            elif isinstance(step, Diagonal) or (
-                isinstance(step, Matrix | Convolution) and type(layer) not in _KINDS
-            ):
-                raise ValueError(
-                    f"`total` cannot follow layer {layer.name!r} ({type(layer).__name__}), whose "
-                    "bound changes in training and has no gradient here. Give `target`."
-                )
-    return rest
-
-
-def _hashable(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list | tuple) else value

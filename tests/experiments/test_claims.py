@@ -7,10 +7,10 @@ import pytest
 
 from intriguing_tf.experiments import Figures1And2, Table1, Table2, Table4, paper
 from intriguing_tf.experiments.claims import claims, table
-from intriguing_tf.experiments.figures1_2 import Figures1And2Result, Pair
+from intriguing_tf.experiments.figures1_2 import Figures1And2Result, LayerContrast
 from intriguing_tf.experiments.matrices import Matrix, SetRow
 from intriguing_tf.experiments.records import Estimate
-from intriguing_tf.experiments.table1 import Row, Table1Result
+from intriguing_tf.experiments.table1 import AttackedModel, Table1Result
 from intriguing_tf.experiments.table2 import Table2Result
 from intriguing_tf.experiments.table4 import Table4Result
 from intriguing_tf.units import two_sample_test
@@ -22,7 +22,7 @@ def about(value, width=0.01):
 
 def table1(distortions, found=1.0):
     rows = [
-        Row(name, about(0.1), about(0.1), found, about(d, 0.002), *[about(d)] * 4)
+        AttackedModel(name, about(0.1), about(0.1), found, about(d, 0.002), *[about(d)] * 4)
         for name, d in zip(paper.TABLE_1, distortions, strict=True)
     ]
     return Table1Result(Table1(), tuple(rows))
@@ -51,7 +51,9 @@ def figures(shift):
         "pixel space": rng.normal(-1, 1, 2000),
     }
     pairs = [
-        Pair("Conv", "fc1", "purity", a, b, (0.0, 0.0), two_sample_test(samples[a], samples[b]))
+        LayerContrast(
+            "Conv", "fc1", "purity", a, b, (0.0, 0.0), two_sample_test(samples[a], samples[b])
+        )
         for a, b in [("natural", "random"), ("random", "shuffled"), ("random", "pixel space")]
     ]
     return Figures1And2Result(Figures1And2(), tuple(pairs), ())
@@ -75,7 +77,7 @@ def decided(*, distortions=(0.06, 0.1, 0.14, 0.06, 0.06, 0.09), found=1.0, acros
 def test_a_world_like_the_papers_bears_out_every_claim():
     found = decided()
     sturdier = next(c for name, c in found.items() if name.startswith("AE400"))
-    assert sturdier.holds == "partly"  # every network reads the others' images equally well here
+    assert sturdier.holds == "partly"  # all networks classify the others' images equally well
     assert {c.holds for c in found.values() if c is not sturdier} == {"yes"}
 
 
@@ -83,7 +85,7 @@ def test_a_world_like_the_papers_bears_out_every_claim():
     ("change", "claim"),
     [
         ({"across": 0.02}, "Images distorted for one network"),
-        ({"across": 0.02}, "They are misread by networks"),
+        ({"across": 0.02}, "They are misclassified by networks"),
         ({"across": 0.02}, "Amplified"),
         ({"found": 0.99}, "Every image"),
         ({"distortions": (0.1,) * 6}, "More weight decay"),
@@ -106,7 +108,7 @@ def test_units_that_are_less_coherent_contradict_one_claim_and_bear_out_the_othe
 def test_the_noise_compared_with_is_as_strong_after_clipping():
     """Noise 0.1 keeps 0.07: weaker than distortions of 0.1, so noise 0.2 is the measure there."""
     found = decided(across=0.055)  # above noise 0.1's 2 %, within noise 0.2's interval
-    assert found["They are misread by networks trained on other images"].holds == "yes"
+    assert found["They are misclassified by networks trained on other images"].holds == "yes"
     amplified = next(c for name, c in found.items() if name.startswith("Amplified"))
     assert amplified.holds == "no"
 

@@ -11,7 +11,7 @@ def test_transfer_tables_are_whole(table):
     for name, errors in table.errors.items():
         assert len(errors) == len(table.columns)
         assert all(0 <= error <= 1 for error in errors)
-        # What was distorted for a model is misread by it.
+        # What was distorted for a model is misclassified by it.
         model = name.split(",")[0]
         if model in table.columns:
             assert errors[table.columns.index(model)] == 1

@@ -24,6 +24,7 @@ class Brightness:
     """A small experiment that counts its runs and may be told to fail."""
 
     number: int = 10
+    record = Result
     models: ClassVar[tuple[str, ...]] = ("FC10(1)",)
     runs: ClassVar[list[int]] = []
     fails: ClassVar[bool] = False

@@ -215,7 +215,7 @@ def register(layer_class: Any, rule: Any) -> None:
     """Registers a rule, and forgets it."""
     from intriguing_tf.lipschitz import registry
 
-    with mock.patch.dict(registry._RULES):
+    with mock.patch.dict(registry._registered):
         itf.lipschitz.register(layer_class)(rule)
 
 

@@ -131,8 +131,6 @@ def test_bad_inputs_give_documented_errors(name):
     @hypothesis.settings(
         max_examples=INPUTS,
         deadline=None,
-        derandomize=True,
-        database=None,
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     @hypothesis.given(

@@ -1,6 +1,6 @@
 """Jobs that are killed at random points lose nothing, leave nothing half-written, and finish.
 
-FAULTS_KILLS is how many kills there are in all (8 by default); FAULTS_SEED where they fall.
+FAULTS_KILLS is how many kills there are in all (8 by default).
 """
 
 import itertools
@@ -12,6 +12,8 @@ import time
 import jobs  # beside this file
 import numpy as np
 import pytest
+
+from tests.seeds import seed
 
 KILLS = int(os.environ.get("FAULTS_KILLS", 8))
 SHARES = {"sweep": 0.5, "reproduce": 0.13, "publish": 0.12, "training": 0.25}
@@ -52,7 +54,7 @@ def finish(processes, work, folder):
 @pytest.mark.parametrize("name", jobs.JOBS)
 def test_killed_at_random_points(processes, name, tmp_path):
     work, look = jobs.JOBS[name]
-    random = np.random.default_rng(int(os.environ.get("FAULTS_SEED", 0)))
+    random = np.random.default_rng(seed())
     kills = max(1, round(KILLS * SHARES[name]))
     numbers = itertools.count()
 

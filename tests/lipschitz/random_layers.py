@@ -36,8 +36,15 @@ def linear_layers(draw: Any) -> Drawn:
 
 
 @st.composite
+def convolutions(draw: Any) -> Drawn:
+    """Convolutions of every kind, without an activation."""
+    kind = draw(st.sampled_from([_convolution, _convolution, _depthwise, _separable, _transposed]))
+    return _built(draw, *kind(draw), True)
+
+
+@st.composite
 def other_layers(draw: Any) -> Drawn:
-    """Layers with an activation of their own, pooling by maxima, normalisation by statistics."""
+    """Layers with an activation of their own, pooling by maxima, normalization by statistics."""
     kind = draw(st.sampled_from(sorted(_OTHER)))
     layer, shape = _OTHER[kind](draw)
     return _built(draw, layer, shape, False)
@@ -209,7 +216,7 @@ def _ceil(draw: Any, kind: Any) -> tuple[Any, tuple[int, ...]]:
     return kind(pool, stride, padding, dtype="float64"), shape
 
 
-def _normalisation(draw: Any) -> tuple[Any, tuple[int, ...]]:
+def _normalization(draw: Any) -> tuple[Any, tuple[int, ...]]:
     shape = _image(draw, 2, draw(st.integers(1, 6)))
     axis = draw(st.sampled_from([-1, 1]))
     kind = draw(st.sampled_from(["batch", "rescaling", "normalization"]))
@@ -298,7 +305,7 @@ _LINEAR = {
     "dense": _dense,
     "depthwise": _depthwise,
     "einsum": _einsum,
-    "normalisation": _normalisation,
+    "normalization": _normalization,
     "resampling": _resampling,
     "reshaping": _reshaping,
     "separable": _separable,

@@ -1,0 +1,224 @@
+"""From each layer's rule to a bound of the whole model, along its graph."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from intriguing_tf.classifier import check_model
+from intriguing_tf.lipschitz import rules
+from intriguing_tf.lipschitz.chains import chains_of
+from intriguing_tf.lipschitz.folding import Entry, add_linear, fold
+from intriguing_tf.lipschitz.graph import Call, CallGraph, Tensor, call_of, calls_of
+from intriguing_tf.lipschitz.registry import Inner, apply_rule, errors_named, is_registered
+from intriguing_tf.lipschitz.report import LipschitzReport, ReportBuilder
+from intriguing_tf.lipschitz.rounding import product_up, round_up
+from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Norm, Shape, Steps
+
+
+@dataclasses.dataclass(frozen=True)
+class Branch:
+    """A tensor: bounds of a tensor below it, and the steps from that one that are still open.
+
+    Args:
+        root: the tensor below.
+        product, total: Lipschitz bounds of the tensor below, by products and at best.
+        entries: the steps since then.
+    """
+
+    root: Tensor
+    product: float
+    total: float
+    entries: tuple[Entry, ...] = ()
+
+
+class Bounds:
+    """Bounds of the tensors of a graph; the report of its layers is built on the way.
+
+    Args:
+        best: whether neighbours are joined and chains are bounded as a whole.
+        unbounded: whether layers without a bound raise ("raise") or count as infinite ("inf").
+        attained: whether to look for lower bounds, too.
+
+    Attributes:
+        report: the rows and chains so far.
+    """
+
+    def __init__(self, best: bool, unbounded: str = "raise", attained: bool = True):
+        self.report = ReportBuilder()
+        self._best = best
+        self._unbounded = unbounded
+        self._attained = attained
+
+    def run(self, graph: CallGraph) -> list[Branch]:
+        """Returns a branch per output of the graph."""
+        uses = collections.Counter(graph.outputs)
+        for call in graph.calls:
+            uses.update(call.inputs)
+        branches = {tensor: Branch(tensor, 1.0, 1.0) for tensor in graph.inputs}
+        for call in graph.calls:
+            given = [branches[tensor] for tensor in call.inputs]
+            for tensor, branch in zip(call.outputs, self._call(call, given), strict=True):
+                # The steps to a tensor that several layers read are counted once.
+                shared = uses[tensor] > 1 and branch.entries
+                branches[tensor] = Branch(tensor, *self.close(branch)) if shared else branch
+        return [branches[tensor] for tensor in graph.outputs]
+
+    def close(self, branch: Branch) -> tuple[float, float]:
+        """Returns the bounds (product, total) of a tensor, and reports its steps."""
+        entries = fold(branch.entries) if self._best else list(branch.entries)
+        norms = [entry.step.norm(self._attained) for entry in entries]
+        self.report.add(entries, norms)
+        bounds = [norm.upper for norm in norms]
+        product = product_up([branch.product, *bounds])
+        total = product_up([branch.total, *bounds])
+        if self._best:
+            total = min(total, self._with_chains(branch.total, entries, bounds))
+        return product, total
+
+    def _with_chains(self, below: float, entries: list[Entry], bounds: list[float]) -> float:
+        factors = [below]
+        done = 0
+        for chain in chains_of([entry.step for entry in entries], bounds):
+            factors += [*bounds[done : chain.start], chain.bound]
+            done = chain.stop
+            within = slice(chain.start, chain.stop)
+            self.report.add_chain(entries[within], product_up(bounds[within]), chain.bound)
+        return product_up([*factors, *bounds[done:]])
+
+    def _call(self, call: Call, given: list[Branch]) -> list[Branch]:
+        """The branch of each of a call's outputs."""
+        try:
+            result = rule_of(call)
+        except NoBoundError as error:
+            if self._unbounded == "raise":
+                raise
+            result = LayerBound(math.inf, how=str(error))
+        self.report.describe(call, result)
+        if len(given) == 1 and len(call.outputs) == 1:
+            if not result.steps:
+                self.report.write((call.number,), Norm(1.0, 1.0, "identity"))
+            entries = tuple(Entry((call.number,), step) for step in result.steps)
+            return [dataclasses.replace(given[0], entries=given[0].entries + entries)]
+        if not isinstance(result, LayerBound):
+            raise NoBoundError(
+                f"Layer {call.name!r} ({type(call.operation).__name__}) is called on {len(given)} "
+                "tensors, but its rule is for one."
+            )
+        return self._merge(call, result, given)
+
+    def _merge(self, call: Call, rule: LayerBound, given: list[Branch]) -> list[Branch]:
+        """The bound of a layer with several inputs or outputs."""
+        if self._best and type(call.operation) is keras.layers.Add:
+            summed = self._sum_of_linear(call.number, given)
+            if summed is not None:
+                return [summed]
+        products, totals = zip(*map(self.close, given), strict=True)
+        self.report.write((call.number,), rule.norm())
+        product, total = _combine(rule, products), _combine(rule, totals)
+        return [Branch(tensor, product, total) for tensor in call.outputs]
+
+    def _sum_of_linear(self, number: int, given: list[Branch]) -> Branch | None:
+        if len({branch.root for branch in given}) > 1:
+            return None
+        entry = add_linear([fold(branch.entries) for branch in given])
+        if entry is None:
+            return None
+        return dataclasses.replace(given[0], entries=(Entry((*entry.calls, number), entry.step),))
+
+
+def bound(model: keras.Model, method: str = "best", unbounded: str = "raise") -> LipschitzReport:
+    """Bounds the Lipschitz constant of a Keras model, rigorously, layer by layer and as a whole.
+
+    The constant L with ‖f(x) − f(y)‖₂ ≤ L ‖x − y‖₂ for all inputs x and y, of what the model
+    outputs (logits or probabilities) when called with `training=False`, in exact arithmetic.
+    Sequential, Functional and nested models; branches that are added, concatenated or otherwise
+    merged; shared layers. Several inputs or outputs count as one long vector.
+
+    Args:
+        model: a built Keras 3 model, channels last, with known input sizes where they matter.
+        method: "product" takes each layer by itself, as section 4.3 of the paper does. "best"
+            joins linear neighbours (batch normalization and convolution, matrices in a row) and
+            bounds chains of linear layers and activations as a whole (docs/lipschitz.md); it is
+            never larger, and takes longer.
+        unbounded: what to do with a layer that has no finite bound or no rule: "raise", or let it
+            count as "inf".
+
+    Returns:
+        A `LipschitzReport`.
+
+    Raises:
+        TypeError: not a Keras model.
+        ValueError: an unknown `method` or `unbounded`; a model that is not built, or has no graph;
+            weights that are not finite; an input size that is not known but matters; channels
+            first. `NoBoundError`, a ValueError, where a layer has no bound: attention, products of
+            two branches, layers that are not registered.
+
+    Example:
+
+        report = itf.lipschitz.bound(itf.zoo.load("mnist/fc100-100-10"))
+        print(report)
+        report.total
+    """
+    if method not in ("best", "product"):
+        raise ValueError(f'`method` must be "best" or "product". Received: {method!r}.')
+    if unbounded not in ("raise", "inf"):
+        raise ValueError(f'`unbounded` must be "raise" or "inf". Received: {unbounded!r}.')
+    check_model(model, single=False)
+    graph = calls_of(model)
+    bounds = Bounds(method == "best", unbounded)
+    products, totals = zip(*map(bounds.close, bounds.run(graph)), strict=True)
+    joint = LayerBound(1.0)
+    return LipschitzReport(
+        model.name,
+        bounds.report.rows,
+        _combine(joint, products),
+        _combine(joint, totals),
+        tuple(bounds.report.chains),
+        method,
+    )
+
+
+def single_layer_bound(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
+    """Returns the bound of a layer or model by itself, for wrappers around one."""
+    is_model = isinstance(layer, keras.Model)
+    graph = calls_of(layer) if is_model else call_of(layer, input_shapes)
+    bounds = Bounds(best=True)
+    totals = [bounds.close(branch)[1] for branch in bounds.run(graph)]
+    rows = bounds.report.rows
+    attained = rows[0].attained if len(rows) == 1 and rows[0].bound == totals[0] else None
+    how = "; ".join(row.how for row in rows) or "identity"
+    return LayerBound(_combine(LayerBound(1.0), totals), attained, how)
+
+
+def rule_of(call: Call) -> LayerBound | Steps:
+    """Returns what the rule of a call's layer or operation says; wrappers are seen through.
+
+    Raises:
+        NoBoundError: there is no rule, or no finite bound.
+    """
+    layer = call.operation
+    if not isinstance(layer, keras.layers.Layer) and not is_registered(type(layer)):
+        return rules.operations.apply_operation(call.node, call.input_shapes)
+    result = apply_rule(layer, call.input_shapes)
+    if isinstance(result, Inner):
+        with errors_named(layer):
+            return single_layer_bound(result.layer, result.input_shapes)
+    return result
+
+
+def _combine(rule: LayerBound, bounds: Sequence[float]) -> float:
+    if rule.combine == "sum":
+        whole = sum(bounds)
+    else:
+        whole = bounds[0] if len(bounds) == 1 else math.hypot(*bounds)
+    return (
+        rule.bound * whole
+        if len(bounds) == 1
+        else round_up(product_up([rule.bound, whole]), len(bounds))
+    )

@@ -1,0 +1,184 @@
+"""The Λ-chain: linear layers and activations with slopes in [0, b], bounded as a whole.
+
+Per layer a positive diagonal Λ_i; M_0 = I and M_i = Λ_i − ¼ Λ_i W_i M_{i−1}⁻¹ W_iᴴ Λ_i. While every
+M_i is positive definite, L² = λ_max(W_L M_{L−1}⁻¹ W_Lᴴ) bounds the chain; for convolutions the same
+holds frequency by frequency with one Λ_i for all of them (docs/lipschitz.md). `multipliers` chooses
+the Λ_i on a sample of frequencies; `certificate` then proves the result on all of them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from intriguing_tf.lipschitz.certificate import ConvolutionChain, LinearChain, MatrixChain
+from intriguing_tf.lipschitz.convolution import Convolution
+from intriguing_tf.lipschitz.multipliers import Recursion, optimize
+from intriguing_tf.lipschitz.rounding import UNIT_ROUNDOFF, round_up
+from intriguing_tf.lipschitz.steps import Matrix, Slopes, Step
+from intriguing_tf.lipschitz.threads import threads_for
+
+Array = np.ndarray
+
+# Floating-point operations that one chain may cost: for its certificate, and for choosing Λ.
+CERTIFICATE_COST = 1e10
+SEARCH_COST = 3e10
+ITERATIONS = 100
+# With many frequencies a step costs more and gains less.
+ITERATIONS_OF_MANY = 80
+# Frequencies on which Λ is chosen where all would cost too much; so many violated ones are added
+# to them in each round.
+SAMPLE = 16
+ROUNDS = 6
+# Relative growth of L² that is taken rather than to choose Λ again.
+LATER_GROWTH = 4e-3
+
+
+_CHAINS = {Matrix: MatrixChain, Convolution: ConvolutionChain}
+
+
+@dataclasses.dataclass(frozen=True)
+class JointBound:
+    """Steps `start` to `stop` of a path and their joint bound."""
+
+    start: int
+    stop: int
+    bound: float
+
+
+def chains_of(steps: Sequence[Step], bounds: Sequence[float]) -> list[JointBound]:
+    """Returns the stretches of a path whose joint bound is below the product of their steps'.
+
+    Args:
+        steps: the folded steps of a path.
+        bounds: the bound of each.
+    """
+    found: list[JointBound] = []
+    position = 0
+    while position < len(steps):
+        stop = _chain_end(steps, position)
+        if stop - position < 3:
+            position += 1
+            continue
+        problem = _linear_chain(steps[position:stop])
+        with threads_for(max(problem.widths)):
+            value = chain_bound(problem)
+        if value < math.prod(bounds[position:stop]):
+            found.append(JointBound(position, stop, value))
+        position = stop
+    return found
+
+
+def pairwise_bounds(steps: Sequence[Step], weights: Array) -> tuple[int, Array] | None:
+    """Bounds all differences of two outputs of the matrix chain at the end of a path.
+
+    Args:
+        steps: the folded steps; the last is a `Matrix`.
+        weights: its weights [k, n], perhaps with a row of zeros added.
+
+    Returns:
+        Where the chain starts, and the bounds [k, k]; `None` if the path does not end in a chain.
+    """
+    start = next((i for i in range(len(steps)) if _chain_end(steps, i) == len(steps) > i + 2), None)
+    head = steps[-1]
+    if start is None or not isinstance(head, Matrix):
+        return None
+    problem = _linear_chain([*steps[start:-1], dataclasses.replace(head, weights=weights)])
+    with threads_for(max(problem.widths)):
+        bounds = _pairwise_bounds(problem)
+    return None if bounds is None else (start, bounds)
+
+
+def _pairwise_bounds(problem: LinearChain) -> Array | None:
+    recursion = Recursion(problem.stages(np.arange(1)))
+    multipliers = optimize(recursion, _iterations(problem, 1))
+    joint = recursion.joint(multipliers)
+    growth = 1e-7
+    while joint is not None and growth < 1e-2:
+        lifted = (joint[0] + joint[0].T) / 2
+        lifted += growth * np.linalg.norm(lifted, 2) * np.eye(len(lifted))
+        if not len(problem.violations(multipliers, lifted, np.arange(1))):
+            squares = np.diag(lifted)[:, None] + np.diag(lifted)[None] - 2 * lifted
+            rounding = 8 * UNIT_ROUNDOFF * np.max(np.abs(lifted))
+            return np.sqrt(np.maximum(squares, 0) + rounding)
+        growth *= 10
+    return None
+
+
+def chain_bound(problem: LinearChain) -> float:
+    """Chooses Λ on a sample, certifies it everywhere, and adds what failed to the sample."""
+    sample = _spread(np.arange(problem.count), SAMPLE)
+    multipliers: list[Array] | None = None
+    for trial in range(ROUNDS):
+        iterations = _iterations(problem, len(sample)) // (1 if trial == 0 else 4)
+        recursion = Recursion(problem.stages(sample))
+        multipliers = optimize(recursion, iterations, multipliers)
+        allowed = LATER_GROWTH if trial < ROUNDS - 1 else math.inf
+        result = _certified(problem, multipliers, recursion, allowed)
+        if isinstance(result, float):
+            return result
+        sample = np.union1d(sample, _spread(result, SAMPLE))
+    return math.inf
+
+
+def _certified(
+    problem: LinearChain, multipliers: list[Array], recursion: Recursion, allowed: float
+) -> float | Array:
+    """Returns a proved bound, or the frequencies that would raise it by more than `allowed`."""
+    target = recursion.largest(multipliers)
+    least = target
+    growth = 1e-6
+    remaining = np.arange(problem.count)
+    while growth < 1e-2 and math.isfinite(target):
+        tail = target * (1 + growth) * np.eye(problem.widths[-1])
+        remaining = problem.violations(multipliers, tail, remaining)
+        if not len(remaining):
+            return round_up(math.sqrt(target * (1 + growth)))
+        needed = Recursion(problem.stages(_spread(remaining, SAMPLE))).largest(multipliers)
+        if needed > least * (1 + allowed) or math.isinf(needed):
+            return remaining
+        if needed <= target * (1 + growth):
+            growth *= 10  # only rounding is missing
+        target = max(target, needed)
+    return math.inf
+
+
+def _spread(indices: Array, most: int) -> Array:
+    """At most so many of the indices, evenly spread."""
+    return indices[:: math.ceil(len(indices) / most)]
+
+
+def _iterations(problem: LinearChain, frequencies: int) -> int:
+    most = ITERATIONS if frequencies == 1 else ITERATIONS_OF_MANY
+    return int(min(most, SEARCH_COST / (problem.step_cost * frequencies)))
+
+
+def _chain_end(steps: Sequence[Step], start: int) -> int:
+    """Where the longest affordable chain from `start` ends: linear, slopes, linear, …, linear."""
+    if not steps[start].chainable:
+        return start
+    end = start + 1
+    while end + 1 < len(steps):
+        slopes, linear = steps[end], steps[end + 1]
+        fits = isinstance(slopes, Slopes) and slopes.low >= 0 and 0 < slopes.high < math.inf
+        if not fits or not linear.chainable or type(linear) is not type(steps[start]):
+            break
+        if _linear_chain(steps[start : end + 2]).certificate_cost > CERTIFICATE_COST:
+            break
+        end += 2
+    return end
+
+
+def _linear_chain(steps: Sequence[Step]) -> LinearChain:
+    """The linear steps, with each activation's largest slope moved into the next one."""
+    factors = [1.0, *(step.norm().upper for step in steps[1::2])]
+    linear = [
+        step if factor == 1.0 else step.scaled(outputs=factor)
+        for step, factor in zip(steps[::2], factors, strict=True)
+    ]
+    kind: Any = _CHAINS[type(steps[0])]
+    return kind(linear)

@@ -1,0 +1,165 @@
+"""Slopes of Keras's activations, and the rules of the layers that apply one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+from keras import activations, layers
+
+from intriguing_tf.lipschitz.registry import Inner, apply_rule, built_in
+from intriguing_tf.lipschitz.rounding import CONSTANT, round_up
+from intriguing_tf.lipschitz.rules.common import weights_of
+from intriguing_tf.lipschitz.steps import (
+    SIGMOID,
+    LayerBound,
+    NoBoundError,
+    Shape,
+    Slopes,
+    Softmax,
+    Step,
+    Steps,
+)
+
+# Largest slopes of smooth activations, always rounded up; docs/lipschitz.md says how they were
+# computed, and the tests compute them again.
+GELU = 1.12890415
+SILU = 1.09983933
+MISH = 1.08851
+SELU = 1.7580994
+# How far the same activations fall, as slopes; rounded down.
+GELU_LEAST = -0.12890415
+SILU_LEAST = -0.09983933
+MISH_LEAST = -0.11253
+
+SLOPES: dict[Callable, Slopes] = {
+    activations.elu: Slopes(0.0, 1.0),
+    activations.celu: Slopes(0.0, 1.0),
+    activations.gelu: Slopes(GELU_LEAST, GELU),
+    activations.hard_sigmoid: Slopes(0.0, 1 / 6 + 1e-16),
+    activations.hard_silu: Slopes(-0.5, 1.5),
+    activations.hard_tanh: Slopes(0.0, 1.0),
+    activations.leaky_relu: Slopes(0.2, 1.0),
+    activations.log_sigmoid: Slopes(0.0, 1.0),
+    activations.mish: Slopes(MISH_LEAST, MISH),
+    activations.relu: Slopes(0.0, 1.0),
+    activations.relu6: Slopes(0.0, 1.0),
+    activations.selu: Slopes(0.0, SELU),
+    activations.sigmoid: SIGMOID,
+    activations.silu: Slopes(SILU_LEAST, SILU),
+    activations.soft_shrink: Slopes(0.0, 1.0),
+    activations.softplus: Slopes(0.0, 1.0),
+    activations.softsign: Slopes(0.0, 1.0),
+    activations.sparse_plus: Slopes(0.0, 1.0),
+    activations.sparse_sigmoid: Slopes(0.0, 0.5),
+    activations.squareplus: Slopes(0.0, 1.0),
+    activations.tanh: Slopes(0.0, 1.0),
+    activations.tanh_shrink: Slopes(0.0, 1.0),
+}
+_UNBOUNDED = {
+    activations.exponential: "the exponential grows without bound",
+    activations.glu: "it multiplies two parts of its input",
+    activations.hard_shrink: "it jumps at its threshold",
+    # Its threshold adds up all partial sums instead of taking the last one (Keras 3.15).
+    activations.sparsemax: "as Keras computes it, it is no projection and jumps",
+    activations.threshold: "it may jump at its threshold",
+}
+
+
+def activation_steps(activation: Any, shape: Shape) -> tuple[Step, ...]:
+    """Returns the steps of a layer's `activation`.
+
+    Args:
+        activation: a function of `keras.activations`, a layer, or `None`.
+        shape: of what it acts on, the batch first.
+
+    Raises:
+        NoBoundError: it is not Lipschitz, or not known.
+    """
+    if activation is None or activation is activations.linear:
+        return ()
+    if isinstance(activation, keras.layers.Layer):
+        result = apply_rule(activation, [shape])
+        if isinstance(result, Inner):
+            raise NoBoundError(f"a wrapper is no activation. Received: {activation.name!r}.")
+        return result.steps
+    if activation is activations.softmax:
+        return (Softmax(0.5),)
+    if activation is activations.log_softmax:
+        return (log_softmax_step(shape),)
+    name = getattr(activation, "__name__", repr(activation))
+    if activation in SLOPES:
+        return (SLOPES[activation],)
+    if activation in _UNBOUNDED:
+        raise NoBoundError(f"activation {name!r} is not Lipschitz: {_UNBOUNDED[activation]}.")
+    raise NoBoundError(
+        f"activation {name!r} is not one of keras.activations, so its slopes are not known. Put it "
+        "into a layer of its own and register a rule for that."
+    )
+
+
+def log_softmax_step(shape: Shape) -> Softmax:
+    """Its Jacobian is I − 1pᵀ, longest where p is a corner of the simplex: √n."""
+    classes = shape[-1]
+    if classes is None:
+        raise NoBoundError(f"log-softmax over an axis of unknown size. Received: shape {shape}.")
+    return Softmax(round_up(math.sqrt(classes)))
+
+
+def relu_slopes(
+    negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0
+) -> Slopes:
+    """Returns the slopes of a generalized ReLU.
+
+    Raises:
+        NoBoundError: it jumps, which it does at every threshold but 0.
+    """
+    if threshold != 0:
+        raise NoBoundError(f"a ReLU with threshold {threshold} jumps there")
+    slopes = [float(negative_slope), 1.0] + [0.0] * (max_value is not None)
+    return _with_constants_rounded(min(slopes), max(slopes))
+
+
+def elu_slopes(alpha: float) -> Slopes:
+    return _with_constants_rounded(min(0.0, alpha), max(1.0, alpha))
+
+
+def _with_constants_rounded(low: float, high: float) -> Slopes:
+    if low < 0:
+        low *= CONSTANT
+    return Slopes(low, high if high == 1 else high * CONSTANT)
+
+
+@built_in(layers.Activation)
+def activation(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
+    return Steps(activation_steps(layer.activation, input_shapes[0]))
+
+
+@built_in(layers.ReLU)
+def relu(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
+    return Steps((relu_slopes(layer.negative_slope, layer.max_value, layer.threshold),))
+
+
+@built_in(layers.LeakyReLU)
+def leaky_relu(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
+    return Steps((relu_slopes(layer.negative_slope),))
+
+
+@built_in(layers.PReLU)
+def prelu(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
+    alpha = weights_of(layer, "alpha")
+    return Steps((Slopes(min(1.0, float(alpha.min())), max(1.0, float(alpha.max()))),))
+
+
+@built_in(layers.ELU)
+def elu(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
+    return Steps((elu_slopes(float(layer.alpha)),))
+
+
+@built_in(layers.Softmax)
+def softmax(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBound:
+    if layer.axis in (-1, len(input_shapes[0]) - 1):
+        return Steps((Softmax(0.5),))
+    return LayerBound(0.5, attained=0.5, how="Jacobian diag(p) − ppᵀ")

@@ -1,0 +1,55 @@
+"""What the rules read from a layer and its input."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from intriguing_tf.lipschitz.norms import as_weights
+from intriguing_tf.lipschitz.steps import Shape
+
+
+def spatial_shape(layer: Any, shape: Shape) -> tuple[int, ...]:
+    """Returns the spatial sizes of an input, which must be known and come before the channels.
+
+    Raises:
+        ValueError: an unknown size, or channels first.
+    """
+    if getattr(layer, "data_format", "channels_last") == "channels_first":
+        raise ValueError(
+            'data_format "channels_first" is not supported. Build the model with "channels_last".'
+        )
+    sizes = shape[1:-1]
+    if None in sizes:
+        raise ValueError(
+            "the bound depends on the size of the input, which is not known. Received: input shape "
+            f"{shape}. Build the model with a fixed size, e.g. keras.Input((224, 224, 3))."
+        )
+    return tuple(int(size) for size in sizes)  # type: ignore[arg-type]
+
+
+def weights_of(layer: Any, name: str) -> np.ndarray:
+    """Returns a weight of a layer as float64, checked to be finite.
+
+    Raises:
+        ValueError: not finite, not built, or quantized.
+    """
+    if getattr(layer, "quantization_mode", None):
+        raise ValueError(
+            f"quantized layers are not linear. Received: mode {layer.quantization_mode!r}."
+        )
+    value = getattr(layer, name, None)
+    if value is None:
+        raise ValueError(f"it has no {name!r} yet. Build the model by calling it once.")
+    return as_weights(keras.ops.convert_to_numpy(value), name)
+
+
+def times(*sizes: Any) -> str:
+    return " × ".join(str(size) for size in sizes)
+
+
+def strides_of(layer: Any) -> str:
+    strides = np.unique(layer.strides)
+    return str(strides[0]) if len(strides) == 1 else times(*layer.strides)

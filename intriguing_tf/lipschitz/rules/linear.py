@@ -1,0 +1,132 @@
+"""The rules of layers that multiply by a kernel."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from keras import layers
+
+from intriguing_tf.lipschitz.convolution import Convolution
+from intriguing_tf.lipschitz.geometry import Geometry, transposed_axes
+from intriguing_tf.lipschitz.registry import built_in
+from intriguing_tf.lipschitz.rounding import gamma, round_up
+from intriguing_tf.lipschitz.rules.activations import activation_steps
+from intriguing_tf.lipschitz.rules.common import spatial_shape, strides_of, times, weights_of
+from intriguing_tf.lipschitz.steps import LayerBound, Matrix, NoBoundError, Shape, Steps
+
+
+@built_in(layers.Dense)
+def dense(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
+    kernel = weights_of(layer, "kernel")
+    shape = (*input_shapes[0][:-1], kernel.shape[1])
+    return Steps(
+        (Matrix(kernel.T), *activation_steps(layer.activation, shape)), size=times(*kernel.shape)
+    )
+
+
+@built_in(layers.Conv1D, layers.Conv2D, layers.Conv3D)
+def convolution(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
+    geometry = Geometry.of(layer, spatial_shape(layer, input_shapes[0]))
+    return _convolution_steps(layer, Convolution.of(weights_of(layer, "kernel"), geometry))
+
+
+@built_in(layers.DepthwiseConv1D, layers.DepthwiseConv2D)
+def depthwise(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
+    geometry = Geometry.of(layer, spatial_shape(layer, input_shapes[0]), depthwise=True)
+    return _convolution_steps(layer, Convolution.of(weights_of(layer, "kernel"), geometry))
+
+
+@built_in(layers.SeparableConv1D, layers.SeparableConv2D)
+def separable(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
+    """The two kernels multiplied into one: the norm of both together, not of each."""
+    first = weights_of(layer, "depthwise_kernel")
+    second = weights_of(layer, "pointwise_kernel")
+    inputs, multiplier = first.shape[-2:]
+    second = second.reshape(inputs, multiplier, -1)
+    kernel = np.einsum("...cm,cmd->...cd", first, second)
+    largest = np.einsum("...cm,cmd->...cd", np.abs(first), np.abs(second))
+    error = gamma(multiplier + 2) * np.sum(np.sqrt(np.sum(largest**2, axis=(-2, -1))))
+    geometry = Geometry.of(layer, spatial_shape(layer, input_shapes[0]))
+    error = round_up(float(error), kernel.size)
+    return _convolution_steps(layer, Convolution.of(kernel, geometry, error))
+
+
+@built_in(layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
+def transposed(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
+    kernel = weights_of(layer, "kernel")
+    axes = transposed_axes(
+        spatial_shape(layer, input_shapes[0]),
+        layer.compute_output_shape(input_shapes[0])[1:-1],
+        kernel.shape[:-2],
+        layer.strides,
+        layer.padding,
+        layer.dilation_rate,
+    )
+    return _convolution_steps(layer, Convolution(kernel, axes, transposed=True))
+
+
+def _convolution_steps(layer: Any, operator: Convolution) -> Steps:
+    inputs, outputs = operator.inputs, operator.outputs
+    if operator.transposed:
+        inputs, outputs = outputs, inputs
+    shape = (None,) * (len(operator.axes) + 1) + (outputs,)
+    return Steps(
+        (operator, *activation_steps(layer.activation, shape)),
+        size=times(inputs, *operator.kernel.shape[:-2], outputs),
+        stride=strides_of(layer),
+    )
+
+
+@built_in(layers.EinsumDense)
+def einsum_dense(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBound:
+    """A matrix for each value of the indices that input, kernel and output share."""
+    kernel = weights_of(layer, "kernel")
+    inputs, rest = layer.equation.replace(" ", "").replace("...", "").split(",")
+    own, outputs = rest.split("->")
+    if len(set(inputs)) < len(inputs) or len(set(own)) < len(own):
+        raise NoBoundError(f"repeated indices in one operand. Received: {layer.equation!r}")
+    shared = [i for i in own if i in inputs and i in outputs]
+    contracted = [i for i in own if i in inputs and i not in outputs]
+    free = [i for i in own if i not in inputs and i in outputs]
+    summed = [i for i in own if i not in inputs and i not in outputs]
+    kernel = kernel.sum(axis=tuple(own.index(i) for i in summed))
+    kept = [i for i in own if i not in summed]
+    kernel = kernel.transpose([kept.index(i) for i in (*shared, *contracted, *free)])
+    sizes = [math.prod(layer.kernel.shape[own.index(i)] for i in g) for g in (contracted, free)]
+    blocks = kernel.reshape(-1, *sizes)
+    factor = 1.0
+    for index in set(inputs) - set(own) - set(outputs):
+        size = input_shapes[0][inputs.index(index) - len(inputs)]
+        if size is None:
+            raise ValueError(f"the size of index {index!r} is not known.")
+        factor *= math.sqrt(size)
+    norms = [Matrix(block).norm() for block in blocks]
+    upper = round_up(factor * max(norm.upper for norm in norms))
+    bound = LayerBound(
+        upper,
+        attained=None if len(norms) > 1 or factor > 1 else min(norms[0].lower or 0.0, upper),
+        how=f"{len(blocks)} matrices {times(*sizes)}, Cholesky",
+        size=times(*layer.kernel.shape),
+    )
+    # Without a batch the output's shape is only needed by log-softmax.
+    shape = layer.compute_output_shape(input_shapes[0])
+    return Steps((bound, *activation_steps(layer.activation, shape)), size=bound.size)
+
+
+@built_in(layers.Embedding)
+def embedding(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
+    """Between integers, the steepest step is from one to the next."""
+    if layer.mask_zero:
+        raise NoBoundError("a mask (mask_zero=True) changes what the layers above compute")
+    rows = weights_of(layer, "embeddings")
+    steps = np.linalg.norm(np.diff(rows, axis=0), axis=1)
+    value = float(np.max(steps, initial=0.0))
+    return LayerBound(
+        round_up(value, rows.shape[1]),
+        attained=value,
+        how="steepest step between neighbouring integers",
+        size=times(*rows.shape),
+    )

@@ -1,0 +1,282 @@
+"""What a layer's rule returns: the steps that the layer consists of, each with its norm."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from intriguing_tf.checks import check_kind
+from intriguing_tf.lipschitz.rounding import (
+    CONSTANT,
+    UNIT_ROUNDOFF,
+    gamma,
+    largest_eigenvalue,
+    normalize,
+    round_down,
+    round_up,
+)
+from intriguing_tf.lipschitz.threads import threads_for
+
+Array = np.ndarray
+Shape = tuple[int | None, ...]
+
+# A product of two rounded factors, made large enough.
+_UP = 1 + 4 * UNIT_ROUNDOFF
+
+
+class NoBoundError(ValueError):
+    """No rigorous finite bound is known for a layer; the message names it and says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Norm:
+    """An operator norm, or a Lipschitz constant, between two numbers.
+
+    Args:
+        upper: rigorous upper bound.
+        lower: a ratio that is attained or approached, or `None` where it is not known.
+        how: how the upper bound was certified.
+    """
+
+    upper: float
+    lower: float | None
+    how: str
+
+
+class Step(abc.ABC):
+    """A map from one tensor to another, for which a Lipschitz bound is known.
+
+    Attributes:
+        linear: whether it multiplies by weights, so that it may be joined to its neighbours.
+        chainable: whether it may stand in a chain that is bounded as a whole.
+    """
+
+    linear: ClassVar[bool] = False
+
+    @property
+    def chainable(self) -> bool:
+        return False
+
+    @abc.abstractmethod
+    def norm(self, attained: bool = True) -> Norm:
+        """Bounds the Lipschitz constant.
+
+        Args:
+            attained: whether to look for a lower bound, too, where that costs time.
+        """
+
+    def scaled(self, inputs: Array | float = 1.0, outputs: Array | float = 1.0) -> Step | None:
+        """Multiplies inputs and outputs by channel; `None` if that is no step of this kind."""
+        return None
+
+    def followed_by(self, following: Step) -> Step | None:
+        """Returns this step and the following one as one operator; `None` if there is none."""
+        return self.scaled(outputs=following.scale) if isinstance(following, Diagonal) else None
+
+    def past(self, following: Step) -> Step | None:
+        """Returns what does after the following step what this one does before; or `None`."""
+        return None
+
+    def plus(self, others: Sequence[Step], identities: int) -> Step | None:
+        """Returns the sum with others and some identities as one operator; or `None`."""
+        return None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Diagonal(Step):
+    """Multiplies the last axis (or, with a single number, everything) by `scale`."""
+
+    scale: Array
+    linear: ClassVar[bool] = True
+
+    def norm(self, attained: bool = True) -> Norm:
+        value = float(np.max(np.abs(self.scale)))
+        # The factors allow for their rounding by the layer.
+        return Norm(value, value / CONSTANT**2, "largest factor")
+
+    def scaled(self, inputs: Array | float = 1.0, outputs: Array | float = 1.0) -> Diagonal:
+        return Diagonal(self.scale * inputs * outputs * _UP)
+
+    def followed_by(self, following: Step) -> Step | None:
+        return following.scaled(inputs=self.scale)
+
+    def past(self, following: Step) -> Step | None:
+        if not isinstance(following, Regroup):
+            return None
+        if self.scale.size == 1:
+            return self
+        if following.repeats is None:
+            return None
+        return Diagonal(np.tile(self.scale, following.repeats))
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Matrix(Step):
+    """Multiplies the last axis by a matrix.
+
+    Args:
+        weights: float64 [outputs, inputs].
+        error: a bound of the spectral norm of the rounding error in `weights`.
+    """
+
+    weights: Array
+    error: float = 0.0
+    linear: ClassVar[bool] = True
+
+    @property
+    def chainable(self) -> bool:
+        return True
+
+    def norm(self, attained: bool = True) -> Norm:
+        with threads_for(min(self.weights.shape)):
+            upper, lower = matrix_norm(self.weights)
+        upper = round_up(upper + self.error)
+        lower = max(round_down(lower - self.error), 0.0)
+        return Norm(upper, lower, f"matrix {'×'.join(map(str, self.weights.shape))}, Cholesky")
+
+    def scaled(self, inputs: Array | float = 1.0, outputs: Array | float = 1.0) -> Matrix:
+        weights = (self.weights.T * outputs).T * inputs
+        error = self.error * float(np.max(np.abs(inputs))) * float(np.max(np.abs(outputs)))
+        error += 2 * UNIT_ROUNDOFF * float(np.linalg.norm(weights))
+        return Matrix(weights, round_up(error, 8))
+
+    def followed_by(self, following: Step) -> Step | None:
+        if not isinstance(following, Matrix):
+            return super().followed_by(following)
+        norms = float(np.linalg.norm(following.weights)), float(np.linalg.norm(self.weights))
+        error = gamma(self.weights.shape[0] + 2) * norms[0] * norms[1]
+        error += following.error * (norms[1] + self.error) + self.error * norms[0]
+        return Matrix(following.weights @ self.weights, round_up(error, 64))
+
+    def plus(self, others: Sequence[Step], identities: int) -> Matrix | None:
+        matrices = [self, *(other for other in others if isinstance(other, Matrix))]
+        if len(matrices) <= len(others):
+            return None
+        weights = [matrix.weights for matrix in matrices]
+        if identities:
+            weights.append(identities * np.eye(len(weights[0])))
+        lost = gamma(len(weights)) * sum(float(np.linalg.norm(each)) for each in weights)
+        error = round_up(lost + sum(matrix.error for matrix in matrices), len(weights))
+        return Matrix(np.sum(weights, axis=0), error)
+
+
+@dataclasses.dataclass(frozen=True)
+class Slopes(Step):
+    """An activation that acts on each number by itself, with all its slopes in [low, high]."""
+
+    low: float
+    high: float
+
+    @property
+    def bound(self) -> float:
+        return max(abs(self.low), abs(self.high))
+
+    def norm(self, attained: bool = True) -> Norm:
+        return Norm(self.bound, self.bound, f"slopes in [{self.low:.4g}, {self.high:.4g}]")
+
+
+SIGMOID = Slopes(0.0, 0.25)
+
+
+@dataclasses.dataclass(frozen=True)
+class Softmax(Step):
+    """Softmax or log-softmax over the last axis, with its bound."""
+
+    bound: float
+
+    def norm(self, attained: bool = True) -> Norm:
+        return Norm(self.bound, self.bound, "Jacobian on the simplex")
+
+
+@dataclasses.dataclass(frozen=True)
+class Regroup(Step):
+    """The same numbers in another shape.
+
+    Args:
+        repeats: how many times the last axis before is repeated in the last axis after it, as
+            `Flatten` does with the pixels; `None` where the last axis is cut otherwise.
+    """
+
+    repeats: int | None
+
+    def norm(self, attained: bool = True) -> Norm:
+        return Norm(1.0, 1.0, "same numbers")
+
+
+@dataclasses.dataclass(frozen=True)
+class LayerBound(Step):
+    """A Lipschitz bound of one layer, for the l2 norm of one example.
+
+    Args:
+        bound: ‖f(x) − f(y)‖ ≤ bound · ‖x − y‖ for all x and y; `inf` where there is none.
+        attained: a ratio that is attained or approached, at most `bound`; `None` if unknown.
+        how: how the bound was obtained.
+        combine: for layers with several inputs. "joint": ‖·‖ on the right is that of all inputs
+            together. "sum": the bound holds for each input while the others stay.
+        size, stride: what the report prints in these columns.
+
+    Raises:
+        TypeError: `how`, `size` or `stride` that is no str.
+        ValueError: a bound that is negative or NaN, or an `attained` above it.
+
+    Example:
+
+        @itf.lipschitz.register(Doubling)
+        def doubling(layer, input_shapes):
+            return itf.lipschitz.LayerBound(2.0, attained=2.0, how="definition")
+    """
+
+    bound: float
+    attained: float | None = None
+    how: str = "given"
+    combine: Literal["joint", "sum"] = "joint"
+    size: str = ""
+    stride: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("how", "size", "stride"):
+            check_kind(name, getattr(self, name), str, "a str")
+        if not self.bound >= 0:
+            raise ValueError(f"`bound` must be a number ≥ 0 or inf. Received: {self.bound!r}.")
+        if self.attained is not None and not 0 <= self.attained <= self.bound:
+            raise ValueError(
+                "`attained` must lie between 0 and `bound`. Received: "
+                f"attained={self.attained!r}, bound={self.bound!r}."
+            )
+        if self.combine not in ("joint", "sum"):
+            raise ValueError(f'`combine` must be "joint" or "sum". Received: {self.combine!r}.')
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The layer as a succession of steps, as `Steps` has it: this one."""
+        return (self,)
+
+    def norm(self, attained: bool = True) -> Norm:
+        return Norm(self.bound, self.attained, self.how)
+
+
+@dataclasses.dataclass(frozen=True)
+class Steps:
+    """A layer with one input as a succession of steps, so that neighbours can be joined."""
+
+    steps: tuple[Step, ...]
+    size: str = ""
+    stride: str = ""
+
+
+def matrix_norm(weights: Array) -> tuple[float, float]:
+    """Returns certified upper and lower bounds of the spectral norm of a real matrix."""
+    scaled, scale = normalize(weights)
+    if not scaled.any():
+        return 0.0, 0.0
+    if scaled.shape[0] < scaled.shape[1]:
+        scaled = scaled.T
+    gram = scaled.T @ scaled
+    error = 2 * gamma(len(scaled) + 4) * float(np.sum(scaled * scaled))
+    upper, lower = largest_eigenvalue(gram[None], error)
+    return round_up(math.sqrt(upper)) * scale, round_down(math.sqrt(lower)) * scale

@@ -1,0 +1,168 @@
+"""The flags of the commands: the same thing has the same flag, help and check everywhere."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from absl import flags
+from intriguing_tf.scripts import inputs
+from intriguing_tf.scripts.command import Option
+
+flags.disclaim_key_flags()  # a flag belongs to the script, not to the module that defines it
+
+# Name, default and help (of a choice also the valid values) -> an option of `command`.
+string: Callable[..., Option] = functools.partial(functools.partial, flags.DEFINE_string)
+integer: Callable[..., Option] = functools.partial(functools.partial, flags.DEFINE_integer)
+real: Callable[..., Option] = functools.partial(functools.partial, flags.DEFINE_float)
+boolean: Callable[..., Option] = functools.partial(functools.partial, flags.DEFINE_bool)
+choice: Callable[..., Option] = functools.partial(functools.partial, flags.DEFINE_enum)
+strings: Callable[..., Option] = functools.partial(functools.partial, flags.DEFINE_list)
+
+
+def integers(name: str, default: Sequence[int], text: str) -> Option:
+    """An option of integers between commas."""
+    return _parsed(_Numbers(int), name, default, text)
+
+
+def reals(name: str, default: Sequence[float], text: str) -> Option:
+    """An option of numbers between commas."""
+    return _parsed(_Numbers(float), name, default, text)
+
+
+def checked(option: Option, name: str, check: Callable[[Any], object]) -> Option:
+    """An option whose value is checked before anything heavy is imported.
+
+    Args:
+        option: defines the flag `name`.
+        name: of the flag.
+        check: raises `ValueError` or `OSError` for a wrong value; `None` is not checked.
+    """
+
+    def is_valid(value: Any) -> bool:
+        try:
+            if value is not None:
+                check(value)
+        except (ValueError, OSError) as error:
+            raise flags.ValidationError(str(error)) from error
+        return True
+
+    def define(*, flag_values: flags.FlagValues) -> None:
+        option(flag_values=flag_values)
+        flags.register_validator(name, is_valid, flag_values=flag_values)
+
+    return define
+
+
+def one_of(*names: str) -> Option:
+    """Demands exactly one of several flags, which are `None` by default."""
+    return functools.partial(flags.mark_flags_as_mutual_exclusive, names, required=True)
+
+
+def model(default: str | None, name: str = "model") -> Option:
+    """--model: which model a command works on."""
+    return checked(string(name, default, inputs.MODELS), name, inputs.check_model)
+
+
+def models(default: Sequence[str]) -> Option:
+    """--models: which models a command works on."""
+
+    def check(names: Sequence[str]) -> None:
+        for name in names:
+            inputs.check_model(name)
+
+    return checked(strings("models", [*default], f"each {inputs.MODELS}"), "models", check)
+
+
+def data(default: str = "sample") -> Option:
+    """--data: which images a command works on."""
+    return checked(string("data", default, inputs.DATA), "data", inputs.check_data)
+
+
+def photographs() -> Option:
+    """--data: which image files a command works on."""
+    text = "image files, and folders of them (or of wnid folders)"
+    return checked(strings("data", [], text), "data", inputs.image_files)
+
+
+def bounds() -> Option:
+    """--bounds: least and largest pixel value, a pair of floats."""
+    text = "least and largest pixel value; MNIST is scaled to them"
+    return _parsed(_Bounds(), "bounds", (0, 1), text)
+
+
+def number(text: str, default: int | None = None, least: int = 1) -> Option:
+    """--number: how many images, from the first on."""
+    return integer("number", default, text, lower_bound=least)
+
+
+def seed(text: str) -> Option:
+    """--seed: of everything that is random."""
+    return integer("seed", 0, text, lower_bound=0)
+
+
+def output(default: str | None, text: str = "folder of the results") -> Option:
+    """--output and --overwrite: where results go; a folder that holds something is left alone."""
+
+    def is_free(values: dict[str, Any]) -> bool:
+        folder = values["output"]
+        if folder is None or values["overwrite"] or not Path(folder).exists():
+            return True
+        if not Path(folder).is_dir():
+            raise flags.ValidationError(f"{folder} is a file: --output must be a folder.")
+        if any(Path(folder).iterdir()):
+            raise flags.ValidationError(
+                f"{folder} is not empty: give another --output, or --overwrite."
+            )
+        return True
+
+    def define(*, flag_values: flags.FlagValues) -> None:
+        string("output", default, text)(flag_values=flag_values)
+        boolean("overwrite", False, "write to --output even if it holds something")(
+            flag_values=flag_values
+        )
+        flags.register_multi_flags_validator(
+            ["output", "overwrite"], is_free, flag_values=flag_values
+        )
+
+    return define
+
+
+def _parsed(parser: flags.ArgumentParser, name: str, default: Sequence[Any], text: str) -> Option:
+    serializer = flags.CsvListSerializer(",")
+    shown = ",".join(map(str, default))
+    return functools.partial(flags.DEFINE, parser, name, shown, text, serializer=serializer)
+
+
+class _Numbers(flags.ListParser):
+    """Numbers between commas."""
+
+    def __init__(self, kind: Callable[[str], Any]) -> None:
+        super().__init__()
+        self._kind = kind
+
+    def parse(self, argument: str | list[Any]) -> list[Any]:
+        try:
+            return [self._kind(text) for text in super().parse(argument)]
+        except ValueError:
+            kind = "integers" if self._kind is int else "numbers"
+            raise ValueError(f"must be {kind} between commas. Received: {argument}.") from None
+
+
+class _Bounds(flags.ArgumentParser):
+    """Two finite numbers, the smaller first."""
+
+    def parse(self, argument: str) -> tuple[float, float]:
+        try:
+            lower, upper = map(float, argument.split(","))
+        except ValueError:
+            lower = upper = math.nan
+        if not -math.inf < lower < upper < math.inf:
+            raise ValueError(
+                "--bounds must be two numbers, finite and the smaller first, such as 0,1. "
+                f"Received: {argument}."
+            )
+        return lower, upper

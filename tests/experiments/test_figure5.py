@@ -1,0 +1,72 @@
+"""Every image becomes an ostrich, and what rounding to 8 bits leaves of it."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import intriguing_tf as itf
+from intriguing_tf.experiments import Figure5
+from intriguing_tf.experiments.figure5 import to_bytes
+
+OSTRICH = 9
+
+
+@pytest.fixture(scope="module")
+def ostriches(linear_network, images, quick):
+    return Figure5("ostrich", options=quick).run(
+        linear_network(), images(), [f"{i}.jpg" for i in range(4)]
+    )
+
+
+@pytest.mark.slow
+def test_every_image_becomes_an_ostrich_at_the_hyperplane(ostriches, linear_network, images):
+    """The distance cannot be below that to the nearest hyperplane between the two classes."""
+    result = ostriches.adversarial
+    assert result.success.all() and (result.predictions == OSTRICH).all()
+    model = linear_network()
+    logits, kernel = model(images()).numpy(), model.get_weights()[0]
+    gaps = logits - logits[:, [OSTRICH]]
+    distances = gaps / np.maximum(np.linalg.norm(kernel - kernel[:, [OSTRICH]], axis=0), 1e-9)
+    l2 = result.distortion * np.sqrt(12 * 12 * 3)
+    assert (l2 >= distances.max(1) * 0.999).all() and (l2 < 3 * distances.max(1)).all()
+    text = str(ostriches)
+    assert "4 of 4 became 'ostrich, Struthio camelus'" in text and "0.006508" in text
+
+
+@pytest.mark.slow
+def test_rounding_is_checked_by_the_network(ostriches, linear_network, images):
+    model = linear_network()
+    predicted = model.predict(ostriches.rounded / np.float32(255), verbose=0).argmax(-1)
+    np.testing.assert_array_equal(predicted, ostriches.rounded_predictions)
+    survivors = Figure5("ostrich", survive_rounding=True).run(model, images(), list("abcd"))
+    assert (survivors.rounded_predictions == OSTRICH).all()
+    assert (survivors.rounded_distortion < 2 * survivors.adversarial.distortion).all()
+
+
+def test_saved_pictures_hold_what_was_measured(ostriches, tmp_path, images):
+    sheet = ostriches.save(tmp_path)
+    pixels = tf.io.decode_png(sheet.read_bytes()).numpy()
+    assert pixels.shape == (4 * 12, 3 * 12, 3)
+    np.testing.assert_array_equal(pixels[:12, :12], to_bytes(images()[0]))
+    np.testing.assert_array_equal(pixels[12:24, 24:], ostriches.rounded[1])
+    difference = ostriches.rounded[1] / 255 - images()[1].astype("float64")
+    expected = np.clip(128 + 2550 * difference, 0, 255)
+    np.testing.assert_allclose(pixels[12:24, 12:24], expected, atol=0.51)
+    single = tf.io.decode_png((tmp_path / "002_2_adversarial.png").read_bytes()).numpy()
+    np.testing.assert_array_equal(single, ostriches.rounded[2])
+    loaded = itf.AdversarialResult.load(tmp_path / "result.npz")
+    np.testing.assert_array_equal(loaded.images, ostriches.adversarial.images)
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_figure5_refuses_what_it_cannot_attack(linear_network, images):
+    model = linear_network()
+    with pytest.raises(ValueError, match="Near: 9"):
+        Figure5("ostritch").run(model, images(), list("abcd"))
+    with pytest.raises(ValueError, match="4 names"):
+        Figure5().run(model, images(), ["a"])
+    digits = keras.Sequential([keras.Input((12, 12, 3)), keras.layers.Flatten()])
+    digits.add(keras.layers.Dense(10))
+    with pytest.raises(ValueError, match="1000 classes"):
+        Figure5().run(digits, images(), list("abcd"))

@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+
+import intriguing_tf as itf
+from intriguing_tf.experiments import Figure6
+from intriguing_tf.experiments.figure6 import one_against_rest
+
+
+@pytest.mark.slow
+def test_figure6_fools_a_binary_classifier_both_ways():
+    """On the bundled digits, with a network small enough to train in moments."""
+    images, labels = itf.datasets.mnist_sample()
+    truth = (labels == 0).astype(np.int64)
+    config = itf.models.QuocNetConfig((28, 28, 1), (9,), maps=4, pool_size=5, contrast_size=3)
+    figure = Figure6(positive=0, config=config, attacked=8, epochs=2)
+    result = figure.run_on((images[::2], truth[::2]), (images[1::2], truth[1::2]))
+    assert result.missed < 0.35 and result.false_alarms < 0.1
+    assert result.model.output_shape == (None, 1)
+    right = result.adversarial.original_predictions == result.truth
+    assert right.sum() >= 6 and (result.adversarial.status[right] == "found").all()
+    assert (result.adversarial.predictions[right] == 1 - result.truth[right]).all()
+    assert "class to rest" in str(result)
+    assert result.picture(shown=1).figure is not None
+    with pytest.raises(ValueError, match="must hold 4 of each side"):
+        figure.run_on((images[::2], truth[::2]), (images[1::2], 0 * truth[1::2]))
+
+
+def test_an_unknown_class_is_refused(monkeypatch):
+    monkeypatch.setattr("intriguing_tf.datasets.mnist", lambda split: itf.datasets.mnist_sample())
+    with pytest.raises(ValueError, match="has the classes 0, 1, 2"):
+        one_against_rest("mnist", "car", "test", 10)

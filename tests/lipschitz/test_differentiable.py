@@ -1,0 +1,110 @@
+"""Differentiable bounds of kernels against the rigorous norms and against finite differences."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from intriguing_tf.lipschitz.differentiable import convolution_bound, dense_bound
+from intriguing_tf.lipschitz.geometry import Geometry
+
+
+def random_kernel(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape)
+
+
+@pytest.mark.parametrize("shape", [(30, 20), (20, 30), (1, 7), (40, 1)], ids=str)
+def test_dense_bound_is_the_spectral_norm(shape):
+    kernel = random_kernel(*shape)
+    exact = np.linalg.svd(kernel, compute_uv=False)[0]
+    assert exact <= dense_bound(tf.constant(kernel)).numpy() * (1 + 1e-12)
+    assert dense_bound(tf.constant(kernel)).numpy() <= exact * 1.003
+
+
+def test_equal_singular_values_are_the_worst_case():
+    """Schatten norm 2^10 of the unit matrix: n^(1/1024)."""
+    bound = dense_bound(tf.eye(100, dtype=tf.float64)).numpy()
+    assert bound == pytest.approx(100 ** (1 / 1024), rel=1e-9)
+
+
+def test_dense_bound_follows_its_gradient():
+    kernel = tf.Variable(random_kernel(12, 8))
+    with tf.GradientTape() as tape:
+        bound = dense_bound(kernel)
+    gradient = tape.gradient(bound, kernel).numpy()
+    u, _, vt = np.linalg.svd(kernel.numpy())
+    np.testing.assert_allclose(gradient, np.outer(u[:, 0], vt[0]), atol=0.02)
+    direction = random_kernel(12, 8, seed=1)
+    ahead, behind = (dense_bound(kernel + e * direction) for e in (1e-6, -1e-6))
+    assert np.sum(gradient * direction) == pytest.approx((ahead - behind).numpy() / 2e-6, rel=1e-5)
+
+
+CONVOLUTIONS = [
+    ((3, 3, 4, 6), Geometry((12, 12), padding="same")),
+    ((5, 5, 2, 3), Geometry((11, 14), strides=2, padding="same")),
+    ((3, 2, 5, 2), Geometry((9, 9), strides=(2, 1))),
+    ((3, 3, 2, 2), Geometry((12, 12), padding="same", dilation_rate=2)),
+    ((3, 3, 3, 8), Geometry((10, 10), padding="same", groups=2)),
+    ((3, 3, 5, 2), Geometry((10, 10), strides=2, padding="same", depthwise=True)),
+    ((7, 3, 4), Geometry((20,), padding="causal")),
+    ((5, 5, 1, 32), Geometry((28, 28))),
+    ((5, 5, 2, 3), Geometry((2, 2), padding="same")),  # most taps see only padding
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("shape", "geometry"), CONVOLUTIONS, ids=str)
+def test_convolution_bound_is_above_the_layer_and_close(shape, geometry):
+    kernel = random_kernel(*shape)
+    rank = len(geometry.spatial_shape)
+    options = {"padding": geometry.padding, "dilation_rate": geometry.dilation_rate}
+    if geometry.depthwise:
+        layer = keras.layers.DepthwiseConv2D(
+            shape[:2], geometry.strides, depth_multiplier=shape[-1], use_bias=False, **options
+        )
+        inputs = shape[2]
+    else:
+        layer = (keras.layers.Conv1D, keras.layers.Conv2D)[rank - 1](
+            shape[-1],
+            shape[:rank],
+            strides=geometry.strides,
+            groups=geometry.groups,
+            use_bias=False,
+            **options,
+        )
+        inputs = shape[-2] * geometry.groups
+    size = (*geometry.spatial_shape, inputs)
+    layer.dtype_policy = "float64"
+    layer.build((None, *size))
+    layer.set_weights([kernel])
+    matrix = layer(np.eye(np.prod(size)).reshape(-1, *size)).numpy().reshape(np.prod(size), -1)
+    exact = np.linalg.svd(matrix, compute_uv=False)[0]
+    bound = convolution_bound(tf.constant(kernel), geometry).numpy()
+    assert exact <= bound * (1 + 1e-12)
+    assert bound <= (1.25 if min(geometry.spatial_shape) > 4 else 1.6) * exact
+
+
+def test_convolution_bound_has_a_gradient():
+    kernel = tf.Variable(random_kernel(3, 3, 2, 4))
+    geometry = Geometry((8, 8), strides=2, padding="same")
+    with tf.GradientTape() as tape:
+        bound = convolution_bound(kernel, geometry)
+    gradient = tape.gradient(bound, kernel).numpy()
+    # It is homogeneous of degree one: Euler's theorem.
+    assert np.sum(gradient * kernel.numpy()) == pytest.approx(bound.numpy(), rel=1e-6)
+    direction = random_kernel(3, 3, 2, 4, seed=2)
+    ahead, behind = (convolution_bound(kernel + e * direction, geometry) for e in (1e-6, -1e-6))
+    assert np.sum(gradient * direction) == pytest.approx((ahead - behind).numpy() / 2e-6, rel=1e-5)
+
+
+def test_zero_kernels_have_no_norm_and_finite_gradients():
+    for bound, shape in (
+        (dense_bound, (5, 4)),
+        (lambda k: convolution_bound(k, Geometry((6, 6))), (3, 3, 2, 2)),
+        (lambda k: convolution_bound(k, Geometry((6, 6))), (3, 3, 1, 2)),
+    ):
+        kernel = tf.Variable(tf.zeros(shape))
+        with tf.GradientTape() as tape:
+            value = bound(kernel)
+        assert value.numpy() < 1e-6
+        assert np.isfinite(tape.gradient(value, kernel).numpy()).all()

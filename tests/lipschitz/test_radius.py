@@ -1,0 +1,135 @@
+"""Certified radii: exact for linear classifiers, never too large for others."""
+
+from __future__ import annotations
+
+import math
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from random_layers import jacobian
+from small_networks import dense_network, sequential
+
+from intriguing_tf.keras_graph import float64_copy
+from intriguing_tf.lipschitz import bound, certified_radius
+from intriguing_tf.lipschitz.radius import Certifier
+
+
+def softmax_regression(ending: str | None, seed: int = 0) -> keras.Model:
+    return sequential((8, 8, 1), layers.Flatten(), layers.Dense(5, ending), seed=seed)
+
+
+@pytest.mark.parametrize("ending", [None, "softmax", "log_softmax", "sigmoid"])
+def test_radius_of_a_linear_classifier_is_the_exact_distance(ending):
+    model = softmax_regression(ending)
+    images = np.random.default_rng(1).random((20, 8, 8, 1)).astype(np.float32)
+    weights, bias = (w.astype(float) for w in model.get_weights())
+    logits = images.reshape(20, -1).astype(float) @ weights + bias
+    found = certified_radius(model, images)
+    assert found.dtype == np.float64
+    for i, scores in enumerate(logits):
+        top = scores.argmax()
+        exact = min(
+            (scores[top] - scores[j]) / np.linalg.norm(weights[:, top] - weights[:, j])
+            for j in range(5)
+            if j != top
+        )
+        assert found[i] <= exact
+        assert found[i] == pytest.approx(exact, rel=1e-3, abs=1e-5)
+
+
+def test_radius_of_one_unit_means_two_classes():
+    for ending in (None, "sigmoid"):
+        model = sequential((4,), layers.Dense(1, ending))
+        images = np.random.default_rng(1).random((6, 4)).astype(np.float32)
+        weights, bias = (w.astype(float) for w in model.get_weights())
+        exact = np.abs(images @ weights + bias).ravel() / np.linalg.norm(weights)
+        assert certified_radius(model, images) == pytest.approx(exact, rel=1e-5)
+
+
+def test_ties_have_radius_zero():
+    model = sequential((4,), layers.Dense(3))
+    model.layers[0].kernel.assign(np.ones((4, 3)))
+    model.layers[0].bias.assign(np.zeros(3))
+    images = np.random.default_rng(1).random((3, 4)).astype(np.float32)
+    assert np.array_equal(certified_radius(model, images), np.zeros(3))
+
+
+def test_a_constant_classifier_never_changes_its_mind():
+    model = sequential((4,), layers.Dense(2))
+    model.layers[0].kernel.assign(np.zeros((4, 2)))
+    model.layers[0].bias.assign([1.0, 0.0])
+    assert certified_radius(model, np.ones((1, 4), np.float32))[0] == np.inf
+
+
+@pytest.mark.slow
+def test_pairwise_margins_and_the_chain_beat_the_plain_radius():
+    model = dense_network(10, 40, 40, 4)
+    images = np.random.default_rng(0).normal(size=(50, 10)).astype(np.float32)
+    logits = model.predict(images, verbose=0).astype(float)
+    ordered = np.sort(logits, axis=1)
+    plain = (ordered[:, -1] - ordered[:, -2]) / (math.sqrt(2) * bound(model, "product").total)
+    found = certified_radius(model, images)
+    assert np.all(found > 1.3 * plain * (1 - 1e-6))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("hidden", ["relu", "tanh"])
+def test_no_prediction_changes_within_the_radius(hidden):
+    model = sequential(
+        (6, 6, 1),
+        layers.Conv2D(4, 3, activation=hidden),
+        layers.MaxPooling2D(2),
+        layers.Flatten(),
+        layers.Dense(8, hidden),
+        layers.Dense(3, "softmax"),
+    )
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(12, 6, 6, 1)).astype(np.float32)
+    radii = certified_radius(model, images)
+    predictions = model.predict(images, verbose=0).argmax(1)
+    assert np.all(radii > 0)
+    double = float64_copy(model)
+    for image, radius, prediction in zip(images, radii, predictions, strict=True):
+        rows = jacobian(double, image.astype(float)).reshape(3, -1)
+        others = [rows[j] - rows[prediction] for j in range(3) if j != prediction]
+        steps = [*others, *rng.normal(size=(40, 36))]
+        moved = [image.ravel() + 0.999 * radius * s / np.linalg.norm(s) for s in steps]
+        moved = np.reshape(moved, (-1, 6, 6, 1))
+        assert np.all(double.predict(moved, verbose=0).argmax(1) == prediction)
+
+
+def test_global_pooling_heads_are_certified_too():
+    model = sequential((6, 6, 2), layers.Conv2D(3, 3), layers.GlobalAveragePooling2D())
+    radii = certified_radius(model, np.random.default_rng(0).random((4, 6, 6, 2)))
+    assert np.all(radii > 0)
+
+
+def test_a_certifier_is_reused_and_its_bounds_are_symmetric():
+    certifier = Certifier(dense_network(6, 12, 3))
+    assert np.array_equal(certifier.bounds, certifier.bounds.T)
+    images = np.random.default_rng(0).random((5, 6))
+    whole = certifier.radius(images)
+    alone = np.concatenate([certifier.radius(images[i : i + 1]) for i in range(5)])
+    np.testing.assert_allclose(whole, alone, rtol=1e-12)  # a batch may round otherwise
+    assert certifier.radius(images[:0]).shape == (0,)
+
+
+@pytest.mark.parametrize(
+    "images, message",
+    [
+        (np.zeros((2, 8, 8, 1), np.uint8), "uint8"),
+        (np.zeros((2, 7, 8, 1), np.float32), "shape"),
+        (np.full((2, 8, 8, 1), np.nan, np.float32), "finite"),
+    ],
+    ids=["integers", "another size", "NaN"],
+)
+def test_bad_images_are_refused(images, message):
+    with pytest.raises(ValueError, match=message):
+        certified_radius(softmax_regression(None), images)
+
+
+def test_models_that_are_not_classifiers_are_refused():
+    with pytest.raises(ValueError, match="classes"):
+        certified_radius(sequential((8, 8, 1), layers.Conv2D(2, 3)), np.zeros((1, 8, 8, 1)))

@@ -1,0 +1,22 @@
+"""The report as a table and as JSON."""
+
+from __future__ import annotations
+
+import json
+
+import keras
+from keras import layers
+
+from intriguing_tf.lipschitz import bound
+
+
+def test_the_report_prints_as_table_5_and_becomes_json():
+    x = keras.Input((9, 9, 2))
+    y = layers.Conv2D(3, 3, strides=2, name="conv")(x)
+    report = bound(keras.Model(x, layers.Multiply()([y, y]), name="net"), unbounded="inf")
+    text = str(report)
+    for part in ("net", "conv", "2 × 3 × 3 × 3", "stride", "lower bound", "method", "no bound"):
+        assert part in text
+    values = json.loads(json.dumps(report.as_dict(), allow_nan=False))
+    assert values["total"] is None
+    assert values["rows"][0]["size"] == "2 × 3 × 3 × 3"

@@ -1,0 +1,41 @@
+import numpy as np
+import pytest
+
+from intriguing_tf.reporting import adversarial_rows
+
+ORIGINALS = np.full((3, 4, 5, 1), 0.25, np.float32)
+ADVERSARIAL = ORIGINALS + np.array([0.01, 0.02, -0.02], np.float32)[:, None, None, None]
+
+
+def drawn(picture):
+    """The images of a picture, with their places: {(left, top): value of a pixel}."""
+    (axes,) = picture.figure.axes
+    return {
+        tuple(np.round([image.get_extent()[0], image.get_extent()[3]], 6)): np.unique(
+            np.asarray(image.get_array())
+        )
+        for image in axes.images
+    }
+
+
+def test_each_column_is_original_perturbation_and_adversarial():
+    places = drawn(adversarial_rows(ORIGINALS, ADVERSARIAL, magnification=10))
+    for i, left in enumerate(sorted({left for left, _ in places})):
+        tops = sorted(top for x, top in places if x == left)
+        values = [places[left, top].item() for top in tops]
+        change = float(ADVERSARIAL[i, 0, 0, 0] - 0.25)
+        np.testing.assert_allclose(values, [0.25, 0.5 + 10 * change, 0.25 + change], atol=1e-6)
+
+
+def test_the_caption_says_how_much_the_perturbation_is_magnified():
+    picture = adversarial_rows(ORIGINALS, ADVERSARIAL)
+    assert picture.caption == (
+        "From above: original, perturbation magnified 24 times around gray, adversarial image."
+    )
+
+
+def test_titles_must_fit():
+    with pytest.raises(ValueError, match="3 names"):
+        adversarial_rows(ORIGINALS, ADVERSARIAL, ["7 classified as 3"])
+    with pytest.raises(ValueError, match="one shape"):
+        adversarial_rows(ORIGINALS, ADVERSARIAL[:2])

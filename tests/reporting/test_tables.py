@@ -1,0 +1,46 @@
+import pytest
+
+from intriguing_tf.reporting import Table
+
+TABLE = Table("Errors", ("model", "error", "n"), [("<FC10>", 0.074999, 3), ("AE", None, 20)], ["a"])
+
+
+def test_text_has_title_rounded_cells_and_notes():
+    assert TABLE.text().splitlines() == [
+        "Errors",
+        "",
+        "model      error    n",
+        "-------  -------  ---",
+        "<FC10>     0.075    3",
+        "AE                 20",
+        "",
+        "a",
+    ]
+    assert str(TABLE) == TABLE.text()
+
+
+def test_markdown_has_a_bold_title_and_bars():
+    lines = TABLE.markdown().splitlines()
+    assert lines[0] == "**Errors**" and lines[-1] == "a"
+    assert [cell.strip() for cell in lines[4].strip("|").split("|")] == ["<FC10>", "0.075", "3"]
+
+
+def test_html_is_escaped_and_has_only_the_cells():
+    html = TABLE.html()
+    assert "&lt;FC10&gt;" in html and "Errors" not in html and html.count("<tr>") == 3
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"title": 3}, "`title` must be a str. Received: int"),
+        ({"columns": ["a", 1]}, "`columns` must be a sequence of str"),
+        ({"rows": [("a",)]}, "must have 3 cells"),
+        ({"digits": 0}, r"`digits` must be in \(0, 18\)"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_other_arguments_are_refused(change, words):
+    given = {"title": "", "columns": ("a", "b", "c"), "rows": []} | change
+    with pytest.raises((TypeError, ValueError), match=words):
+        Table(**given)

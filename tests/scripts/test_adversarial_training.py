@@ -1,0 +1,50 @@
+"""itf-train-adversarial: what its flags ask for. What it trains is tested with the experiments."""
+
+import pytest
+from intriguing_tf.scripts.adversarial_training import run
+
+import intriguing_tf as itf
+from intriguing_tf.experiments import adversarial_training, corrupted_split
+
+SETS = {"train": "the training set", "test": "the test set"}
+
+
+class Result:
+    def __str__(self):
+        return "the comparison"
+
+    def table(self):
+        return itf.reporting.Table("", ("a",), [("1",)])
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the experiments were asked to do."""
+    seen = []
+
+    def experiment(name):
+        return lambda *args, **kwargs: seen.append((name, args, kwargs)) or Result()
+
+    monkeypatch.setattr(itf.datasets, "mnist", SETS.get)
+    monkeypatch.setattr(adversarial_training, "compare", experiment("compare"))
+    monkeypatch.setattr(corrupted_split, "corrupt_and_retrain", experiment("corrupt"))
+    return seen
+
+
+def test_comparison(asked, tmp_path, capsys):
+    flags = ["--methods=decay,gradient", "--seeds=4", "--number=7", "--radius=0.5"]
+    assert run.main([*flags, f"--output={tmp_path}"]) == 0
+    arguments = (["decay", "gradient"], [4], tmp_path, *SETS.values())
+    assert asked == [("compare", arguments, {"attacked": 7, "radius": 0.5})]
+    assert "the comparison" in capsys.readouterr().out
+    assert (tmp_path / "table.md").read_text() == Result().table().markdown() + "\n"
+
+
+def test_validation_leaves_the_test_set_alone(asked, tmp_path):
+    assert run.main(["--validation", f"--output={tmp_path}"]) == 0
+    assert asked[0][1][-2:] == ("the training set", None)
+
+
+def test_corrupted_split(asked, tmp_path):
+    assert run.main(["--corrupted_split", "--recipe=mnist/conv", f"--output={tmp_path}"]) == 0
+    assert asked == [("corrupt", ("mnist/conv", tmp_path, *SETS.values()), {"attacked": 256})]

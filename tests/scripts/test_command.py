@@ -1,0 +1,194 @@
+"""What every command does alike, from the outside."""
+
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from intriguing_tf.scripts import options
+from intriguing_tf.scripts.command import command
+
+SCRIPTS = Path(__file__).parents[2] / "scripts"
+COMMANDS = sorted(path.stem for path in SCRIPTS.glob("*.py") if "\nif __name__" in path.read_text())
+SHARED = {
+    "attack": "model data bounds number seed output overwrite",
+    "lipschitz": "model data bounds number output overwrite",
+    "ostrich": "model data number output overwrite",
+    "reproduce": "number seed output",
+    "sweep": "models data bounds number seed output",
+    "transfer": "models data bounds number seed output overwrite",
+    "units": "model data bounds number seed output overwrite",
+    "adversarial_training": "number output",
+    "zoo": "",
+}
+OLD_NAMES = [
+    ("lipschitz", "--model=mnist/conv --sandwich=7", "number", 7),
+    ("ostrich", f"--images={__file__}", "data", [__file__]),
+    ("sweep", "--folder=there", "output", "there"),
+    ("adversarial_training", "--attacked=7", "number", 7),
+]
+
+
+def run_of(name):
+    return importlib.import_module(f"intriguing_tf.scripts.{name}").run
+
+
+def python(code, *arguments, **options):
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True, text=True, timeout=120, **options,
+    )  # fmt: skip
+
+
+def test_every_command_is_listed_here():
+    assert set(SHARED) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_every_flag(name, capsys):
+    assert run_of(name).main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    own = set(run_of(name).define_flags()) - {"h"}  # -h is --help
+    for flag in {*own, *SHARED[name].split()}:
+        assert f"--{flag}:" in printed or f"--[no]{flag}:" in printed
+    title = importlib.import_module(f"intriguing_tf.scripts.{name}").__doc__.splitlines()[0]
+    assert printed.startswith(title)
+
+
+def test_help_is_quick_and_imports_neither_tensorflow_nor_numpy():
+    code = (
+        "import sys, time\n"
+        + "".join(f"import intriguing_tf.scripts.{name} as {name}\n" for name in COMMANDS)
+        + "".join(f"assert {name}.run.main(['--help']) == 0\n" for name in COMMANDS)
+        + "print(time.process_time(), {'tensorflow', 'keras', 'numpy'} & set(sys.modules))"
+    )
+    done = python(code)
+    seconds, loaded = done.stdout.splitlines()[-1].split(maxsplit=1)
+    assert loaded == "set()" and float(seconds) < 1, done.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_command_that_is_installed_shows_its_help(name):
+    code = f"from intriguing_tf.scripts.{name} import run; run()"
+    done = python(code, "--help")
+    assert done.returncode == 0 and "--[no]help" in done.stdout and not done.stderr
+
+
+@pytest.mark.parametrize("name, arguments, new, value", OLD_NAMES, ids=[n[0] for n in OLD_NAMES])
+def test_old_names_of_flags_work_and_warn(name, arguments, new, value, capsys):
+    seen = []
+    old = run_of(name)
+    replaced = type(old)(seen.append, old.options, old.renamed, False, False)
+    assert replaced.main(arguments.split()) == 0
+    assert seen[0][new].value == value
+    assert f"is deprecated: use --{new}." in capsys.readouterr().err
+
+
+def test_flags_of_one_run_are_not_those_of_the_next():
+    seen = []
+
+    @command(options.integer("number", 1, "a number"), imports_tensorflow=False)
+    def run(flags):
+        seen.append(flags.number)
+
+    assert [run.main(["--number=2"]), run.main([])] == [0, 0]
+    assert seen == [2, 1]
+
+
+@pytest.mark.parametrize("error", [ValueError, TypeError, OSError, ImportError, RuntimeError])
+def test_an_error_is_one_line_and_status_1(error, capsys):
+    @command(imports_tensorflow=False)
+    def run(flags):
+        raise error("what was wrong")
+
+    assert run.main([]) == 1
+    assert capsys.readouterr().err == "error: what was wrong\n"
+
+
+@pytest.mark.parametrize(
+    "arguments, status, words",
+    [
+        (["--nmber=2"], 1, "Did you mean: number"),
+        (["--number=x"], 1, "--number=x"),
+        (["--number=0"], 1, "positive"),
+        (["surplus"], 2, "Received: surplus"),
+    ],
+    ids=["unknown flag", "no number", "out of range", "no flag"],
+)
+def test_wrong_flags_are_told_before_the_command_runs(arguments, status, words, capsys):
+    @command(options.number("images"), imports_tensorflow=False)
+    def run(flags):
+        raise AssertionError
+
+    assert run.main(arguments) == status
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and words in error and error.count("\n") == 1
+
+
+def test_arguments_may_stand_before_flags():
+    seen = []
+
+    @command(options.boolean("all", False, ""), takes_arguments=True, imports_tensorflow=False)
+    def run(flags, arguments):
+        seen.append((flags.all, arguments))
+        return 3
+
+    assert run.main(["list", "--all", "mnist/*"]) == 3
+    assert seen == [(True, ["list", "mnist/*"])]
+
+
+WAITING = """
+import hashlib, pathlib, sys, time
+from intriguing_tf.scripts.command import command
+
+@command(imports_tensorflow=False)
+def run(flags):
+    pathlib.Path("written").write_text("whole")
+    print("ready", flush=True)
+    {wait}
+
+run()
+"""
+WAITS = {
+    "in Python": "time.sleep(60)",
+    "in a call that does not answer": "hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)",
+}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent otherwise there")
+@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
+def test_ctrl_c_ends_a_command(wait, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", WAITING.format(wait=wait)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert process.stdout.readline() == "ready\n"
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=30)
+    assert time.monotonic() - started < 10  # 1.5 s, but for a busy machine
+    assert (process.returncode, errors) == (130, "\nStopped.\n")
+    assert (tmp_path / "written").read_text() == "whole"
+
+
+@pytest.mark.slow
+def test_tensorflow_writes_no_log_lines(tmp_path):
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("TF_", "XLA_"))}
+    code = "from intriguing_tf.scripts.attack import run; run()"
+    arguments = ("--number=2", "--model=mnist/fc10-1", f"--output={tmp_path / 'out'}")
+    done = python(code, *arguments, env=environment)
+    assert done.returncode == 0 and not done.stderr, done.stderr
+
+
+def test_a_failing_import_shows_what_was_held_back(tmp_path):
+    (tmp_path / "tensorflow.py").write_text(
+        "import os\nos.write(2, b'the reason\\n')\nraise ImportError('no TensorFlow')"
+    )
+    code = "from intriguing_tf.scripts.command import command\ncommand()(lambda flags: None)()"
+    done = python(code, env=dict(os.environ, PYTHONPATH=str(tmp_path)))
+    assert done.returncode == 1
+    assert done.stderr == "the reason\nerror: no TensorFlow\n"

@@ -1,0 +1,86 @@
+"""Flags that commands share: what they take, and what they say to anything else."""
+
+import pytest
+from intriguing_tf.scripts import options
+from intriguing_tf.scripts.command import command
+
+
+def parsed(*arguments, option):
+    """The flags of a command with one option, or what it says to them."""
+    seen = []
+    run = command(option, imports_tensorflow=False)(seen.append)
+    run.main(arguments)
+    return seen[0] if seen else None
+
+
+@pytest.mark.parametrize(
+    "argument, bounds", [("0,1", (0, 1)), ("-1,1", (-1, 1)), ("0, 255", (0, 255))]
+)
+def test_bounds_are_two_numbers(argument, bounds):
+    assert parsed(f"--bounds={argument}", option=options.bounds()).bounds == bounds
+
+
+def test_bounds_are_0_and_1_by_default():
+    assert parsed(option=options.bounds()).bounds == (0.0, 1.0)
+
+
+@pytest.mark.parametrize("argument", ["0", "0,1,2", "1,0", "1,1", "0,x", "0,inf", "nan,1", ""])
+def test_other_bounds_are_refused(argument, capsys):
+    assert parsed(f"--bounds={argument}", option=options.bounds()) is None
+    assert f"must be two numbers, finite and the smaller first, such as 0,1. Received: {argument}."\
+        in capsys.readouterr().err  # fmt: skip
+
+
+def test_numbers_between_commas():
+    seeds, noise = options.integers("seeds", [0, 1], ""), options.reals("noise", [0.1], "")
+    assert parsed(option=seeds).seeds == [0, 1]
+    assert parsed("--seeds=3,4", option=seeds).seeds == [3, 4]
+    assert parsed("--seeds=", option=seeds).seeds == []
+    assert parsed("--noise=1e-2,3", option=noise).noise == [0.01, 3.0]
+
+
+def test_other_numbers_are_refused(capsys):
+    assert parsed("--seeds=1,2.5", option=options.integers("seeds", [], "")) is None
+    assert "must be integers between commas. Received: 1,2.5." in capsys.readouterr().err
+
+
+def test_a_folder_that_holds_something_is_left_alone(tmp_path, capsys):
+    output = options.output("results")
+    assert parsed(f"--output={tmp_path}", option=output).output == str(tmp_path)
+    (tmp_path / "file").write_text("")
+    assert parsed(f"--output={tmp_path}", option=output) is None
+    assert "is not empty: give another --output, or --overwrite." in capsys.readouterr().err
+    assert parsed(f"--output={tmp_path}", "--overwrite", option=output).overwrite
+    assert parsed(f"--output={tmp_path / 'file'}", option=output) is None
+    assert "is a file: --output must be a folder." in capsys.readouterr().err
+
+
+def test_one_of_two(capsys):
+    def both(*, flag_values):
+        for define in (options.model(None), options.string("other", None, "")):
+            define(flag_values=flag_values)
+        options.one_of("model", "other")(flag_values=flag_values)
+
+    assert parsed("--other=x", option=both).other == "x"
+    assert parsed("--model=mnist/conv", option=both).model == "mnist/conv"
+    assert (
+        parsed(option=both) is None
+        and parsed("--other=x", "--model=mnist/conv", option=both) is None
+    )
+    assert capsys.readouterr().err.count("Exactly one of (model, other)") == 2
+
+
+@pytest.mark.parametrize(
+    "option, argument, words",
+    [
+        (options.model(None), "--model=my.keras", "no such file: my.keras"),
+        (options.models([]), "--models=mnist/conv,my.h5", "no such file: my.h5"),
+        (options.data(), "--data=my.npz", "no such file: my.npz"),
+        (options.photographs(), "--data=cat.jpg", "no such file or folder: cat.jpg"),
+        (options.photographs(), "--data=", "such as --data=cat.jpg"),
+    ],
+    ids=["model", "models", "data", "photographs", "no photographs"],
+)
+def test_wrong_names_are_told_before_the_command_runs(option, argument, words, capsys):
+    assert parsed(argument, option=option) is None
+    assert words in capsys.readouterr().err

@@ -1,0 +1,58 @@
+"""itf-ostrich: what the command writes, and what it says to wrong input."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from intriguing_tf.scripts.ostrich import run
+
+
+@pytest.fixture
+def flags(tmp_path):
+    random = np.random.default_rng(0)
+    model = keras.Sequential(
+        [keras.Input((12, 12, 3)), keras.layers.Flatten(), keras.layers.Dense(1000)]
+    )
+    model.set_weights([random.normal(size=(432, 1000)), np.zeros(1000)])
+    model.save(tmp_path / "model.keras")
+    (tmp_path / "pictures").mkdir()
+    for name in ("a", "b"):
+        pixels = random.integers(60, 200, (20, 30, 3)).astype("uint8")
+        (tmp_path / "pictures" / f"{name}.png").write_bytes(tf.io.encode_png(pixels).numpy())
+    (tmp_path / "pictures" / "broken.png").write_bytes(b"not a picture")
+    return [
+        f"--data={tmp_path / 'pictures'}", f"--model={tmp_path / 'model.keras'}",
+        f"--output={tmp_path / 'out'}",
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_command_writes_pictures_and_names_what_it_skipped(flags, tmp_path, capsys):
+    assert run.main(flags) == 0
+    printed = capsys.readouterr()
+    assert "2 of 2 became 'ostrich, Struthio camelus'" in printed.out
+    assert "broken.png" in printed.err
+    sheet = tf.io.decode_png((tmp_path / "out" / "figure5.png").read_bytes())
+    assert sheet.shape == (24, 36, 3)
+    assert (tmp_path / "out" / "001_b_adversarial.png").exists()
+    assert run.main(flags) == 1
+    assert "--overwrite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "flag, words",
+    [
+        ("--target=ostritch", "Near: 9"),
+        ("--data=", "--data=cat.jpg"),
+        ("--data=no-such-folder", "no-such-folder"),
+        ("--model=imagenet/no-such-net", "no-such-net"),
+        ("--model=applications/NoSuchNet", "MobileNetV2"),
+        ("--model=mnist/fc10-1", "must take images"),
+    ],
+    ids=["target", "no images", "no folder", "zoo", "applications", "no ImageNet network"],
+)
+def test_wrong_input_is_one_line(flag, words, flags, tmp_path, capsys):
+    assert run.main([*flags, flag]) == 1
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("error: ") and words in error
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,36 @@
+"""itf-reproduce: what its flags ask for. What it measures is tested with the experiments."""
+
+import pytest
+from intriguing_tf.scripts.reproduce import run
+
+from intriguing_tf import experiments
+
+
+class Reproduction:
+    def __str__(self):
+        return "the discussion"
+
+
+@pytest.mark.parametrize(
+    "flags, asked, training_seed",
+    [
+        ([], (1000, 0, ()), None),
+        (["--quick", "--seed=3", "--training_seeds=1,2"], (128, 3, (1, 2)), None),
+        (["--number=8", "--training_seed=5"], (8, 0, ()), None),
+        (["--retrain", "--training_seed=5"], (1000, 0, ()), 5),
+    ],
+    ids=["by default", "quick", "not retrained", "retrained"],
+)
+def test_flags(flags, asked, training_seed, tmp_path, monkeypatch, capsys):
+    seen = []
+
+    def reproduce(workspace, *arguments):
+        seen.append((workspace, arguments))
+        return Reproduction()
+
+    monkeypatch.setattr(experiments, "reproduce", reproduce)
+    assert run.main([*flags, f"--output={tmp_path}"]) == 0
+    ((workspace, arguments),) = seen
+    assert arguments == asked and workspace.training_seed == training_seed
+    printed = capsys.readouterr().out
+    assert "the discussion" in printed and str(tmp_path / "report.html") in printed

@@ -1,0 +1,40 @@
+"""itf-sweep, from flags to files."""
+
+import csv
+
+import keras
+import numpy as np
+import pytest
+from intriguing_tf.scripts.sweep import run
+
+
+@pytest.fixture
+def flags(tmp_path):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)])
+    model.save(tmp_path / "own.keras")
+    images = np.random.default_rng(0).random((7, 6), "float32")
+    np.savez(tmp_path / "own.npz", images=images, labels=np.zeros(7, int))
+    return [
+        f"--models={tmp_path / 'own.keras'}", f"--data={tmp_path / 'own.npz'}",
+        f"--output={tmp_path / 'out'}", "--solver=scipy", "--shard_size=4",
+        f"--table={tmp_path / 'rows.csv'}",
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_row_for_each_image_and_nothing_twice(flags, tmp_path, capsys):
+    assert run.main(flags) == 0
+    assert "own" in capsys.readouterr().out
+    with open(tmp_path / "rows.csv", newline="") as file:
+        assert len([*csv.DictReader(file)]) == 7
+    written = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.npz")}
+    assert written
+    assert run.main(flags) == 0
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.npz")} == written
+
+
+def test_models_must_differ(flags, tmp_path, capsys):
+    same = f"--models={tmp_path / 'own.keras'},{tmp_path / 'own.keras'}"
+    assert run.main([*flags, same]) == 1
+    assert "--models must differ" in capsys.readouterr().err

@@ -1,0 +1,93 @@
+"""itf-zoo."""
+
+import functools
+import http.server
+import threading
+
+import pytest
+from intriguing_tf.scripts.zoo import COMMANDS, run
+
+from intriguing_tf import zoo
+from intriguing_tf.zoo.site import export
+
+
+@pytest.fixture
+def served(tmp_path, monkeypatch):
+    """A zoo of one entry at an address, and an empty cache."""
+    export(tmp_path / "site", "mnist/fc10-1")
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_):
+            pass
+
+    handler = functools.partial(Quiet, directory=str(tmp_path / "site"))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("INTRIGUING_TF_ZOO", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("INTRIGUING_TF_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("INTRIGUING_TF_OFFLINE", raising=False)
+    yield
+    server.shutdown()
+    server.server_close()
+
+
+def test_help_lists_the_commands(capsys):
+    assert run.main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    for command in COMMANDS:
+        assert f"itf-zoo {command}" in printed
+
+
+def test_download_verify_clear(served, capsys):
+    def printed(*arguments, status=0):
+        assert run.main(arguments) == status
+        return capsys.readouterr().out
+
+    assert "absent" in printed("verify")
+    told = printed("download", "mnist/*")
+    file = zoo.path("mnist/fc10-1")
+    assert told == f"mnist/fc10-1: {file}\n"
+    assert "verified" in printed("verify")
+    size = f"{file.stat().st_size:,}"
+    file.write_bytes(b"damaged")
+    told = printed("verify", "mnist/*", status=1)
+    assert "damaged" in told and f"7 bytes instead of {size}" in told
+    assert "bytes removed" in printed("clear")
+    assert not file.exists()
+
+
+@pytest.mark.slow
+def test_verify_with_metrics_evaluates_again(capsys):
+    assert run.main(["verify", "mnist/fc10-1", "--metrics"]) == 0
+    assert "sample_error" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments, status, words",
+    [
+        ((), 2, "list, info, download"),
+        (("lost",), 2, "'lost'"),
+        (("info",), 1, "at least one argument"),
+        (("info", "mnist/fc01-1"), 1, "Did you mean 'mnist/fc10-1'"),
+        (("download", "tset/*"), 1, "no entry 'tset/*'"),
+        (("pin", "mnist/fc10-1"), 1, "catalogue itself pins"),
+        (("publish", "mnist/fc10-7"), 1, "No recipe is called 'mnist/fc10-7'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_mistakes_are_told(arguments, status, words, capsys):
+    assert run.main(arguments) == status
+    assert words in capsys.readouterr().err
+
+
+def test_list_and_info(capsys):
+    assert run.main(["list", "mnist/fc10-*"]) == 0
+    assert capsys.readouterr().out.count("mnist/fc10-") == 3
+    assert run.main(["info", "mnist/fc10-1"]) == 0
+    assert zoo.info("mnist/fc10-1").sha256 in capsys.readouterr().out
+
+
+def test_site_writes_a_zoo_that_can_be_served(tmp_path, capsys):
+    assert run.main(["site", str(tmp_path / "site"), "mnist/fc10-1"]) == 0
+    assert "1 entries" in capsys.readouterr().out
+    assert (tmp_path / "site" / "mnist" / "fc10-1" / "model.keras").exists()
