@@ -4,11 +4,11 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import points, small_network
 
 import intriguing_tf as itf
 from intriguing_tf.adversary.losses import LOSSES, Loss, Margin, find_loss, soft_maximum
 from intriguing_tf.adversary.margins import above_target
+from tests.adversary.networks import points, small_network
 
 
 class Hinge(Loss):

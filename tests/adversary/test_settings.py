@@ -4,11 +4,11 @@ import dataclasses
 
 import numpy as np
 import pytest
-from conftest import points
 
 import intriguing_tf as itf
 from intriguing_tf.adversary.losses import Margin
 from intriguing_tf.adversary.settings import AttackSettings, SearchConstants
+from tests.adversary.networks import points
 
 OLD_NAMES = ("loss", "solver", "maxcor", "maxfun", "xtol", "jit_compile", "memory", "bounds")
 

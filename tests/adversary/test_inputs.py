@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 import pytest
-from conftest import points, small_network
 
 import intriguing_tf as itf
+from tests.adversary.networks import points, small_network
 
 
 def two_inputs():

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from conftest import points, small_network, zoo_model
 
 import intriguing_tf as itf
 from intriguing_tf.adversary.problem import Problem
 from intriguing_tf.adversary.scipy_solver import SciPySolver
 from intriguing_tf.adversary.settings import AttackSettings
 from intriguing_tf.classifier import Classifier
+from tests.adversary.networks import points, small_network, zoo_model
 
 
 def reference(model, loss, lockstep):
