@@ -1,10 +1,10 @@
-"""The adversary's solvers against SciPy: lockstep, and compiled minimisers at fixed c.
+"""The adversary's solvers against SciPy: lockstep, and compiled minimizers at fixed c.
 
     python benchmarks/adversary_solvers.py
 
 One thread. Part "lockstep": 64 digits on FC100-100-10 with the whole search over c, all runs of
 SciPy's L-BFGS-B in lockstep against one image after another. Part "fixed c": the compiled
-`minimise` against SciPy one image after another, at the same c, and how far the objectives differ.
+`minimize` against SciPy one image after another, at the same c, and how far the objectives differ.
 Part "zoo": the mean distortion of both solvers with both losses on every MNIST network of the zoo.
 Part "nearest": what the screen of the classes for "nearest" targets costs in distance and saves.
 """
@@ -83,11 +83,11 @@ def lockstep():
 
 
 def fixed_c():
-    """Times the minimisers at c = 0.2."""
+    """Times the minimizers at c = 0.2."""
     import numpy as np
     import tensorflow as tf
 
-    from intriguing_tf.adversary.compiled import CompiledSolver, penalised
+    from intriguing_tf.adversary.compiled import CompiledSolver, penalized
     from intriguing_tf.adversary.losses import LOSSES
     from intriguing_tf.adversary.scipy_solver import SciPySolver
     from intriguing_tf.adversary.settings import AttackSettings
@@ -101,15 +101,15 @@ def fixed_c():
         box = np.zeros_like(x), np.ones_like(x)
         c = np.full(number, 0.2)
         one = SciPySolver(problem, AttackSettings(maxcor=10, maxfun=2000), lockstep=False)
-        one.minimise(x[:1], targets[:1], *(b[:1] for b in box), c[:1])
-        slow, (reference, slow_nfev) = timed(lambda: one.minimise(x, targets, *box, c))  # noqa: B023
+        one.minimize(x[:1], targets[:1], *(b[:1] for b in box), c[:1])
+        slow, (reference, slow_nfev) = timed(lambda: one.minimize(x, targets, *box, c))  # noqa: B023
         compiled = CompiledSolver(problem, AttackSettings(maxfun=400))
-        first, _ = timed(lambda: compiled.minimise(x, targets, *box, c))  # noqa: B023
-        fast, (points, nfev) = timed(lambda: compiled.minimise(x, targets, *box, c), 3)  # noqa: B023
+        first, _ = timed(lambda: compiled.minimize(x, targets, *box, c))  # noqa: B023
+        fast, (points, nfev) = timed(lambda: compiled.minimize(x, targets, *box, c), 3)  # noqa: B023
 
         def objective(where, x=x, targets=targets, c=c, problem=problem):
             tensors = (tf.cast(where, tf.float32), tf.constant(x), tf.constant(targets))
-            value = tf.function(penalised, autograph=False)
+            value = tf.function(penalized, autograph=False)
             return value(problem, LOSSES["cross_entropy"], *tensors, tf.cast(c, tf.float32))[
                 0
             ].numpy()
@@ -124,7 +124,7 @@ def fixed_c():
         "evaluations", "SciPy's", "median gap", "mean gap", "at least as low",
     )  # fmt: skip
     notes = ("Gap: relative difference of the objectives, negative where the compiled is lower.",)
-    return Table("Minimisers at c = 0.2", columns, rows, notes, digits=3)
+    return Table("Minimizers at c = 0.2", columns, rows, notes, digits=3)
 
 
 def zoo():

@@ -23,6 +23,7 @@ from intriguing_tf.adversary.search import Search
 from intriguing_tf.adversary.settings import AttackSettings, SearchConstants
 from intriguing_tf.adversary.solver import SearchResult, Solver
 from intriguing_tf.adversary.targets import choose_targets, class_array
+from intriguing_tf.aliases import RenamedAttribute
 from intriguing_tf.classifier import Classifier
 from intriguing_tf.keras_graph import find_layer
 from intriguing_tf.progress import progress_bar
@@ -31,9 +32,9 @@ _SOLVERS: dict[str, type[Solver]] = {"compiled": CompiledSolver, "scipy": SciPyS
 
 
 class LBFGSAdversary:
-    """The paper's attack: the least change r for which the network reads x + r as the target.
+    """The paper's attack: the least r for which the network classifies x + r as the target.
 
-    For each image it minimises c |r|^2 + loss(x + r, target) subject to x + r staying in the
+    For each image it minimizes c |r|^2 + loss(x + r, target) subject to x + r staying in the
     bounds, for the largest c that still succeeds (section 4.1; |r|^2 because |r| has no derivative
     where the search starts).
 
@@ -140,8 +141,8 @@ class LBFGSAdversary:
 
         Args:
             images: floating array or tensor [n, ...] within the bounds, n > 0.
-            labels: integers [n], the true classes. Images that the model misreads already come
-                back unchanged. Without labels the model's own predictions stand for them.
+            labels: integers [n], the true classes. Images that the model misclassifies already
+                come back unchanged. Without labels its own predictions stand for them.
             targets: integers [n]; "random" (uniform over the classes besides the label);
                 "least_likely"; "nearest" (whichever class is nearest, up to the classes that a
                 linear estimate puts at 1.5 times the least distance or more).
@@ -183,10 +184,10 @@ class LBFGSAdversary:
         record = self._record(images, targets, seed, time.perf_counter() - started)
         return AdversarialResult(**results, settings=record)
 
-    def minimise(self, images: Any, targets: Any, c: Any) -> np.ndarray:
-        """Returns the minimisers of c |r|^2 + loss(x + r, target) in the box, for given c.
+    def minimize(self, images: Any, targets: Any, c: Any) -> np.ndarray:
+        """Returns the minimizers of c |r|^2 + loss(x + r, target) in the box, for given c.
 
-        The paper's problem without the search over c, for looking at how the minimiser depends
+        The paper's problem without the search over c, for looking at how the minimizer depends
         on c.
 
         Args:
@@ -208,8 +209,10 @@ class LBFGSAdversary:
         flat = images.reshape(len(images), -1)
         lower, upper = self._box(images)
         low, high = (np.broadcast_to(bound, flat.shape) for bound in (lower, upper))
-        x, _ = solver.minimise(flat, targets, low, high, weights)
+        x, _ = solver.minimize(flat, targets, low, high, weights)
         return np.clip(np.asarray(x), lower, upper).astype(images.dtype).reshape(images.shape)
+
+    minimise = RenamedAttribute("minimize")
 
     def _box(self, images: np.ndarray) -> list[np.ndarray]:
         """The bounds of one image as flat arrays in the images' dtype."""

@@ -41,15 +41,15 @@ def padded(n: int) -> int:
 
 
 def run_to_the_end(advance: Any, state: Any, rows: tuple, fixed_shapes: bool) -> Any:
-    """Advances a batch until every row is done, going on with the unfinished rows only.
+    """Advances a batch until every row is done, the unfinished rows alone once others are.
 
     Args:
-        advance: a `tf.function` of `(state, rows, enough)` that steps until at most `enough` rows
-            are left, and returns the state.
+        advance: a `tf.function` of `(state, rows, most_left)` that steps until at most `most_left`
+            rows are left, and returns the state.
         state: a NamedTuple of tensors, or of such tuples, with one row per problem, and with a
             bool field `done`.
         rows: tensors with one row per problem that do not change.
-        fixed_shapes: every new batch size compiles anew (XLA), so sizes are few: they shrink by
+        fixed_shapes: every new batch size is compiled (XLA), so sizes are few: they shrink by
             four, and not below 256.
 
     Returns:
@@ -62,14 +62,14 @@ def run_to_the_end(advance: Any, state: Any, rows: tuple, fixed_shapes: bool) ->
     where = None  # rows of the whole state that the running state holds
     whole = state
     while True:
-        enough = _next_size(size, fixed_shapes)
-        state = advance(state, rows, tf.constant(enough, tf.int32))
+        most_left = _next_size(size, fixed_shapes)
+        state = advance(state, rows, tf.constant(most_left, tf.int32))
         whole = state if where is None else _scatter(whole, where, state)
         left = int(tf.reduce_sum(tf.cast(~state.done, tf.int32)))
         if left == 0:
             return whole
         kept = tf.argsort(tf.cast(state.done, tf.int32), stable=True)[
-            : enough if fixed_shapes else left
+            : most_left if fixed_shapes else left
         ]
         where = kept if where is None else tf.gather(where, kept)
         state, rows = tf.nest.map_structure(
@@ -78,10 +78,10 @@ def run_to_the_end(advance: Any, state: Any, rows: tuple, fixed_shapes: bool) ->
         size = int(state.done.shape[0])
 
 
-def step_until(step: Any, state: Any, enough: tf.Tensor) -> Any:
-    """Steps a state in one loop of TensorFlow until at most `enough` rows are left."""
+def step_until(step: Any, state: Any, most_left: tf.Tensor) -> Any:
+    """Steps a state in one loop of TensorFlow until at most `most_left` rows are left."""
     return tf.while_loop(
-        lambda state: tf.reduce_sum(tf.cast(~state.done, tf.int32)) > enough,
+        lambda state: tf.reduce_sum(tf.cast(~state.done, tf.int32)) > most_left,
         lambda state: (step(state),),
         (state,),
         parallel_iterations=1,

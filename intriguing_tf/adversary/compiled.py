@@ -1,16 +1,16 @@
 """The compiled solver: L-BFGS and the search over c in one loop, for a whole batch.
 
-The paper minimises c |r|^2 + loss(x + r) for one c after another and keeps the largest c that
+The paper minimizes c |r|^2 + loss(x + r) for one c after another and keeps the largest c that
 succeeds. Divided by c this is the Lagrangian |r|^2 + lambda * loss of "the least |r|^2 with
 loss <= 0", and the largest c that succeeds is 1 / lambda at its solution. So here every step of
 L-BFGS takes the largest c for which *its own model* of the problem succeeds: the step goes to the
-minimiser of the quadratic model for which the linearised margin just vanishes (a step of sequential
+minimizer of the quadratic model for which the linearized margin just vanishes (a step of sequential
 quadratic programming whose Hessian is L-BFGS's). One run of some 40 evaluations replaces a search
 of some 10 runs.
 
 The margin's soft maximum follows the exponential method of multipliers (Kort and Bertsekas 1972):
 the weights of the classes tend to the true multipliers, so the limit is the minimum for the hard
-maximum without its kinks. With equal weights and sharpness 1 the same loop follows the minimisers
+maximum without its kinks. With equal weights and sharpness 1 the same loop follows the minimizers
 for the cross-entropy, which is an increasing function of that soft maximum.
 """
 
@@ -39,7 +39,7 @@ class Rows(NamedTuple):
     lower: tf.Tensor  # [n, size]
     upper: tf.Tensor  # [n, size]
     gap: tf.Tensor  # [n] margin at the original
-    clearance: tf.Tensor  # [n] margins are raised by this: below 0 they survive rounding
+    confidence: tf.Tensor  # [n] margins are raised by this: below 0 they survive rounding
     sharpness: tf.Tensor  # [n]
 
 
@@ -56,7 +56,7 @@ class State(NamedTuple):
     pairs: Pairs
     multiplier: tf.Tensor  # [n] lambda = 1 / c
     merit: tf.Tensor  # [n] weight of the margin in the merit function
-    slack: tf.Tensor  # [n] how far beyond the boundary to aim, as a share of the gap
+    overshoot: tf.Tensor  # [n] how far beyond the boundary to aim, as a share of the gap
     log_weights: tf.Tensor  # [n, classes]
     unconditional: tf.Tensor  # [n] the next trial is taken whatever it brings
     best: tf.Tensor  # [n, size] nearest adversarial point so far
@@ -85,7 +85,7 @@ class CompiledSolver:
             self._advance_while, autograph=False, jit_compile=self.jit_compile
         )
         self._penalty = Minimizer(
-            self._penalised, maxcor=settings.maxcor, maxiter=settings.maxfun, ftol=1e-12,
+            self._penalized, maxcor=settings.maxcor, maxiter=settings.maxfun, ftol=1e-12,
             gtol=1e-7, jit_compile=self.jit_compile,
         )  # fmt: skip
 
@@ -96,8 +96,8 @@ class CompiledSolver:
         found = tf.math.is_finite(state.best_square)
         return SearchResult(state.best, found, 1 / state.best_multiplier, state.nfev)
 
-    def minimise(self, originals, targets, lower, upper, c) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the minimisers [n, size] of c |r|^2 + loss for the given c [n], and `nfev`."""
+    def minimize(self, originals, targets, lower, upper, c) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the minimizers [n, size] of c |r|^2 + loss for the given c [n], and `nfev`."""
         x0, targets, lower, upper, c = self._tensors(originals, targets, lower, upper, c)
         result = self._penalty(x0, lower, upper, args=(x0, targets, c))
         return result.x, result.nfev
@@ -107,31 +107,31 @@ class CompiledSolver:
         floats = [tf.convert_to_tensor(array, dtype) for array in (originals, *others)]
         return [floats[0], tf.convert_to_tensor(targets, tf.int64), *floats[1:]]
 
-    def _penalised(self, x, originals, targets, c):
-        return penalised(self.problem, self.loss, x, originals, targets, c)
+    def _penalized(self, x, originals, targets, c):
+        return penalized(self.problem, self.loss, x, originals, targets, c)
 
     def _first(self, originals, targets, lower, upper, logits) -> tuple[Rows, State]:
         """The first trial is the original itself."""
         above = above_target(logits, targets)
         gap = tf.reduce_max(above, axis=1)
-        spare = tf.constant(self.problem.clearance(np.asarray(logits)), gap.dtype)
+        confidence = tf.constant(self.problem.least_confidence(np.asarray(logits)), gap.dtype)
         nothing, ones = tf.zeros_like(gap), tf.ones_like(gap)
         no, zero = tf.zeros_like(gap, tf.bool), tf.zeros_like(gap, tf.int32)
-        rows = Rows(originals, targets, lower, upper, gap, spare, self.loss.sharpness(gap))
+        rows = Rows(originals, targets, lower, upper, gap, confidence, self.loss.sharpness(gap))
         flat = tf.zeros_like(originals)
         return rows, State(
             x=originals, loss=gap, gradient=flat, margin=gap,
             trial=originals, direction=flat, length=ones,
             pairs=Pairs.empty(originals, self.settings.maxcor),
-            multiplier=nothing, merit=nothing, slack=self.constants.first_overshoot * ones,
+            multiplier=nothing, merit=nothing, overshoot=self.constants.first_overshoot * ones,
             log_weights=tf.zeros_like(logits), unconditional=~no,
             best=originals, best_square=ones * np.inf, best_multiplier=nothing,
             settled=zero, waited=zero, nfev=zero, done=no,
         )  # fmt: skip
 
-    def _advance_while(self, state: State, rows: Rows, enough: tf.Tensor) -> State:
-        """Steps until at most `enough` images are left."""
-        return step_until(lambda s: self._step(s, rows), state, enough)
+    def _advance_while(self, state: State, rows: Rows, most_left: tf.Tensor) -> State:
+        """Steps until at most `most_left` images are left."""
+        return step_until(lambda s: self._step(s, rows), state, most_left)
 
     def _step(self, s: State, rows: Rows) -> State:
         """One evaluation for every image: judge the trial, and propose the next."""
@@ -141,7 +141,7 @@ class CompiledSolver:
             rows.targets,
             lambda above: soft_maximum(above, rows.sharpness, s.log_weights),
         )
-        margin = there.margin + rows.clearance
+        margin = there.margin + rows.confidence
         there_square = _square(s.trial - rows.originals)
         finite = there.finite
         improves = (margin < 0) & (there_square < s.best_square) & finite & ~s.done
@@ -152,14 +152,16 @@ class CompiledSolver:
         merit_there = there_square + s.merit * tf.maximum(there.loss + offset, 0.0)
         closes = (margin < constants.close * s.margin) & (s.margin > constants.near / 2 * rows.gap)
         accepted = (merit_there <= merit_here * (1 + 1e-5)) | closes | s.unconditional
-        accepted |= (s.length < constants.shortest_step) | _is_lost(s, constants)
+        accepted |= (s.length < constants.shortest_step) | _is_stalled(s, constants)
         accepted &= finite & ~s.done
 
         # A rejected trial teaches curvature too: most of what there is, where the margin has kinks.
         learnt = finite & ~s.done
         pairs = s.pairs.push(s.trial - s.x, there.gradient - s.gradient, learnt & ~s.unconditional)
         near = accepted & (margin < constants.near * rows.gap)
-        slack = tf.where(near, tf.where(margin < 0, 0.5 * s.slack, 1.5 * s.slack), s.slack)
+        overshoot = tf.where(
+            near, tf.where(margin < 0, 0.5 * s.overshoot, 1.5 * s.overshoot), s.overshoot
+        )
         moved = tf.sqrt(_square(s.trial - s.x) / tf.maximum(there_square, 1e-30))
         log_weights, changed, rising = self._reweigh(
             s.log_weights, there.above, rows, near & (moved < constants.settling)
@@ -170,7 +172,7 @@ class CompiledSolver:
             & ~rising
         )
         found = improves | tf.math.is_finite(s.best_square)
-        most_slack = tf.where(found, constants.most_overshoot * tf.ones_like(slack), 1.0)
+        most_overshoot = tf.where(found, constants.most_overshoot * tf.ones_like(overshoot), 1.0)
         settled = tf.where(accepted, tf.where(rests, s.settled + 1, 0), s.settled)
         nfev = s.nfev + tf.cast(~s.done, tf.int32)
         stuck = ~accepted & (s.length < constants.shortest_step * 1e-3)
@@ -181,7 +183,7 @@ class CompiledSolver:
             margin=tf.where(accepted, margin, s.margin),
             length=tf.where(accepted, tf.minimum(2 * s.length, 1.0), constants.shorten * s.length),
             pairs=pairs,
-            slack=tf.clip_by_value(slack, constants.least_overshoot, most_slack),
+            overshoot=tf.clip_by_value(overshoot, constants.least_overshoot, most_overshoot),
             log_weights=log_weights, unconditional=changed,
             best=choose(improves, s.trial, s.best),
             best_square=tf.where(improves, there_square, s.best_square),
@@ -199,7 +201,7 @@ class CompiledSolver:
         wanted = tf.where(
             s.margin > constants.far * rows.gap,
             constants.close * s.margin,
-            s.margin + s.slack * rows.gap,
+            s.margin + s.overshoot * rows.gap,
         )
         total = 2 * r + multiplier[:, None] * s.gradient
         free = free_variables(s.x, total, rows.lower, rows.upper)
@@ -211,13 +213,13 @@ class CompiledSolver:
         needed = (wanted - dot(s.gradient, home)) / tf.where(slope > 0, slope, 1.0)
         multiplier = tf.where(learnt & (slope > 0), tf.maximum(needed, 0.0), multiplier)
         direction = -(home + multiplier[:, None] * downhill)
-        lost = _is_lost(s, constants)
-        direction = choose(lost, _to_the_boundary(s, rows), direction)
+        stalled = _is_stalled(s, constants)
+        direction = choose(stalled, _deepfool_step(s, rows), direction)
         scale = tf.reduce_mean(_finite_or_one(rows.upper - rows.lower), axis=1)
         size = tf.sqrt(tf.reduce_mean(direction**2, axis=1)) / scale
         direction *= tf.minimum(constants.longest_step / tf.maximum(size, 1e-30), 1.0)[:, None]
         direction = choose(learnt, direction, s.direction)
-        length = tf.where(lost, tf.ones_like(s.length), s.length)
+        length = tf.where(stalled, tf.ones_like(s.length), s.length)
         trial = tf.clip_by_value(s.x + length[:, None] * direction, rows.lower, rows.upper)
         nowhere = tf.reduce_all(trial == s.x, axis=1)
         return s._replace(
@@ -241,23 +243,23 @@ class CompiledSolver:
         return choose(where, updated, log_weights), where & (change > 0.01), where & rising
 
 
-def penalised(problem: Problem, loss: Loss, x, originals, targets, c):
+def penalized(problem: Problem, loss: Loss, x, originals, targets, c):
     """Evaluates c |x - original|^2 + loss and its gradient, for c [n] (section 4.1)."""
     there = problem.evaluate(x, targets, loss.value)
     r = x - originals
     return c * _square(r) + there.loss, 2 * c[:, None] * r + there.gradient
 
 
-def _is_lost(s: State, constants: SearchConstants) -> tf.Tensor:
+def _is_stalled(s: State, constants: SearchConstants) -> tf.Tensor:
     """Where the model has led nowhere for long, as on networks of many kinks."""
     astray = tf.math.is_inf(s.best_square) | (s.margin > 0)
     return (s.waited >= constants.patience) & astray
 
 
-def _to_the_boundary(s: State, rows: Rows) -> tf.Tensor:
+def _deepfool_step(s: State, rows: Rows) -> tf.Tensor:
     """The shortest steps that close the margin if it is linear (Moosavi-Dezfooli et al. 2016)."""
     downhill = s.gradient * free_variables(s.x, s.gradient, rows.lower, rows.upper)
-    wanted = tf.maximum(s.margin, 0.0) + s.slack * rows.gap
+    wanted = tf.maximum(s.margin, 0.0) + s.overshoot * rows.gap
     return -downhill * (wanted / tf.maximum(dot(downhill, downhill), 1e-30))[:, None]
 
 

@@ -28,7 +28,7 @@ _ARMIJO = 1e-4  # fraction of the predicted decrease that a step must bring
 
 
 class MinimizeResult(NamedTuple):
-    """Minimisers of a batch of problems.
+    """Minimizers of a batch of problems.
 
     Attributes:
         x: [n, size] the points.
@@ -121,7 +121,7 @@ class Minimizer:
         self._advance = tf.function(self._advance_while, autograph=False, jit_compile=jit_compile)
 
     def __call__(self, x0, lower, upper, args=()) -> MinimizeResult:
-        """Minimises from x0 [n, size] within [lower, upper], which broadcast to x0."""
+        """Minimizes from x0 [n, size] within [lower, upper], which broadcast to x0."""
         x0 = tf.convert_to_tensor(x0)
         _check_start(x0, lower, upper)
         lower, upper = (
@@ -156,8 +156,8 @@ class Minimizer:
         projected = tf.clip_by_value(x - gradient, lower, upper) - x
         return tf.reduce_max(tf.abs(projected), axis=1) <= self.gtol
 
-    def _advance_while(self, state: _State, rows, enough: tf.Tensor) -> _State:
-        return step_until(lambda s: self._step(s, *rows), state, enough)
+    def _advance_while(self, state: _State, rows, most_left: tf.Tensor) -> _State:
+        return step_until(lambda s: self._step(s, *rows), state, most_left)
 
     def _step(self, s: _State, lower, upper, *args) -> _State:
         fun, gradient = self.value_and_grad(s.trial, *args)
@@ -177,7 +177,7 @@ class Minimizer:
         new_gradient = choose(accepted, gradient, s.gradient)
         flat = accepted & self._is_flat(x, new_gradient, lower, upper)
 
-        # A rejected step goes on to the minimum of the parabola through what is known of the line.
+        # After a rejected step comes the minimum of the parabola through what is known of the line.
         parabola = -slope * s.length / (2 * tf.maximum(-decrease - slope, 1e-30))
         shorter = tf.where(
             finite, tf.clip_by_value(parabola, 0.1 * s.length, 0.5 * s.length), 0.1 * s.length
@@ -237,7 +237,7 @@ def _check_start(x0: tf.Tensor, lower: Any, upper: Any) -> None:
 
 
 def minimize(value_and_grad, x0, lower, upper, args=(), **options) -> MinimizeResult:
-    """Minimises a batch of smooth functions in boxes by L-BFGS.
+    """Minimizes a batch of smooth functions in boxes by L-BFGS.
 
     Args:
         value_and_grad: `value_and_grad(x, *args) -> (values [n], gradients [n, size])`; row i of

@@ -15,7 +15,7 @@ from intriguing_tf.adversary.margins import above_target, hard_margins
 from intriguing_tf.classifier import Classifier
 from intriguing_tf.keras_graph import operations_in
 
-_CLEARANCE = 64  # roundings of the largest logit that an adversarial example's margin survives
+_ROUNDINGS = 64  # roundings of the largest logit that an adversarial example's margin survives
 
 
 class Evaluation(NamedTuple):
@@ -95,7 +95,7 @@ class Problem:
         logits = self.classifier.predict_logits(images, batch_size=max(len(x), 1))
         return hard_margins(logits, targets).astype(np.float64)
 
-    def clearance(self, logits: np.ndarray) -> np.ndarray:
+    def least_confidence(self, logits: np.ndarray) -> np.ndarray:
         """Returns the margin [n] that the rounding of another forward pass may take away.
 
         Only points with a margin below minus this count as adversarial. `logits` [n, classes] are
@@ -103,7 +103,7 @@ class Problem:
         """
         computed = tf.as_dtype(self.classifier.model.compute_dtype)
         epsilon = max(np.finfo(dtype.as_numpy_dtype).eps for dtype in (computed, self.dtype))
-        return _CLEARANCE * epsilon * np.abs(logits).max(axis=1)
+        return _ROUNDINGS * epsilon * np.abs(logits).max(axis=1)
 
     @functools.cached_property
     def graph(self) -> tf.Graph:

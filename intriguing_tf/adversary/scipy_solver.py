@@ -72,11 +72,11 @@ class SciPySolver:
         """Returns the nearest points found that the model classifies as the targets.
 
         c is bracketed by powers of ten, from the value that would be right if the margin were
-        linear, and then bisected in log c; each run starts from the last minimiser.
+        linear, and then bisected in log c; each run starts from the last minimizer.
         """
         x0, low, high = (np.asarray(a, np.float64) for a in (originals, lower, upper))
-        spare = self.problem.clearance(logits)
-        search = _Search(x0, np.asarray(targets), self._evaluate, spare)
+        confidence = self.problem.least_confidence(logits)
+        search = _Search(x0, np.asarray(targets), self._evaluate, confidence)
         _, gradient, gap = search.evaluate(x0, np.arange(len(x0)))
         held = ((x0 <= low) & (gradient > 0)) | ((x0 >= high) & (gradient < 0))
         square = (np.where(held, 0, gradient) ** 2).sum(axis=1)
@@ -89,7 +89,7 @@ class SciPySolver:
             rows = np.flatnonzero(active)
             if not rows.size:
                 break
-            start[rows], margin = self._minimise(search, rows, start, low, high, c)
+            start[rows], margin = self._minimize(search, rows, start, low, high, c)
             success = np.zeros(len(c), bool)
             success[rows] = margin < 0
             best_c = np.where(active & success, c, best_c)
@@ -102,15 +102,15 @@ class SciPySolver:
             active &= ~narrow & (c > 1e-12) & (c < 1e12)
         return SearchResult(search.best, search.found, best_c, search.nfev)
 
-    def minimise(self, originals, targets, lower, upper, c) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the minimisers [n, size] of c |r|^2 + loss for the given c [n], and `nfev`."""
+    def minimize(self, originals, targets, lower, upper, c) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the minimizers [n, size] of c |r|^2 + loss for the given c [n], and `nfev`."""
         x0, low, high = (np.asarray(a, np.float64) for a in (originals, lower, upper))
         search = _Search(x0, np.asarray(targets), self._evaluate, np.zeros(len(x0)))
-        x, _ = self._minimise(search, np.arange(len(x0)), x0, low, high, np.asarray(c, np.float64))
+        x, _ = self._minimize(search, np.arange(len(x0)), x0, low, high, np.asarray(c, np.float64))
         return x, search.nfev
 
-    def _minimise(self, search: _Search, rows, start, low, high, c):
-        """Runs L-BFGS-B for the given rows; returns their minimisers and margins."""
+    def _minimize(self, search: _Search, rows, start, low, high, c):
+        """Runs L-BFGS-B for the given rows; returns their minimizers and margins."""
         runs = [_Run(row, start[row], low[row], high[row], self.options) for row in rows]
         with threadpool_limits(1, user_api="blas"):
             if self.lockstep:
@@ -118,21 +118,21 @@ class SciPySolver:
             else:
                 for run in runs:
                     _advance([run], search, c)
-        minimisers = np.stack([run.x for run in runs])
-        return minimisers, search.evaluate(minimisers, rows)[2]
+        minimizers = np.stack([run.x for run in runs])
+        return minimizers, search.evaluate(minimizers, rows)[2]
 
 
 class _Search:
     """What is known of each image over all its runs: its best point and its evaluations.
 
-    Margins are raised by the clearance [n], so that those below 0 survive rounding.
+    Margins are raised by the confidence [n], so that those below 0 survive rounding.
     """
 
     def __init__(
-        self, originals: np.ndarray, targets: np.ndarray, evaluate: Evaluate, clearance: np.ndarray
+        self, originals: np.ndarray, targets: np.ndarray, evaluate: Evaluate, confidence: np.ndarray
     ):
         self.originals, self.targets, self._evaluate = originals, targets, evaluate
-        self.clearance = clearance
+        self.confidence = confidence
         self.best = originals.copy()
         self.best_square = np.full(len(originals), np.inf)
         self.nfev = np.zeros(len(originals), np.int64)
@@ -143,7 +143,7 @@ class _Search:
 
     def evaluate(self, x: np.ndarray, rows: np.ndarray):
         loss, gradient, margin = self._evaluate(x, self.targets[rows])
-        margin = margin + self.clearance[rows]
+        margin = margin + self.confidence[rows]
         self.nfev[rows] += 1
         square = ((x - self.originals[rows]) ** 2).sum(axis=1)
         finite = np.isfinite(loss) & np.isfinite(gradient).all(axis=1)
@@ -167,17 +167,17 @@ class _Run:
         self.row, self.x = row, start
         self._bounds = scipy.optimize.Bounds(low, high)
         self._options = options
-        self._greenlet = greenlet.greenlet(self._minimise)
+        self._greenlet = greenlet.greenlet(self._minimize)
 
     def first(self) -> np.ndarray | None:
         """Starts the run; returns the first point that it wants to have evaluated."""
         return self._greenlet.switch()
 
     def resume(self, value: float, gradient: np.ndarray) -> np.ndarray | None:
-        """Goes on with the values of the last point; returns the next, or `None` at the end."""
+        """Resumes with the values of the last point; returns the next, or `None` at the end."""
         return self._greenlet.switch((value, gradient))
 
-    def _minimise(self) -> None:
+    def _minimize(self) -> None:
         def objective(x):
             value, gradient = self._greenlet.parent.switch(x.copy())
             if not (np.isfinite(value) and np.isfinite(gradient).all()):

@@ -78,7 +78,7 @@ class Search:
             x,
             np.clip(best, self.lower, self.upper).astype(x.dtype),
             hard_margins(logits, targets),
-            solver.problem.clearance(logits),
+            solver.problem.least_confidence(logits),
             self.lower,
             self.upper,
         )

@@ -40,7 +40,8 @@ class SearchConstants:
         settling: steps, as shares of |r|, below which the weights of the classes are updated.
         rising: a log weight that grows by more in one update has not found its value.
         least_log_weight: a class may come back, since its log weight does not fall below this.
-        nearest_candidates: classes that "nearest" looks at: the likeliest besides the image's own.
+        nearest_candidates: classes that "nearest" looks at: the most likely besides the
+            image's own.
         nearest_screen: of these it searches those whose linearized distance is at most this many
             times the least.
     """

@@ -24,7 +24,7 @@ class Solver(Protocol):
 
     Attributes:
         problem: the classifier as a function of flat vectors.
-        jit_compile: whether evaluations are compiled with XLA, for every size of batch anew.
+        jit_compile: whether evaluations are compiled with XLA, for every size of batch.
     """
 
     problem: Problem
@@ -41,6 +41,6 @@ class Solver(Protocol):
         """
         ...
 
-    def minimise(self, originals, targets, lower, upper, c) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the minimisers [n, size] of c |r|^2 + loss for the given c [n], and `nfev`."""
+    def minimize(self, originals, targets, lower, upper, c) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the minimizers [n, size] of c |r|^2 + loss for the given c [n], and `nfev`."""
         ...

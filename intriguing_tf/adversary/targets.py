@@ -83,8 +83,8 @@ def screen_classes(
         constants: how many classes are looked at, and how near to the nearest they must be.
 
     Returns:
-        Classes, int64 [n, k], the likeliest besides the image's own, and a mask [n, k] of those to
-        search, at least one for each image.
+        Classes, int64 [n, k], the most likely besides the image's own, and a mask [n, k] of
+        those to search, at least one for each image.
     """
     others = np.argsort(besides(-logits, logits.argmax(axis=1), np.inf), axis=1)
     others = others[:, : min(constants.nearest_candidates, logits.shape[1] - 1)]

@@ -25,7 +25,7 @@ class ErrorMatrix:
     Attributes:
         rows: names of the sets of images.
         columns: names of the models.
-        wrong: bool `[rows, columns, n]`: that model misreads that image of that set.
+        wrong: bool `[rows, columns, n]`: that model misclassifies that image of that set.
         distortion: float64 `[rows]`: mean root mean square change per pixel of each set, or `None`
             when the originals were not given.
     """

@@ -100,7 +100,7 @@ def test_padding_and_xla_change_nothing(network, adversary):
     np.testing.assert_allclose(compiled.distortion, plain.distortion, rtol=1e-3)
 
 
-def test_already_misread_images_come_back_unchanged(network, adversary):
+def test_already_misclassified_images_come_back_unchanged(network, adversary):
     x = points(10)
     predicted = network.predict(x, verbose=0).argmax(1)
     labels = predicted.copy()
@@ -248,9 +248,9 @@ def test_anything_within_the_contract(network, adversary, seed, n, targets):
     labels = random.integers(0, 4, n)
     result = adversary(x, labels, targets=targets, seed=seed)
     confirm(network, result)
-    misread = network.predict(x, verbose=0).argmax(1) != labels
-    np.testing.assert_array_equal(result.status == "already", misread)
-    assert (result.targets[~misread] != labels[~misread]).all()
+    misclassified = network.predict(x, verbose=0).argmax(1) != labels
+    np.testing.assert_array_equal(result.status == "already", misclassified)
+    assert (result.targets[~misclassified] != labels[~misclassified]).all()
 
 
 def attack(model, **settings):
@@ -289,7 +289,7 @@ def test_a_layer_without_a_known_range_needs_bounds():
 
 
 class Subclassed(keras.Model):
-    """A network whose graph of layers nobody knows."""
+    """A network without a graph of layers."""
 
     def __init__(self, inner):
         super().__init__()

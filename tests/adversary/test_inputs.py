@@ -106,9 +106,9 @@ def test_calls(adversary, positional, named, error, message):
 
 
 @pytest.mark.parametrize("c", [0, -1.0, np.nan, [0.1, 0.2]])
-def test_weights_of_minimise(adversary, c):
+def test_weights_of_minimize(adversary, c):
     with pytest.raises(ValueError, match="`c` must be positive: one number, or 3 of them"):
-        adversary.minimise(images(), [0, 1, 2], c)
+        adversary.minimize(images(), [0, 1, 2], c)
 
 
 def test_bounds_that_do_not_fit_the_images(network):

@@ -59,7 +59,7 @@ def test_a_loss_of_ones_own(solver):
     result = adversary(x, targets="nearest")
     assert result.success.all() and result.settings["loss"] == "hinge"
     # A hinge is 0 from a margin of -1 on, so for small c the minimizer goes there and no farther.
-    found = adversary.minimise(x, result.targets, 1e-4)
+    found = adversary.minimize(x, result.targets, 1e-4)
     logits = np.asarray(model(found))
     margins = above_target(tf.constant(logits), tf.constant(result.targets))
     np.testing.assert_allclose(tf.reduce_max(margins, axis=1), -1.0, atol=0.05)

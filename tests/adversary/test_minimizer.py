@@ -16,8 +16,8 @@ def quadratic(x, matrix, vector):
     return tf.reduce_sum(x * (product / 2 - vector), axis=1), product - vector
 
 
-def separable(x, curvature, centre):
-    change = x - centre
+def separable(x, curvature, center):
+    change = x - center
     return tf.reduce_sum(curvature * change**2, axis=1) / 2, curvature * change
 
 
@@ -109,15 +109,15 @@ def test_the_status_says_why_each_search_ended():
 
 
 @pytest.mark.slow
-def test_separable_quadratics_have_the_clipped_centre_as_minimum():
+def test_separable_quadratics_have_the_clipped_center_as_minimum():
     random = np.random.default_rng(0)
-    centre, curvature = random.normal(size=(2, 30, 5))
+    center, curvature = random.normal(size=(2, 30, 5))
     curvature = np.exp(curvature)
     upper = np.where(np.arange(5) == 2, np.inf, 0.7)
     result = minimize(
-        separable, np.zeros((30, 5)), -0.5, upper, (curvature, centre), ftol=0, gtol=1e-9
+        separable, np.zeros((30, 5)), -0.5, upper, (curvature, center), ftol=0, gtol=1e-9
     )
-    np.testing.assert_allclose(result.x, np.clip(centre, -0.5, upper), atol=1e-8)
+    np.testing.assert_allclose(result.x, np.clip(center, -0.5, upper), atol=1e-8)
     assert result.success.numpy().all()
 
 
@@ -143,17 +143,17 @@ def test_rosenbrock_in_a_box_is_as_low_as_scipys(upper):
 def test_badly_scaled_problems_are_solved_as_well_as_by_scipy():
     random = np.random.default_rng(1)
     curvature = np.tile(np.geomspace(1e-3, 1e5, 12), (6, 1))
-    centre = random.normal(size=(6, 12))
+    center = random.normal(size=(6, 12))
     x0 = np.zeros((6, 12))
     options = {"ftol": 1e-13, "gtol": 1e-8, "maxiter": 2000}
-    result = minimize(separable, x0, -1.0, 1.0, (curvature, centre), **options)
+    result = minimize(separable, x0, -1.0, 1.0, (curvature, center), **options)
 
     def alone(x, i):
-        change = x - centre[i]
+        change = x - center[i]
         return (curvature[i] * change**2).sum() / 2, curvature[i] * change
 
     expected = scipy_minima(alone, x0, -1.0, 1.0)
-    exact = (curvature * (np.clip(centre, -1, 1) - centre) ** 2).sum(1) / 2
+    exact = (curvature * (np.clip(center, -1, 1) - center) ** 2).sum(1) / 2
     np.testing.assert_allclose(expected, exact, rtol=1e-4)
     np.testing.assert_allclose(result.fun, exact, rtol=1e-4)
 
@@ -176,14 +176,14 @@ def test_rows_that_leave_the_batch_do_not_change_the_others():
 
 
 def test_a_row_that_is_not_finite_stops_where_it_is_and_the_others_go_on():
-    def function(x, centre, wall):
-        value, gradient = separable(x, tf.ones_like(x), centre)
+    def function(x, center, wall):
+        value, gradient = separable(x, tf.ones_like(x), center)
         beyond = tf.reduce_max(x, axis=1) > wall
         return tf.where(beyond, tf.cast(np.nan, x.dtype), value), gradient
 
-    centre = np.full((4, 3), 2.0)
+    center = np.full((4, 3), 2.0)
     wall = np.array([np.inf, -1.0, 0.5, np.inf])  # the second is not finite even at the start
-    result = minimize(function, np.zeros((4, 3)), -5.0, 5.0, (centre, wall))
+    result = minimize(function, np.zeros((4, 3)), -5.0, 5.0, (center, wall))
     x = result.x.numpy()
     np.testing.assert_allclose(x[[0, 3]], 2.0, atol=1e-5)
     np.testing.assert_array_equal(x[1], 0.0)
@@ -223,8 +223,8 @@ def test_any_box_and_any_separable_quadratic(data):
         values = data.draw(st.lists(number, min_size=n * size, max_size=n * size))
         return np.array(values).reshape(n, size)
 
-    centre, lower, width, start = array(-5, 5), array(-3, 3), array(0.125, 4), array(-6, 6)
+    center, lower, width, start = array(-5, 5), array(-3, 3), array(0.125, 4), array(-6, 6)
     curvature = 10 ** array(-1, 1)
-    result = _solver(start, lower, lower + width, (curvature, centre))
-    np.testing.assert_allclose(result.x, np.clip(centre, lower, lower + width), atol=1e-6)
+    result = _solver(start, lower, lower + width, (curvature, center))
+    np.testing.assert_allclose(result.x, np.clip(center, lower, lower + width), atol=1e-6)
     assert (result.x >= lower).numpy().all() and (result.x <= lower + width).numpy().all()

@@ -29,8 +29,8 @@ def test_lockstep_equals_one_at_a_time(loss):
     targets = other_classes(model, x, 4)
     c = np.geomspace(0.01, 1, 12)
     box = np.zeros_like(x), np.ones_like(x)
-    together, nfev = reference(model, loss, True).minimise(x, targets, *box, c)
-    alone, alone_nfev = reference(model, loss, False).minimise(x, targets, *box, c)
+    together, nfev = reference(model, loss, True).minimize(x, targets, *box, c)
+    alone, alone_nfev = reference(model, loss, False).minimize(x, targets, *box, c)
     np.testing.assert_allclose(together, alone, atol=1e-7)
     # Rounding depends on the batch, and may cost or save a few evaluations at the very end.
     np.testing.assert_allclose(nfev, alone_nfev, atol=10)
@@ -67,7 +67,7 @@ def objective(model, x, originals, targets, c, loss):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", ["cross_entropy", "margin"])
-def test_minimisers_for_given_c_are_equally_good_with_both_solvers(sample, loss):
+def test_minimizers_for_given_c_are_equally_good_with_both_solvers(sample, loss):
     model = zoo_model("mnist/fc100-100-10")
     x = sample[0][:24]
     targets = other_classes(model, x, 10)
@@ -75,7 +75,7 @@ def test_minimisers_for_given_c_are_equally_good_with_both_solvers(sample, loss)
     values = []
     for name in ("compiled", "scipy"):
         attack = itf.LBFGSAdversary(model, loss=loss, solver=name, maxfun=400, jit_compile=False)
-        found = attack.minimise(x, targets, c)
+        found = attack.minimize(x, targets, c)
         assert found.min() >= 0 and found.max() <= 1
         values.append(objective(model, found, x, targets, c, loss))
     decrease = objective(model, x, x, targets, c, loss) - values[1]
@@ -85,7 +85,7 @@ def test_minimisers_for_given_c_are_equally_good_with_both_solvers(sample, loss)
     assert (gap < 1e-6).mean() > 0.9  # the rest: other local minima
 
 
-def test_minimisers_of_a_convex_problem_are_the_same_with_both_solvers():
+def test_minimizers_of_a_convex_problem_are_the_same_with_both_solvers():
     import keras
 
     model = keras.Sequential([keras.Input((8,), dtype="float64"),
@@ -98,7 +98,7 @@ def test_minimisers_of_a_convex_problem_are_the_same_with_both_solvers():
     values = []
     for name in ("compiled", "scipy"):
         attack = itf.LBFGSAdversary(model, solver=name, maxfun=500, jit_compile=False)
-        found = attack.minimise(x, targets, c)
+        found = attack.minimize(x, targets, c)
         values.append(objective(model, found, x, targets, c, "cross_entropy"))
     np.testing.assert_allclose(values[0], values[1], rtol=1e-6)
 

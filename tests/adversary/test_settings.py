@@ -31,6 +31,13 @@ def test_settings_are_read_from_the_adversary_too(network):
         assert getattr(adversary, name) is getattr(adversary.settings, name)
 
 
+def test_the_old_name_of_minimize_warns_and_works(adversary):
+    x = points(3)
+    with pytest.warns(DeprecationWarning, match=r"LBFGSAdversary\.minimize"):
+        old = adversary.minimise(x, [0, 1, 2], 0.1)
+    np.testing.assert_array_equal(old, adversary.minimize(x, [0, 1, 2], 0.1))
+
+
 def test_settings_are_frozen_to_the_last_bound(network):
     settings = itf.LBFGSAdversary(network, bounds=(np.zeros(8), 1.0)).settings
     with pytest.raises(dataclasses.FrozenInstanceError):
