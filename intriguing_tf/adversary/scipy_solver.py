@@ -76,8 +76,8 @@ class SciPySolver:
         """
         x0, low, high = (np.asarray(a, np.float64) for a in (originals, lower, upper))
         confidence = self.problem.least_confidence(logits)
-        search = _Search(x0, np.asarray(targets), self._evaluate, confidence)
-        _, gradient, gap = search.evaluate(x0, np.arange(len(x0)))
+        so_far = _BestSoFar(x0, np.asarray(targets), self._evaluate, confidence)
+        _, gradient, gap = so_far.evaluate(x0, np.arange(len(x0)))
         held = ((x0 <= low) & (gradient > 0)) | ((x0 >= high) & (gradient < 0))
         square = (np.where(held, 0, gradient) ** 2).sum(axis=1)
         c = square / np.maximum(2 * gap, 1e-30)
@@ -89,7 +89,7 @@ class SciPySolver:
             rows = np.flatnonzero(active)
             if not rows.size:
                 break
-            start[rows], margin = self._minimize(search, rows, start, low, high, c)
+            start[rows], margin = self._minimize(so_far, rows, start, low, high, c)
             success = np.zeros(len(c), bool)
             success[rows] = margin < 0
             best_c = np.where(active & success, c, best_c)
@@ -100,29 +100,29 @@ class SciPySolver:
             c = np.where(active, np.where(bracketed, middle, np.where(success, 10 * c, c / 10)), c)
             narrow = bracketed & (failed < succeeded * 10 ** (1 / 2**_BISECTIONS) * 1.0001)
             active &= ~narrow & (c > 1e-12) & (c < 1e12)
-        return SearchResult(search.best, search.found, best_c, search.nfev)
+        return SearchResult(so_far.best, so_far.found, best_c, so_far.nfev)
 
     def minimize(self, originals, targets, lower, upper, c) -> tuple[np.ndarray, np.ndarray]:
         """Returns the minimizers [n, size] of c |r|^2 + loss for the given c [n], and `nfev`."""
         x0, low, high = (np.asarray(a, np.float64) for a in (originals, lower, upper))
-        search = _Search(x0, np.asarray(targets), self._evaluate, np.zeros(len(x0)))
-        x, _ = self._minimize(search, np.arange(len(x0)), x0, low, high, np.asarray(c, np.float64))
-        return x, search.nfev
+        so_far = _BestSoFar(x0, np.asarray(targets), self._evaluate, np.zeros(len(x0)))
+        x, _ = self._minimize(so_far, np.arange(len(x0)), x0, low, high, np.asarray(c, np.float64))
+        return x, so_far.nfev
 
-    def _minimize(self, search: _Search, rows, start, low, high, c):
+    def _minimize(self, so_far: _BestSoFar, rows, start, low, high, c):
         """Runs L-BFGS-B for the given rows; returns their minimizers and margins."""
         runs = [_Run(row, start[row], low[row], high[row], self.options) for row in rows]
         with threadpool_limits(1, user_api="blas"):
             if self.lockstep:
-                _advance(runs, search, c)
+                _advance(runs, so_far, c)
             else:
                 for run in runs:
-                    _advance([run], search, c)
+                    _advance([run], so_far, c)
         minimizers = np.stack([run.x for run in runs])
-        return minimizers, search.evaluate(minimizers, rows)[2]
+        return minimizers, so_far.evaluate(minimizers, rows)[2]
 
 
-class _Search:
+class _BestSoFar:
     """What is known of each image over all its runs: its best point and its evaluations.
 
     Margins are raised by the confidence [n], so that those below 0 survive rounding.
@@ -194,13 +194,13 @@ class _Run:
         self.x = result.x
 
 
-def _advance(runs: list[_Run], search: _Search, c: np.ndarray) -> None:
+def _advance(runs: list[_Run], so_far: _BestSoFar, c: np.ndarray) -> None:
     """Advances runs together until all have ended."""
     parked = [(run, point) for run in runs if (point := run.first()) is not None]
     while parked:
         rows = np.array([run.row for run, _ in parked])
         points = np.stack([point for _, point in parked])
-        values = search.objective(points, rows, c)
+        values = so_far.objective(points, rows, c)
         following = []
         for (run, _), value, gradient in zip(parked, *values, strict=True):
             point = run.resume(value, gradient)

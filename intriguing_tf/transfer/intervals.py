@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from ..checks import check_between, check_positive_integer
+from intriguing_tf.checks import check_between, check_positive_integer
 
 
 def error_interval(
