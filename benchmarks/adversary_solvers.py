@@ -163,7 +163,6 @@ def zoo():
 
 def nearest():
     """Compares screens with a search of all nine classes."""
-    import numpy as np
 
     import intriguing_tf as itf
     from intriguing_tf.adversary.settings import SearchConstants
@@ -174,7 +173,7 @@ def nearest():
     rows = []
     for name in ("mnist/fc10-1e-4", "mnist/fc100-100-10", "mnist/fc200-200-10", "mnist/conv"):
         model, best = itf.zoo.load(name), None
-        for screen in (np.inf, 2.0, 1.5, 1.25, 1.0):
+        for screen in (1e9, 2.0, 1.5, 1.25, 1.0):
             constants = SearchConstants(nearest_screen=screen)
             adversary = itf.LBFGSAdversary(model, loss="margin", constants=constants)
             result = adversary(images, targets="nearest", verbose=False)

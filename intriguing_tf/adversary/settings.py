@@ -70,7 +70,7 @@ class SearchConstants:
                 check_positive_integer(field.name, value)
             elif field.name == "least_log_weight":
                 check_between(field.name, value, -np.inf, 0)
-            elif value != np.inf:  # a screen that lets every class through, for example
+            else:
                 check_between(field.name, value, 0)
 
 
@@ -108,6 +108,8 @@ class AttackSettings:
     constants: SearchConstants = SearchConstants()
 
     def __post_init__(self) -> None:
+        check_kind("layer", self.layer, (str, type(None)), "the name of a layer, or None")
+        check_choice("dtype", self.dtype, ("float32", "float64"))
         check_choice("solver", self.solver, SOLVERS)
         check_choice("jit_compile", self.jit_compile, (True, False, "auto"))
         check_between("xtol", self.xtol, 0, 1)
