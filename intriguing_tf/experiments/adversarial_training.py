@@ -18,11 +18,11 @@ from intriguing_tf.adversary import LBFGSAdversary
 from intriguing_tf.aliases import warn_renamed
 from intriguing_tf.classifier import Classifier
 from intriguing_tf.experiments.networks import Images, published_or_trained
-from intriguing_tf.experiments.recipes import Recipe, load_recipe
 from intriguing_tf.files import write_atomically
 from intriguing_tf.fingerprints import array_fingerprint, model_fingerprint
 from intriguing_tf.lipschitz import bound, certified_radius
 from intriguing_tf.progress import progress_bar
+from intriguing_tf.publishing import Recipe, load_recipe
 from intriguing_tf.reporting import Table
 from intriguing_tf.store import Piece, Store
 
@@ -63,7 +63,7 @@ def load_method(name: str) -> Recipe:
     if name == "dropout":
         plain = load_recipe(PLAIN)
         arguments = {**plain.arguments, "dropout": DROPOUT, "weight_decay": (0.0, 0.0, 0.0)}
-        return dataclasses.replace(plain, arguments=arguments)
+        return plain.replace(arguments=arguments)
     if name in POOLS_AT:
         return _with_pools_at(POOLS_AT[name])
     if name.endswith(".json"):
@@ -76,8 +76,8 @@ def load_method(name: str) -> Recipe:
 def _with_pools_at(layers: tuple[str | None, ...]) -> Recipe:
     """Returns the recipe of the pools' entry with such examples at these layers, taking turns."""
     entry = load_recipe(ENTRIES["pools"])
-    pools = tuple({**entry.pools[0], "layer": layer} for layer in layers)
-    return dataclasses.replace(entry, pools=pools)
+    pools = tuple(entry.pools[0].replace(layer=layer) for layer in layers)
+    return entry.replace(pools=pools)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -262,7 +262,7 @@ class _Bench:
 
     def _measured(self, name: str, seed: int) -> tuple[Piece, float]:
         """Returns a network's measurements, and the seconds of its training."""
-        recipe = dataclasses.replace(self.recipes[name], seed=seed)
+        recipe = self.recipes[name].replace(seed=seed)
         network, seconds = published_or_trained(self.store, recipe, self.train_set, verbose=False)
         plain = None
         if name != "decay" and "decay" in self.recipes:

@@ -18,8 +18,8 @@ import tensorflow as tf
 from intriguing_tf.adversary import LBFGSAdversary
 from intriguing_tf.classifier import Classifier
 from intriguing_tf.experiments.networks import published_or_trained
-from intriguing_tf.experiments.recipes import Recipe, load_recipe
 from intriguing_tf.lipschitz import bound
+from intriguing_tf.publishing import Recipe, load_recipe
 from intriguing_tf.reporting import Table
 from intriguing_tf.store import Store, locked, write_folder_atomically
 from intriguing_tf.sweeps import sweep

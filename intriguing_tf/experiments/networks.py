@@ -8,10 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from intriguing_tf.experiments.publishing import fingerprint as recipe_fingerprint
-from intriguing_tf.experiments.publishing import published_network
-from intriguing_tf.experiments.recipes import Recipe, train_on
 from intriguing_tf.fingerprints import array_fingerprint
+from intriguing_tf.publishing import Recipe, published_network, train_on
+from intriguing_tf.publishing import fingerprint as recipe_fingerprint
 from intriguing_tf.store import Store
 
 Images = tuple[np.ndarray, np.ndarray]  # with their labels

@@ -1,15 +1,14 @@
 """The corrupted split: every image misclassified, resumed, read back, trained on."""
 
-import dataclasses
 import json
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from intriguing_tf import datasets
+from intriguing_tf import datasets, publishing
 from intriguing_tf.adversary import LBFGSAdversary
-from intriguing_tf.experiments import corrupted_split, recipes
+from intriguing_tf.experiments import corrupted_split
 
 
 @pytest.fixture(scope="module")
@@ -20,10 +19,9 @@ def digits():
 
 @pytest.fixture(scope="module")
 def regression(digits):
-    recipe = recipes.load_recipe("mnist/fc10-1e-2")
-    fitting = dataclasses.replace(recipe.fitting, tolerance=1e-3)
-    recipe = dataclasses.replace(recipe, fitting=fitting)
-    return recipe, recipes.train_on(recipe, *digits[0], verbose=False).model
+    recipe = publishing.load_recipe("mnist/fc10-1e-2")
+    recipe = recipe.replace(fitting=recipe.fitting.replace(tolerance=1e-3))
+    return recipe, publishing.train_on(recipe, *digits[0], verbose=False).model
 
 
 @pytest.mark.slow
