@@ -2,11 +2,11 @@
 
 import json
 
-import fault_server as faults
 import pytest
 
 from intriguing_tf import zoo
 from intriguing_tf.zoo.catalogue import parse
+from tests.zoo import fault_server as faults
 
 MNIST = [
     "mnist/ae400-10",

@@ -1,12 +1,12 @@
 """From a name to a model: bundled, in packages, in folders, damaged, or not what the card says."""
 
-import fault_server as faults
 import keras
 import numpy as np
 import pytest
 
 import intriguing_tf as itf
 from intriguing_tf import zoo
+from tests.zoo import fault_server as faults
 
 CONTENT = b"weights"
 MNIST = zoo.list("mnist/*")

@@ -3,12 +3,12 @@
 import shutil
 from html.parser import HTMLParser
 
-import fault_server as faults
 import pytest
 
 from intriguing_tf import zoo
 from intriguing_tf.zoo import locations, site
 from intriguing_tf.zoo.cards import ModelCard
+from tests.zoo import fault_server as faults
 
 
 class Page(HTMLParser):

@@ -2,10 +2,10 @@
 
 import subprocess
 
-import fault_server as faults
 import pytest
 
 from intriguing_tf import zoo
+from tests.zoo import fault_server as faults
 
 
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://127.0.0.1/x", "gopher://x/y"])
