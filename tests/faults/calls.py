@@ -185,7 +185,7 @@ def images_folder() -> pathlib.Path:
 @functools.cache
 def weights_file(kind: str) -> pathlib.Path:
     """Weights of `network()`, in a format that there is an importer for."""
-    import foreign_files  # of tests/zoo
+    from tests.zoo import foreign_files
 
     kernel, bias = (np.ascontiguousarray(w) for w in convolutional().get_weights()[:2])
     first, second = (np.ascontiguousarray(w) for w in convolutional().get_weights()[2:])

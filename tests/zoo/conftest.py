@@ -1,10 +1,10 @@
 import dataclasses
 import os
 
-import fault_server
 import pytest
 
 from intriguing_tf.zoo import catalogue, downloads
+from tests.zoo import fault_server
 
 CONTENT = os.urandom(300_000)
 

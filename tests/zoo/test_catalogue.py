@@ -6,7 +6,6 @@ import pickle
 import shutil
 from html.parser import HTMLParser
 
-import fault_server as faults
 import keras
 import numpy as np
 import pytest
@@ -15,6 +14,7 @@ import intriguing_tf as itf
 from intriguing_tf import zoo
 from intriguing_tf.zoo import locations, site
 from intriguing_tf.zoo.cards import ModelCard
+from tests.zoo import fault_server as faults
 
 MNIST = [
     "mnist/ae400-10",

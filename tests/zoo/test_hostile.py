@@ -8,7 +8,6 @@ import stat
 import subprocess
 import zipfile
 
-import fault_server as faults
 import h5py
 import keras
 import numpy as np
@@ -17,6 +16,7 @@ import pytest
 from intriguing_tf import zoo
 from intriguing_tf.zoo import keras_files
 from intriguing_tf.zoo.catalogue import parse
+from tests.zoo import fault_server as faults
 
 CONTENT = b"weights"
 DIGEST = faults.card("a/b", CONTENT)["sha256"]
