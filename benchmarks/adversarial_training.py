@@ -15,7 +15,7 @@ from absl import app, flags
 
 import intriguing_tf as itf
 from intriguing_tf.experiments.adversarial_training import load_method
-from intriguing_tf.experiments.recipes import STEPS_PER_CALL, adversarial_model, build
+from intriguing_tf.publishing.training import STEPS_PER_CALL, adversarial_model, build
 
 flags.DEFINE_integer("epochs", 3, "timed epochs", lower_bound=1)
 flags.DEFINE_integer("images", 20_000, "training images", lower_bound=1_000)

@@ -9,12 +9,12 @@ below.
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 
 import intriguing_tf as itf
 from intriguing_tf.classifier import Classifier
-from intriguing_tf.experiments import paper, recipes
+from intriguing_tf.experiments import paper
+from intriguing_tf.publishing import load_recipe, train
 from intriguing_tf.reporting import Table
 
 IMAGES = 256
@@ -35,13 +35,11 @@ def main(decays: list[float]) -> None:
 
 def measured(decay: float) -> tuple[str, ...]:
     """Trains FC10(λ) to its optimum and measures it."""
-    recipe = recipes.load_recipe("mnist/fc10-1e-4")
-    recipe = dataclasses.replace(
-        recipe,
-        arguments={"weight_decay": decay},
-        fitting=dataclasses.replace(recipe.fitting, tolerance=1e-5),
+    recipe = load_recipe("mnist/fc10-1e-4")
+    recipe = recipe.replace(
+        arguments={"weight_decay": decay}, fitting=recipe.fitting.replace(tolerance=1e-5)
     )
-    model = recipes.train(recipe, verbose=False).model
+    model = train(recipe, verbose=False).model
     classifier = Classifier(model)
     errors = [
         (classifier.predict(images) != labels).mean()

@@ -3,6 +3,7 @@ from . import experiments as experiments
 from . import layers as layers
 from . import lipschitz as lipschitz
 from . import models as models
+from . import publishing as publishing
 from . import reporting as reporting
 from . import training as training
 from . import transfer as transfer

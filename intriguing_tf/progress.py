@@ -21,18 +21,27 @@ def shows_progress(verbose: Any) -> bool:
     raise ValueError(f'`verbose` must be True, False or "auto". Received: {verbose!r}.')
 
 
-def progress_bar(total: int, what: str, verbose: Any = "auto", unit: str = "image", done: int = 0):
+def progress_bar(
+    total: int | None, what: str, verbose: Any = "auto", unit: str = "image", done: int = 0
+):
     """Returns a tqdm bar, to be used in a `with`; `bar.update(n)` moves it on.
 
     Args:
-        total: number of units of the whole work.
+        total: number of units of the whole work, if it is known.
         what: the work's name, before the bar.
         verbose: as in `shows_progress`.
-        unit: what is counted.
+        unit: what is counted; bytes ("B") are shown as kB, MB and so on.
         done: units that an earlier run has done.
 
     Raises:
         ValueError: `verbose` is not as above.
     """
-    hidden = not shows_progress(verbose)
-    return tqdm(total=total, initial=done, desc=what, unit=unit, disable=hidden, leave=False)
+    return tqdm(
+        total=total,
+        initial=done,
+        desc=what,
+        unit=unit,
+        unit_scale=unit == "B",
+        disable=not shows_progress(verbose),
+        leave=False,
+    )

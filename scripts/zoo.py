@@ -70,7 +70,7 @@ def verify(flags: Any, names: Sequence[str]) -> int:
     wrong = any(check.status == "damaged" for check in checks)
     if flags.metrics and not wrong:
         import_tensorflow()
-        from intriguing_tf.experiments import publishing
+        from intriguing_tf import publishing
 
         verified = {check.name for check in checks if check.status == "verified"}
         for name in sorted(verified):
@@ -102,7 +102,7 @@ def clear(flags: Any, names: Sequence[str]) -> int:
 def publish(flags: Any, names: Sequence[str]) -> int:
     """Trains, evaluates and publishes recipes."""
     import_tensorflow()
-    from intriguing_tf.experiments import publishing
+    from intriguing_tf import publishing
 
     for name in publishing.matching_recipes(_needed(names)):
         card = publishing.publish(name, flags.folder, retrain=flags.retrain)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from absl import logging
 
-from ..checks import check_positive_integer
-from . import imagenet_labels
+from intriguing_tf.checks import check_positive_integer
+from intriguing_tf.datasets import imagenet_labels
 
 if TYPE_CHECKING:
     import tensorflow as tf

@@ -17,15 +17,15 @@ import numpy as np
 import scipy.stats
 from tqdm import tqdm
 
+from intriguing_tf.publishing import Recipe, load_recipe, published_network, train_on
+from intriguing_tf.publishing import fingerprint as fingerprint_of_recipe
+
 from ..adversary import LBFGSAdversary
 from ..classifier import Classifier
 from ..datasets import fingerprint
 from ..files import write_atomically
 from ..lipschitz import bound, certified_radius
 from ..reporting import Table
-from .publishing import fingerprint as fingerprint_of_recipe
-from .publishing import published_network
-from .recipes import Recipe, load_recipe, train_on
 
 VALIDATION = 10_000  # the last training images, on which settings are chosen
 DROPOUT = 0.2
@@ -64,7 +64,7 @@ def load_method(name: str) -> Recipe:
     if name == "dropout":
         plain = load_recipe(PLAIN)
         arguments = {**plain.arguments, "dropout": DROPOUT, "weight_decay": (0.0, 0.0, 0.0)}
-        return dataclasses.replace(plain, arguments=arguments)
+        return plain.replace(arguments=arguments)
     if name in POOLS_AT:
         return _with_pools_at(POOLS_AT[name])
     if name.endswith(".json"):
@@ -77,8 +77,8 @@ def load_method(name: str) -> Recipe:
 def _with_pools_at(layers: tuple[str | None, ...]) -> Recipe:
     """Returns the recipe of the pools' entry with such examples at these layers, taking turns."""
     entry = load_recipe(ENTRIES["pools"])
-    pools = tuple({**entry.pools[0], "layer": layer} for layer in layers)
-    return dataclasses.replace(entry, pools=pools)
+    pools = tuple(entry.pools[0].replace(layer=layer) for layer in layers)
+    return entry.replace(pools=pools)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -281,7 +281,7 @@ class _Bench:
         weights, record = self._file(name, seed, "keras"), self._file(name, seed, "seconds")
         if record.is_file():
             return keras.models.load_model(weights), float(record.read_text("utf-8"))
-        recipe = dataclasses.replace(self.recipes[name], seed=seed)
+        recipe = self.recipes[name].replace(seed=seed)
         known = published_network(recipe, self._data[0])
         if known is not None:
             return known
@@ -298,7 +298,7 @@ class _Bench:
         return [fingerprint(*self.train_set), fingerprint(*self.test_set)]
 
     def _file(self, name: str, seed: int, kind: str) -> Path:
-        recipe = dataclasses.replace(self.recipes[name], seed=seed)
+        recipe = self.recipes[name].replace(seed=seed)
         settings = {
             "recipe": fingerprint_of_recipe(recipe),
             "measured": [self.attacked, self.radius],

@@ -21,14 +21,14 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
+from intriguing_tf.publishing import Recipe, load_recipe, published_network, train_on
+
 from ..adversary import AdversarialResult, LBFGSAdversary
 from ..classifier import Classifier
 from ..datasets import fingerprint
 from ..files import write_atomically
 from ..lipschitz import bound
 from ..reporting import Table
-from .publishing import published_network
-from .recipes import Recipe, load_recipe, train_on
 
 _SHARD = 1024  # a power of four: one batch size for the compiled search
 
@@ -258,7 +258,7 @@ def _trained(
     known = published_network(recipe, fingerprint(images, labels))
     if known is not None:
         return known
-    made_from = {"recipe": recipe.to_json(), "data": fingerprint(images, labels)}
+    made_from = {"recipe": recipe.json(), "data": fingerprint(images, labels)}
     record = file.with_suffix(".json")
     if record.is_file():
         known = json.loads(record.read_text("utf-8"))

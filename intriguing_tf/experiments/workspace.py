@@ -19,12 +19,14 @@ import filelock
 import keras
 import numpy as np
 
+from intriguing_tf import publishing
+
 from .. import __version__
 from ..adversary import AdversarialResult, LBFGSAdversary
 from ..datasets import fingerprint, mnist
 from ..files import write_atomically
 from ..zoo import load
-from . import paper, recipes
+from . import paper
 from .records import from_json, to_json
 
 _UNFINISHED = ".unfinished"
@@ -252,13 +254,13 @@ class Workspace:
         return adversary
 
     def _trained(self, entry: str, seed: int) -> keras.Model:
-        recipe = dataclasses.replace(recipes.load_recipe(entry), seed=seed)
+        recipe = publishing.load_recipe(entry).replace(seed=seed)
         label = f"{entry}, seed {seed}"
-        made_from = {"recipe": recipe.to_json(), "version": __version__}
+        made_from = {"recipe": recipe.json(), "version": __version__}
         folder = self.folder / "models" / _file_name(label, made_from)
 
         def train(path: Path) -> None:
-            recipes.train(recipe, verbose=self.verbose).model.save(path / "model.keras")
+            publishing.train(recipe, verbose=self.verbose).model.save(path / "model.keras")
 
         self._make(label, folder, made_from, train)
         return keras.models.load_model(folder / "model.keras")

@@ -8,14 +8,14 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..checks import check_positive_integer
+from intriguing_tf.checks import check_positive_integer
 
 
 @keras.saving.register_keras_serializable(package="intriguing_tf")
 class LocalResponseNormalization(keras.layers.Layer):
     """Divides each activation by a power of the energy of its neighbouring channels.
 
-    y_i = x_i · (k + α/n · Σ_j x_j²)^(−β), the sum over the n channels centred on i that exist
+    y_i = x_i · (k + α/n · Σ_j x_j²)^(−β), the sum over the n channels centered on i that exist
     (Krizhevsky et al. 2012, section 3.3). As in Caffe, α is divided by n; Krizhevsky's own
     formula has no such division, so his α = 1e-4 is Caffe's α = 5e-4 at n = 5.
 
@@ -126,10 +126,10 @@ class LocalContrastNormalization(keras.layers.Layer):
         return window / window.sum()
 
     def call(self, inputs: Any) -> Any:
-        centred = inputs - self._local_mean(inputs)
-        variance = self._local_mean(ops.square(centred))
+        centered = inputs - self._local_mean(inputs)
+        variance = self._local_mean(ops.square(centered))
         # The maximum is taken of the squares: the root has no finite slope at zero.
-        return centred / ops.sqrt(ops.maximum(variance, self.floor * self.floor))
+        return centered / ops.sqrt(ops.maximum(variance, self.floor * self.floor))
 
     def _local_mean(self, values: Any) -> Any:
         over_channels = ops.mean(values, axis=-1, keepdims=True)

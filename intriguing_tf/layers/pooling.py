@@ -7,7 +7,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from ..checks import check_between
+from intriguing_tf.checks import check_between
 
 Shape = tuple[int | None, ...]
 

@@ -47,7 +47,7 @@ def efficientnet_lite0(
     """
     inputs, x = pixels(input_shape, (127.0,) * 3, 128.0, classes)
     x = layers.Conv2D(32, 3, strides=2, padding="same", use_bias=False, name="conv_stem")(x)
-    x = _normalise(x, "bn0")
+    x = _normalize(x, "bn0")
     index = 0
     for blocks, kernel_size, stride, expansion, filters in _STAGES:
         for block in range(blocks):
@@ -55,7 +55,7 @@ def efficientnet_lite0(
             x = _block(x, f"blocks_{index}", kernel_size, first, expansion, filters)
             index += 1
     x = layers.Conv2D(1280, 1, use_bias=False, name="conv_head")(x)
-    x = _normalise(x, "bn1")
+    x = _normalize(x, "bn1")
     x = layers.GlobalAveragePooling2D(name="pooling")(x)
     x = layers.Dropout(0.2, name="dropout")(x)
     return keras.Model(inputs, layers.Dense(classes, name="fc")(x), name="efficientnet_lite0")
@@ -65,11 +65,11 @@ def _block(x: Any, name: str, kernel_size: int, stride: int, expansion: int, fil
     shortcut, channels = x, x.shape[-1]
     if expansion > 1:
         x = layers.Conv2D(channels * expansion, 1, use_bias=False, name=f"{name}_expand_conv")(x)
-        x = _normalise(x, f"{name}_bn0")
+        x = _normalize(x, f"{name}_bn0")
     x = layers.DepthwiseConv2D(
         kernel_size, stride, padding="same", use_bias=False, name=f"{name}_depthwise_conv"
     )(x)
-    x = _normalise(x, f"{name}_bn1")
+    x = _normalize(x, f"{name}_bn1")
     x = layers.Conv2D(filters, 1, use_bias=False, name=f"{name}_project_conv")(x)
     x = layers.BatchNormalization(epsilon=1e-3, momentum=0.99, name=f"{name}_bn2")(x)
     if stride == 1 and channels == filters:
@@ -77,6 +77,6 @@ def _block(x: Any, name: str, kernel_size: int, stride: int, expansion: int, fil
     return x
 
 
-def _normalise(x: Any, name: str) -> Any:
+def _normalize(x: Any, name: str) -> Any:
     x = layers.BatchNormalization(epsilon=1e-3, momentum=0.99, name=name)(x)
     return layers.ReLU(max_value=6.0, name=f"{name}_relu6")(x)

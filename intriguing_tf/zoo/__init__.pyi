@@ -3,6 +3,7 @@ from .cache import Check as Check
 from .cache import clear as clear
 from .cache import verify as verify
 from .cards import ModelCard as ModelCard
+from .cards import Pin as Pin
 from .catalogue import info as info
 from .catalogue import list as list
 from .errors import CatalogueError as CatalogueError
@@ -11,5 +12,5 @@ from .errors import IntegrityError as IntegrityError
 from .errors import UnpinnedError as UnpinnedError
 from .loading import load as load
 from .loading import path as path
-from .pins import Pin as Pin
+from .patience import Patience as Patience
 from .pins import pin as pin

@@ -8,9 +8,9 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from . import catalogue, locations, pins
-from .cards import ModelCard
-from .errors import IntegrityError, UnpinnedError
+from intriguing_tf.zoo import catalogue, integrity, locations, pins
+from intriguing_tf.zoo.cards import ModelCard, Pin
+from intriguing_tf.zoo.errors import IntegrityError, UnpinnedError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,12 +30,7 @@ class Check:
     detail: str = ""
 
 
-def place(card: ModelCard, pin: pins.Pin) -> Path:
-    """Returns where the entry's download goes; one folder per hash, so versions never mix."""
-    return locations.cache() / card.name / pin.sha256[:16] / card.file
-
-
-def local_files(card: ModelCard, pin: pins.Pin) -> Iterator[Path]:
+def local_files(card: ModelCard, pin: Pin) -> Iterator[Path]:
     """Yields the existing files that should be the entry's, best first.
 
     Raises:
@@ -50,14 +45,14 @@ def local_files(card: ModelCard, pin: pins.Pin) -> Iterator[Path]:
             yield file
     if card.package is not None:
         try:
-            distribution = importlib.metadata.distribution(card.package["distribution"])
+            distribution = importlib.metadata.distribution(card.package.distribution)
         except importlib.metadata.PackageNotFoundError:
             pass
         else:
-            file = Path(str(distribution.locate_file(card.package["path"])))
+            file = Path(str(distribution.locate_file(card.package.path)))
             if file.is_file():
                 yield file
-    if (file := place(card, pin)).is_file():
+    if (file := locations.download_of(card.name, card.file, pin.sha256)).is_file():
         yield file
 
 
@@ -112,8 +107,6 @@ def clear(pattern: str = "*") -> int:
 
 
 def _checks(card: ModelCard) -> list[Check]:
-    from . import downloads
-
     try:
         pin = pins.expected(card)
         files = list(local_files(card, pin))
@@ -123,7 +116,7 @@ def _checks(card: ModelCard) -> list[Check]:
         return [Check(card.name, "damaged", None, str(error))]
     if not files:
         return [Check(card.name, "absent", None, f"itf-zoo download {card.name}")]
-    faults = [downloads.fault(file, pin.size, pin.sha256) for file in files]
+    faults = [integrity.fault(file, pin.size, pin.sha256) for file in files]
     return [
         Check(card.name, "damaged" if wrong else "verified", file, wrong)
         for file, wrong in zip(files, faults, strict=True)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import json
 import math
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import Any
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
 
-from ..reporting import Table
-from .errors import CatalogueError
+import msgspec
+from msgspec import Meta
+
+from intriguing_tf.aliases import RenamedAttribute
+from intriguing_tf.reporting import Table
+from intriguing_tf.zoo.errors import CatalogueError
+from intriguing_tf.zoo.records import Facts, Record, read
 
 # How measured values are written: heading, and text of a value.
 METRICS: dict[str, tuple[str, Callable[[Any], str]]] = {
@@ -26,46 +28,46 @@ METRICS: dict[str, tuple[str, Callable[[Any], str]]] = {
 }
 
 
-class Facts(Mapping[str, Any]):
-    """A read-only mapping of JSON values; mappings inside it are `Facts`, arrays are tuples."""
+# Text that ends where it seems to: "$" alone would let a line break pass.
+Name = Annotated[
+    str, Meta(max_length=100, pattern=r"^[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*$(?!\n)")
+]
+Identifier = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$(?!\n)")]
+FileName = Annotated[str, Meta(max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)")]
+Line = Annotated[str, Meta(min_length=1, max_length=500)]
+Size = Annotated[int, Meta(ge=1, le=16 << 30)]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
+Sha1 = Annotated[str, Meta(pattern=r"^[0-9a-f]{40}$(?!\n)")]
+Address = Annotated[str, Meta(max_length=2000, pattern=r"^https?://[^/\s@]+/\S*$(?!\n)")]
+Side = Annotated[int, Meta(ge=1, le=100_000)]
 
-    def __init__(self, values: Mapping[str, Any]):
-        self._values = {key: _frozen(value) for key, value in values.items()}
-
-    def __getitem__(self, key: str) -> Any:
-        return self._values[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __hash__(self) -> int:
-        return hash(json.dumps(self.json(), sort_keys=True))
-
-    def __repr__(self) -> str:
-        return f"Facts({self._values!r})"
-
-    def json(self) -> dict[str, Any]:
-        """Returns plain dictionaries and lists, as `json.dumps` takes them."""
-        return {key: _thawed(value) for key, value in self._values.items()}
+# Addresses that nobody on the way can answer for.
+_SAFE = re.compile(r"https://|http://(127\.0\.0\.1|localhost)[:/]")
 
 
-def _frozen(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return Facts(value)
-    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+class Package(Record, frozen=True):
+    """A file of an installed package.
+
+    Args:
+        distribution: the package's name in the index.
+        path: of the file, from where the package is installed.
+    """
+
+    distribution: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)")]
+    path: Annotated[
+        str,
+        Meta(pattern=r"^[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*$(?!\n)"),
+    ]
 
 
-def _thawed(value: Any) -> Any:
-    if isinstance(value, Facts):
-        return value.json()
-    return [_thawed(item) for item in value] if isinstance(value, tuple) else value
+class Pin(Record, frozen=True):
+    """Size in bytes and SHA-256 that a file must have from now on."""
+
+    size: Size
+    sha256: Sha256
 
 
-@dataclasses.dataclass(frozen=True)
-class ModelCard:
+class ModelCard(Record, frozen=True, kw_only=True):
     """One entry of the zoo; `print(card)` shows it.
 
     Args:
@@ -75,16 +77,16 @@ class ModelCard:
         builder: the function in `intriguing_tf.models` that builds the network.
         arguments: keyword arguments of the builder.
         file: the weights' file name in the entry's folder.
-        size: bytes; `None` if nobody has pinned the entry.
-        sha256: 64 hexadecimal digits; `None` if nobody has pinned the entry.
+        size: bytes; `None` if it is not known.
+        sha256: 64 hexadecimal digits; `None` if it is not known: `zoo.pin` then enforces one.
         sha1: what the publisher says where it says no more; `zoo.pin` enforces it.
         urls: addresses of the weights, tried in order after the zoo's own copy.
-        package: `distribution` and `path` of an installed package's file that holds the weights.
+        package: the file of an installed package that holds the weights.
         input_shape: of one image, channels last.
         bounds: smallest and largest value of a pixel.
         classes: number of logits.
         parameters: number of weights, those that are not trained included.
-        licence: of the weights.
+        license: of the weights.
         source: where the weights come from.
         recipe: how they were trained; empty if they were not trained here.
         training: seed, seconds, versions and data of that training.
@@ -92,50 +94,55 @@ class ModelCard:
             that on the 1 000 bundled images; distances are documented in docs/zoo.md.
     """
 
-    name: str
-    title: str
-    format: str
-    builder: str
-    file: str
-    size: int | None
-    sha256: str | None
-    input_shape: tuple[int, ...]
+    name: Name
+    title: Line
+    format: Identifier
+    builder: Identifier
+    file: FileName
+    size: Size | None
+    sha256: Sha256 | None
+    input_shape: Annotated[tuple[Side, ...], Meta(min_length=1, max_length=8)]
     bounds: tuple[float, float]
-    classes: int
-    parameters: int
-    licence: str
-    source: str
-    arguments: Facts = dataclasses.field(default_factory=lambda: Facts({}))
-    sha1: str | None = None
-    urls: tuple[str, ...] = ()
-    package: Facts | None = None
-    recipe: Facts = dataclasses.field(default_factory=lambda: Facts({}))
-    training: Facts = dataclasses.field(default_factory=lambda: Facts({}))
-    metrics: Facts = dataclasses.field(default_factory=lambda: Facts({}))
+    classes: Annotated[int, Meta(ge=2, le=1_000_000)]
+    parameters: Annotated[int, Meta(ge=1)]
+    license: Line = msgspec.field(name="licence")
+    source: Annotated[str, Meta(min_length=1, max_length=2000)]
+    arguments: Facts = msgspec.field(default_factory=Facts)
+    sha1: Sha1 | None = None
+    urls: Annotated[tuple[Address, ...], Meta(max_length=20)] = ()
+    package: Package | None = None
+    recipe: Facts = msgspec.field(default_factory=Facts)
+    training: Facts = msgspec.field(default_factory=Facts)
+    metrics: Facts = msgspec.field(default_factory=Facts)
+
+    licence = RenamedAttribute("license")
+
+    def __post_init__(self) -> None:
+        low, high = self.bounds
+        if not -math.inf < low < high < math.inf:
+            raise ValueError(f"`bounds` of {self.name!r} must be finite and increasing")
+        if self.sha256 is not None and self.size is None:
+            raise ValueError(f"{self.name!r} has a `sha256` and no `size`")
+        if self.sha256 is None and not self._can_be_pinned():
+            raise ValueError(
+                f"{self.name!r} has no `sha256`, so it needs `urls`, and `sha1` unless they all "
+                "start with https://"
+            )
+
+    def _can_be_pinned(self) -> bool:
+        safe = self.sha1 is not None or all(map(_SAFE.match, self.urls))
+        return bool(self.urls) and safe
 
     @classmethod
-    def from_json(cls, values: Mapping[str, Any]) -> ModelCard:
-        """Returns the card that `values`, checked against the schema, describes.
+    def from_json(cls, values: Any) -> ModelCard:
+        """Returns the card that JSON `values` describe.
 
         Fields that this release does not know are left out.
 
         Raises:
-            CatalogueError: a field is missing or not as the schema wants it.
+            CatalogueError: a field is missing or not as its type wants it.
         """
-        validate(values, "card")
-        low, high = map(float, values["bounds"])
-        if not -math.inf < low < high < math.inf:
-            raise CatalogueError(
-                f"bounds of {values['name']!r} must be finite and increasing. Received: "
-                f"{values['bounds']}."
-            )
-        known = {field.name for field in dataclasses.fields(cls)}
-        fields = {key: _frozen(value) for key, value in values.items() if key in known}
-        return cls(**fields | {"bounds": (low, high)})
-
-    def json(self) -> dict[str, Any]:
-        """Returns the card as plain dictionaries and lists."""
-        return {f.name: _thawed(getattr(self, f.name)) for f in dataclasses.fields(self)}
+        return read(values, cls, "a card of the zoo", CatalogueError)
 
     @property
     def pinned(self) -> bool:
@@ -159,7 +166,7 @@ class ModelCard:
             ("file", f"{self.file} ({self.format})"),
             ("size", f"{self.size:,} bytes" if self.size else "not known"),
             ("sha256", self.sha256 or f"not pinned: itf-zoo pin {self.name}"),
-            ("licence", self.licence),
+            ("license", self.license),
             ("source", self.source),
         ]
         rows += self.measured()
@@ -167,27 +174,3 @@ class ModelCard:
 
     def __str__(self) -> str:
         return str(self.table())
-
-
-@functools.cache
-def _validator(kind: str) -> Any:
-    from jsonschema import Draft202012Validator
-
-    schema = json.loads((Path(__file__).parent / "schema.json").read_text("utf-8"))
-    if kind == "card":
-        schema = {"$defs": schema["$defs"], "$ref": "#/$defs/card"}
-    return Draft202012Validator(schema)
-
-
-def validate(values: Any, kind: str) -> None:
-    """Checks JSON `values` against the schema of a `"catalogue"` or a `"card"`.
-
-    Raises:
-        CatalogueError: the first thing that is wrong, with its place.
-    """
-    from jsonschema.exceptions import best_match
-
-    error = best_match(_validator(kind).iter_errors(values))
-    if error is not None:
-        place = "".join(f"[{key!r}]" for key in error.absolute_path)
-        raise CatalogueError(f"not a {kind} of the zoo: {place or 'it'}: {error.message[:300]}")

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import builtins
 import contextlib
-import dataclasses
 import difflib
 import fnmatch
 import functools
 import hashlib
-import json
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from ..files import write_atomically
-from . import locations
-from .cards import ModelCard, validate
-from .errors import CatalogueError, DownloadError
+import msgspec
+
+from intriguing_tf.files import write_atomically
+from intriguing_tf.zoo import locations
+from intriguing_tf.zoo.cards import ModelCard
+from intriguing_tf.zoo.errors import CatalogueError, DownloadError
+from intriguing_tf.zoo.records import Record, read
 
 VERSION = 1
 LARGEST = 16 << 20  # bytes of a catalogue
+
+
+class Catalogue(Record, frozen=True):
+    """The zoo's table of contents, version 1; fields that are not listed are ignored."""
+
+    version: Literal[1]
+    entries: Annotated[tuple[ModelCard, ...], msgspec.Meta(max_length=10_000)]
 
 
 def list(pattern: str = "*", **fields: Any) -> builtins.list[str]:
@@ -44,7 +52,7 @@ def list(pattern: str = "*", **fields: Any) -> builtins.list[str]:
         >>> zoo.list("mnist/fc10-*")
         ['mnist/fc10-1', 'mnist/fc10-1e-2', 'mnist/fc10-1e-4']
     """
-    known = {field.name for field in dataclasses.fields(ModelCard)} | {"pinned"}
+    known = {*ModelCard.__struct_fields__, *ModelCard.__struct_encode_fields__, "pinned"}
     if unknown := sorted(set(fields) - known):
         raise ValueError(f"Cards have the fields {sorted(known)}. Received: {unknown}.")
     return sorted(
@@ -106,7 +114,7 @@ def _local(file: Path, mtime_ns: int, size: int) -> Mapping[str, ModelCard]:
 @functools.lru_cache(maxsize=4)
 def _remote(address: str, cache: Path) -> Mapping[str, ModelCard]:
     """Reads an address's catalogue once per process; without a network, the last one read."""
-    from . import downloads
+    from intriguing_tf.zoo import downloads  # here, for requests is slow to import
 
     url = f"{address}/{locations.CATALOGUE}"
     key = hashlib.sha256(address.encode()).hexdigest()[:16]
@@ -134,10 +142,10 @@ def parse(content: bytes, origin: str) -> Mapping[str, ModelCard]:
         CatalogueError: not JSON, another version, against the schema, or a name twice.
     """
     try:
-        catalogue = json.loads(content, parse_constant=_refuse_constant)
+        values = msgspec.json.decode(content)
     except (ValueError, RecursionError) as error:
         raise CatalogueError(f"{origin} is not JSON: {error}.") from None
-    version = catalogue.get("version") if isinstance(catalogue, dict) else None
+    version = values.get("version") if isinstance(values, dict) else None
     if version != VERSION:
         raise CatalogueError(
             f"{origin} has catalogue version {version!r}; this release reads version {VERSION}. "
@@ -145,15 +153,10 @@ def parse(content: bytes, origin: str) -> Mapping[str, ModelCard]:
             "does not help, check INTRIGUING_TF_ZOO."
         )
     try:
-        validate(catalogue, "catalogue")
-        entries = [ModelCard.from_json(entry) for entry in catalogue["entries"]]
+        entries = read(values, Catalogue, "a catalogue of the zoo", CatalogueError).entries
     except CatalogueError as error:
         raise CatalogueError(f"{origin}: {error}") from None
     by_name = {card.name: card for card in entries}
     if len(by_name) < len(entries):
         raise CatalogueError(f"{origin} has a name twice.")
     return MappingProxyType(by_name)
-
-
-def _refuse_constant(constant: str) -> None:
-    raise ValueError(f"{constant} is not a JSON number")

@@ -1,4 +1,4 @@
-"""Opens `.keras` files from strangers: what is not plain layers and plain numbers is refused.
+"""`.keras` files: written without dates, and opened from strangers.
 
 `keras.saving.load_model(safe_mode=True)` stops Lambda layers; older releases of Keras were talked
 into more than that by names in the configuration. So before Keras sees a file, this module checks
@@ -12,16 +12,23 @@ import importlib
 import json
 import re
 import stat
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .errors import IntegrityError
+import h5py
+import keras
+
+from intriguing_tf.zoo.errors import IntegrityError
 
 MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
 LARGEST_JSON = 64 << 20  # bytes
 DEEPEST = 100  # nested groups of weights
+
+# What newer releases of Keras write for each layer, mostly as null, and older ones cannot read.
+NEWER = {"quantization_config", "input_axes", "output_axes"}
 
 # Layers that run foreign code, or read files that the configuration names.
 FOREIGN = {
@@ -39,22 +46,33 @@ PLAIN = {"__bytes__", "__ellipsis__", "__keras_tensor__", "__numpy__", "__slice_
 MODULES = re.compile(r"(keras|intriguing_tf\.layers)(\.[a-z0-9_]+)*")
 
 
-def load(file: Path) -> Any:
+def load(file: Path) -> keras.Model:
     """Returns the `keras.Model` of a `.keras` file, checked first; it is not compiled.
 
     Raises:
         IntegrityError: the file holds anything but layers and their weights, or Keras cannot
             read it.
     """
-    import keras
-
-    from .. import layers  # noqa: F401  (registers them, so that Keras finds them by name)
-
     check(file)
     try:
         return keras.saving.load_model(file, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds for one cause: the file is wrong
         raise IntegrityError(f"Keras cannot load {file}: {error}") from error
+
+
+def to_bytes(model: keras.Model) -> bytes:
+    """Returns the model as Keras saves it, without an optimizer's state.
+
+    Equal weights give equal bytes, which Keras from 3.10 on reads.
+    """
+    bare = keras.models.clone_model(model)
+    bare.set_weights(model.get_weights())
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.keras"
+        bare.save(file)
+        _make_portable(file)
+        check(file)
+        return file.read_bytes()
 
 
 def check(file: Path) -> None:
@@ -98,8 +116,6 @@ def _check_members(archive: zipfile.ZipFile) -> None:
 
 def _check_configuration(configuration: Any) -> None:
     """Every object that the configuration names is a layer, or a part of a layer, as data."""
-    import keras
-
     parts = (
         keras.Operation,  # layers and models are operations
         keras.initializers.Initializer,
@@ -142,8 +158,6 @@ def _named_objects(value: Any) -> Iterator[dict[str, Any]]:
 
 def _check_weights(stream: Any) -> None:
     """The HDF5 file refers to nothing outside itself and stores every number that it declares."""
-    import h5py
-
     with h5py.File(stream, "r") as file:
         todo, seen = [(file["/"], 0)], set()
         while todo:
@@ -173,3 +187,26 @@ def _check_array(array: Any) -> None:
             f"its weights {array.name} declare {array.nbytes:,} bytes and store "
             f"{array.id.get_storage_size():,}"
         )
+
+
+def _make_portable(file: Path) -> None:
+    """Takes the date, objects' addresses and what older Keras refuses out of a `.keras` file."""
+    with zipfile.ZipFile(file) as archive:
+        contents = {info.filename: archive.read(info) for info in archive.infolist()}
+    metadata = json.loads(contents["metadata.json"])
+    contents["metadata.json"] = json.dumps(metadata | {"date_saved": ""}).encode()
+    addresses: dict[int, int] = {}
+
+    def portable(values: dict[str, Any]) -> dict[str, Any]:
+        if "shared_object_id" in values:
+            address = values["shared_object_id"]
+            values["shared_object_id"] = addresses.setdefault(address, len(addresses))
+        return {
+            key: value for key, value in values.items() if value is not None or key not in NEWER
+        }
+
+    configuration = json.loads(contents["config.json"], object_hook=portable)
+    contents["config.json"] = json.dumps(configuration).encode()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in contents.items():
+            archive.writestr(zipfile.ZipInfo(name), content)

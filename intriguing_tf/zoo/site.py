@@ -11,10 +11,11 @@ from typing import Any
 
 import jinja2
 
-from ..files import write_atomically
-from . import catalogue, loading, locations
-from .cards import Facts, ModelCard
-from .errors import CatalogueError, UnpinnedError
+from intriguing_tf.files import write_atomically
+from intriguing_tf.zoo import catalogue, loading, locations
+from intriguing_tf.zoo.cards import ModelCard
+from intriguing_tf.zoo.errors import CatalogueError, UnpinnedError
+from intriguing_tf.zoo.records import Facts
 
 CARD = "card.json"
 PAGE = "README.md"
@@ -61,7 +62,7 @@ def export(folder: Path, pattern: str = "*") -> list[ModelCard]:
         The cards of all the entries that the folder now holds.
 
     Raises:
-        DownloadError, IntegrityError: weights that cannot be had or are damaged.
+        DownloadError, IntegrityError: weights that are unavailable or damaged.
     """
     where = locations.zoo()
     for name in catalogue.list(pattern):

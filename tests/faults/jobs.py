@@ -82,8 +82,7 @@ def reproduced(folder):
 
 def publish(folder):
     """An entry of the zoo, trained, measured and published."""
-    from intriguing_tf import datasets
-    from intriguing_tf.experiments import publishing
+    from intriguing_tf import datasets, publishing
 
     images, labels = datasets.mnist_sample()
     datasets.mnist = lambda split, subset=None: (images[:200], labels[:200])

@@ -1,6 +1,5 @@
 """The comparison of ways to train, and the corrupted split: kept, resumed, read back."""
 
-import dataclasses
 import json
 
 import keras
@@ -8,8 +7,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from intriguing_tf import datasets
-from intriguing_tf.experiments import adversarial_training, corrupted_split, recipes
+from intriguing_tf import datasets, publishing
+from intriguing_tf.experiments import adversarial_training, corrupted_split
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +21,7 @@ def digits():
 def test_compare_measures_and_does_nothing_twice(digits, tmp_path, monkeypatch):
     def short(name, load=adversarial_training.load_method):
         recipe = load(name)
-        return dataclasses.replace(recipe, fitting=dataclasses.replace(recipe.fitting, epochs=15))
+        return recipe.replace(fitting=recipe.fitting.replace(epochs=15))
 
     monkeypatch.setattr(adversarial_training, "load_method", short)
 
@@ -50,9 +49,9 @@ def test_compare_measures_and_does_nothing_twice(digits, tmp_path, monkeypatch):
 
 def test_methods_differ_in_the_layers_of_their_pools_alone():
     recipes = [adversarial_training.load_method(name) for name in adversarial_training.POOLS_AT]
-    layers = [[pool["layer"] for pool in recipe.pools] for recipe in recipes]
+    layers = [[pool.layer for pool in recipe.pools] for recipe in recipes]
     assert layers == [[None], ["fc1", "fc2"], [None, "fc1", "fc2"]]
-    assert len({str({**pool, "layer": ""}) for recipe in recipes for pool in recipe.pools}) == 1
+    assert len({pool.replace(layer="") for recipe in recipes for pool in recipe.pools}) == 1
 
 
 def test_every_method_has_its_recipe():
@@ -64,7 +63,7 @@ def test_every_method_has_its_recipe():
 
 
 def test_dropout_replaces_the_decay():
-    network = recipes.build(adversarial_training.load_method("dropout"))
+    network = publishing.build(adversarial_training.load_method("dropout"))
     rates = [layer.rate for layer in network.layers if isinstance(layer, keras.layers.Dropout)]
     assert rates == [adversarial_training.DROPOUT] * 2
     assert network.losses == []
@@ -84,10 +83,10 @@ def test_unknown_methods_are_refused(digits, tmp_path):
 
 @pytest.fixture(scope="module")
 def regression(digits):
-    recipe = recipes.load_recipe("mnist/fc10-1e-2")
-    fitting = dataclasses.replace(recipe.fitting, tolerance=1e-3)
-    recipe = dataclasses.replace(recipe, fitting=fitting)
-    return recipe, recipes.train_on(recipe, *digits[0], verbose=False).model
+    recipe = publishing.load_recipe("mnist/fc10-1e-2")
+    fitting = recipe.fitting.replace(tolerance=1e-3)
+    recipe = recipe.replace(fitting=fitting)
+    return recipe, publishing.train_on(recipe, *digits[0], verbose=False).model
 
 
 @pytest.mark.slow

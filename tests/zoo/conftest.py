@@ -1,9 +1,8 @@
-import dataclasses
 import os
 
 import pytest
 
-from intriguing_tf.zoo import catalogue, downloads
+from intriguing_tf.zoo import catalogue
 from tests.zoo import fault_server
 
 CONTENT = os.urandom(300_000)
@@ -17,18 +16,11 @@ def server():
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
-    """Every test has a cache of its own, no zoo but its own, and little patience."""
+    """Every test has a cache of its own and no zoo but its own."""
     cache = tmp_path / "cache"
     monkeypatch.setenv("INTRIGUING_TF_CACHE", str(cache))
     for name in ("INTRIGUING_TF_ZOO", "INTRIGUING_TF_OFFLINE", "HTTP_PROXY", "http_proxy"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(
-        downloads,
-        "PATIENCE",
-        dataclasses.replace(
-            downloads.PATIENCE, attempts=3, pause=0.01, longest_pause=1, silence=0.5, window=0.5
-        ),
-    )
     catalogue._remote.cache_clear()
     return cache
 

@@ -136,14 +136,12 @@ def hang_up(handler: Any, _: bytes) -> None:
     handler.close_connection = True
 
 
-def silent(seconds: float) -> Behaviour:
-    """Accepts the request and says nothing."""
-
-    def behaviour(handler: Any, _: bytes) -> None:
-        time.sleep(seconds)
-        handler.close_connection = True
-
-    return behaviour
+def silent(handler: Any, _: bytes) -> None:
+    """Accepts the request and says nothing until the client hangs up."""
+    with contextlib.suppress(OSError):
+        handler.connection.settimeout(60)
+        handler.connection.recv(1)
+    handler.close_connection = True
 
 
 def dripping(pause: float, step: int = 1) -> Behaviour:
@@ -185,9 +183,9 @@ def wrong_range(handler: Any, content: bytes) -> None:
         answer(handler, content)
 
 
-def endless(handler: Any, _: bytes) -> None:
+def endless(handler: Any, _: bytes, status: int = 200) -> None:
     """Sends without a length and without an end."""
-    handler.send_response(200)
+    handler.send_response(status)
     handler.end_headers()
     handler.close_connection = True
     with contextlib.suppress(ConnectionError):

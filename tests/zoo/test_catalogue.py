@@ -88,7 +88,7 @@ def test_cards_are_frozen_and_copy_and_pickle():
 def test_a_card_prints_what_it_knows():
     card = zoo.info("mnist/conv")
     printed = str(card)
-    for text in ("28 × 28 × 1", "[0.0, 1.0]", card.sha256, card.licence, f"{card.parameters:,}"):
+    for text in ("28 × 28 × 1", "[0.0, 1.0]", card.sha256, card.license, f"{card.parameters:,}"):
         assert text in printed
 
 

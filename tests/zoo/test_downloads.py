@@ -3,6 +3,7 @@
 Every fault is one of `FAULTS`, or a test of its own where the fault is not the server's.
 """
 
+import dataclasses
 import hashlib
 import os
 import shutil
@@ -16,10 +17,10 @@ from pathlib import Path
 import pytest
 
 from intriguing_tf import zoo
-from intriguing_tf.zoo import catalogue, downloads
+from intriguing_tf.zoo import catalogue, downloads, transfers
 from tests.zoo import fault_server as faults
 
-PATH = "from intriguing_tf import zoo; print(zoo.path('test/entry', progress=False))"
+PATH = "from intriguing_tf import zoo; print(zoo.path('test/entry', verbose=False))"
 
 
 def whole_files(folder):
@@ -36,23 +37,32 @@ def start(code, **environment):
     )
 
 
+BRIEF = zoo.Patience(attempts=3, pause=0.01, longest_pause=1)
+# For servers that say nothing, or next to nothing: the least that a test has to wait.
+HASTY = dataclasses.replace(BRIEF, silence=0.5, window=0.5)
+
+
 # Faults of a server after which the same call succeeds, and what the next request asks for.
 PASSING = {
     "503": (faults.status(503), None),
     "429 with Retry-After": (faults.status(429, Retry_After="1"), None),
     "hangs up": (faults.hang_up, None),
-    "silent": (faults.silent(1.0), None),
+    "silent": (faults.silent, None),
     "stalls": (faults.dripping(0.2), "resumed"),
     "truncated": (faults.truncated(0.4), "bytes=120000-"),
     "truncated to nothing": (faults.truncated(0.0), None),
 }
 
 
+def patience_for(fault):
+    return HASTY if fault in ("silent", "stalls", "silent for ever") else BRIEF
+
+
 @pytest.mark.parametrize("fault", PASSING)
 def test_passing_faults_are_retried_and_resumed(server, entry, content, fault, own_cache):
     behaviour, resumed = PASSING[fault]
     server.faults[entry] = [behaviour]
-    file = zoo.path("test/entry")
+    file = zoo.path("test/entry", patience=patience_for(fault))
     assert file.read_bytes() == content
     first, second = (asked for path, asked in server.requests if path == entry)
     assert first is None
@@ -72,7 +82,7 @@ FINAL = {
     "web page with status 200": (faults.web_page, "text/html"),
     "endless body without a length": (faults.always(faults.endless), "more than"),
     "truncated for ever, no ranges": (faults.always(faults.truncated(0.5)), "150000 more"),
-    "silent for ever": (faults.always(faults.silent(0.7)), "ReadTimeout"),
+    "silent for ever": (faults.always(faults.silent), "ReadTimeout"),
 }
 
 
@@ -81,7 +91,7 @@ def test_final_faults_leave_nothing_wrong_behind(server, entry, content, fault, 
     behaviour, word = FINAL[fault]
     server.faults[entry] = [behaviour]
     with pytest.raises(zoo.DownloadError, match=word) as caught:
-        zoo.path("test/entry")
+        zoo.path("test/entry", patience=patience_for(fault))
     assert server.url(entry) in str(caught.value)
     assert "Try again" in str(caught.value)
     assert not whole_files(own_cache)
@@ -96,7 +106,7 @@ def test_a_mirror_takes_over(server, entry, content, fault):
     server.files["/catalogue.json"] = faults.catalogue(
         faults.card("test/entry", content, urls=[server.url("/mirror")])
     )
-    assert zoo.path("test/entry").read_bytes() == content
+    assert zoo.path("test/entry", patience=patience_for(fault)).read_bytes() == content
 
 
 def test_mirrors_in_order(server, entry, content):
@@ -113,7 +123,9 @@ def test_nobody_listens(content, tmp_path):
     with faults.serving() as server:
         address = server.address
     with pytest.raises(zoo.DownloadError, match="ConnectionError"):
-        downloads.download([address + "/x"], tmp_path / "file", size=1, sha256="0" * 64)
+        downloads.download(
+            [address + "/x"], tmp_path / "file", size=1, sha256="0" * 64, patience=BRIEF
+        )
 
 
 def test_a_wrong_size_is_refused_before_it_is_sent(server, entry, content, own_cache):
@@ -170,7 +182,7 @@ def test_interrupted_by_the_user(server, entry, content, own_cache, monkeypatch)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(downloads, "_copy", interrupted)
+        patch.setattr(transfers.Transfer, "_copy", interrupted)
         zoo.path("test/entry")
     assert not whole_files(own_cache)
     assert zoo.path("test/entry").read_bytes() == content
@@ -241,6 +253,21 @@ def test_retry_after_is_honoured(server, entry):
     began = time.monotonic()
     zoo.path("test/entry")
     assert time.monotonic() - began >= 1
+
+
+def test_a_server_may_not_ask_for_more_than_the_longest_pause(server, entry, content):
+    server.faults[entry] = [faults.status(503, Retry_After="3600")]
+    assert zoo.path("test/entry", patience=BRIEF).read_bytes() == content
+
+
+def test_the_body_of_an_answer_that_is_retried_is_not_read(server, entry, content):
+    server.faults[entry] = [lambda handler, body: faults.endless(handler, body, status=503)]
+    assert zoo.path("test/entry", patience=BRIEF).read_bytes() == content
+
+
+def test_the_old_keyword_still_works(entry, content):
+    with pytest.warns(DeprecationWarning, match="`progress` is deprecated.*`verbose`"):
+        assert zoo.path("test/entry", progress=False).read_bytes() == content
 
 
 # The cache cannot be written.

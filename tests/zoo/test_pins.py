@@ -83,7 +83,7 @@ def test_nothing_is_pinned_by_a_failed_download(server, unpinned, own_cache, fau
     }[fault]
     server.faults["/published"] = [faults.always(behaviour)]
     with pytest.raises(zoo.DownloadError):
-        zoo.pin("test/entry")
+        zoo.pin("test/entry", patience=zoo.Patience(attempts=2, pause=0.01))
     assert not (own_cache / "pins.json").exists()
 
 

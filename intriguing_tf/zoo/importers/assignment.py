@@ -94,7 +94,7 @@ def channels_last(layer: keras.layers.Layer, array: np.ndarray, channels_first: 
     )
 
 
-def reverse_colours(model: keras.Model, arrays: dict[str, dict[str, np.ndarray]]) -> None:
+def reverse_colors(model: keras.Model, arrays: dict[str, dict[str, np.ndarray]]) -> None:
     """Turns the first kernel, made for blue, green, red, into one for red, green, blue."""
     first = next(layer for layer in model.layers if isinstance(layer, keras.layers.Conv2D))
     if "kernel" in arrays.get(first.name, {}):

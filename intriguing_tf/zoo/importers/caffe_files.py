@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from . import assignment
+from intriguing_tf.zoo.importers import assignment
 
 # Message: field, number, type, repeated. Field numbers from Caffe's caffe.proto. The floats are
 # packed, which on the wire is a string of bytes, and bytes go to NumPy without a list between.
@@ -47,7 +47,7 @@ def caffe(file: str | Path, model: keras.Model) -> None:
 
     Layers correspond by name ("/" is "_" in Keras). Kernels are turned from channels first to
     channels last, inputs of a dense layer above maps reordered, and the first kernel turned from
-    blue-green-red, which Caffe's networks read, to red-green-blue.
+    blue-green-red, Caffe's order, to red-green-blue.
 
     Args:
         file: a binary `NetParameter`; layers of the generations V0, V1 and today's.
@@ -77,7 +77,7 @@ def caffe(file: str | Path, model: keras.Model) -> None:
             if "bias" in weights:
                 weights["bias"] = weights["bias"].reshape(-1)
         arrays[name] = weights
-    assignment.reverse_colours(model, arrays)
+    assignment.reverse_colors(model, arrays)
     assignment.assign(model, arrays)
 
 

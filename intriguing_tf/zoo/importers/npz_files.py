@@ -9,7 +9,7 @@ from typing import Literal
 import keras
 import numpy as np
 
-from . import assignment
+from intriguing_tf.zoo.importers import assignment
 
 
 def npz(file: str | Path, model: keras.Model, channel_order: Literal["rgb", "bgr"] = "rgb") -> None:
@@ -41,7 +41,7 @@ def npz(file: str | Path, model: keras.Model, channel_order: Literal["rgb", "bgr
         layer, _, weight = name.rpartition("/")
         arrays.setdefault(layer.replace("/", "_"), {})[weight] = array
     if channel_order == "bgr":
-        assignment.reverse_colours(model, arrays)
+        assignment.reverse_colors(model, arrays)
     assignment.assign(model, arrays)
 
 

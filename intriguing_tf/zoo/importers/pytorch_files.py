@@ -22,7 +22,7 @@ from typing import IO, Any
 import keras
 import numpy as np
 
-from . import assignment
+from intriguing_tf.zoo.importers import assignment
 
 _DTYPES = {
     "DoubleStorage": "<f8",

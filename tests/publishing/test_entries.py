@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 import intriguing_tf as itf
-from intriguing_tf import datasets, zoo
-from intriguing_tf.experiments import publishing, recipes
-from intriguing_tf.zoo import locations
+from intriguing_tf import datasets, publishing, zoo
+from intriguing_tf.publishing import entries, evaluation
+from intriguing_tf.publishing.recipes import Initialization
+from intriguing_tf.zoo import keras_files, locations
 
 RECIPE = {
     "name": "mnist/tiny",
@@ -133,13 +134,13 @@ def test_page_and_picture(published):
 def test_publishing_again_measures_and_does_not_train(published, recipe_file, monkeypatch):
     folder, card = published
     before = contents(folder)
-    monkeypatch.setattr(publishing, "train", refuse_training)
+    monkeypatch.setattr(entries, "train", refuse_training)
     assert publishing.publish(recipe_file, folder, verbose=False) == card
     assert contents(folder) == before
 
 
 def test_retraining_gives_the_same_bytes(published, recipe_file, tmp_path):
-    card = publishing._write_trained(recipes.train(recipe_file, verbose=False), tmp_path)
+    card = entries._write_trained(publishing.train(recipe_file, verbose=False), tmp_path)
     assert card.sha256 == published[1].sha256
 
 
@@ -149,29 +150,29 @@ def test_a_published_file_says_nothing_that_older_keras_refuses(published):
         configuration = archive.read("config.json").decode()
         assert json.loads(archive.read("metadata.json"))["date_saved"] == ""
     assert '"units"' in configuration
-    assert not any(f'"{key}"' in configuration for key in publishing.NEWER)
+    assert not any(f'"{key}"' in configuration for key in keras_files.NEWER)
 
 
 def test_only_what_determines_the_weights_asks_for_training():
-    recipe = recipes.Recipe.from_json(RECIPE)
-    same = dataclasses.replace(recipe, title="Another title", selection="another way", paper={})
+    recipe = publishing.Recipe.from_json(RECIPE)
+    same = recipe.replace(title="Another title", selection="another way")
     assert publishing.fingerprint(same) == publishing.fingerprint(recipe)
     for change in (
         {"seed": 4},
         {"data": "p2"},
         {"arguments": {"weight_decay": 0.1}},
-        {"fitting": dataclasses.replace(recipe.fitting, epochs=6)},
-        {"initialisation": {"scale": 2.0, "distribution": "uniform"}},
+        {"fitting": recipe.fitting.replace(epochs=6)},
+        {"initialization": Initialization(2.0, "uniform")},
     ):
-        other = dataclasses.replace(recipe, **change)
+        other = recipe.replace(**change)
         assert publishing.fingerprint(other) != publishing.fingerprint(recipe), change
 
 
 def test_damaged_weights_are_not_taken_for_published(published, tmp_path):
-    recipe = recipes.Recipe.from_json(RECIPE)
+    recipe = publishing.Recipe.from_json(RECIPE)
     folder, card = published
     assert publishing.published(recipe, folder) == card
-    assert publishing.published(dataclasses.replace(recipe, seed=4), folder) is None
+    assert publishing.published(recipe.replace(seed=4), folder) is None
     assert publishing.published(recipe, tmp_path) is None
     home = tmp_path / "mnist/tiny"
     home.mkdir(parents=True)
@@ -187,7 +188,7 @@ def test_killed_between_training_and_measuring(recipe_file, tmp_path, monkeypatc
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(publishing, "measure", killed)
+        patch.setattr(entries, "measure", killed)
         publishing.publish(recipe_file, tmp_path, verbose=False)
     monkeypatch.setenv("INTRIGUING_TF_ZOO", str(tmp_path))
     assert zoo.load("mnist/tiny").count_params() == 7850  # whole already, only not measured
@@ -195,7 +196,7 @@ def test_killed_between_training_and_measuring(recipe_file, tmp_path, monkeypatc
     with pytest.raises(ValueError, match="no metrics"):
         publishing.verify_metrics("mnist/tiny")
     # The next call does not train again.
-    assert publishing.published(recipes.load_recipe(recipe_file), tmp_path) is not None
+    assert publishing.published(publishing.load_recipe(recipe_file), tmp_path) is not None
 
 
 @pytest.mark.slow
@@ -219,7 +220,7 @@ def test_without_mnist_the_rest_is_verified(in_use, monkeypatch):
         return {key: card.metrics[key] for key in card.metrics if key not in needs_mnist}, b""
 
     monkeypatch.setattr(datasets, "mnist", missing)
-    monkeypatch.setattr(publishing, "measure", measured_before)
+    monkeypatch.setattr(evaluation, "measure", measured_before)
     comparison = publishing.verify_metrics("mnist/tiny", verbose=False)
     assert comparison.agrees
     assert comparison.unchecked == ("train_error", "other_half_error", "test_error")
@@ -246,7 +247,7 @@ def test_recipes_match_by_wildcards(recipe_file):
         publishing.matching_recipes(["mnist/none-*"])
 
 
-@pytest.mark.parametrize("name", recipes.recipes())
+@pytest.mark.parametrize("name", publishing.recipe_names())
 def test_bundled_cards_hold_the_recipes_that_made_them(name):
-    recipe = recipes.load_recipe(name)
+    recipe = publishing.load_recipe(name)
     assert zoo.info(name).training["recipe_sha256"] == publishing.fingerprint(recipe)

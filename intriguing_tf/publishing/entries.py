@@ -1,0 +1,185 @@
+"""From a recipe to an entry of the zoo: trained, measured, with card, picture and catalogue.
+
+    publish("mnist/fc100-100-10")
+
+Training is skipped where the weights on disk were made by the very same recipe, so measuring again
+is cheap. The card holds the recipe, the seed, the versions and the data's fingerprint.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import importlib.metadata
+import io
+import json
+import os
+import platform
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from intriguing_tf.files import write_atomically
+from intriguing_tf.publishing.evaluation import measure
+from intriguing_tf.publishing.recipes import Recipe, fingerprint, load_recipe, recipe_names
+from intriguing_tf.publishing.training import TrainedModel, train
+from intriguing_tf.zoo import keras_files, locations, site
+from intriguing_tf.zoo.cards import ModelCard
+from intriguing_tf.zoo.errors import CatalogueError
+from intriguing_tf.zoo.integrity import fault
+from intriguing_tf.zoo.records import Facts
+
+WEIGHTS = "model.keras"
+LICENSE = "Apache-2.0"
+
+
+def publish(
+    name: str | Path,
+    folder: str | os.PathLike | None = None,
+    *,
+    retrain: bool = False,
+    verbose: bool | str = "auto",
+) -> ModelCard:
+    """Trains, measures and publishes the entry that a recipe describes.
+
+    Each file is written atomically: the weights, then the card that names their hash, then the
+    pictures, the measured card, its page, the catalogue and the index. The next call finishes
+    whatever was interrupted.
+
+    Args:
+        name: of a recipe, or the path of a recipe's `.json`.
+        folder: of the zoo to write to; by default the checkout's.
+        retrain: train even if the weights on disk were made by this recipe.
+        verbose: True or False for progress bars, or "auto": when stderr is a terminal.
+
+    Returns:
+        The card of the entry.
+
+    Raises:
+        ValueError: no such recipe; or no `folder`, where the package is not a checkout.
+        FileNotFoundError: the full MNIST is unavailable.
+
+    Example:
+
+        itf.publishing.publish("mnist/fc10-1", "my-zoo")
+    """
+    recipe = load_recipe(name)
+    folder = _writable_zoo(folder)
+    card = None if retrain else published(recipe, folder)
+    if card is None:
+        card = _write_trained(train(recipe, verbose=verbose), folder)
+    home = folder / card.name
+    model = keras_files.load(home / card.file)
+    metrics, picture = measure(model, card, verbose=verbose)
+    write_atomically(home / site.PICTURE, picture)
+    card = card.replace(title=recipe.title, recipe=Facts(recipe.json()), metrics=Facts(metrics))
+    site.write_card(folder, card)
+    site.refresh(folder)
+    return card
+
+
+def matching_recipes(patterns: Iterable[str]) -> list[str]:
+    """Returns the recipes whose names match; paths of `.json` files stay as they are.
+
+    Raises:
+        ValueError: a pattern that no recipe matches.
+    """
+    found: list[str] = []
+    for pattern in patterns:
+        matching = fnmatch.filter(recipe_names(), pattern)
+        found += matching or [pattern if load_recipe(pattern) else ""]
+    return list(dict.fromkeys(found))
+
+
+def published(recipe: Recipe, folder: Path) -> ModelCard | None:
+    """Returns the card of weights on disk that this very recipe made, if they are whole."""
+    home = folder / recipe.name
+    try:
+        card = ModelCard.from_json(json.loads((home / site.CARD).read_text("utf-8")))
+    except (FileNotFoundError, json.JSONDecodeError, CatalogueError):
+        return None
+    same = card.training.get("recipe_sha256") == fingerprint(recipe)
+    file = home / card.file
+    if not same or not file.is_file() or card.size is None or card.sha256 is None:
+        return None
+    return None if fault(file, card.size, card.sha256) else card
+
+
+def published_network(recipe: Recipe, data: str) -> tuple[keras.Model, float] | None:
+    """Returns the zoo's network if this very recipe made it, and the seconds that it took.
+
+    Args:
+        recipe: the recipe.
+        data: `intriguing_tf.datasets.fingerprint` of the training images.
+    """
+    folder = locations.bundled_folder()
+    card = published(recipe, folder)
+    if card is None or card.training["data_sha256"] != data:
+        return None
+    return keras_files.load(folder / card.name / card.file), card.training["seconds"]
+
+
+def _writable_zoo(folder: str | os.PathLike | None) -> Path:
+    if folder is not None:
+        return Path(folder).expanduser()
+    bundled = locations.bundled_folder()
+    if bundled.is_relative_to(Path(locations.__file__).parent):
+        raise ValueError(
+            "The zoo inside an installed package is not written to. Give the folder of your own "
+            "zoo: itf-zoo publish NAME --folder=FOLDER."
+        )
+    return bundled
+
+
+def _write_trained(trained: TrainedModel, folder: Path) -> ModelCard:
+    """Writes weights, filters and a card without metrics; returns the card."""
+    recipe, model = trained.recipe, trained.model
+    weights = keras_files.to_bytes(model)
+    card = ModelCard(
+        name=recipe.name,
+        title=recipe.title,
+        format="keras",
+        builder=recipe.builder,
+        arguments=Facts(recipe.arguments),
+        file=WEIGHTS,
+        size=len(weights),
+        sha256=hashlib.sha256(weights).hexdigest(),
+        input_shape=tuple(model.input_shape[1:]),
+        bounds=(0.0, 1.0),
+        classes=model.output_shape[-1],
+        parameters=model.count_params(),
+        license=LICENSE,
+        source=f"trained here: itf-zoo publish {recipe.name}",
+        recipe=Facts(recipe.json()),
+        training=Facts(
+            {
+                "recipe_sha256": fingerprint(recipe),
+                "data_sha256": trained.data_sha256,
+                "seed": recipe.seed,
+                "seconds": round(trained.seconds, 1),
+                "versions": _versions(),
+            }
+        ),
+    )
+    home = folder / card.name
+    write_atomically(home / WEIGHTS, weights)
+    for stem, figure in trained.figures().items():
+        write_atomically(home / f"{stem}.png", _png(figure))
+    site.write_card(folder, card)
+    site.refresh(folder)
+    return card
+
+
+def _versions() -> Mapping[str, str]:
+    packages = ("intriguing-tf", "tensorflow", "keras", "numpy", "scipy")
+    return {"python": platform.python_version()} | {
+        package: importlib.metadata.version(package) for package in packages
+    }
+
+
+def _png(figure: Any) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
+    return buffer.getvalue()

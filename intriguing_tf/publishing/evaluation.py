@@ -1,0 +1,177 @@
+"""What is measured of an entry for its card, and a card beside a new measurement."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import keras
+import numpy as np
+
+from intriguing_tf import datasets, lipschitz
+from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
+from intriguing_tf.classifier import Classifier
+from intriguing_tf.reporting import Table, adversarial_rows
+from intriguing_tf.zoo import catalogue, loading
+from intriguing_tf.zoo.cards import METRICS, ModelCard
+
+ATTACK: dict[str, Any] = {"targets": "random", "seed": 0}
+PICTURED = 10
+
+# How far a metric may move on another machine: errors by this many images, others by this share.
+IMAGES_APART = 2
+SHARE_APART = {
+    "average_distortion": 0.01,
+    "lipschitz_total": 0.001,
+    "lipschitz_product": 0.001,
+    "certified_radius_median": 0.01,
+}
+
+
+def measure(
+    model: keras.Model, card: ModelCard, *, full: bool = True, verbose: bool | str = "auto"
+) -> tuple[dict[str, Any], bytes]:
+    """Measures an MNIST classifier for its card.
+
+    Args:
+        model: images `[n, 28, 28, 1]` in [0, 1] to logits.
+        card: its recipe says which images it was trained on.
+        full: also errors on the full training and test sets; they need MNIST.
+        verbose: True or False for progress bars, or "auto".
+
+    Returns:
+        Metrics by the names of `zoo.cards.METRICS`, errors as fractions, and a picture as PNG:
+        the first test images that are correctly classified, magnified changes, adversarial images.
+    """
+    images, labels = datasets.mnist_sample()
+    classifier = Classifier(model)
+    metrics = _full_errors(classifier, card.recipe.get("data", "train")) if full else {}
+    metrics["sample_error"] = _error(classifier, images, labels)
+    adversary = LBFGSAdversary(model, bounds=card.bounds)
+    result = adversary(images, labels, **ATTACK, verbose=verbose)
+    metrics["average_distortion"] = result.mean_distortion
+    metrics["attack"] = {
+        "images": len(images),
+        **ATTACK,
+        "loss": adversary.loss,
+        "solver": adversary.solver,
+        "success": float(result.success.mean()),
+    }
+    return metrics | _lipschitz(model, images), _picture(result)
+
+
+def _lipschitz(model: keras.Model, images: np.ndarray) -> dict[str, Any]:
+    """Certified bounds, and the radius that they give half of the images at least."""
+    report = lipschitz.bound(model)
+    return {
+        "lipschitz_total": float(report.total),
+        "lipschitz_product": float(report.product),
+        "certified_radius_median": float(np.median(lipschitz.certified_radius(model, images))),
+    }
+
+
+def _error(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> float:
+    """Returns the fraction of images that a classifier misclassifies."""
+    return float((classifier.predict(images) != labels).mean())
+
+
+@dataclasses.dataclass(frozen=True)
+class CardComparison:
+    """A card beside a new measurement; prints as a table.
+
+    Args:
+        name: of the entry.
+        rows: metric, value in the card, value now, allowed difference.
+        unchecked: metrics that need the full MNIST, which is not here.
+    """
+
+    name: str
+    rows: tuple[tuple[str, float, float, float], ...]
+    unchecked: tuple[str, ...] = ()
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every metric that was measured is within its allowed difference."""
+        return all(abs(before - now) <= allowed for _, before, now, allowed in self.rows)
+
+    def __str__(self) -> str:
+        rows = [
+            (metric, before, now, allowed, "agrees" if abs(before - now) <= allowed else "DIFFERS")
+            for metric, before, now, allowed in self.rows
+        ]
+        columns = ("metric", "card", "now", "allowed difference", "")
+        notes = [f"Not checked without the full MNIST: {', '.join(self.unchecked)}."]
+        return str(Table(self.name, columns, rows, notes if self.unchecked else (), digits=5))
+
+
+def verify_metrics(name: str, *, verbose: bool | str = "auto") -> CardComparison:
+    """Evaluates an entry of the zoo again and compares it with its card.
+
+    Without the full MNIST, what can be measured on the bundled sample is.
+
+    Args:
+        name: of an MNIST entry.
+        verbose: True or False for progress bars, or "auto".
+
+    Raises:
+        ValueError: no such entry, or its card has no metrics.
+
+    Example:
+
+        print(itf.publishing.verify_metrics("mnist/fc10-1"))
+    """
+    card = catalogue.info(name)
+    if "sample_error" not in card.metrics:
+        raise ValueError(f"The card of {name!r} has no metrics to compare with.")
+    full = _mnist_is_here()
+    now, _ = measure(loading.load(name), card, full=full, verbose=verbose)
+    keys = [key for key in METRICS if card.metrics.get(key) is not None]
+    return CardComparison(
+        name,
+        tuple(
+            (key, card.metrics[key], now[key], _allowed(key, card)) for key in keys if key in now
+        ),
+        tuple(key for key in keys if key not in now),
+    )
+
+
+def _allowed(key: str, card: ModelCard) -> float:
+    if key in SHARE_APART:
+        return SHARE_APART[key] * card.metrics[key]
+    training = 60_000 if card.recipe.get("data", "train") == "train" else 30_000
+    images = {"sample_error": 1_000, "test_error": 10_000}.get(key, training)
+    return IMAGES_APART / images + 1e-12
+
+
+def _mnist_is_here() -> bool:
+    try:
+        datasets.mnist("test")
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _full_errors(classifier: Classifier, data: str) -> dict[str, Any]:
+    """Errors on the images it was trained on, on the other half if there is one, and in test."""
+    errors = {
+        "train_error": _error(
+            classifier, *datasets.mnist("train", None if data == "train" else data)
+        )
+    }
+    if data in ("p1", "p2"):
+        errors["other_half_error"] = _error(
+            classifier, *datasets.mnist("train", "p2" if data == "p1" else "p1")
+        )
+    return errors | {"test_error": _error(classifier, *datasets.mnist("test"))}
+
+
+def _picture(result: AdversarialResult) -> bytes:
+    shown = (result.status == "found").nonzero()[0][:PICTURED]
+    titles = [
+        f"{before} → {after}"
+        for before, after in zip(
+            result.original_predictions[shown], result.predictions[shown], strict=True
+        )
+    ]
+    rows = adversarial_rows(result.originals[shown], result.images[shown], titles, columns=PICTURED)
+    return rows.png(dpi=80)

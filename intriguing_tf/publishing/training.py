@@ -1,0 +1,233 @@
+"""Carries out recipes.
+
+trained = train("mnist/fc100-100-10")
+trained.model.save("fc100-100-10.keras")
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from pathlib import Path
+from typing import cast
+
+import keras
+import matplotlib.figure
+import numpy as np
+
+from intriguing_tf import datasets, models
+from intriguing_tf.classifier import Classifier
+from intriguing_tf.keras_graph import above, up_to
+from intriguing_tf.models.mnist import sparse_autoencoder
+from intriguing_tf.progress import shows_progress
+from intriguing_tf.publishing.autoencoder import filters_figure, sparse_reconstruction
+from intriguing_tf.publishing.recipes import (
+    Lipschitz,
+    Minibatches,
+    Optimum,
+    Recipe,
+    SparseAutoencoder,
+    load_recipe,
+)
+from intriguing_tf.training import (
+    AdversarialModel,
+    AdversarialPool,
+    FittingCurve,
+    GradientPenalty,
+    LipschitzPenalty,
+    fit,
+    minimise,
+)
+from intriguing_tf.training.fitting import use_xla
+
+STEPS_PER_CALL = 50  # of `AdversarialModel.fit`; pools are renewed between calls
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainedModel:
+    """What a recipe gave.
+
+    Args:
+        recipe: the recipe, with the seed that was used.
+        model: the trained `keras.Model`, images to logits.
+        train_error: fraction of the recipe's own training images that it misclassifies.
+        curve: the course of the objective.
+        seconds: wall time of the whole training, without reading the data.
+        data_sha256: `intriguing_tf.datasets.fingerprint` of the training images.
+        autoencoder_curve: that of the autoencoder, if the recipe has one.
+    """
+
+    recipe: Recipe
+    model: keras.Model
+    train_error: float
+    curve: FittingCurve
+    seconds: float
+    data_sha256: str
+    autoencoder_curve: FittingCurve | None = None
+
+    def figures(self) -> dict[str, matplotlib.figure.Figure]:
+        """Returns the pictures for the model card by file stem: "filters" for an autoencoder."""
+        if self.recipe.autoencoder is None:
+            return {}
+        return {"filters": filters_figure(self.model.get_layer("fc1").kernel.numpy())}
+
+    def __str__(self) -> str:
+        return (
+            f"{self.recipe.name}: training error {100 * self.train_error:.2f} %, "
+            f"{self.seconds:.0f} s ({self.curve})"
+        )
+
+
+def train(
+    recipe: Recipe | str | Path, *, seed: int | None = None, verbose: bool | str = "auto"
+) -> TrainedModel:
+    """Trains the network of a recipe from scratch.
+
+    On the same machine, with the same versions and number of threads, the same seed gives the
+    same weights. Keras's global random seed is set.
+
+    Args:
+        recipe: a recipe, or what `load_recipe` takes.
+        seed: instead of the recipe's.
+        verbose: True or False for progress bars, or "auto": when stderr is a terminal.
+
+    Raises:
+        ValueError: as `load_recipe`.
+        FileNotFoundError: when MNIST is unavailable.
+
+    Example:
+
+        trained = itf.publishing.train("mnist/fc10-1")
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    if seed is not None:
+        recipe = recipe.replace(seed=seed)
+    subset = None if recipe.data == "train" else recipe.data
+    return train_on(recipe, *datasets.mnist("train", subset), verbose=verbose)
+
+
+def train_on(
+    recipe: Recipe, images: np.ndarray, labels: np.ndarray, *, verbose: bool | str = "auto"
+) -> TrainedModel:
+    """Trains the network of a recipe on other images than the recipe's.
+
+    This is how a recipe is chosen on held-out training images.
+
+    Args:
+        recipe: the recipe.
+        images: float32 `[n, 28, 28, 1]` in [0, 1].
+        labels: int64 `[n]`.
+        verbose: as in `train`.
+    """
+    start = time.perf_counter()
+    keras.utils.set_random_seed(recipe.seed)
+    model = build(recipe)
+    trainable, inputs, autoencoder_curve = model, images, None
+    if recipe.autoencoder is not None:
+        autoencoder_curve = _pretrain(model, recipe.autoencoder, images, recipe.seed, verbose)
+        # The first layer stays as it is, so it is computed once.
+        trainable = above(model, "fc1")
+        inputs = up_to(model, "fc1").predict(images, batch_size=1000, verbose=0)
+    if recipe.pools or recipe.penalties:
+        curve = _fit_with_adversary(recipe, model, images, labels, verbose)
+    else:
+        curve = _fit(trainable, recipe.fitting, inputs, labels, recipe.seed, verbose)
+    train_error = float((Classifier(model).predict(images) != labels).mean())
+    return TrainedModel(
+        recipe=recipe,
+        model=model,
+        train_error=train_error,
+        curve=curve,
+        seconds=time.perf_counter() - start,
+        data_sha256=datasets.fingerprint(images, labels),
+        autoencoder_curve=autoencoder_curve,
+    )
+
+
+def build(recipe: Recipe) -> keras.Model:
+    """Returns the untrained network of a recipe; Keras's global seed decides its weights."""
+    arguments = dict(recipe.arguments)
+    if recipe.initialization is not None:
+        arguments["kernel_initializer"] = keras.initializers.VarianceScaling(
+            mode="fan_avg", **recipe.initialization.keywords()
+        )
+    return getattr(models, recipe.builder)(**arguments)
+
+
+def adversarial_model(recipe: Recipe, model: keras.Model) -> AdversarialModel:
+    """Returns the model that trains a network with the recipe's pools and penalties."""
+    pools = [AdversarialPool(**pool.keywords()) for pool in recipe.pools]
+    penalties = [
+        LipschitzPenalty(**penalty.keywords())
+        if isinstance(penalty, Lipschitz)
+        else GradientPenalty(**penalty.keywords())
+        for penalty in recipe.penalties
+    ]
+    return AdversarialModel(model, pools, penalties)
+
+
+def _fit_with_adversary(recipe: Recipe, model, images, labels, verbose) -> FittingCurve:
+    start = time.perf_counter()
+    fitting = cast(Minibatches, recipe.fitting)  # or the recipe would not be valid
+    trainer = adversarial_model(recipe, model)
+    trainer.compile(
+        _optimizer(fitting, len(images)),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        steps_per_execution=STEPS_PER_CALL,
+        jit_compile=use_xla(model),
+    )
+    history = trainer.fit(
+        images,
+        labels,
+        batch_size=fitting.batch_size,
+        epochs=fitting.epochs,
+        verbose=2 if shows_progress(verbose) else 0,
+    )
+    return FittingCurve(np.array(history.history["loss"]), time.perf_counter() - start)
+
+
+def _fit(model, fitting, inputs, targets, seed, verbose, **options) -> FittingCurve:
+    if isinstance(fitting, Optimum):
+        return minimise(
+            model,
+            inputs,
+            targets,
+            tolerance=fitting.tolerance,
+            iterations=fitting.iterations,
+            verbose=verbose,
+        )
+    return fit(
+        model,
+        inputs,
+        targets,
+        optimizer=_optimizer(fitting, len(inputs)),
+        epochs=fitting.epochs,
+        batch_size=fitting.batch_size,
+        seed=seed,
+        verbose=verbose,
+        **options,
+    )
+
+
+def _optimizer(fitting: Minibatches, images: int) -> keras.optimizers.Optimizer:
+    steps = fitting.epochs * (images // fitting.batch_size)
+    schedules = keras.optimizers.schedules
+    rate = {
+        "constant": lambda rate: rate,
+        "cosine": lambda rate: schedules.CosineDecay(rate, steps),
+        "linear": lambda rate: schedules.PolynomialDecay(rate, steps, 0.0),
+    }[fitting.schedule](fitting.learning_rate)
+    if fitting.optimizer == "sgd":
+        return keras.optimizers.SGD(rate, momentum=0.9)
+    return keras.optimizers.Adam(rate)
+
+
+def _pretrain(model, stage: SparseAutoencoder, images, seed, verbose) -> FittingCurve:
+    """Trains the first layer of `model` as the code of a sparse autoencoder."""
+    first = model.get_layer("fc1")
+    autoencoder = sparse_autoencoder(first.units, stage.weight_decay)
+    loss = functools.partial(sparse_reconstruction, sparsity=stage.sparsity, penalty=stage.penalty)
+    curve = _fit(autoencoder, stage.fitting, images, images, seed, verbose, loss=loss)
+    first.set_weights(autoencoder.get_layer("fc1").get_weights())
+    return curve

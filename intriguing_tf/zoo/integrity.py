@@ -1,0 +1,32 @@
+"""Whether a file holds the bytes that were promised: its size and its hash."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from intriguing_tf.zoo.errors import IntegrityError
+
+
+def digest(file: Path, algorithm: str = "sha256") -> str:
+    """Returns the hash of a file's bytes in hexadecimal."""
+    found = hashlib.new(algorithm)
+    with open(file, "rb") as stream:
+        while chunk := stream.read(1 << 20):
+            found.update(chunk)
+    return found.hexdigest()
+
+
+def fault(file: Path, size: int, sha256: str) -> str:
+    """Returns what is wrong with a file's bytes, or an empty string."""
+    found = file.stat().st_size
+    if found != size:
+        return f"it has {found:,} bytes instead of {size:,}"
+    found_sha256 = digest(file)
+    return "" if found_sha256 == sha256 else f"its SHA-256 is {found_sha256} instead of {sha256}"
+
+
+def verify(file: Path, size: int, sha256: str) -> None:
+    """Raises an `IntegrityError` unless the file has this size and hash."""
+    if wrong := fault(file, size, sha256):
+        raise IntegrityError(f"{file} is damaged or was replaced: {wrong}.")
