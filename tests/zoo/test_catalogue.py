@@ -56,6 +56,21 @@ def test_wildcards_and_filters():
         zoo.list(shape=3)
 
 
+@pytest.mark.parametrize(
+    "wrong, first",
+    [
+        ("mnist/fc100", "mnist/fc100-100-10"),
+        ("mnist/fc10", "mnist/fc10-1"),
+        ("mnist/con", "mnist/conv"),
+        ("squeezenet", "imagenet/squeezenet-1.1"),
+        ("mnist/fc100-10-10", "mnist/fc100-100-10"),
+    ],
+)
+def test_the_first_suggestion_is_what_was_meant(wrong, first):
+    with pytest.raises(ValueError, match=rf"Did you mean {first!r}[,?]"):
+        zoo.load(wrong)
+
+
 @pytest.mark.parametrize("wrong", ["mnist/fc100-10-10", "fc100-100-10", "MNIST/FC100-100-10"])
 def test_an_unknown_name_suggests_near_ones(wrong):
     with pytest.raises(ValueError, match="mnist/fc100-100-10") as caught:
