@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +20,8 @@ class Table:
     Args:
         title: one line above the table; may be empty.
         columns: the headers.
-        rows: one sequence of cells per row. Strings stay as they are; floats are rounded to
+        rows: one sequence of cells per row. Strings stay as they are, but for what would not print
+            (see `printable`); floats are rounded to
             `digits` significant digits; `None` is an empty cell.
         notes: lines below the table.
         digits: significant digits of floats, 1 to 17.
@@ -65,10 +68,10 @@ class Table:
         return self.text()
 
     def _render(self, style: str, heading: str) -> str:
-        lines = [heading.format(self.title)] if self.title else []
+        lines = [heading.format(printable(self.title))] if self.title else []
         lines.append(tabulate(self._cells(), self.columns, style, **self._format()))
         if self.notes:
-            lines += ["", *self.notes]
+            lines += ["", *map(printable, self.notes)]
         return "\n".join(lines)
 
     def _cells(self) -> list[list[Any]]:
@@ -76,7 +79,7 @@ class Table:
         mixed = self._format()["disable_numparse"]
         return [
             [
-                f"{cell:.{self.digits}g}" if i in mixed and isinstance(cell, float) else cell
+                f"{cell:.{self.digits}g}" if i in mixed and isinstance(cell, float) else _cell(cell)
                 for i, cell in enumerate(row)
             ]
             for row in self.rows
@@ -89,6 +92,27 @@ class Table:
             "disable_numparse": [
                 i
                 for i in range(len(self.columns))
-                if any(isinstance(row[i], str) for row in self.rows)
+                if any(isinstance(_cell(row[i]), str) for row in self.rows)
             ],
         }
+
+
+def printable(text: str) -> str:
+    """Returns text that does to a terminal what it seems to do.
+
+    Escape sequences, other control characters and those that change the direction of writing are
+    shown as escapes (`\\x1b`); line breaks stay.
+
+    Args:
+        text: of anyone.
+    """
+    return "".join(char if _prints(char) else repr(char)[1:-1] for char in text)
+
+
+def _prints(char: str) -> bool:
+    return char.isprintable() or char == "\n" or unicodedata.category(char) == "Zs"
+
+
+def _cell(value: Any) -> Any:
+    """Numbers and nothing as they are, all else as text that prints."""
+    return value if value is None or isinstance(value, numbers.Number) else printable(str(value))
