@@ -1,0 +1,141 @@
+"""Bad input: what was wrong, and what would be right."""
+
+import keras
+import numpy as np
+import pytest
+
+import intriguing_tf as itf
+from tests.adversary.networks import points, small_network
+
+
+def two_inputs():
+    a, b = keras.Input((4,)), keras.Input((4,))
+    return keras.Model([a, b], keras.layers.Dense(3)(keras.layers.add([a, b])))
+
+
+def named_inputs():
+    a = keras.Input((4,), name="a")
+    return keras.Model({"a": a}, keras.layers.Dense(3)(a))
+
+
+def named_outputs():
+    a = keras.Input((4,))
+    return keras.Model(a, {"scores": keras.layers.Dense(3)(a)})
+
+
+def two_outputs():
+    a = keras.Input((4,))
+    return keras.Model(a, [keras.layers.Dense(3)(a), keras.layers.Dense(3)(a)])
+
+
+MODELS = [
+    (lambda: "model.keras", TypeError, r"must be a keras.Model.*Received: builtins.str"),
+    (two_inputs, ValueError, r"must have one input.*Received: model"),
+    (named_inputs, ValueError, r"must have one input.*\['a'\]"),
+    (named_outputs, ValueError, r"must have one output.*\['scores'\]"),
+    (two_outputs, ValueError, r"must have one output.*2 outputs"),
+    (lambda: keras.Sequential([keras.layers.Dense(3)]), ValueError, "is not built"),
+]
+
+
+@pytest.mark.parametrize("make, error, message", MODELS)
+def test_models_that_cannot_be_attacked(make, error, message):
+    with pytest.raises(error, match=message):
+        itf.LBFGSAdversary(make())
+
+
+def test_another_backend(monkeypatch, network):
+    monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
+    with pytest.raises(ValueError, match=r"TensorFlow backend.*'jax'.*KERAS_BACKEND=tensorflow"):
+        itf.LBFGSAdversary(network)
+
+
+SETTINGS = [
+    ({"loss": "hinge"}, ValueError, r"`loss` must be one of 'cross_entropy', 'margin'.*'hinge'"),
+    ({"solver": "adam"}, ValueError, r"`solver` must be one of.*'adam'"),
+    ({"jit_compile": "yes"}, ValueError, r"`jit_compile` must be one of True, False, 'auto'"),
+    ({"maxcor": 0}, ValueError, "`maxcor` must be a positive integer.*0"),
+    ({"maxfun": 2.5}, ValueError, "`maxfun` must be a positive integer.*2.5"),
+    ({"memory": True}, ValueError, "`memory` must be a positive integer"),
+    ({"xtol": 0}, ValueError, r"`xtol` must be in \(0, 1\).*0"),
+    ({"layer": "fc9"}, ValueError, r"Layer 'fc9' is not.*Valid: hidden, scores"),
+    ({"bounds": (1.0, 0.0)}, ValueError, "lower bound must lie below"),
+    ({"bounds": (np.nan, 1.0)}, ValueError, "lower bound must lie below"),
+    ({"bounds": 3.0}, TypeError, r"`bounds` must be a pair \(lower, upper\)"),
+]
+
+
+@pytest.mark.parametrize("setting, error, message", SETTINGS)
+def test_settings(network, setting, error, message):
+    with pytest.raises(error, match=message):
+        itf.LBFGSAdversary(network, **setting)
+
+
+def images(**change):
+    """Good images, but for one value."""
+    x = points(3)
+    if change:
+        x[1, 2] = change["value"]
+    return x
+
+
+CALLS = [
+    ((images().astype("uint8"),), {}, TypeError, r"must be floating.*uint8.*/ 255"),
+    ((images().astype("int64"),), {}, TypeError, r"must be floating numbers.*int64"),
+    ((images(value=1.5),), {}, ValueError, r"within the bounds \[0, 1\].*to 1.5"),
+    ((images(value=-0.5),), {}, ValueError, r"within the bounds \[0, 1\].*-0.5"),
+    ((images(value=np.nan),), {}, ValueError, r"finite.*image 1"),
+    ((images(value=np.inf),), {}, ValueError, r"finite.*image 1"),
+    ((images()[:, :5],), {}, ValueError, r"shape \(n, 8\).*\(3, 5\)"),
+    ((images()[0],), {}, ValueError, r"shape \(n, 8\).*\(8,\)"),
+    ((images()[:0],), {}, ValueError, "At least one image"),
+    ((images(), [0, 1]), {}, ValueError, r"`labels` must have shape \(3,\).*\(2,\)"),
+    ((images(), [0, 1, 4]), {}, ValueError, r"`labels` must lie between 0 and 3.*4"),
+    ((images(), [0.0, 1, 2]), {}, TypeError, "`labels` must be integers.*float64"),
+    ((images(),), {"targets": [0, 1, -1]}, ValueError, r"`targets` must lie between 0 and 3.*-1"),
+    ((images(),), {"targets": "farthest"}, ValueError, r"'nearest'.*Received: 'farthest'"),
+    ((images(),), {"targets": [[0], [1], [2]]}, ValueError, r"`targets` must have shape \(3,\)"),
+    ((images(),), {"verbose": "loud"}, ValueError, "`verbose` must be True, False or"),
+]
+
+
+@pytest.mark.parametrize("positional, named, error, message", CALLS)
+def test_calls(adversary, positional, named, error, message):
+    with pytest.raises(error, match=message):
+        adversary(*positional, **named)
+
+
+@pytest.mark.parametrize("c", [0, -1.0, np.nan, [0.1, 0.2]])
+def test_weights_of_minimize(adversary, c):
+    with pytest.raises(ValueError, match="`c` must be positive: one number, or 3 of them"):
+        adversary.minimize(images(), [0, 1, 2], c)
+
+
+def test_bounds_that_do_not_fit_the_images(network):
+    attack = itf.LBFGSAdversary(network, bounds=(np.zeros(5), np.ones(5)))
+    with pytest.raises(ValueError, match=r"`bounds` of shapes \(5,\).*shape \(8,\)"):
+        attack(images())
+
+
+def test_probabilities_without_a_softmax_in_the_graph():
+    inputs = keras.Input((8,))
+    z = keras.ops.exp(small_network()(inputs))
+    model = keras.Model(inputs, z / keras.ops.sum(z, axis=1, keepdims=True))
+    with pytest.raises(ValueError, match=r"look like probabilities.*return logits"):
+        itf.LBFGSAdversary(model)(images())
+
+
+def test_a_model_without_gradient():
+    inputs = keras.Input((8,))
+    rounded = keras.layers.Lambda(keras.ops.stop_gradient)(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(3)(rounded))
+    with pytest.raises(ValueError, match="No gradient flows"):
+        itf.LBFGSAdversary(model, jit_compile=False)(images())
+
+
+def test_one_class():
+    model = keras.Sequential(
+        [keras.Input((8,)), keras.layers.Dense(1), keras.layers.Reshape((1, 1))]
+    )
+    with pytest.raises(ValueError, match=r"shape \[n, classes\]"):
+        itf.LBFGSAdversary(model)(images())

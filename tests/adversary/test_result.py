@@ -1,0 +1,127 @@
+"""Results are saved whole, read back equal, and are data only."""
+
+import json
+import os
+import zipfile
+
+import numpy as np
+import pytest
+
+from intriguing_tf.adversary import AdversarialResult
+from tests.adversary.networks import points
+
+ARRAYS = [
+    "images", "originals", "targets", "predictions", "original_predictions", "status",
+    "distortion", "l2", "c", "nfev",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def result(network, adversary):
+    x = points(6)
+    labels = network.predict(x, verbose=0).argmax(1)
+    labels[0] = (labels[0] + 1) % 4
+    return adversary(x, labels)
+
+
+def test_round_trip(result, tmp_path):
+    path = result.save(tmp_path / "deep" / "adversarial")
+    assert path == tmp_path / "deep" / "adversarial.npz"
+    assert sorted(os.listdir(path.parent)) == ["adversarial.json", "adversarial.npz"]
+    for name in ("adversarial", "adversarial.npz", "adversarial.json"):
+        again = AdversarialResult.load(path.parent / name)
+        for array in ARRAYS:
+            np.testing.assert_array_equal(getattr(again, array), getattr(result, array))
+            assert getattr(again, array).dtype == getattr(result, array).dtype
+        assert again.settings == result.settings
+    assert str(again) == str(result)
+
+
+def test_a_name_with_a_dot_keeps_it(result, tmp_path):
+    result.save(tmp_path / "fc10-1e-4.v2")
+    assert AdversarialResult.load(tmp_path / "fc10-1e-4.v2").settings == result.settings
+
+
+def test_the_files_hold_no_pickle(result, tmp_path):
+    path = result.save(tmp_path / "result")
+    with np.load(path, allow_pickle=False) as stored:
+        assert sorted(stored) == sorted(ARRAYS)
+    summary = json.loads((tmp_path / "result.json").read_text())
+    assert summary["success"] == 1.0 and summary["images"] == 6
+
+
+def test_an_error_while_writing_loses_nothing(result, tmp_path, monkeypatch):
+    path = result.save(tmp_path / "result")
+    before = path.read_bytes(), (tmp_path / "result.json").read_bytes()
+
+    def full(*_):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        result.save(tmp_path / "result")
+    assert (path.read_bytes(), (tmp_path / "result.json").read_bytes()) == before
+    assert sorted(os.listdir(tmp_path)) == ["result.json", "result.npz"]
+
+
+def truncate(folder):
+    path = folder / "result.npz"
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def drop_an_array(folder):
+    with np.load(folder / "result.npz") as stored:
+        kept = {name: stored[name] for name in ARRAYS[1:]}
+    np.savez(folder / "result.npz", **kept)
+
+
+def pickle(folder):
+    with np.load(folder / "result.npz") as stored:
+        values = {name: stored[name] for name in ARRAYS}
+    values["status"] = values["status"].astype(object)
+    np.savez(folder / "result.npz", **values)
+
+
+def flip_bytes(folder):
+    with zipfile.ZipFile(folder / "result.npz") as archive:
+        offset = archive.getinfo("images.npy").header_offset + 80
+    data = bytearray((folder / "result.npz").read_bytes())
+    data[offset : offset + 8] = bytes(255 - b for b in data[offset : offset + 8])
+    (folder / "result.npz").write_bytes(data)
+
+
+DAMAGE = {
+    "truncated": truncate,
+    "an array is missing": drop_an_array,
+    "pickled objects": pickle,
+    "flipped bytes": flip_bytes,
+    "an empty archive": lambda folder: (folder / "result.npz").write_bytes(b""),
+    "not JSON": lambda folder: (folder / "result.json").write_text("{"),
+    "a list": lambda folder: (folder / "result.json").write_text("[]"),
+    "a later format": lambda folder: (folder / "result.json").write_text('{"format": 2}'),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
+def test_damaged_files_are_refused_by_name(result, tmp_path, damage):
+    result.save(tmp_path / "result")
+    damage(tmp_path)
+    with pytest.raises(ValueError, match=r"result.npz is not a saved AdversarialResult"):
+        AdversarialResult.load(tmp_path / "result")
+
+
+def test_a_missing_file_is_missing(result, tmp_path):
+    result.save(tmp_path / "result")
+    (tmp_path / "result.json").unlink()
+    with pytest.raises(FileNotFoundError):
+        AdversarialResult.load(tmp_path / "result")
+
+
+def test_it_prints_as_a_table_of_what_it_holds(result):
+    text = str(result)
+    for word in ("100.0%", "distortion, mean", "evaluations per image", "compiled, margin"):
+        assert word in text
+    found = result.status == "found"
+    assert result.mean_distortion == pytest.approx(result.distortion[found].mean())
+    assert f"{result.mean_distortion:.4g}" in text
+    assert len(result) == 6 and result.success.all()

@@ -1,0 +1,93 @@
+"""The comparison of ways to train: measured once, kept, compared."""
+
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from intriguing_tf import datasets, publishing
+from intriguing_tf.experiments import adversarial_training, networks
+
+
+@pytest.fixture(scope="module")
+def digits():
+    images, labels = datasets.mnist_sample()
+    return (images[:600], labels[:600]), (images[600:], labels[600:])
+
+
+@pytest.mark.slow
+def test_compare_measures_and_does_nothing_twice(digits, tmp_path, monkeypatch):
+    def short(name, load=adversarial_training.load_method):
+        recipe = load(name)
+        return recipe.replace(fitting=recipe.fitting.replace(epochs=15))
+
+    monkeypatch.setattr(adversarial_training, "load_method", short)
+
+    def compare():
+        return adversarial_training.compare(
+            ["certified", "decay"], [3], tmp_path, *digits, attacked=16, radius=0.1, verbose=False
+        )
+
+    first = compare()
+    runs = {run.method: run for run in first.runs}
+    assert runs["decay"].transfer is None
+    assert 0 <= runs["certified"].transfer <= 1
+    for run in first.runs:
+        assert run.test_error < 0.3
+        assert run.distortion > 0.01
+        assert 0 < run.certified <= 1 - run.test_error
+        assert run.lipschitz > 0
+    monkeypatch.setattr(networks, "train_on", None)  # nothing is left to train
+    assert compare() == first
+    for piece in tmp_path.glob("measurements/certified*"):
+        shutil.rmtree(piece)
+    assert compare().runs[1].test_error == runs["certified"].test_error  # the network was kept
+    assert "certified" in str(first)
+
+
+def test_methods_differ_in_the_layers_of_their_pools_alone():
+    recipes = [adversarial_training.load_method(name) for name in adversarial_training.POOLS_AT]
+    layers = [[pool.layer for pool in recipe.pools] for recipe in recipes]
+    assert layers == [[None], ["fc1", "fc2"], [None, "fc1", "fc2"]]
+    assert len({pool.replace(layer="") for recipe in recipes for pool in recipe.pools}) == 1
+
+
+def test_every_method_has_its_recipe():
+    methods = {
+        name: adversarial_training.load_method(name) for name in adversarial_training.METHODS
+    }
+    assert methods["decay"].name == adversarial_training.PLAIN
+    assert methods["certified"].penalties and methods["gradient"].penalties
+
+
+def test_dropout_replaces_the_decay():
+    network = publishing.build(adversarial_training.load_method("dropout"))
+    rates = [layer.rate for layer in network.layers if isinstance(layer, keras.layers.Dropout)]
+    assert rates == [adversarial_training.DROPOUT] * 2
+    assert network.losses == []
+
+
+def test_interval_is_students():
+    assert adversarial_training.interval(np.array([1.0, 2.0, 3.0]), 3) == "2.000 ± 2.484"
+    assert adversarial_training.interval(np.array([1.5]), 1) == "1.5"
+
+
+def test_unknown_methods_are_refused(digits, tmp_path):
+    with pytest.raises(ValueError, match="Received: 'best'"):
+        adversarial_training.compare(["best"], [0], tmp_path, *digits)
+    with pytest.raises(ValueError, match=r"last 10000 images. Received: 600"):
+        adversarial_training.compare(["decay"], [0], tmp_path, digits[0])
+
+
+def test_a_folder_of_an_earlier_release_is_refused(digits, tmp_path):
+    (tmp_path / "decay-0-0123456789ab.seconds").write_text("3")
+    with pytest.raises(ValueError, match="work of an earlier release"):
+        adversarial_training.compare(["decay"], [0], tmp_path, *digits)
+
+
+def test_names_of_version_0_1_warn():
+    with pytest.warns(DeprecationWarning, match="use TrainingRun"):
+        assert adversarial_training.Run is adversarial_training.TrainingRun
+    with pytest.raises(AttributeError, match="no attribute 'Runs'"):
+        _ = adversarial_training.Runs
