@@ -2,7 +2,7 @@
 
     python benchmarks/training_speed.py
 
-Every row trains the same architecture with the same optimiser on the same digits (the bundled
+Every row trains the same architecture with the same optimizer on the same digits (the bundled
 sample, repeated) in batches of 100, and times an epoch after a first one that compiles. The table
 prints ratios within this run, because other work on the machine moves all of them. "Overhead" is
 what a way spends beyond the fastest one.

@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
-import io
 import json
 import os
-import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import scipy.stats
-from tqdm import tqdm
 
-from intriguing_tf.publishing import Recipe, load_recipe, published_network, train_on
-from intriguing_tf.publishing import fingerprint as fingerprint_of_recipe
-
-from ..adversary import LBFGSAdversary
-from ..classifier import Classifier
-from ..datasets import fingerprint
-from ..files import write_atomically
-from ..lipschitz import bound, certified_radius
-from ..reporting import Table
+from intriguing_tf.adversary import LBFGSAdversary
+from intriguing_tf.aliases import warn_renamed
+from intriguing_tf.classifier import Classifier
+from intriguing_tf.experiments.networks import Images, published_or_trained
+from intriguing_tf.files import write_atomically
+from intriguing_tf.fingerprints import array_fingerprint, model_fingerprint
+from intriguing_tf.lipschitz import bound, certified_radius
+from intriguing_tf.progress import progress_bar
+from intriguing_tf.publishing import Recipe, load_recipe
+from intriguing_tf.reporting import Table
+from intriguing_tf.store import Piece, Store
 
 VALIDATION = 10_000  # the last training images, on which settings are chosen
 DROPOUT = 0.2
@@ -50,7 +49,7 @@ def load_method(name: str) -> Recipe:
     """Returns the recipe of a way to train: of an entry of the zoo, or made from one.
 
     Args:
-        name: of `METHODS`, or the path of a recipe's `.json`, to try settings of one's own.
+        name: of `METHODS`, or the path of a recipe's `.json`, to try custom settings.
 
     Raises:
         ValueError: another name, or a file that is no recipe.
@@ -82,18 +81,18 @@ def _with_pools_at(layers: tuple[str | None, ...]) -> Recipe:
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """What one network, trained by one method from one seed, measured.
 
     Args:
         method: as `load_method` takes it.
         seed: of the weights, the order of the images, dropout and pools.
-        test_error: fraction misread of the test set (or of the validation images).
-        distortion: average minimal distortion of the attacked images that are read correctly.
+        test_error: fraction misclassified of the test set (or of the validation images).
+        distortion: average minimal distortion of the attacked images that are classified correctly.
         lipschitz: certified bound of the network's Lipschitz constant.
-        certified: fraction of the images read correctly, and certified within the radius.
-        transfer: fraction misread of the images that were distorted for the plain network of the
-            same seed; `None` for that network itself and where it is not compared.
+        certified: fraction of the images classified correctly, and certified within the radius.
+        transfer: fraction misclassified of the images that were distorted for the plain network of
+            the same seed; `None` for that network itself and where it is not compared.
         seconds: of the training.
     """
 
@@ -108,7 +107,7 @@ class Run:
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
+class TrainingComparison:
     """Runs of several methods; prints as a table with 95 % intervals over the seeds.
 
     Args:
@@ -118,7 +117,7 @@ class Comparison:
         where: which images were measured.
     """
 
-    runs: tuple[Run, ...]
+    runs: tuple[TrainingRun, ...]
     radius: float
     attacked: int
     where: str
@@ -181,11 +180,11 @@ def compare(
     attacked: int = 256,
     radius: float = 1.0,
     verbose: bool | str = "auto",
-) -> Comparison:
+) -> TrainingComparison:
     """Trains networks by several methods from several seeds, and measures them.
 
-    Each network and its measurements are kept in the folder under a name that holds the method's
-    settings, written whole: a run that was stopped goes on with what is missing.
+    Each network and its measurements are kept in the folder (`intriguing_tf.store`): a run that
+    was stopped resumes with what is missing.
 
     Args:
         names: as `load_method` takes them. "decay" is the plain network of the transfer.
@@ -199,7 +198,9 @@ def compare(
         verbose: True or False for the progress bar, or "auto": when stderr is a terminal.
 
     Raises:
-        ValueError: an unknown method, none, no seeds, or too few images.
+        ValueError: an unknown method, none, no seeds, too few images, or a folder with work of an
+            earlier release.
+        RuntimeError: another process is at work in the folder.
 
     Example:
 
@@ -220,91 +221,88 @@ def compare(
         train_set = tuple(each[:-VALIDATION] for each in train_set)  # type: ignore[assignment]
         where = f"the last {VALIDATION} training images, which were not trained on"
     assert test_set is not None
-    bench = _Bench(Path(folder), recipes, train_set, test_set, attacked, radius)
-    # The plain networks first: the others are measured on their images.
     ordered = sorted(dict.fromkeys(names), key=lambda name: name != "decay")
     tasks = [(name, seed) for name in ordered for seed in seeds]
-    hide = None if verbose == "auto" else not verbose
-    with tqdm(tasks, unit="network", disable=hide) as bar:
+    with (
+        Store(folder, outdated=["*-*.seconds"]) as store,
+        progress_bar(len(tasks), "training", verbose, unit="network") as bar,
+    ):
+        bench = _Bench(store, recipes, train_set, test_set, attacked, radius)
         runs = []
-        for name, seed in bar:
+        for name, seed in tasks:
             bar.set_postfix_str(f"{name}, seed {seed}")
             runs.append(bench.run(name, seed))
-    return Comparison(tuple(runs), radius, attacked, where)
+            bar.update()
+    return TrainingComparison(tuple(runs), radius, attacked, where)
+
+
+def __getattr__(name: str) -> Any:
+    new = {"Run": "TrainingRun", "Comparison": "TrainingComparison"}.get(name)
+    if new is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    warn_renamed(f"{__name__}.{name}", new)
+    return globals()[new]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Bench:
     """Trains, measures and keeps."""
 
-    folder: Path
+    store: Store
     recipes: dict[str, Recipe]
-    train_set: tuple[np.ndarray, np.ndarray]
-    test_set: tuple[np.ndarray, np.ndarray]
+    train_set: Images
+    test_set: Images
     attacked: int
     radius: float
 
-    def run(self, name: str, seed: int) -> Run:
+    def run(self, name: str, seed: int) -> TrainingRun:
+        piece, seconds = self._measured(name, seed)
+        measured = json.loads((piece.folder / "measured.json").read_text("utf-8"))
+        return TrainingRun(name, seed, **measured, seconds=seconds)
+
+    def _measured(self, name: str, seed: int) -> tuple[Piece, float]:
+        """Returns a network's measurements, and the seconds of its training."""
+        recipe = self.recipes[name].replace(seed=seed)
+        network, seconds = published_or_trained(self.store, recipe, self.train_set, verbose=False)
+        plain = None
+        if name != "decay" and "decay" in self.recipes:
+            plain = self._measured("decay", seed)[0].folder / "adversarial.npy"
+        made_from = {
+            "network": model_fingerprint(network),
+            "data": self._test_fingerprint,
+            "attacked": self.attacked,
+            "radius": self.radius,
+            "transfer": None if plain is None else plain.parent.name,
+        }
+
+        def measure(folder: Path) -> None:
+            measured = self._measure(network, plain, folder)
+            write_atomically(folder / "measured.json", json.dumps(measured, indent=1))
+
+        label = f"{Path(name).stem}, seed {seed}"
+        return self.store.make(f"measurements/{label}", made_from, measure), seconds
+
+    def _measure(self, network: keras.Model, plain: Path | None, folder: Path) -> dict:
+        """Measures a network; leaves the images that were distorted for it in the folder."""
         images, labels = self.test_set
-        file = self._file(name, seed, "json")
-        if file.is_file():
-            return Run(**json.loads(file.read_text("utf-8")))
-        network, seconds = self._network(name, seed)
-        adversary = LBFGSAdversary(network, loss="margin")
         some, truth = images[: self.attacked], labels[: self.attacked]
+        adversary = LBFGSAdversary(network, loss="margin")
         result = adversary(some, truth, targets="nearest", verbose=False)
-        buffer = io.BytesIO()
-        np.save(buffer, result.images)
-        write_atomically(self._file(name, seed, "npy"), buffer.getvalue())
+        np.save(folder / "adversarial.npy", result.images)
         classifier = Classifier(network)
         transfer = None
-        if name != "decay" and "decay" in self.recipes:
-            plain = self._file("decay", seed, "npy")
+        if plain is not None:
             transfer = float((classifier.predict(np.load(plain)) != truth).mean())
         right = classifier.predict(images) == labels
         certified = right & (certified_radius(network, images) >= self.radius)
-        run = Run(
-            name,
-            seed,
-            float(1 - right.mean()),
-            result.mean_distortion,
-            float(bound(network).total),
-            float(certified.mean()),
-            transfer,
-            seconds,
-        )
-        write_atomically(file, json.dumps(dataclasses.asdict(run), indent=1))
-        return run
-
-    def _network(self, name: str, seed: int) -> tuple[keras.Model, float]:
-        """Returns the network from the folder, or trains it."""
-        weights, record = self._file(name, seed, "keras"), self._file(name, seed, "seconds")
-        if record.is_file():
-            return keras.models.load_model(weights), float(record.read_text("utf-8"))
-        recipe = self.recipes[name].replace(seed=seed)
-        known = published_network(recipe, self._data[0])
-        if known is not None:
-            return known
-        start = time.perf_counter()
-        network = train_on(recipe, *self.train_set, verbose=False).model
-        seconds = time.perf_counter() - start
-        weights.parent.mkdir(parents=True, exist_ok=True)
-        network.save(weights)
-        write_atomically(record, str(seconds))  # last: it says that the weights are whole
-        return network, seconds
+        return {
+            "test_error": float(1 - right.mean()),
+            "distortion": result.mean_distortion,
+            "lipschitz": float(bound(network).total),
+            "certified": float(certified.mean()),
+            "transfer": transfer,
+        }
 
     @functools.cached_property
-    def _data(self) -> list[str]:
-        return [fingerprint(*self.train_set), fingerprint(*self.test_set)]
-
-    def _file(self, name: str, seed: int, kind: str) -> Path:
-        recipe = self.recipes[name].replace(seed=seed)
-        settings = {
-            "recipe": fingerprint_of_recipe(recipe),
-            "measured": [self.attacked, self.radius],
-            "data": self._data,
-        }
-        if kind == "json" and "decay" in self.recipes:  # the measurements have the transfer
-            settings["plain"] = fingerprint_of_recipe(self.recipes["decay"])
-        digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:12]
-        return self.folder / f"{Path(name).stem}-{seed}-{digest}.{kind}"
+    def _test_fingerprint(self) -> str:
+        return array_fingerprint(*self.test_set)

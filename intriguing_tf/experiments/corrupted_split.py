@@ -1,36 +1,28 @@
 """A whole split made adversarial, kept as a dataset, and trained on again.
 
 The simpler remedy that a reader of the paper proposed: change every image of the training set
-minimally, so that the network misreads all of them, add them to the training set with their true
-labels, train again, and attack what comes out.
+minimally, so that the network misclassifies all of them, add them to the training set with their
+true labels, train again, and attack what comes out.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import os
-import shutil
-import time
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
-from intriguing_tf.publishing import Recipe, load_recipe, published_network, train_on
-
-from ..adversary import AdversarialResult, LBFGSAdversary
-from ..classifier import Classifier
-from ..datasets import fingerprint
-from ..files import write_atomically
-from ..lipschitz import bound
-from ..reporting import Table
-
-_SHARD = 1024  # a power of four: one batch size for the compiled search
+from intriguing_tf.adversary import LBFGSAdversary
+from intriguing_tf.classifier import Classifier
+from intriguing_tf.experiments.networks import published_or_trained
+from intriguing_tf.lipschitz import bound
+from intriguing_tf.publishing import Recipe, load_recipe
+from intriguing_tf.reporting import Table
+from intriguing_tf.store import Store, locked, write_folder_atomically
+from intriguing_tf.sweeps import sweep
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,10 +30,10 @@ class CorruptedSplit:
     """A split of images, each minimally changed for one network.
 
     Args:
-        images: float32, like the images that were given; those that the network misread from the
-            start, or for which nothing was found, are unchanged.
+        images: float32, like the images that were given; those that the network misclassified from
+            the start, or for which nothing was found, are unchanged.
         labels: int64, the true labels.
-        error_before, error_after: fraction that the network misreads.
+        error_before, error_after: fraction that the network misclassifies.
         distortion: average distortion of the changed images.
         seconds: that the searches took in all.
         dataset: folder that `tf.data.Dataset.load` reads: pairs of image and label.
@@ -71,23 +63,25 @@ def corrupt(
     *,
     targets: str = "nearest",
     seed: int = 0,
+    shard_size: int = 1024,
     verbose: bool | str = "auto",
 ) -> CorruptedSplit:
-    """Changes every image minimally so that the model misreads it; resumable.
+    """Changes every image minimally so that the model misclassifies it; resumable.
 
-    Finished shards of 1024 images are kept in `folder/shards`; a run that was stopped does only
-    what is missing. The images and true labels are written to `folder/dataset`, whole or not at
-    all.
+    The folder is that of a sweep, so a run that was stopped does only what is missing. The images
+    and true labels are written to `folder/dataset` in it, atomically.
 
     Args:
         model: classifier of images in [0, 1].
         images: float32 `[n, ...]`. labels: int64 `[n]`.
         folder: for this model, these images and settings only.
-        targets, seed: as in `LBFGSAdversary`.
+        targets, seed, shard_size: as in `intriguing_tf.sweep`.
         verbose: True or False for the progress bar, or "auto": when stderr is a terminal.
 
     Raises:
-        ValueError: the folder holds work on another model, other images or settings.
+        ValueError: the folder holds work on another model, other images or settings, or of
+            another version.
+        RuntimeError: another process is at work in the folder.
 
     Example:
 
@@ -96,37 +90,23 @@ def corrupt(
         tf.data.Dataset.load("corrupted/dataset")
     """
     folder = Path(folder)
-    _claim(folder, model, images, labels, {"targets": targets, "seed": seed})
-    adversary = LBFGSAdversary(model)
-    results = []
-    hide = None if verbose == "auto" else not verbose
-    with tqdm(total=len(images), unit="image", desc="corrupting", disable=hide) as bar:
-        for start in range(0, len(images), _SHARD):
-            part = slice(start, start + _SHARD)
-            path = folder / "shards" / f"{start:06}.npz"
-            if not path.is_file():
-                result = adversary(
-                    images[part], labels[part], targets, seed=seed + start, verbose=False
-                )
-                result.save(path)
-            results.append(AdversarialResult.load(path))
-            bar.update(len(results[-1]))
-    changed = np.concatenate([result.images for result in results])
-    moved = np.concatenate([result.distortion[result.status == "found"] for result in results])
-    classifier = Classifier(model)
+    result = sweep(
+        {"network": model}, images, labels, folder=folder, targets=targets, seed=seed,
+        shard_size=shard_size, verbose=verbose,
+    ).result()  # fmt: skip
     dataset = folder / "dataset"
-    if not dataset.is_dir():
-        temporary = folder / ".dataset.tmp"
-        shutil.rmtree(temporary, ignore_errors=True)
-        tf.data.Dataset.from_tensor_slices((changed, labels)).save(str(temporary))
-        os.replace(temporary, dataset)
+    with locked(folder):
+        if not dataset.is_dir():
+            pairs = tf.data.Dataset.from_tensor_slices((result.images, labels))
+            write_folder_atomically(dataset, lambda part: pairs.save(str(part)))
+    moved = result.distortion[result.status == "found"]
     return CorruptedSplit(
-        changed,
+        result.images,
         labels,
-        float((classifier.predict(images) != labels).mean()),
-        float((classifier.predict(changed) != labels).mean()),
+        _error(model, images, labels),
+        _error(model, result.images, labels),
         float(moved.mean()) if len(moved) else 0.0,
-        sum(result.settings["seconds"] for result in results),
+        result.settings["seconds"],
         dataset,
     )
 
@@ -136,9 +116,9 @@ class Network:
     """What a network measured before or after it was trained on the corrupted split.
 
     Args:
-        test_error: fraction misread of the test images.
-        error_on_corrupted: fraction misread of the corrupted training images.
-        error_on_corrupted_test: fraction misread of test images that were distorted for the
+        test_error: fraction misclassified of the test images.
+        error_on_corrupted: fraction misclassified of the corrupted training images.
+        error_on_corrupted_test: fraction misclassified of test images that were distorted for the
             network before.
         distortion: average minimal distortion of test images for this network itself.
         lipschitz: certified Lipschitz bound.
@@ -200,7 +180,7 @@ def corrupt_and_retrain(
 ) -> BeforeAndAfter:
     """Trains by a recipe, corrupts the training set, trains again with it added, and attacks both.
 
-    Both networks and the corrupted split are kept in the folder; a run that was stopped goes on.
+    Both networks and the corrupted split are kept in the folder; a run that was stopped resumes.
     The first network is the zoo's, where this recipe made it from these images.
 
     Args:
@@ -211,7 +191,8 @@ def corrupt_and_retrain(
         verbose: True or False for progress bars, or "auto".
 
     Raises:
-        ValueError: no such recipe; the folder holds other work.
+        ValueError: no such recipe; the folder holds other work, or that of an earlier release.
+        RuntimeError: another process is at work in the folder.
 
     Example:
 
@@ -220,11 +201,12 @@ def corrupt_and_retrain(
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     folder = Path(folder)
-    before, _ = _trained(recipe, folder / "before.keras", *train_set, verbose)
-    split = corrupt(before, *train_set, folder / "corrupted", verbose=verbose)
-    images = np.concatenate([train_set[0], split.images])
-    labels = np.concatenate([train_set[1], split.labels])
-    after, seconds = _trained(recipe, folder / "after.keras", images, labels, verbose)
+    with Store(folder, outdated=("before.json", "after.json")) as store:
+        before, _ = published_or_trained(store, recipe, train_set, verbose)
+        split = corrupt(before, *train_set, folder / "corrupted", verbose=verbose)
+        images = np.concatenate([train_set[0], split.images])
+        labels = np.concatenate([train_set[1], split.labels])
+        after, seconds = published_or_trained(store, recipe, (images, labels), verbose)
     some, truth = test_set[0][:attacked], test_set[1][:attacked]
     results = [
         LBFGSAdversary(network, loss="margin")(some, truth, "nearest", verbose=verbose)
@@ -249,47 +231,6 @@ def corrupt_and_retrain(
         corrupting_seconds=split.seconds,
         training_seconds=seconds,
     )
-
-
-def _trained(
-    recipe: Recipe, file: Path, images: np.ndarray, labels: np.ndarray, verbose: Any
-) -> tuple[keras.Model, float]:
-    """Returns the network of a file, or the zoo's, or trains it; and how long that took."""
-    known = published_network(recipe, fingerprint(images, labels))
-    if known is not None:
-        return known
-    made_from = {"recipe": recipe.json(), "data": fingerprint(images, labels)}
-    record = file.with_suffix(".json")
-    if record.is_file():
-        known = json.loads(record.read_text("utf-8"))
-        if known["made_from"] != json.loads(json.dumps(made_from)):
-            raise ValueError(f"{file} was trained on other images or by another recipe.")
-        return keras.models.load_model(file), known["seconds"]
-    start = time.perf_counter()
-    model = train_on(recipe, images, labels, verbose=verbose).model
-    seconds = time.perf_counter() - start
-    file.parent.mkdir(parents=True, exist_ok=True)
-    model.save(file)
-    # Last: it says that the file is whole.
-    write_atomically(record, json.dumps({"made_from": made_from, "seconds": seconds}, indent=1))
-    return model, seconds
-
-
-def _claim(
-    folder: Path, model: keras.Model, images: np.ndarray, labels: np.ndarray, settings: dict
-) -> None:
-    digest = hashlib.sha256()
-    for weight in model.get_weights():
-        digest.update(np.ascontiguousarray(weight).tobytes())
-    made_from = {"weights": digest.hexdigest(), "data": fingerprint(images, labels), **settings}
-    record = folder / "made_from.json"
-    if not record.is_file():
-        write_atomically(record, json.dumps(made_from, indent=1))
-    elif json.loads(record.read_text("utf-8")) != made_from:
-        raise ValueError(
-            f"{folder} holds images that were corrupted for another model, from other images or "
-            "with other settings. Give another folder."
-        )
 
 
 def _error(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> float:

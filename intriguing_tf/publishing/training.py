@@ -37,7 +37,7 @@ from intriguing_tf.training import (
     GradientPenalty,
     LipschitzPenalty,
     fit,
-    minimise,
+    minimize,
 )
 from intriguing_tf.training.fitting import use_xla
 
@@ -189,7 +189,7 @@ def _fit_with_adversary(recipe: Recipe, model, images, labels, verbose) -> Fitti
 
 def _fit(model, fitting, inputs, targets, seed, verbose, **options) -> FittingCurve:
     if isinstance(fitting, Optimum):
-        return minimise(
+        return minimize(
             model,
             inputs,
             targets,

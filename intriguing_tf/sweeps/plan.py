@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import itertools
-import json
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-import intriguing_tf
 from intriguing_tf.adversary import LBFGSAdversary
-from intriguing_tf.adversary.inputs import check_images, describe_bound
+from intriguing_tf.adversary.inputs import check_images
 from intriguing_tf.adversary.targets import KINDS, class_array
+from intriguing_tf.fingerprints import (
+    array_fingerprint,
+    json_fingerprint,
+    model_fingerprint,
+    plain,
+    versions,
+)
+from intriguing_tf.sweeps.source import Source
 
-from .fingerprints import array_fingerprint, model_fingerprint
-from .source import Source
-
-FORMAT = 1
+FORMAT = 2
+_READABLE = (1, 2)  # 1 has less in its versions and other models' sha256, so it is not resumed
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}")
-_SETTINGS = ("solver", "loss", "maxcor", "maxfun", "xtol", "jit_compile", "memory")
+_SETTINGS = ("solver", "loss", "maxcor", "maxfun", "xtol", "jit_compile", "memory", "bounds")
 
 
 class Cell(NamedTuple):
@@ -51,12 +53,14 @@ class Plan:
     Attributes:
         data: number of "images", their "shape" and "dtype", whether there are "labels", and the
             sha256 of each slice ("slices").
-        models: "sha256" and number of "classes" by name.
+        models: by name, "sha256", number of "classes", and the places among the "layers" of those
+            that the settings name.
         targets: "random", "least_likely", "nearest" or the sha256 of given classes, by name.
         settings: the adversary's settings by name.
         seed: of random targets.
         shard_size: images in a shard.
-        versions: of the packages that compute.
+        versions: of the packages that compute; in a checkout its "source" as well.
+        format: of the manifest.
     """
 
     data: dict[str, Any]
@@ -66,6 +70,7 @@ class Plan:
     seed: int
     shard_size: int
     versions: dict[str, str]
+    format: int = FORMAT
 
     @functools.cached_property
     def cells(self) -> tuple[Cell, ...]:
@@ -75,8 +80,10 @@ class Plan:
     @functools.cached_property
     def sha256(self) -> str:
         """Identifies the plan in each of its shards."""
-        text = json.dumps(dataclasses.asdict(self), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        content = dataclasses.asdict(self)
+        if self.format == 1:
+            del content["format"]
+        return json_fingerprint(content)
 
     @property
     def images(self) -> int:
@@ -93,32 +100,26 @@ class Plan:
         start = index * self.shard_size
         return range(start, min(start + self.shard_size, self.images))
 
-    def to_json(self) -> str:
-        """Returns the manifest's text."""
-        content = {"format": FORMAT, "kind": "sweep", **dataclasses.asdict(self)}
-        return json.dumps(content, indent=1, allow_nan=False) + "\n"
+    def manifest(self) -> dict[str, Any]:
+        """Returns the manifest's content."""
+        return {"kind": "sweep", **dataclasses.asdict(self)}
 
     @classmethod
-    def from_json(cls, text: str) -> Plan:
-        """Reads a manifest.
+    def from_manifest(cls, manifest: dict[str, Any]) -> Plan:
+        """Returns the plan that a manifest describes.
 
         Raises:
-            ValueError: it is not one, or of another format.
+            ValueError: it is of something else, or of another format.
         """
+        content = dict(manifest)
         try:
-            content = json.loads(text)
-            if content.pop("kind") != "sweep" or content.pop("format") != FORMAT:
+            if content.pop("kind") != "sweep" or content["format"] not in _READABLE:
                 raise ValueError("another kind or format")
             return cls(**content)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"Not the manifest of a sweep, format {FORMAT}: {error}.") from error
-
-    def differences(self, other: Plan) -> list[str]:
-        """Returns where another plan differs, one line each."""
-        lines: list[str] = []
-        mine, theirs = dataclasses.asdict(self), dataclasses.asdict(other)
-        _compare("", mine, theirs, lines)
-        return lines
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(
+                f"Not the manifest of a sweep, format {' or '.join(map(str, _READABLE))}: {error}."
+            ) from error
 
 
 def make_plan(
@@ -134,16 +135,51 @@ def make_plan(
     Raises:
         TypeError, ValueError: images, labels or targets that do not fit a model or its bounds.
     """
-    first_of_model = {cell.model: adversary for cell, adversary in adversaries.items()}
+    of_model = {cell.model: adversary for cell, adversary in adversaries.items()}
+    of_settings = {cell.settings: adversary for cell, adversary in adversaries.items()}
+    data, classes = _read(source, of_model, list(dict.fromkeys(adversaries.values())))
+    for name, value in targets.items():
+        if not isinstance(value, str):
+            class_array(f"targets[{name!r}]", value, data["images"], min(classes.values()))
+    return Plan(
+        data=data,
+        models={
+            name: {"sha256": model_fingerprint(model), "classes": classes[name]}
+            | _places(model, settings)
+            for name, model in models.items()
+        },
+        targets={
+            name: value if isinstance(value, str) else array_fingerprint(value)
+            for name, value in targets.items()
+        },
+        settings={
+            name: {**adversary_settings(of_settings[name]), "layer": given.get("layer")}
+            for name, given in settings.items()
+        },
+        seed=seed,
+        shard_size=source.size,
+        versions=versions(),
+    )
+
+
+def adversary_settings(adversary: LBFGSAdversary) -> dict[str, Any]:
+    """Returns what an adversary was told that its results may depend on, as JSON's types."""
+    return plain({name: getattr(adversary, name) for name in _SETTINGS})
+
+
+def _read(
+    source: Source, of_model: Mapping[str, LBFGSAdversary], all_adversaries: list[LBFGSAdversary]
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """Returns what describes the data, and the number of classes of each model."""
     classes: dict[str, int] = {}
     fingerprints, count, shape, dtype, labelled = [], 0, (), "", False
     for piece in source.slices():
-        for adversary in dict.fromkeys(adversaries.values()):
+        for adversary in all_adversaries:
             check_images(piece.images, adversary.classifier, adversary.bounds)
         if not classes:
             classes = {
                 name: adversary.classifier.predict_logits(piece.images[:1]).shape[1]
-                for name, adversary in first_of_model.items()
+                for name, adversary in of_model.items()
             }
             shape, dtype = piece.images.shape[1:], piece.images.dtype.name
             labelled = piece.labels is not None
@@ -158,38 +194,21 @@ def make_plan(
         fingerprints.append(piece.fingerprint())
     if not count:
         raise ValueError("At least one image is needed. Received: an empty data set.")
-    for name, value in targets.items():
-        if not isinstance(value, str):
-            class_array(f"targets[{name!r}]", value, count, min(classes.values()))
-    return Plan(
-        data={
-            "images": count,
-            "shape": list(shape),
-            "dtype": dtype,
-            "labels": labelled,
-            "slices": fingerprints,
-        },
-        models={
-            name: {"sha256": model_fingerprint(model), "classes": classes[name]}
-            for name, model in models.items()
-        },
-        targets={
-            name: value if isinstance(value, str) else array_fingerprint(value)
-            for name, value in targets.items()
-        },
-        settings={
-            name: _describe(next(a for c, a in adversaries.items() if c.settings == name), given)
-            for name, given in settings.items()
-        },
-        seed=seed,
-        shard_size=source.size,
-        versions={
-            "intriguing_tf": intriguing_tf.__version__,
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-            "numpy": np.__version__,
-        },
-    )
+    data = {
+        "images": count,
+        "shape": list(shape),
+        "dtype": dtype,
+        "labels": labelled,
+        "slices": fingerprints,
+    }
+    return data, classes
+
+
+def _places(model: keras.Model, settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Returns where the layers stand that settings name: a model's sha256 leaves names out."""
+    names = [layer.name for layer in model.layers]
+    wanted = {given["layer"] for given in settings.values() if given.get("layer") is not None}
+    return {"layers": {name: names.index(name) for name in sorted(wanted)}} if wanted else {}
 
 
 def named_models(models: Any) -> dict[str, keras.Model]:
@@ -252,16 +271,6 @@ def named_settings(settings: Any) -> dict[str, dict[str, Any]]:
     return {name: dict(value) for name, value in settings.items()}
 
 
-def _describe(adversary: LBFGSAdversary, given: Mapping[str, Any]) -> dict[str, Any]:
-    values = {name: getattr(adversary, name) for name in _SETTINGS}
-    described = {k: v.item() if isinstance(v, np.generic) else v for k, v in values.items()}
-    described["layer"] = given.get("layer")
-    described["bounds"] = [
-        describe_bound(b) if b.ndim == 0 else array_fingerprint(b) for b in adversary.bounds
-    ]
-    return described
-
-
 def _named(argument: str, values: Mapping[Any, Any]) -> dict[str, Any]:
     if not values:
         raise ValueError(f"`{argument}` must hold at least one. Received: none.")
@@ -272,19 +281,3 @@ def _named(argument: str, values: Mapping[Any, Any]) -> dict[str, Any]:
                 f"64 of them, beginning with a letter or digit. Received: {name!r}."
             )
     return dict(values)
-
-
-def _compare(path: str, mine: Any, theirs: Any, lines: list[str]) -> None:
-    if isinstance(mine, dict) and isinstance(theirs, dict):
-        for key in {**mine, **theirs}:
-            _compare(f"{path}.{key}" if path else key, mine.get(key), theirs.get(key), lines)
-    elif mine != theirs:
-        if isinstance(mine, list) and isinstance(theirs, list) and len(mine) == len(theirs):
-            first = next(i for i in range(len(mine)) if mine[i] != theirs[i])
-            path, mine, theirs = f"{path}[{first}]", mine[first], theirs[first]
-        lines.append(f"{path}: {_short(mine)} in the folder, {_short(theirs)} now")
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

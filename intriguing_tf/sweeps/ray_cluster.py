@@ -16,11 +16,12 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from intriguing_tf.adversary import AdversarialResult
-
-from .plan import Plan
-from .workers import Results, Task, Tasks, attack, make_adversaries
+from intriguing_tf.keras_graph import layers_in
+from intriguing_tf.sweeps.plan import Plan
+from intriguing_tf.sweeps.workers import Results, Task, Tasks, attack, make_adversaries
 
 _RETRIES = 3  # of a shard whose worker died
 _RESTARTS = 100  # of a worker
@@ -35,7 +36,7 @@ class PackedModel:
     """
 
     def __init__(self, model: keras.Model):
-        classes = {type(layer) for layer in [model, *model._flatten_layers()]}
+        classes = {type(layer) for layer in [model, *layers_in(model)]}
         self._own = {
             name: each
             for each in classes
@@ -64,7 +65,6 @@ class Worker:
 
     def __init__(self, models: list[Any], settings: Any, cells: Any, threads: int):
         import ray
-        import tensorflow as tf
 
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         for device in tf.config.list_physical_devices("GPU"):

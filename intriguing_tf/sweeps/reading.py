@@ -14,11 +14,10 @@ import tensorflow as tf
 
 from intriguing_tf.adversary import AdversarialResult
 from intriguing_tf.reporting import Table
+from intriguing_tf.store import MANIFEST, read_manifest
+from intriguing_tf.sweeps.plan import Cell, Plan
+from intriguing_tf.sweeps.shards import Shard, ShardFolder
 
-from .plan import Cell, Plan
-from .shards import Shard, ShardFolder
-
-MANIFEST = "manifest.json"
 _COLUMNS = (
     "row", "model", "targets", "settings", "label", "target", "original_prediction", "prediction",
     "status", "distortion", "l2", "c", "nfev",
@@ -44,10 +43,9 @@ class Sweep:
 
     def __init__(self, folder: str | os.PathLike):
         self.folder = Path(folder)
-        path = self.folder / MANIFEST
-        if not path.is_file():
+        if not (self.folder / MANIFEST).is_file():
             raise FileNotFoundError(f"There is no sweep in {str(self.folder)!r}: no {MANIFEST}.")
-        self.plan = Plan.from_json(path.read_text())
+        self.plan = Plan.from_manifest(read_manifest(self.folder))
         self._folder = ShardFolder(self.folder, self.plan)
 
     @property
@@ -133,7 +131,7 @@ class Sweep:
         """Writes a row for each image and cell, everything but the images.
 
         Args:
-            path: a `.csv` or `.parquet` file; it appears whole or not at all.
+            path: a `.csv` or `.parquet` file, written atomically.
 
         Returns:
             The path.

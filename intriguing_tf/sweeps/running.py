@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import filelock
 import numpy as np
-from tqdm.auto import tqdm
 
-from intriguing_tf.checks import check_choice, check_positive_integer
-from intriguing_tf.files import write_atomically
-
-from .plan import Cell, Plan, make_plan, named_models, named_settings, named_targets
-from .reading import MANIFEST, Sweep
-from .shards import ShardFolder
-from .source import Source
-from .workers import Task, Tasks, make_adversaries, run_here
+from intriguing_tf import progress
+from intriguing_tf.checks import check_positive_integer
+from intriguing_tf.store import claim, locked
+from intriguing_tf.sweeps.plan import (
+    Cell,
+    Plan,
+    make_plan,
+    named_models,
+    named_settings,
+    named_targets,
+)
+from intriguing_tf.sweeps.ray_cluster import run_on_ray
+from intriguing_tf.sweeps.reading import Sweep
+from intriguing_tf.sweeps.shards import ShardFolder
+from intriguing_tf.sweeps.source import Source
+from intriguing_tf.sweeps.workers import Task, Tasks, make_adversaries, run_here
 
 
 def sweep(
@@ -40,7 +45,7 @@ def sweep(
 
     The work is cut into shards of consecutive images. Each is written whole, with what made it,
     so a sweep that was stopped or killed anywhere is started again with the same call and makes
-    only what is missing. Damaged shards are found by their sha256 and made anew. Memory does not
+    only what is missing. Damaged shards are found by their SHA-256 and recomputed. Memory does not
     grow with the number of images when they are a `tf.data.Dataset` or a `numpy.memmap`.
 
     Args:
@@ -79,7 +84,7 @@ def sweep(
         done.write_table("sweep.csv")
     """
     _check_numbers(seed, shard_size, ray, workers)
-    check_choice("verbose", verbose, (True, False, "auto"))
+    progress.shows_progress(verbose)  # complains about a wrong value before the work
     named = named_models(models), named_targets(targets), named_settings(settings)
     models, targets, settings = named
     cells = [Cell(m, t, s) for m in models for t in targets for s in settings]
@@ -87,23 +92,20 @@ def sweep(
     source = Source(images, labels, shard_size)
     folder = Path(folder)
     plan = make_plan(source, adversaries, models, targets, settings, int(seed))
-    with _alone_in(folder):
-        plan = _settle(folder, plan)
+    with locked(folder):
+        plan = Plan.from_manifest(claim(folder, plan.manifest()))
         shards = ShardFolder(folder, plan)
         done = shards.whole()
         tasks = _tasks(source, plan, targets, done)
         if ray is None:
             results = run_here(adversaries, tasks)
         else:
-            from .ray_cluster import run_on_ray
-
             results = run_on_ray(models, settings, plan, tasks, ray, workers)
-        disable = None if verbose == "auto" else not verbose  # None: unless on a terminal
         total = plan.images * len(plan.cells)
         finished = sum(len(plan.rows(index)) for _, index in done)
         with (
             contextlib.closing(results),
-            tqdm(total=total, initial=finished, unit="image", desc="sweep", disable=disable) as bar,
+            progress.progress_bar(total, "sweep", verbose, done=finished) as bar,
         ):
             for task, task_labels, result in results:
                 shards.write(task.cell, task.slice, task_labels, result)
@@ -140,46 +142,6 @@ def _tasks(
                 chosen = chosen[rows]
             task = Task(cell, piece.number, chosen, plan.seed if is_random else None)
             yield task, piece.images, piece.labels
-
-
-@contextlib.contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(folder / ".lock")
-    try:
-        lock.acquire(blocking=False)
-    except filelock.Timeout as error:
-        raise RuntimeError(
-            f"Another process is at work in {str(folder)!r}. Wait for it, or choose another folder."
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
-
-
-def _settle(folder: Path, plan: Plan) -> Plan:
-    """Writes the manifest, or returns the one that is there if it says the same."""
-    path = folder / MANIFEST
-    for leftover in folder.glob(f".{MANIFEST}.*"):
-        leftover.unlink()
-    if path.exists():
-        there = Plan.from_json(path.read_text())
-        differences = there.differences(plan)
-        if differences:
-            raise ValueError(
-                f"{str(folder)!r} holds another sweep. Give what it was made with, or another "
-                "folder. They differ in:\n  " + "\n  ".join(differences)
-            )
-        return there
-    foreign = [each.name for each in folder.iterdir() if each.name != ".lock"]
-    if foreign:
-        raise ValueError(
-            f"{str(folder)!r} must be empty or hold a sweep. Received: a folder with "
-            f"{', '.join(sorted(foreign)[:3])}."
-        )
-    write_atomically(path, plan.to_json())
-    return plan
 
 
 def _check_numbers(seed: Any, shard_size: Any, ray: Any, workers: Any) -> None:

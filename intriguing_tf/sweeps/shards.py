@@ -10,7 +10,6 @@ import hashlib
 import io
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,10 @@ import numpy as np
 
 from intriguing_tf.adversary import AdversarialResult
 from intriguing_tf.files import write_atomically
-
-from .plan import Cell, Plan
+from intriguing_tf.sweeps.plan import Cell, Plan
 
 _ARRAYS = [f.name for f in dataclasses.fields(AdversarialResult) if f.name != "settings"]
+_ADVICE = "Run the sweep again to recompute this shard."
 _FILE = re.compile(r"(\d{6,})-([0-9a-f]{32})\.npz")
 
 
@@ -58,7 +57,7 @@ class ShardFolder:
     def write(
         self, cell: Cell, index: int, labels: np.ndarray | None, result: AdversarialResult
     ) -> Path:
-        """Writes a shard; it appears whole or not at all.
+        """Writes a shard atomically.
 
         Raises:
             OSError: it could not be written; nothing is left behind.
@@ -95,54 +94,48 @@ class ShardFolder:
         """Reads a shard. Nothing in the file is executed.
 
         Raises:
-            ValueError: it is damaged, or belongs to another sweep.
+            ValueError: it is damaged, lies in another's place, or belongs to another sweep.
         """
         content = path.read_bytes()
         match = _FILE.fullmatch(path.name)
         if match is None or hashlib.sha256(content).hexdigest()[:32] != match[2]:
             raise ValueError(
-                f"{path} is damaged: its content does not have the sha256 in its name. Run the "
-                "sweep again to make it anew."
+                f"{path} is damaged: its content does not have the sha256 in its name. {_ADVICE}"
             )
         with np.load(io.BytesIO(content), allow_pickle=False) as stored:
             provenance = json.loads(str(stored["provenance"]))
+            cell, rows = Cell(*provenance["cell"]), range(*provenance["rows"])
             if provenance["plan"] != self.plan.sha256:
-                raise ValueError(f"{path} belongs to another sweep.")
+                raise ValueError(f"{path} belongs to another sweep. {_ADVICE}")
+            if (cell.folder, provenance["index"]) != (path.parent.name, int(match[1])):
+                raise ValueError(
+                    f"{path} is damaged: it holds rows {rows.start} to {rows.stop} of {cell}, "
+                    f"whose place is another. {_ADVICE}"
+                )
             result = AdversarialResult(
                 **{name: stored[name] for name in _ARRAYS}, settings=provenance["settings"]
             )
             labels = stored.get("labels")
-        return Shard(
-            Cell(*provenance["cell"]), range(*provenance["rows"]), labels, result, provenance
-        )
+        return Shard(cell, rows, labels, result, provenance)
 
     def whole(self) -> set[tuple[Cell, int]]:
-        """Returns the cells and slices whose shards are there and whole; removes what is not.
+        """Returns the cells and slices whose shards are there and undamaged; removes the others.
 
         Files that a killed process left under temporary names go too.
         """
-        if self.folder.is_dir():
-            for leftover in self.folder.glob("*/.*"):
-                leftover.unlink()
+        for leftover in self.folder.glob("*/.*-*.npz.*"):
+            leftover.unlink()
         return {
             (cell, index)
             for cell in self.plan.cells
             for index, path in self.paths(cell).items()
-            if self._keep(cell, index, path)
+            if self._keep(path)
         }
 
-    def __iter__(self) -> Iterator[Shard]:
-        for cell in self.plan.cells:
-            for path in self.paths(cell).values():
-                yield self.read(path)
-
-    def _keep(self, cell: Cell, index: int, path: Path) -> bool:
+    def _keep(self, path: Path) -> bool:
         try:
-            shard = self.read(path)
+            self.read(path)
         except ValueError:
-            path.unlink()
-            return False
-        if (shard.cell, shard.provenance["index"]) != (cell, index):
             path.unlink()
             return False
         return True

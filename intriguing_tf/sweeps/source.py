@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from .fingerprints import array_fingerprint
+from intriguing_tf.fingerprints import array_fingerprint
 
 
 class Slice(NamedTuple):

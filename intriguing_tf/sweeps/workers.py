@@ -10,8 +10,7 @@ import keras
 import numpy as np
 
 from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
-
-from .plan import Cell
+from intriguing_tf.sweeps.plan import Cell
 
 
 class Task(NamedTuple):
@@ -61,11 +60,11 @@ def attack(
     truth = logits.argmax(axis=1) if labels is None else np.asarray(labels, np.int64)
     targets = (truth + task.targets) % logits.shape[1]
     result = adversary(images, labels, targets=targets, seed=task.seed, verbose=False)
-    # As the adversary reports random targets: images that are misread already have none.
-    misread = result.status == "already"
+    # As the adversary reports random targets: images that are misclassified already have none.
+    misclassified = result.status == "already"
     return dataclasses.replace(
         result,
-        targets=np.where(misread, result.predictions, result.targets),
+        targets=np.where(misclassified, result.predictions, result.targets),
         settings={**result.settings, "targets": "random"},
     )
 

@@ -4,6 +4,7 @@ from .callbacks import LipschitzMonitor as LipschitzMonitor
 from .fitting import FittingCurve as FittingCurve
 from .fitting import fit as fit
 from .fitting import minimise as minimise
+from .fitting import minimize as minimize
 from .gradient_penalty import GradientPenalty as GradientPenalty
 from .lipschitz_penalty import LipschitzConstraint as LipschitzConstraint
 from .lipschitz_penalty import LipschitzPenalty as LipschitzPenalty

@@ -10,12 +10,19 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..adversary.inputs import check_logits
-from ..classifier import Classifier
-from .fitting import check_labels
-from .gradient_penalty import GradientPenalty
-from .lipschitz_penalty import LipschitzPenalty
-from .pool import AdversarialPool, ExamplesOfBatch, PoolExamples, PoolMemory, RecentImages
+from intriguing_tf.adversary.inputs import check_logits
+from intriguing_tf.classifier import Classifier
+from intriguing_tf.keras_graph import layers_in
+from intriguing_tf.training.fitting import check_labels
+from intriguing_tf.training.gradient_penalty import GradientPenalty
+from intriguing_tf.training.lipschitz_penalty import LipschitzPenalty
+from intriguing_tf.training.pool import (
+    AdversarialPool,
+    ExamplesOfBatch,
+    PoolExamples,
+    PoolMemory,
+    RecentImages,
+)
 
 Penalty = LipschitzPenalty | GradientPenalty
 _NONE = -1  # no such step
@@ -28,7 +35,7 @@ class AdversarialModel(keras.Model):
     For `compile` and `fit` as any Keras model; outputs, metrics and validation are those of the
     inner model on the images themselves. The pools take turns: each step mixes one of them into
     the batch (section 4.2). Penalties are added to the loss. The inner model, `model`, shares its
-    weights and can be used by itself at any time. `save` keeps both, with pools and optimiser, so
+    weights and can be used by itself at any time. `save` keeps both, with pools and optimizer, so
     that training can be resumed; `keras.models.load_model(path).model` is the plain model again.
 
     `fit` adds to its logs, where pools keep examples: `pool_seconds`, the time that making examples
@@ -143,7 +150,7 @@ class AdversarialModel(keras.Model):
         """Returns what the function gives, and the gradients of its loss.
 
         Within the branch of a switch, so that XLA knows the shapes: differentiating the switch as a
-        whole made it compile anew in every step.
+        whole made it compile again in every step.
         """
         with tf.GradientTape() as tape:
             loss, outputs = loss_and_outputs()
@@ -281,9 +288,9 @@ class AdversarialModel(keras.Model):
 
     def get_config(self) -> dict[str, Any]:
         parts = {"model": self.model, "pools": self.pools, "penalties": self.penalties}
-        serialise = keras.saving.serialize_keras_object
+        serialize = keras.saving.serialize_keras_object
         return {"name": self.name} | {
-            key: serialise(value) if key == "model" else [serialise(each) for each in value]
+            key: serialize(value) if key == "model" else [serialize(each) for each in value]
             for key, value in parts.items()
         }
 
@@ -333,7 +340,7 @@ def _check_parts(name: str, parts: Any, kinds: tuple[type, ...]) -> tuple:
 def _check_classifier(model: Any) -> int:
     """Checks that a model is a classifier in one precision; returns the width of its outputs."""
     classifier = Classifier(model)
-    for layer in model._flatten_layers():
+    for layer in [model, *layers_in(model)]:
         if layer.compute_dtype not in ("float32", "float64"):
             raise ValueError(
                 "Models are trained in float32 or float64. Received: layer "

@@ -9,12 +9,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..adversary import AdversarialResult, LBFGSAdversary
-from ..adversary.targets import class_array
-from ..checks import check_positive_integer
-from ..lipschitz import LipschitzReport, bound
-from ..reporting import adversarial_rows
-from .adversarial_model import AdversarialModel
+from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
+from intriguing_tf.adversary.targets import class_array
+from intriguing_tf.aliases import RenamedAttribute
+from intriguing_tf.checks import check_positive_integer
+from intriguing_tf.lipschitz import LipschitzReport, bound
+from intriguing_tf.reporting import adversarial_rows
+from intriguing_tf.training.adversarial_model import AdversarialModel
 
 
 class _Monitor(keras.callbacks.Callback):
@@ -42,15 +43,17 @@ class _Monitor(keras.callbacks.Callback):
             with self._writer.as_default(step=epoch):
                 for name, value in scalars.items():
                     tf.summary.scalar(name, value)
-                self.summarise()
+                self.summarize()
             self._writer.flush()
 
     def measure(self) -> dict[str, float]:
         """Returns what was measured, by name; names with a slash go to TensorBoard only."""
         raise TypeError(f"{type(self).__name__} does not measure anything.")
 
-    def summarise(self) -> None:
+    def summarize(self) -> None:
         """Writes what is not a number to TensorBoard."""
+
+    summarise = RenamedAttribute("summarize")
 
 
 class LipschitzMonitor(_Monitor):
@@ -101,11 +104,11 @@ class LipschitzMonitor(_Monitor):
 class AdversarialAccuracy(_Monitor):
     """Attacks a fixed set of images after each epoch (section 4.1).
 
-    Adds to the logs `adversarial_accuracy`, the share of images that are read rightly and for
-    which no adversarial example was found within `distortion`, and `adversarial_distortion`, the
-    average distortion of the examples found (missing if there are none). The accuracy is an upper
-    bound of the robust accuracy: an attack that fails proves nothing. TensorBoard gets these, a
-    histogram of the distortions, and a picture of the first images with their magnified changes.
+    Adds to the logs `adversarial_accuracy`, the share of images that are classified correctly and
+    for which no adversarial example was found within `distortion`, and `adversarial_distortion`,
+    the average distortion of the examples found (missing if there are none). The accuracy is an
+    upper bound of the robust accuracy: an attack that fails proves nothing. TensorBoard gets these,
+    a histogram of the distortions, and a picture of the first images with their magnified changes.
 
     Args:
         images: floating [n, ...] within the bounds.
@@ -174,7 +177,7 @@ class AdversarialAccuracy(_Monitor):
             scalars["adversarial_distortion"] = self.result.mean_distortion
         return scalars
 
-    def summarise(self) -> None:
+    def summarize(self) -> None:
         """Writes the distortions and, of images, a picture."""
         result, adversary = self.result, self._adversary
         if result is None or adversary is None:

@@ -2,14 +2,13 @@
 
 For networks as small as the paper's MNIST ones, `keras.Model.fit` spends most of its time between
 steps. `fit` keeps the data on the device and runs an epoch of minibatches as one `tf.function`
-(`benchmarks/training_speed.py` measures the difference). `minimise` is for convex problems, whose
+(`benchmarks/training_speed.py` measures the difference). `minimize` is for convex problems, whose
 optimum does not depend on how it is reached.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -19,9 +18,11 @@ import numpy as np
 import scipy.optimize
 import tensorflow as tf
 from threadpoolctl import threadpool_limits
-from tqdm import tqdm
 
-from ..checks import check_kind
+from intriguing_tf.aliases import renamed_function
+from intriguing_tf.checks import check_choice, check_kind
+from intriguing_tf.keras_graph import float64_copy, layers_in
+from intriguing_tf.progress import progress_bar
 
 Loss = Callable[[tf.Tensor, Any], tf.Tensor]
 
@@ -37,9 +38,9 @@ class FittingCurve:
 
     Args:
         loss: float64 `[epochs]`, the objective (loss and decay): its mean over the epoch for
-            `fit`, its value after each iteration for `minimise`.
+            `fit`, its value after each iteration for `minimize`.
         seconds: how long it took, in all.
-        gradient_norm: l∞ norm of the objective's gradient where `minimise` ended; None for `fit`.
+        gradient_norm: l∞ norm of the objective's gradient where `minimize` ended; None for `fit`.
     """
 
     loss: np.ndarray
@@ -76,13 +77,14 @@ def fit(
         model: a built Keras model; it runs with `training=True`.
         inputs: array `[n, ...]` that the model takes.
         targets: array `[n, ...]` that `loss` takes.
-        optimizer: a Keras optimiser, with its learning rate or schedule (counted in batches).
+        optimizer: a Keras optimizer, with its learning rate or schedule (counted in batches).
         epochs: how often the data is visited, at least 1.
         batch_size: at least 1 and at most n.
         loss: `loss(targets, outputs)` gives the mean over a batch, a scalar.
-        seed: of the order of the data. Dropout and initialisation have Keras's seeds.
-        jit_compile: True or False for XLA, or "auto": XLA on a GPU, and on a CPU for models
-            without convolutions, where it was measured to be faster.
+        seed: of the order of the data. Dropout and initialization have Keras's seeds.
+        jit_compile: True or False for XLA, or "auto": whichever was measured to be faster for
+            training, where thousands of steps pay for compiling: XLA on a GPU, and on a CPU for
+            models without convolutions.
         verbose: True or False for the progress bar, or "auto": when stderr is a terminal.
 
     Returns:
@@ -113,7 +115,7 @@ def fit(
     run_epoch = compile_epoch(model, inputs, targets, optimizer, loss, batch_size, xla)
     random = np.random.default_rng(seed)
     losses = []
-    with tqdm(total=epochs, desc=model.name, unit="epoch", disable=silent(verbose)) as bar:
+    with progress_bar(epochs, model.name, verbose, unit="epoch") as bar:
         for epoch in range(epochs):
             order = tf.constant(random.permutation(count), tf.int32)
             losses.append(float(run_epoch(order)))
@@ -127,7 +129,7 @@ def fit(
     return FittingCurve(np.array(losses), time.perf_counter() - start)
 
 
-def minimise(
+def minimize(
     model: keras.Model,
     inputs: np.ndarray,
     targets: np.ndarray,
@@ -164,10 +166,10 @@ def minimise(
     Example:
 
         model = itf.models.fc10(weight_decay=1e-2)
-        print(itf.training.minimise(model, *itf.datasets.mnist_sample(), tolerance=1e-4))
+        print(itf.training.minimize(model, *itf.datasets.mnist_sample(), tolerance=1e-4))
     """
     inputs, targets = _check_data(model, inputs, targets, loss)
-    precise = _in_float64(model)
+    precise = float64_copy(model)
     weights = [variable.value for variable in precise.trainable_variables]
     inputs = tf.cast(inputs, tf.float64)
 
@@ -188,7 +190,7 @@ def minimise(
     start = time.perf_counter()
     losses: list[float] = []
     with (
-        tqdm(desc=model.name, unit="iteration", disable=silent(verbose)) as bar,
+        progress_bar(iterations, model.name, verbose, unit="iteration") as bar,
         threadpool_limits(1, "blas"),  # several threads slow SciPy's small steps down
     ):
 
@@ -221,6 +223,9 @@ def minimise(
         )
     losses = losses or [float(result.fun)]  # it started where the gradient vanishes
     return FittingCurve(np.array(losses), time.perf_counter() - start, gradient_norm)
+
+
+minimise = renamed_function("minimise", minimize)
 
 
 def compile_epoch(
@@ -267,18 +272,6 @@ def compile_epoch(
 def _objective(model, loss: Loss, inputs, targets, training: bool) -> tf.Tensor:
     value = loss(targets, model(inputs, training=training))
     return tf.add_n([value, *model.losses])
-
-
-def _in_float64(model) -> keras.Model:
-    """Returns a copy of a model that computes in float64, with the same weights."""
-
-    def clone(layer):
-        return type(layer).from_config({**layer.get_config(), "dtype": "float64"})
-
-    inputs = keras.Input(model.input_shape[1:], dtype="float64")
-    copy = keras.models.clone_model(model, input_tensors=[inputs], clone_function=clone)
-    copy.set_weights(model.get_weights())
-    return copy
 
 
 def _assign(weights, point: np.ndarray) -> None:
@@ -329,20 +322,10 @@ def check_labels(labels: np.ndarray, classes: int) -> None:
 
 
 def use_xla(model: keras.Model, jit_compile: bool | str = "auto") -> bool:
-    """Whether to compile with XLA: as said, or by the rule for "auto" that `fit` states."""
-    if jit_compile == "auto":
-        if tf.config.list_logical_devices("GPU"):
-            return True
-        return not any("Conv" in type(layer).__name__ for layer in model._flatten_layers())
+    """Whether to train with XLA: as said, or by the rule for "auto" that `fit` states."""
+    check_choice("jit_compile", jit_compile, (True, False, "auto"))
     if isinstance(jit_compile, bool):
         return jit_compile
-    raise ValueError(f'jit_compile must be True, False or "auto". Received: {jit_compile!r}')
-
-
-def silent(verbose: bool | str) -> bool:
-    """Whether to show no progress: True or False as said, "auto" when stderr is no terminal."""
-    if verbose == "auto":
-        return not sys.stderr.isatty()
-    if isinstance(verbose, bool):
-        return not verbose
-    raise ValueError(f'verbose must be True, False or "auto". Received: {verbose!r}')
+    if tf.config.list_logical_devices("GPU"):
+        return True
+    return not any("Conv" in type(layer).__name__ for layer in layers_in(model))

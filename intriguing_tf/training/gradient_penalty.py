@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from ..checks import check_choice, check_positive, check_positive_integer, check_seed
-from ..classifier import Classifier
+from intriguing_tf.checks import check_choice, check_positive, check_positive_integer, check_seed
+from intriguing_tf.classifier import Classifier
 
 _KINDS = ("loss", "jacobian")
 

@@ -11,12 +11,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from intriguing_tf.adversary import LBFGSAdversary
+from intriguing_tf.checks import check_choice, check_positive_integer, check_seed
 from intriguing_tf.classifier import input_shape
 from intriguing_tf.keras_graph import above, up_to
-
-from ..adversary import LBFGSAdversary
-from ..checks import check_choice, check_positive_integer, check_seed
-from ..transfer import amplify, rms
+from intriguing_tf.transfer import amplify, rms
 
 _TARGETS = ("runner_up", "random", "least_likely")
 _HARDLY = 0.01  # c, where only the direction of the change matters
@@ -40,15 +39,15 @@ class AdversarialPool:
         refresh: new examples made at a time; they replace as many at random. Without
             `distortion`, a power of four suits networks that XLA compiles.
         interval: steps from one refresh to the next (at least `steps_per_execution`). 0: the
-            examples are made anew within every step, of the batch's own images, each beside its
+            examples are recomputed within every step, of the batch's own images, each beside its
             image, by one gradient; then `distortion` must be given, and there is nothing to keep:
             `size`, `refresh` and `attack` play no part.
         distortion: root mean square change per variable, in units of the bounds' range, before
             clipping. The examples then are the first steps of the solver's L-BFGS towards the
             target, as many as `attack`'s "maxfun", rescaled; no search for the border is needed,
             so that they cost a tenth. `None`: minimal examples, just beyond the border.
-        targets: classes that the images shall be taken for: "runner_up", the likeliest class
-            besides the predicted one, "random" or "least_likely".
+        targets: target classes: "runner_up", the second most likely class, "random" or
+            "least_likely".
         bounds: of the layer's outputs; default: (0, 1) for images, at a layer the range of its
             activation function.
         attack: further arguments of `LBFGSAdversary`, such as {"maxfun": 30}.
@@ -177,7 +176,8 @@ class PoolExamples(abc.ABC):
 class ExamplesOfBatch(PoolExamples):
     """Examples that are made within the training step, of the batch itself.
 
-    They are the first step of the solver, `distortion` long; images that the model misreads stay.
+    They are the first step of the solver, `distortion` long; images that the model misclassifies
+    stay.
     """
 
     def examples_for(
@@ -196,9 +196,9 @@ class ExamplesOfBatch(PoolExamples):
         rms_of_step = tf.sqrt(tf.reduce_mean((step / span) ** 2, axes, keepdims=True))
         step *= tf.math.divide_no_nan(tf.cast(self.pool.distortion, step.dtype), rms_of_step)
         examples = tf.clip_by_value(activations + step, low, high)
-        misread = tf.argmax(logits, 1) != labels
-        misread = tf.reshape(misread, [-1] + [1] * len(axes))
-        return tf.where(misread, activations, examples), labels
+        misclassified = tf.argmax(logits, 1) != labels
+        misclassified = tf.reshape(misclassified, [-1] + [1] * len(axes))
+        return tf.where(misclassified, activations, examples), labels
 
     def _targets(self, logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         predictions = tf.argmax(logits, axis=1)
@@ -267,14 +267,14 @@ class PoolMemory(PoolExamples):
         activations = self._lower(tf.convert_to_tensor(images)).numpy()
         seed = [self.pool.seed, self.number, int(self.refreshes.numpy())]
         random = np.random.default_rng(seed)
-        targets, misread = self._targets(activations, labels, random)
+        targets, misclassified = self._targets(activations, labels, random)
         examples, made = self._examples(activations, targets)
-        examples = np.where(_rows(misread, examples), activations, examples)
-        where = np.flatnonzero(made | misread)
+        examples = np.where(_rows(misclassified, examples), activations, examples)
+        where = np.flatnonzero(made | misclassified)
         self._put(examples[where], labels[where], random)
         self.refreshes.assign_add(1)
         self.renewed_at.assign(step)
-        changed = made & ~misread
+        changed = made & ~misclassified
         if not changed.any():
             return len(where), 0.0
         moved = rms(examples[changed], activations[changed], self._adversary.bounds)
@@ -294,10 +294,10 @@ class PoolMemory(PoolExamples):
     def _targets(
         self, activations: np.ndarray, labels: np.ndarray, random: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Returns a target for each row, and which rows are misread as they are.
+        """Returns a target for each row, and which rows are misclassified as they are.
 
         Those are their own adversarial examples. They go through the search as well (the class
-        they are read as is not their target), so that its batches are always of one size.
+        they are classified as is not their target), so that its batches are always of one size.
         """
         logits = self._adversary.classifier.predict_logits(activations)
         n, classes = logits.shape

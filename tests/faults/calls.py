@@ -186,7 +186,7 @@ def images_folder() -> pathlib.Path:
 @functools.cache
 def weights_file(kind: str) -> pathlib.Path:
     """Weights of `network()`, in a format that there is an importer for."""
-    import foreign_files  # of tests/zoo
+    from tests.zoo import foreign_files
 
     kernel, bias = (np.ascontiguousarray(w) for w in convolutional().get_weights()[:2])
     first, second = (np.ascontiguousarray(w) for w in convolutional().get_weights()[2:])
@@ -554,8 +554,8 @@ CALLS: dict[str, Callable[[], Any]] = {
         lambda **given: itf.training.fit(optimizer=keras.optimizers.SGD(0.01), **given),
         epochs=1, batch_size=2, seed=0, jit_compile=False,
     ),
-    "training.minimise": lambda: trained(
-        itf.training.minimise, tolerance=1e3, iterations=5
+    "training.minimize": lambda: trained(
+        itf.training.minimize, tolerance=1e3, iterations=5
     ),
     "experiments.at_size": lambda: (
         lambda **given: itf.experiments.at_size(**given).get_weights(),

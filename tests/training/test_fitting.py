@@ -33,10 +33,10 @@ def float64_weights(model):
 
 
 @pytest.mark.parametrize("lam", [1.0, 1e-2])
-def test_minimise_ends_where_the_gradient_vanishes(digits, lam):
+def test_minimize_ends_where_the_gradient_vanishes(digits, lam):
     model = models.fc10(lam)
     start, _ = softmax_regression(float64_weights(model), *digits, lam)
-    curve = training.minimise(model, *digits, tolerance=1e-6)
+    curve = training.minimize(model, *digits, tolerance=1e-6)
     value, gradients = softmax_regression(float64_weights(model), *digits, lam)
     assert max(np.abs(g).max() for g in gradients) < 3e-6  # float32 weights round the optimum
     assert curve.gradient_norm <= 1e-6
@@ -46,29 +46,29 @@ def test_minimise_ends_where_the_gradient_vanishes(digits, lam):
 
 
 @pytest.mark.slow
-def test_minimise_finds_the_same_optimum_from_anywhere(digits):
+def test_minimize_finds_the_same_optimum_from_anywhere(digits):
     found = []
     for scale in (0.01, 5.0):
         model = models.fc10(0.1, keras.initializers.RandomNormal(stddev=scale, seed=1))
-        training.minimise(model, *digits, tolerance=1e-8)
+        training.minimize(model, *digits, tolerance=1e-8)
         found.append(model.get_weights()[0])
     np.testing.assert_allclose(found[0], found[1], atol=1e-6)
 
 
 @pytest.mark.slow
-def test_minimise_stays_at_an_optimum(digits):
+def test_minimize_stays_at_an_optimum(digits):
     model = models.fc10(1.0)
-    training.minimise(model, *digits, tolerance=1e-7)
+    training.minimize(model, *digits, tolerance=1e-7)
     weights = model.get_weights()
-    curve = training.minimise(model, *digits, tolerance=1e-4)
+    curve = training.minimize(model, *digits, tolerance=1e-4)
     np.testing.assert_array_equal(model.get_weights()[0], weights[0])
     assert len(curve.loss) == 1
     assert str(curve)
 
 
-def test_minimise_says_when_it_falls_short(digits):
+def test_minimize_says_when_it_falls_short(digits):
     with pytest.raises(RuntimeError, match=r"after 3 iterations .* above the tolerance 1e-08"):
-        training.minimise(models.fc10(1e-4), *digits, tolerance=1e-8, iterations=3)
+        training.minimize(models.fc10(1e-4), *digits, tolerance=1e-8, iterations=3)
 
 
 @pytest.mark.parametrize("xla", [True, False])
@@ -177,7 +177,7 @@ def test_divergence_is_an_error(digits):
     with pytest.raises(ValueError, match="not finite"):
         training.fit(models.fc10(), images, digits[1], optimizer=keras.optimizers.SGD(), epochs=1)
     with pytest.raises(ValueError, match="nan"):
-        training.minimise(models.fc10(), images, digits[1])
+        training.minimize(models.fc10(), images, digits[1])
 
 
 @pytest.mark.parametrize(
@@ -206,7 +206,7 @@ def test_bad_data_and_models_are_refused(digits):
     with pytest.raises(ValueError, match=r"between 0 and 9.*Received: -1"):
         training.fit(models.fc10(), images, labels - 1, **options)
     with pytest.raises(TypeError, match=r"`inputs` must be an array of numbers.*string"):
-        training.minimise(models.fc10(), b"images", labels)
+        training.minimize(models.fc10(), b"images", labels)
     frozen = models.fc10()
     frozen.trainable = False
     with pytest.raises(ValueError, match="trainable weights"):

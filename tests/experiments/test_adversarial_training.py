@@ -1,14 +1,13 @@
-"""The comparison of ways to train, and the corrupted split: kept, resumed, read back."""
+"""The comparison of ways to train: measured once, kept, compared."""
 
-import json
+import shutil
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 
 from intriguing_tf import datasets, publishing
-from intriguing_tf.experiments import adversarial_training, corrupted_split
+from intriguing_tf.experiments import adversarial_training, networks
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +38,10 @@ def test_compare_measures_and_does_nothing_twice(digits, tmp_path, monkeypatch):
         assert run.distortion > 0.01
         assert 0 < run.certified <= 1 - run.test_error
         assert run.lipschitz > 0
-    monkeypatch.setattr(adversarial_training, "train_on", None)  # nothing is left to train
+    monkeypatch.setattr(networks, "train_on", None)  # nothing is left to train
     assert compare() == first
-    for record in tmp_path.glob("certified*.json"):
-        record.unlink()
+    for piece in tmp_path.glob("measurements/certified*"):
+        shutil.rmtree(piece)
     assert compare().runs[1].test_error == runs["certified"].test_error  # the network was kept
     assert "certified" in str(first)
 
@@ -81,51 +80,14 @@ def test_unknown_methods_are_refused(digits, tmp_path):
         adversarial_training.compare(["decay"], [0], tmp_path, digits[0])
 
 
-@pytest.fixture(scope="module")
-def regression(digits):
-    recipe = publishing.load_recipe("mnist/fc10-1e-2")
-    fitting = recipe.fitting.replace(tolerance=1e-3)
-    recipe = recipe.replace(fitting=fitting)
-    return recipe, publishing.train_on(recipe, *digits[0], verbose=False).model
+def test_a_folder_of_an_earlier_release_is_refused(digits, tmp_path):
+    (tmp_path / "decay-0-0123456789ab.seconds").write_text("3")
+    with pytest.raises(ValueError, match="work of an earlier release"):
+        adversarial_training.compare(["decay"], [0], tmp_path, *digits)
 
 
-@pytest.mark.slow
-def test_a_corrupted_split_is_misread_and_resumes(digits, regression, tmp_path, monkeypatch):
-    images, labels = (each[:96] for each in digits[0])
-    monkeypatch.setattr(corrupted_split, "_SHARD", 64)
-    model = regression[1]
-    split = corrupted_split.corrupt(model, images, labels, tmp_path, verbose=False)
-    assert split.error_before < 0.1
-    assert split.error_after == 1.0
-    assert 0.01 < split.distortion < 0.2
-    rows = list(tf.data.Dataset.load(str(split.dataset)))
-    np.testing.assert_array_equal([label for _, label in rows], labels)
-    np.testing.assert_array_equal(np.stack([image for image, _ in rows]), split.images)
-    assert (model.predict(split.images, verbose=0).argmax(1) != labels).all()
-
-    shards = sorted((tmp_path / "shards").glob("*.npz"))
-    assert len(shards) == 2
-    kept = shards[0].stat().st_mtime_ns
-    shards[1].unlink()
-    again = corrupted_split.corrupt(model, images, labels, tmp_path, verbose=False)
-    assert shards[0].stat().st_mtime_ns == kept
-    np.testing.assert_allclose(again.images, split.images, atol=1e-6)
-
-    with pytest.raises(ValueError, match="another model, from other images or with other settings"):
-        corrupted_split.corrupt(model, images[:50], labels[:50], tmp_path, verbose=False)
-
-
-@pytest.mark.slow
-def test_retraining_on_the_corrupted_split(digits, regression, tmp_path):
-    train_set = tuple(each[:128] for each in digits[0])
-    test_set = tuple(each[:64] for each in digits[1])
-    result = corrupted_split.corrupt_and_retrain(
-        regression[0], tmp_path, train_set, test_set, attacked=16, verbose=False
-    )
-    assert result.before.error_on_corrupted == 1.0
-    assert result.after.error_on_corrupted < 0.9
-    assert result.before.error_on_corrupted_test == 1.0
-    assert result.after.distortion > 0
-    record = json.loads((tmp_path / "after.json").read_text())
-    assert record["seconds"] == result.training_seconds
-    assert isinstance(keras.models.load_model(tmp_path / "after.keras"), keras.Model)
+def test_names_of_version_0_1_warn():
+    with pytest.warns(DeprecationWarning, match="use TrainingRun"):
+        assert adversarial_training.Run is adversarial_training.TrainingRun
+    with pytest.raises(AttributeError, match="no attribute 'Runs'"):
+        _ = adversarial_training.Runs

@@ -1,0 +1,48 @@
+"""Networks that experiments train by recipes, kept in a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from intriguing_tf.fingerprints import array_fingerprint
+from intriguing_tf.publishing import Recipe, published_network, train_on
+from intriguing_tf.publishing import fingerprint as recipe_fingerprint
+from intriguing_tf.store import Store
+
+Images = tuple[np.ndarray, np.ndarray]  # with their labels
+_FILE = "model.keras"
+
+
+def trained(
+    store: Store, recipe: Recipe, train_set: Images, verbose: Any = "auto"
+) -> tuple[keras.Model, float]:
+    """Returns a recipe's network, trained unless it is in the store, and the seconds that it took.
+
+    Args:
+        store: entered.
+        recipe: with its seed.
+        train_set: images and labels to train on.
+        verbose: True or False for the progress bar, or "auto".
+    """
+    made_from = {
+        "recipe": recipe_fingerprint(recipe),
+        "data": array_fingerprint(*train_set),
+    }
+
+    def train(folder: Path) -> None:
+        train_on(recipe, *train_set, verbose=verbose).model.save(folder / _FILE)
+
+    piece = store.make(f"models/{recipe.name}, seed {recipe.seed}", made_from, train)
+    return keras.models.load_model(piece.folder / _FILE), piece.seconds
+
+
+def published_or_trained(
+    store: Store, recipe: Recipe, train_set: Images, verbose: Any = "auto"
+) -> tuple[keras.Model, float]:
+    """As `trained`, but takes the zoo's network where this recipe made it from these images."""
+    known = published_network(recipe, array_fingerprint(*train_set))
+    return known if known is not None else trained(store, recipe, train_set, verbose)

@@ -1,0 +1,205 @@
+"""What identifies data, a model, settings and code: SHA-256 that every process computes alike.
+
+Equal content gives equal fingerprints on every platform; nothing here depends on Python's `hash`,
+on addresses, on byte order or on the names that Keras counts up through a session.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import inspect
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import scipy
+import tensorflow as tf
+
+import intriguing_tf
+from intriguing_tf.keras_graph import layers_in
+
+_PACKAGE = Path(__file__).parent
+_REFERENCES = ("keras_history", "input_layers", "output_layers")  # [a layer's name, node, tensor]
+_NOT_COMPUTING = ("compile_config", "build_config")
+
+
+def array_fingerprint(*arrays: Any, chunk: int = 2**26) -> str:
+    """Returns the SHA-256 of arrays, with their shapes and dtypes.
+
+    Args:
+        *arrays: of any shape and dtype of numbers or strings. Of a `numpy.memmap` a part at a time
+            is read.
+        chunk: bytes that are hashed, and copied if they must be, at a time.
+
+    Returns:
+        64 hexadecimal digits. The byte order and the layout in memory do not count.
+
+    Raises:
+        TypeError: an array of objects.
+    """
+    digest = hashlib.sha256()
+    for array in arrays:
+        array = np.asanyarray(array)
+        if array.dtype.hasobject:
+            raise TypeError(f"Arrays must hold numbers or strings. Received: dtype {array.dtype}.")
+        array = np.atleast_1d(array)
+        digest.update(f"{array.dtype.name}{array.shape}".encode())
+        rows = max(1, chunk // max(1, array[:1].nbytes))
+        for start in range(0, len(array) if array.size else 0, rows):
+            digest.update(_little_endian(array[start : start + rows]))
+    return digest.hexdigest()
+
+
+def json_fingerprint(content: Any) -> str:
+    """Returns the SHA-256 of JSON's types; the order of keys does not count."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def plain(value: Any) -> Any:
+    """Returns settings as JSON's types.
+
+    Dataclasses and named tuples become dictionaries, arrays of more than one number their
+    fingerprint, and numbers that are not finite their name.
+
+    Raises:
+        TypeError: a value of another kind.
+    """
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.ndim == 0):
+        return plain(value.item())
+    if isinstance(value, np.ndarray):
+        return array_fingerprint(value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        value = value._asdict()
+    if isinstance(value, dict) and all(isinstance(key, str) for key in value):
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    raise TypeError(
+        "Settings must be numbers, strings, arrays, or dataclasses, dictionaries and sequences of "
+        f"them. Received: {value!r}."
+    )
+
+
+def model_fingerprint(model: keras.Model) -> str:
+    """Returns the SHA-256 of a model's architecture and weights.
+
+    Names of layers do not count, since Keras numbers them through a session, nor does how the
+    model was compiled. The source code of the user's own layers does, as far as Python finds it.
+    Of a model without a `get_config` only the class, its code and the weights count.
+    """
+    try:
+        architecture = _without_names(json.loads(model.to_json()), {}, {})
+    except (NotImplementedError, TypeError):
+        architecture = f"{type(model).__module__}.{type(model).__qualname__}"
+    weights = (weight.numpy() for weight in model.weights)
+    return json_fingerprint([architecture, _own_code(model), array_fingerprint(*weights)])
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of what computes: this package, TensorFlow, Keras, NumPy and SciPy.
+
+    In a checkout, whose version stays the same between commits, there is the package's "source"
+    as well.
+    """
+    packages = {"tensorflow": tf, "keras": keras, "numpy": np, "scipy": scipy}
+    found = {"intriguing_tf": intriguing_tf.__version__}
+    found |= {name: package.__version__ for name, package in packages.items()}
+    source = source_fingerprint()
+    return found if source is None else found | {"source": source}
+
+
+@functools.cache
+def source_fingerprint(package: Path = _PACKAGE) -> str | None:
+    """Returns the SHA-256 of a package's Python files, read once; `None` where it is installed.
+
+    Args:
+        package: folder of the package. In a checkout there is a `pyproject.toml` beside it.
+    """
+    if not (package.parent / "pyproject.toml").is_file():
+        return None
+    digest = hashlib.sha256()
+    files = {file.relative_to(package).as_posix(): file for file in package.rglob("*.py")}
+    for name in sorted(files):
+        content = files[name].read_bytes().replace(b"\r\n", b"\n")
+        digest.update(f"{name} {len(content)}\n".encode() + content)
+    return digest.hexdigest()
+
+
+def _little_endian(array: np.ndarray) -> memoryview:
+    """Returns an array's bytes, without a copy where they lie in order."""
+    array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data
+
+
+def _without_names(config: Any, layers: dict[str, int], objects: dict[int, int]) -> Any:
+    """Returns a model's configuration with its layers and shared objects numbered as they come.
+
+    Only what names a layer is replaced: "relu" may be the name of one and the activation of
+    another.
+
+    Args:
+        config: of the model, or a part of it.
+        layers: numbers by name, of the model that the part belongs to.
+        objects: numbers by the address that Keras writes as "shared_object_id".
+    """
+    if isinstance(config, list):
+        return [_without_names(each, layers, objects) for each in config]
+    if not isinstance(config, dict):
+        return config
+    config = {key: value for key, value in config.items() if key not in _NOT_COMPUTING}
+    if "layers" in config:
+        layers = {}
+    inner = config.get("config")
+    is_policy = str(config.get("class_name")).endswith("Policy")  # their names say how to compute
+    if isinstance(inner, dict) and isinstance(inner.get("name"), str) and not is_policy:
+        config["name"] = layers.setdefault(inner["name"], len(layers))
+        config["config"] = {key: value for key, value in inner.items() if key != "name"}
+    if "shared_object_id" in config:
+        address = config["shared_object_id"]
+        config["shared_object_id"] = objects.setdefault(address, len(objects))
+    return {
+        key: _renumbered(value, layers)
+        if key in _REFERENCES
+        else _without_names(value, layers, objects)
+        for key, value in config.items()
+    }
+
+
+def _renumbered(reference: Any, layers: dict[str, int]) -> Any:
+    """Returns what refers to layers, by their numbers."""
+    if isinstance(reference, dict):
+        return {key: _renumbered(value, layers) for key, value in reference.items()}
+    if isinstance(reference, list):
+        if reference and isinstance(reference[0], str):
+            return [layers.setdefault(reference[0], len(layers)), *reference[1:]]
+        return [_renumbered(each, layers) for each in reference]
+    return reference
+
+
+def _own_code(model: keras.Model) -> list[str]:
+    """Returns the source of the model's and its layers' classes that no package here brings."""
+    own = {
+        kind
+        for layer in [model, *layers_in(model)]
+        for kind in type(layer).__mro__
+        if kind.__module__.split(".")[0] not in ("builtins", "keras", "tensorflow", "intriguing_tf")
+    }
+    return sorted(map(_source, own))
+
+
+def _source(kind: type) -> str:
+    try:
+        return inspect.getsource(kind)
+    except (OSError, TypeError):  # typed in at a prompt
+        return kind.__qualname__

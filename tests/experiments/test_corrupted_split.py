@@ -1,0 +1,87 @@
+"""The corrupted split: every image misclassified, resumed, read back, trained on."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from intriguing_tf import datasets, publishing
+from intriguing_tf.adversary import LBFGSAdversary
+from intriguing_tf.experiments import corrupted_split
+
+
+@pytest.fixture(scope="module")
+def digits():
+    images, labels = datasets.mnist_sample()
+    return (images[:600], labels[:600]), (images[600:], labels[600:])
+
+
+@pytest.fixture(scope="module")
+def regression(digits):
+    recipe = publishing.load_recipe("mnist/fc10-1e-2")
+    recipe = recipe.replace(fitting=recipe.fitting.replace(tolerance=1e-3))
+    return recipe, publishing.train_on(recipe, *digits[0], verbose=False).model
+
+
+@pytest.mark.slow
+def test_a_corrupted_split_is_misclassified_and_resumes(digits, regression, tmp_path):
+    images, labels = (each[:96] for each in digits[0])
+    model, settings = regression[1], {"shard_size": 64, "verbose": False}
+    split = corrupted_split.corrupt(model, images, labels, tmp_path, **settings)
+    assert split.error_before < 0.1
+    assert split.error_after == 1.0
+    assert 0.01 < split.distortion < 0.2
+    rows = list(tf.data.Dataset.load(str(split.dataset)))
+    np.testing.assert_array_equal([label for _, label in rows], labels)
+    np.testing.assert_array_equal(np.stack([image for image, _ in rows]), split.images)
+    assert (model.predict(split.images, verbose=0).argmax(1) != labels).all()
+
+    shards = sorted((tmp_path / "shards").glob("*/*.npz"))
+    assert len(shards) == 2
+    kept = shards[0].stat().st_mtime_ns
+    shards[1].unlink()
+    again = corrupted_split.corrupt(model, images, labels, tmp_path, **settings)
+    assert shards[0].stat().st_mtime_ns == kept
+    np.testing.assert_allclose(again.images, split.images, atol=1e-6)
+
+    with pytest.raises(ValueError, match=r"another sweep(.|\n)*data\.images: 96 in the folder"):
+        corrupted_split.corrupt(model, images[:50], labels[:50], tmp_path, **settings)
+
+
+@pytest.mark.slow
+def test_random_targets_do_not_depend_on_the_size_of_shards(digits, regression, tmp_path):
+    images, labels = (each[:24] for each in digits[0])
+    changed = [
+        corrupted_split.corrupt(
+            regression[1], images, labels, tmp_path / str(size), targets="random", seed=5,
+            shard_size=size, verbose=False,
+        ).images
+        for size in (8, 24)
+    ]  # fmt: skip
+    whole = LBFGSAdversary(regression[1])(images, labels, targets="random", seed=5, verbose=False)
+    for each in changed:
+        np.testing.assert_allclose(each, whole.images, atol=1e-5)
+
+
+def test_a_folder_of_an_earlier_release_is_refused(digits, regression, tmp_path):
+    (tmp_path / "made_from.json").touch()
+    with pytest.raises(ValueError, match=r"Received: a folder with made_from\.json"):
+        corrupted_split.corrupt(regression[1], *digits[1], tmp_path)
+
+
+@pytest.mark.slow
+def test_retraining_on_the_corrupted_split(digits, regression, tmp_path):
+    train_set = tuple(each[:128] for each in digits[0])
+    test_set = tuple(each[:64] for each in digits[1])
+    result = corrupted_split.corrupt_and_retrain(
+        regression[0], tmp_path, train_set, test_set, attacked=16, verbose=False
+    )
+    assert result.before.error_on_corrupted == 1.0
+    assert result.after.error_on_corrupted < 0.9
+    assert result.before.error_on_corrupted_test == 1.0
+    assert result.after.distortion > 0
+    networks = list((tmp_path / "models").glob("*/model.keras"))
+    assert len(networks) == 2  # before and after
+    seconds = [json.loads((each.parent / "made.json").read_text())["seconds"] for each in networks]
+    assert result.training_seconds in seconds

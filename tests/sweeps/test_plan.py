@@ -1,0 +1,104 @@
+"""What determines a sweep: a folder of another one is refused, and told where it differs."""
+
+import dataclasses
+import hashlib
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from intriguing_tf.sweeps import Sweep
+from intriguing_tf.sweeps.shards import ShardFolder
+from tests.sweeps.small_sweep import FAST, files, run
+
+
+def changed_model(model):
+    other = keras.models.clone_model(model)
+    weights = model.get_weights()
+    weights[0][0, 0] += 1e-3
+    other.set_weights(weights)
+    return {"m": other}
+
+
+CHANGES = {
+    "seed": ({"seed": 1}, "seed: 0 in the folder, 1 now"),
+    "shard size": ({"shard_size": 5}, "shard_size: 4 in the folder, 5 now"),
+    "settings": ({"settings": {"fast": {**FAST["fast"], "loss": "margin"}}}, "settings.fast.loss"),
+    "targets": ({"targets": "nearest"}, "targets.nearest"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_other_settings_are_refused_by_name(model, data, folder, change):
+    before = files(folder)
+    arguments, message = CHANGES[change]
+    with pytest.raises(ValueError, match="holds another sweep") as error:
+        run(model, data, folder, **arguments)
+    assert message in str(error.value)
+    assert files(folder) == before
+
+
+def test_other_weights_images_labels_and_versions_are_refused(model, data, folder, monkeypatch):
+    images, labels = data
+    with pytest.raises(ValueError, match=r"models\.m\.sha256"):
+        run(changed_model(model), data, folder)
+    with pytest.raises(ValueError, match=r"data\.slices\[2\]"):
+        run(model, (np.concatenate([images[:-1], images[:1]]), labels), folder)
+    with pytest.raises(ValueError, match=r"data\.slices\[0\]"):
+        run(model, (images, (labels + 1) % 3), folder)
+    monkeypatch.setattr(keras, "__version__", "99")
+    with pytest.raises(ValueError, match=r"versions\.keras"):
+        run(model, data, folder)
+
+
+@pytest.mark.slow
+def test_the_order_of_names_does_not_matter(model, data, tmp_path):
+    few = [each[:4] for each in data]
+    run({"a": model, "b": model}, few, tmp_path)
+    before = files(tmp_path)
+    run({"b": model, "a": model}, few, tmp_path)
+    assert files(tmp_path) == before and len(before) == 2
+
+
+def format_1(folder, done):
+    """Writes a finished sweep as version 0.1 did."""
+    versions = {name: done.plan.versions[name] for name in ("intriguing_tf", "keras", "numpy")}
+    plan = dataclasses.replace(done.plan, format=1, versions=versions)
+    (folder / "manifest.json").write_text(json.dumps(plan.manifest()))
+    for shard in done.shards():
+        index = shard.provenance["index"]
+        ShardFolder(folder, plan).write(shard.cell, index, shard.labels, shard.result)
+    content = dataclasses.asdict(plan)
+    del content["format"]  # version 0.1 did not count it
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def test_a_folder_of_version_0_1_is_read_but_not_resumed(model, data, done, tmp_path):
+    sha256 = format_1(tmp_path, done)
+    sweep = Sweep(tmp_path)
+    assert {shard.provenance["plan"] for shard in sweep.shards()} == {sha256}
+    for targets in ("random", "nearest"):
+        expected = done.result(targets=targets).images
+        np.testing.assert_array_equal(sweep.result(targets=targets).images, expected)
+    before = files(tmp_path)
+    with pytest.raises(ValueError, match=r"format 1(.|\n)*give another folder"):
+        run(model, data, tmp_path)
+    assert files(tmp_path) == before
+
+
+def three_layers(names):
+    model = keras.Sequential(
+        [keras.Input((4,)), *(keras.layers.Dense(4, name=name) for name in names)], name="m"
+    )
+    model.set_weights(3 * [np.eye(4), np.arange(4.0)])
+    return model
+
+
+@pytest.mark.slow
+def test_a_layer_is_known_by_its_place(data, tmp_path):
+    settings = {"a": {**FAST["fast"], "layer": "a", "bounds": (-9, 9)}}
+    few = [each[:4] for each in data]
+    run(three_layers("abc"), few, tmp_path, settings=settings)
+    with pytest.raises(ValueError, match=r"models\.m\.layers\.a: 0 in the folder, 1 now"):
+        run(three_layers("bac"), few, tmp_path, settings=settings)

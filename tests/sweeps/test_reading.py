@@ -1,0 +1,62 @@
+"""Results read back: data sets, tables, one cell in memory."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from intriguing_tf.sweeps import Sweep
+
+
+def test_results_are_read_back_as_a_data_set(done, data):
+    dataset = done.dataset(targets="nearest")
+    rows = list(dataset.as_numpy_iterator())
+    whole = done.result(targets="nearest")
+    assert [row["row"] for row in rows] == list(range(10))
+    np.testing.assert_array_equal([row["image"] for row in rows], whole.images)
+    np.testing.assert_array_equal([row["label"] for row in rows], data[1])
+    assert {row["targets"] for row in rows} == {b"nearest"}
+    batch = next(iter(dataset.batch(7)))
+    assert batch["image"].shape == (7, 4)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_tables_hold_a_row_for_each_image_and_cell(done, tmp_path, suffix):
+    path = done.write_table(tmp_path / f"table{suffix}")
+    if suffix == ".csv":
+        with path.open() as file:
+            rows = list(csv.DictReader(file))
+    else:
+        parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
+        rows = parquet.read_table(path).to_pylist()
+    assert len(rows) == 30
+    distortions = [float(row["distortion"]) for row in rows if row["targets"] == "random"]
+    np.testing.assert_array_equal(distortions, done.result(targets="random").distortion)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+def test_printing_counts_what_was_found(done):
+    text = str(done)
+    nearest = next(line for line in text.splitlines() if "nearest" in line).split()
+    result = done.result(targets="nearest")
+    assert nearest[3:7] == [
+        str(n) for n in (10, *((result.status == s).sum() for s in ("found", "already", "failed")))
+    ]
+
+
+def test_the_manifest_says_what_the_sweep_is(done):
+    manifest = json.loads((done.folder / "manifest.json").read_text())
+    assert manifest["data"]["images"] == 10 and len(manifest["data"]["slices"]) == 3
+    assert manifest["settings"]["fast"]["loss"] == "cross_entropy"
+    with pytest.raises(FileNotFoundError, match="no sweep"):
+        Sweep(done.folder / "shards")
+
+
+def test_names_are_checked_when_results_are_read(done):
+    with pytest.raises(ValueError, match="no targets 'nearset'"):
+        done.result(targets="nearset")
+    with pytest.raises(ValueError, match="fit 3 cells"):
+        done.result()
+    with pytest.raises(ValueError, match=r"csv or \.parquet"):
+        done.write_table("table.xls")

@@ -1,0 +1,102 @@
+"""A sweep against the adversary itself; what it refuses."""
+
+import filelock
+import numpy as np
+import pytest
+
+import intriguing_tf as itf
+from intriguing_tf.sweeps import Sweep
+from tests.sweeps.small_sweep import FAST, run
+
+ARRAYS = ("images", "originals", "targets", "predictions", "status", "distortion", "l2")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("targets", ["random", "least_likely", "nearest"])
+def test_shards_hold_what_one_call_of_the_adversary_finds(done, model, data, targets):
+    whole = itf.LBFGSAdversary(model, **FAST["fast"])(*data, targets=targets, seed=0)
+    swept = done.result(targets=targets)
+    assert (whole.status == "found").any() and (whole.status == "already").any()
+    for name in ARRAYS:
+        expected, actual = getattr(whole, name), getattr(swept, name)
+        if actual.dtype.kind == "f":
+            np.testing.assert_allclose(actual, expected, atol=1e-4)
+        else:
+            np.testing.assert_array_equal(actual, expected)
+    assert swept.settings["targets"] == targets
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [3])
+def test_results_do_not_depend_on_how_they_are_cut(done, model, data, tmp_path, size):
+    other = run(model, data, tmp_path, shard_size=size)
+    for name in ("targets", "status"):
+        expected = getattr(done.result(targets="random"), name)
+        np.testing.assert_array_equal(getattr(other.result(), name), expected)
+
+
+@pytest.mark.slow
+def test_without_labels_random_targets_avoid_the_predictions(model, data, tmp_path):
+    result = run(model, (data[0], None), tmp_path).result()
+    assert (result.targets != result.original_predictions).all()
+    assert (result.status == "found").all()
+
+
+def test_a_second_process_is_refused(model, data, folder):
+    with filelock.FileLock(folder / ".lock"), pytest.raises(RuntimeError, match="at work"):
+        run(model, data, folder)
+    run(model, data, folder)
+
+
+def test_a_folder_of_something_else_is_left_alone(model, data, tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(ValueError, match=r"thesis\.tex"):
+        run(model, data, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_failed_write_leaves_nothing_and_can_be_repeated(model, data, tmp_path, monkeypatch):
+    import os
+
+    replace, calls = os.replace, []
+
+    def full_disk(source, target):
+        calls.append(target)
+        if len(calls) == 3:  # the manifest, a shard, and then no more
+            raise OSError(28, "No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        run(model, data, tmp_path)
+    monkeypatch.undo()
+    assert not list((tmp_path / "shards").glob("*/.*"))
+    assert Sweep(tmp_path).missing == 2
+    assert run(model, data, tmp_path).missing == 0
+
+
+BAD = {
+    "bounds": ({"images": 2 * np.ones((3, 4), np.float32)}, ValueError, "bounds"),
+    "nan": ({"images": np.full((3, 4), np.nan, np.float32)}, ValueError, "finite"),
+    "none": ({"images": np.zeros((0, 4), np.float32)}, ValueError, "At least one image"),
+    "scalar": ({"images": 3}, TypeError, "must be an array"),
+    "labels": ({"labels": [0, 1]}, ValueError, "one for each image"),
+    "classes": ({"labels": [0, 1, 7]}, ValueError, "between 0 and 2"),
+    "targets": ({"targets": "hardest"}, ValueError, "least_likely"),
+    "given targets": ({"targets": [0, 1, 3]}, ValueError, "between 0 and 2"),
+    "name": ({"models": {"../m": None}}, ValueError, "Names in `models`"),
+    "settings": ({"settings": {"loss": "margin"}}, TypeError, "must map names"),
+    "loss": ({"settings": {"a": {"loss": "hinge"}}}, ValueError, "`loss` must be one of"),
+    "seed": ({"seed": -1}, ValueError, "`seed`"),
+    "shard size": ({"shard_size": 0}, ValueError, "`shard_size`"),
+    "workers": ({"workers": 2}, ValueError, "ray='local'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_arguments_are_refused_before_anything_is_written(model, tmp_path, case):
+    changes, kind, message = BAD[case]
+    arguments = {"models": model, "images": np.full((3, 4), 0.5, np.float32), **changes}
+    with pytest.raises(kind, match=message):
+        itf.sweep(**arguments, folder=tmp_path / "new")
+    assert not (tmp_path / "new").exists()

@@ -1,0 +1,259 @@
+"""Fingerprints: equal for equal content in any process, other for every change that matters."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import pytest
+
+import intriguing_tf
+from intriguing_tf import datasets
+from intriguing_tf.fingerprints import (
+    array_fingerprint,
+    json_fingerprint,
+    model_fingerprint,
+    plain,
+    source_fingerprint,
+    versions,
+)
+
+IMAGES = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+
+
+def test_arrays_are_hashed_as_the_cards_of_the_zoo_hash_them():
+    sample = datasets.mnist_sample()
+    assert array_fingerprint(*sample) == datasets.fingerprint(*sample)
+
+
+@pytest.mark.parametrize(
+    "same",
+    [IMAGES.copy(), np.asfortranarray(IMAGES), IMAGES.astype(">f4"), IMAGES[::-1][::-1]],
+    ids=["copy", "columns first", "big endian", "negative strides"],
+)
+def test_layout_in_memory_does_not_count(same):
+    assert array_fingerprint(same) == array_fingerprint(IMAGES)
+
+
+def test_every_value_shape_and_dtype_counts():
+    other = IMAGES.copy()
+    other[1, 2, 3] += 1e-6
+    arrays = [
+        (IMAGES,), (IMAGES.reshape(3, 2, 4),), (IMAGES.astype(np.float64),), (IMAGES, IMAGES),
+        (IMAGES.view(np.int32),), (IMAGES[:1],), (IMAGES[:0],), (),
+    ]  # fmt: skip
+    other[1, 2, 3] = np.nextafter(IMAGES[1, 2, 3], np.float32(np.inf))
+    arrays.append((other,))
+    assert len({array_fingerprint(*each) for each in arrays}) == len(arrays)
+
+
+def test_large_arrays_are_hashed_in_parts(monkeypatch, tmp_path):
+    whole = array_fingerprint(np.tile(IMAGES, (50, 1, 1)))
+    copied = []
+    contiguous = np.ascontiguousarray
+    monkeypatch.setattr(np, "ascontiguousarray", lambda a: copied.append(a.nbytes) or contiguous(a))
+    file = np.lib.format.open_memmap(tmp_path / "a.npy", "w+", np.float32, (100, 3, 4))
+    file[:] = np.tile(IMAGES, (50, 1, 1))
+    assert array_fingerprint(file, chunk=3 * IMAGES[0].nbytes) == whole
+    assert max(copied) == 3 * IMAGES[0].nbytes and len(copied) == 34
+
+
+def test_scalars_strings_and_bfloat16_have_fingerprints():
+    import ml_dtypes
+
+    few = [np.float32(1), np.array(["a", "b"]), np.array([True]), np.ones(2, ml_dtypes.bfloat16)]
+    assert len({array_fingerprint(each) for each in few}) == len(few)
+    assert array_fingerprint(np.float32(1)) == array_fingerprint(np.ones(1, np.float32))
+    with pytest.raises(TypeError, match="Received: dtype object"):
+        array_fingerprint(np.array([object()]))
+
+
+def dense(activation="relu", names=(None, None), units=4, seed=0):
+    keras.utils.set_random_seed(seed)
+    x = keras.Input((4,))
+    y = keras.layers.Dense(units, activation=activation, name=names[0])(x)
+    return keras.Model(x, keras.layers.Dense(2, name=names[1])(y))
+
+
+def test_models_of_equal_content_have_equal_fingerprints():
+    first = model_fingerprint(dense())
+    assert model_fingerprint(dense()) == first  # Keras has named its layers otherwise
+    assert model_fingerprint(dense(names=("a", "b"))) == first
+    compiled = dense()
+    compiled.compile("adam", "mse")
+    assert model_fingerprint(compiled) == first
+    trained = dense()
+    trained.compile("sgd", "mse")
+    trained.fit(np.zeros((1, 4)), np.zeros((1, 2)), verbose=0)
+    trained.set_weights(dense().get_weights())
+    assert model_fingerprint(trained) == first
+
+
+def test_every_weight_and_every_key_of_the_configuration_count():
+    first = model_fingerprint(dense())
+    assert model_fingerprint(dense("tanh")) != first
+    assert model_fingerprint(dense(units=5)) != first
+    assert model_fingerprint(dense(seed=1)) != first
+    for i in range(4):
+        model = dense()
+        weights = model.get_weights()
+        weights[i].flat[0] = np.nextafter(weights[i].flat[0], np.float32(np.inf))
+        model.set_weights(weights)
+        assert model_fingerprint(model) != first
+
+
+def test_a_name_is_not_taken_for_a_setting_of_the_same_spelling():
+    def model(kind):
+        return keras.Sequential([keras.Input((3,)), keras.layers.Activation(kind, name=kind)])
+
+    assert model_fingerprint(model("relu")) != model_fingerprint(model("tanh"))
+
+
+def test_the_wiring_of_layers_counts():
+    def model(first, second):
+        layers = {name: keras.layers.Rescaling(scale) for name, scale in (("a", 2), ("b", 3))}
+        x = keras.Input((3,))
+        a, b = layers["a"](x), layers["b"](x)
+        return keras.Model(x, keras.layers.Subtract()([locals()[first], locals()[second]]))
+
+    assert model_fingerprint(model("a", "b")) == model_fingerprint(model("a", "b"))
+    assert model_fingerprint(model("a", "b")) != model_fingerprint(model("b", "a"))
+
+
+def test_nested_models_and_shared_initializers_have_equal_fingerprints():
+    def model():
+        keras.utils.set_random_seed(0)
+        shared = keras.initializers.HeNormal(seed=1)
+        inner = keras.Sequential(
+            [keras.Input((4,)), keras.layers.Dense(4, kernel_initializer=shared)]
+        )
+        x = keras.Input((4,))
+        return keras.Model(x, keras.layers.Dense(4, kernel_initializer=shared)(inner(inner(x))))
+
+    assert model_fingerprint(model()) == model_fingerprint(model())
+
+
+def doubled():
+    class Scaled(keras.layers.Layer):
+        def call(self, inputs):
+            return 2 * inputs
+
+    return Scaled()
+
+
+def tripled():
+    class Scaled(keras.layers.Layer):
+        def call(self, inputs):
+            return 3 * inputs
+
+    return Scaled()
+
+
+def test_the_code_of_layers_of_ones_own_counts():
+    def model(layer):
+        return keras.Sequential([keras.Input((4,)), layer])
+
+    assert model_fingerprint(model(doubled())) == model_fingerprint(model(doubled()))
+    assert model_fingerprint(model(doubled())) != model_fingerprint(model(tripled()))
+
+
+def test_subclassed_models_are_told_apart_by_their_weights():
+    class Network(keras.Model):
+        def __init__(self, start):
+            super().__init__()
+            self.head = keras.layers.Dense(2, kernel_initializer=start)
+            self.something = object()
+
+        def call(self, inputs):
+            return self.head(inputs)
+
+    def model(start):
+        network = Network(start)
+        network(np.zeros((1, 3)))
+        return network
+
+    assert model_fingerprint(model("ones")) == model_fingerprint(model("ones"))
+    assert model_fingerprint(model("ones")) != model_fingerprint(model("zeros"))
+
+
+def fingerprints_here():
+    return [model_fingerprint(dense()), array_fingerprint(IMAGES), json_fingerprint({"a": [1.5]})]
+
+
+def test_another_process_finds_the_same_fingerprints():
+    code = (
+        "import sys; sys.path.insert(0, sys.argv[1]);"
+        "from test_fingerprints import *;"
+        "print(*fingerprints_here())"
+    )
+    environment = dict(os.environ, PYTHONHASHSEED="7")
+    done = subprocess.run(
+        [sys.executable, "-c", code, os.path.dirname(__file__)],
+        capture_output=True, text=True, env=environment, check=True,
+    )  # fmt: skip
+    assert done.stdout.split() == fingerprints_here()
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    loss: str = "margin"
+    bounds: tuple = (0.0, np.float32(1))
+    mask: np.ndarray | None = None
+
+
+class Pair(NamedTuple):
+    first: int
+    second: int
+
+
+def test_settings_become_json():
+    settings = plain({"a": Settings(mask=np.ones(2, bool)), "b": [Pair(1, np.int64(2)), None]})
+    assert settings == {
+        "a": {"loss": "margin", "bounds": [0.0, 1.0], "mask": array_fingerprint(np.ones(2, bool))},
+        "b": [{"first": 1, "second": 2}, None],
+    }
+    assert json_fingerprint({"a": 1, "b": 2}) == json_fingerprint({"b": 2, "a": 1})
+    with pytest.raises(TypeError, match="Received: <object"):
+        plain({"a": object()})
+
+
+def test_versions_are_those_of_what_computes(monkeypatch):
+    found = versions()
+    assert set(found) >= {"intriguing_tf", "tensorflow", "keras", "numpy", "scipy"}
+    for package in (keras, np, intriguing_tf):
+        with monkeypatch.context() as patch:
+            patch.setattr(package, "__version__", "99")
+            assert versions() != found
+
+
+def checkout(folder, **files):
+    package = folder / "package"
+    for name, content in files.items():
+        path = package / f"{name.replace('__', '/')}.py"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return package
+
+
+def test_in_a_checkout_the_source_counts(tmp_path):
+    first = checkout(tmp_path / "1", a=b"x = 1\n", sub__b=b"y = 2\n")
+    assert source_fingerprint(first) is None  # as installed: nothing beside it
+    others = {
+        "same": {"a": b"x = 1\r\n", "sub__b": b"y = 2\n"},
+        "value": {"a": b"x = 2\n", "sub__b": b"y = 2\n"},
+        "place": {"a": b"x = 1\n", "b": b"y = 2\n"},
+        "more": {"a": b"x = 1\n", "sub__b": b"y = 2\n", "c": b""},
+        "moved": {"a": b"x = 1\ny", "sub__b": b" = 2\n"},
+    }
+    found = {}
+    for name, files in others.items():
+        package = checkout(tmp_path / name, **files)
+        (tmp_path / name / "pyproject.toml").touch()
+        found[name] = source_fingerprint(package)
+    same = checkout(tmp_path / "2", a=b"x = 1\n", sub__b=b"y = 2\n")
+    (tmp_path / "2" / "pyproject.toml").touch()
+    assert source_fingerprint(same) == found["same"]
+    assert None not in found.values() and len(set(found.values())) == len(others)
