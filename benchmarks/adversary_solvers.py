@@ -1,10 +1,10 @@
-"""The adversary's solvers against SciPy: lockstep, and compiled minimisers at fixed c.
+"""The adversary's solvers against SciPy: lockstep, and compiled minimizers at fixed c.
 
     python benchmarks/adversary_solvers.py
 
 One thread. Part "lockstep": 64 digits on FC100-100-10 with the whole search over c, all runs of
 SciPy's L-BFGS-B in lockstep against one image after another. Part "fixed c": the compiled
-`minimise` against SciPy one image after another, at the same c, and how far the objectives differ.
+`minimize` against SciPy one image after another, at the same c, and how far the objectives differ.
 Part "zoo": the mean distortion of both solvers with both losses on every MNIST network of the zoo.
 Part "nearest": what the screen of the classes for "nearest" targets costs in distance and saves.
 """
@@ -62,16 +62,14 @@ def lockstep():
     import numpy as np
 
     from intriguing_tf.adversary.scipy_solver import SciPySolver
+    from intriguing_tf.adversary.settings import AttackSettings
     from intriguing_tf.reporting import Table
 
     problem, x, targets, logits = problem_of("mnist/fc100-100-10", 64)
     box = np.zeros_like(x), np.ones_like(x)
     rows, found = [], {}
     for label, together in (("lockstep", True), ("one image after another", False)):
-        solver = SciPySolver(
-            problem, loss="cross_entropy", maxcor=5, maxfun=100, jit_compile=False,
-            lockstep=together,
-        )  # fmt: skip
+        solver = SciPySolver(problem, AttackSettings(jit_compile=False), lockstep=together)
         solver.search(x[:2], targets[:2], *(b[:2] for b in box), logits[:2])  # traces
         seconds, result = timed(lambda s=solver: s.search(x, targets, *box, logits))
         found[label] = np.linalg.norm(result.x - x, axis=1)
@@ -85,12 +83,14 @@ def lockstep():
 
 
 def fixed_c():
-    """Times the minimisers at c = 0.2."""
+    """Times the minimizers at c = 0.2."""
     import numpy as np
     import tensorflow as tf
 
-    from intriguing_tf.adversary.compiled import CompiledSolver, penalised
+    from intriguing_tf.adversary.compiled import CompiledSolver, penalized
+    from intriguing_tf.adversary.losses import LOSSES
     from intriguing_tf.adversary.scipy_solver import SciPySolver
+    from intriguing_tf.adversary.settings import AttackSettings
     from intriguing_tf.reporting import Table
 
     rows = []
@@ -98,26 +98,21 @@ def fixed_c():
         ("mnist/fc100-100-10", FLAGS.dense_images), ("mnist/conv", FLAGS.conv_images),
     ):  # fmt: skip
         problem, x, targets, _ = problem_of(name, number)
-        jit_compile = problem.jit_compile("auto")
         box = np.zeros_like(x), np.ones_like(x)
         c = np.full(number, 0.2)
-        one = SciPySolver(
-            problem, loss="cross_entropy", maxcor=10, maxfun=2000, jit_compile=jit_compile,
-            lockstep=False, ftol=1e-9, gtol=1e-6,
-        )  # fmt: skip
-        one.minimise(x[:1], targets[:1], *(b[:1] for b in box), c[:1])
-        slow, (reference, slow_nfev) = timed(lambda: one.minimise(x, targets, *box, c))  # noqa: B023
-        compiled = CompiledSolver(
-            problem, loss="cross_entropy", maxcor=5, maxfun=400, xtol=1e-3,
-            jit_compile=jit_compile,
-        )  # fmt: skip
-        first, _ = timed(lambda: compiled.minimise(x, targets, *box, c))  # noqa: B023
-        fast, (points, nfev) = timed(lambda: compiled.minimise(x, targets, *box, c), 3)  # noqa: B023
+        one = SciPySolver(problem, AttackSettings(maxcor=10, maxfun=2000), lockstep=False)
+        one.minimize(x[:1], targets[:1], *(b[:1] for b in box), c[:1])
+        slow, (reference, slow_nfev) = timed(lambda: one.minimize(x, targets, *box, c))  # noqa: B023
+        compiled = CompiledSolver(problem, AttackSettings(maxfun=400))
+        first, _ = timed(lambda: compiled.minimize(x, targets, *box, c))  # noqa: B023
+        fast, (points, nfev) = timed(lambda: compiled.minimize(x, targets, *box, c), 3)  # noqa: B023
 
         def objective(where, x=x, targets=targets, c=c, problem=problem):
             tensors = (tf.cast(where, tf.float32), tf.constant(x), tf.constant(targets))
-            value = tf.function(penalised, autograph=False)
-            return value(problem, "cross_entropy", *tensors, tf.cast(c, tf.float32))[0].numpy()
+            value = tf.function(penalized, autograph=False)
+            return value(problem, LOSSES["cross_entropy"], *tensors, tf.cast(c, tf.float32))[
+                0
+            ].numpy()
 
         gap = objective(points) / objective(reference) - 1
         rows.append(
@@ -129,7 +124,7 @@ def fixed_c():
         "evaluations", "SciPy's", "median gap", "mean gap", "at least as low",
     )  # fmt: skip
     notes = ("Gap: relative difference of the objectives, negative where the compiled is lower.",)
-    return Table("Minimisers at c = 0.2", columns, rows, notes, digits=3)
+    return Table("Minimizers at c = 0.2", columns, rows, notes, digits=3)
 
 
 def zoo():
@@ -168,20 +163,19 @@ def zoo():
 
 def nearest():
     """Compares screens with a search of all nine classes."""
-    import numpy as np
 
     import intriguing_tf as itf
-    from intriguing_tf.adversary import attack
+    from intriguing_tf.adversary.settings import SearchConstants
     from intriguing_tf.reporting import Table
 
     images, _ = itf.datasets.mnist_sample()
     images = images[: FLAGS.nearest_images]
     rows = []
     for name in ("mnist/fc10-1e-4", "mnist/fc100-100-10", "mnist/fc200-200-10", "mnist/conv"):
-        adversary = itf.LBFGSAdversary(itf.zoo.load(name), loss="margin")
-        best = None
-        for screen in (np.inf, 2.0, 1.5, 1.25, 1.0):
-            attack._SCREEN = screen
+        model, best = itf.zoo.load(name), None
+        for screen in (1e9, 2.0, 1.5, 1.25, 1.0):
+            constants = SearchConstants(nearest_screen=screen)
+            adversary = itf.LBFGSAdversary(model, loss="margin", constants=constants)
             result = adversary(images, targets="nearest", verbose=False)
             if best is None:
                 best = result

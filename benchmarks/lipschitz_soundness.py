@@ -2,7 +2,7 @@
 
     python benchmarks/lipschitz_soundness.py [times]
 
-Runs the properties of tests/lipschitz/test_soundness.py on fresh random examples, `times` (20) as
+Runs the properties of tests/test_lipschitz.py on fresh random examples, `times` (20) as
 many as the tests do: each layer against the singular values of its own matrix, or against Jacobians
 at random points; each network against the steepest pair of inputs that Adam finds. A violation
 fails, shrunk to its simplest form.
@@ -30,7 +30,7 @@ def main() -> int:
     os.environ["LIPSCHITZ_EXAMPLES"] = str(times)
     for what, number in EXAMPLES.items():
         print(f"{round(number * times):6d} {what}")
-    tests = ROOT / "tests" / "lipschitz" / "test_soundness.py"
+    tests = ROOT / "tests" / "test_lipschitz.py"
     return int(pytest.main(["-q", "--durations=4", "-p", "no:warnings", str(tests)]))
 
 

@@ -59,3 +59,14 @@ def check_seed(value: Any) -> int:
     if not 0 <= value < 2**31:
         raise ValueError(f"`seed` must be at least 0 and below 2**31. Received: {value!r}.")
     return int(value)
+
+
+def check_labels(labels: Any) -> np.ndarray:
+    """Returns class numbers as an array `[n]`, n > 0."""
+    labels = np.asarray(labels)
+    if labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels) or labels.min() < 0:
+        raise ValueError(
+            "`labels` must be integers of at least 0, of shape [n] with n > 0. "
+            f"Received: dtype {labels.dtype}, shape {labels.shape}."
+        )
+    return labels

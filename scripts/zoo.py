@@ -25,7 +25,7 @@ from typing import Any
 from intriguing_tf.scripts import options
 from intriguing_tf.scripts.command import command, import_tensorflow
 
-from intriguing_tf import reporting, zoo
+from intriguing_tf import publishing, reporting, zoo
 
 
 def show_list(flags: Any, names: Sequence[str]) -> int:
@@ -70,8 +70,6 @@ def verify(flags: Any, names: Sequence[str]) -> int:
     wrong = any(check.status == "damaged" for check in checks)
     if flags.metrics and not wrong:
         import_tensorflow()
-        from intriguing_tf import publishing
-
         verified = {check.name for check in checks if check.status == "verified"}
         for name in sorted(verified):
             comparison = publishing.verify_metrics(name)
@@ -102,8 +100,6 @@ def clear(flags: Any, names: Sequence[str]) -> int:
 def publish(flags: Any, names: Sequence[str]) -> int:
     """Trains, evaluates and publishes recipes."""
     import_tensorflow()
-    from intriguing_tf import publishing
-
     for name in publishing.matching_recipes(_needed(names)):
         card = publishing.publish(name, flags.folder, retrain=flags.retrain)
         print(card, end="\n\n")

@@ -10,29 +10,31 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm.auto import tqdm
 
 import intriguing_tf
 from intriguing_tf.adversary import inputs
-from intriguing_tf.adversary.compiled import CompiledSolver, SearchResult
-from intriguing_tf.adversary.problem import LOSSES, Problem
+from intriguing_tf.adversary.batching import batch_size
+from intriguing_tf.adversary.compiled import CompiledSolver
+from intriguing_tf.adversary.losses import Loss, find_loss
+from intriguing_tf.adversary.problem import Problem
 from intriguing_tf.adversary.result import AdversarialResult
 from intriguing_tf.adversary.scipy_solver import SciPySolver
-from intriguing_tf.adversary.segment import shorten
+from intriguing_tf.adversary.search import Search
+from intriguing_tf.adversary.settings import AttackSettings, SearchConstants
+from intriguing_tf.adversary.solver import SearchResult, Solver
 from intriguing_tf.adversary.targets import choose_targets, class_array
-from intriguing_tf.checks import check_choice, check_positive_integer
+from intriguing_tf.aliases import RenamedAttribute
 from intriguing_tf.classifier import Classifier
+from intriguing_tf.keras_graph import find_layer
+from intriguing_tf.progress import progress_bar
 
-SOLVERS = ("compiled", "scipy")
-_LARGEST_BATCH = 1024
-_CANDIDATES = 9  # classes that "nearest" looks at: the likeliest besides the image's own
-_SCREEN = 1.5  # ... of these only classes whose linearised distance is this near to the least
+_SOLVERS: dict[str, type[Solver]] = {"compiled": CompiledSolver, "scipy": SciPySolver}
 
 
 class LBFGSAdversary:
-    """The paper's attack: the least change r for which the network reads x + r as the target.
+    """The paper's attack: the least r for which the network classifies x + r as the target.
 
-    For each image it minimises c |r|^2 + loss(x + r, target) subject to x + r staying in the
+    For each image it minimizes c |r|^2 + loss(x + r, target) subject to x + r staying in the
     bounds, for the largest c that still succeeds (section 4.1; |r|^2 because |r| has no derivative
     where the search starts).
 
@@ -57,8 +59,17 @@ class LBFGSAdversary:
             convolutions: True pays from some twenty thousand images on.
         memory: bytes that a batch may take; images beyond that wait for the next batch.
 
+        constants: of the compiled search, for experiments with the method.
+
+    Attributes:
+        classifier: the model, or its part above `layer`, as a map to logits.
+        settings: an `AttackSettings`. It cannot change, and neither can the adversary, so that what
+            a result records is what ran. `bounds`, `loss`, `solver`, `maxcor`, `maxfun`, `xtol`,
+            `jit_compile` and `memory` are there too.
+
     Raises:
         TypeError, ValueError: a model or setting that is not as above.
+        AttributeError: an attribute is set after construction.
 
     Example:
 
@@ -68,35 +79,55 @@ class LBFGSAdversary:
         result.save("adversarial")
     """
 
+    classifier: Classifier
+    settings: AttackSettings
+    _solvers: dict[tuple[int, ...], Solver]  # by shape of an image
+
     def __init__(
         self,
         model: keras.Model,
         *,
         layer: keras.layers.Layer | str | None = None,
         bounds: tuple[Any, Any] | None = None,
-        loss: str = "cross_entropy",
+        loss: Loss | str = "cross_entropy",
         solver: str = "compiled",
         maxcor: int = 5,
         maxfun: int = 100,
         xtol: float = 1e-3,
         jit_compile: bool | str = "auto",
         memory: int = 2**30,
+        constants: SearchConstants = SearchConstants(),  # noqa: B008 (frozen)
     ):
-        check_choice("loss", loss, LOSSES)
-        check_choice("solver", solver, SOLVERS)
-        check_choice("jit_compile", jit_compile, (True, False, "auto"))
-        for name, value in (("maxcor", maxcor), ("maxfun", maxfun), ("memory", memory)):
-            check_positive_integer(name, value)
-        if not 0 < xtol < 1:
-            raise ValueError(f"`xtol` must lie between 0 and 1. Received: {xtol!r}.")
-        self.classifier = Classifier(model, layer)
-        checked = inputs.check_bounds(inputs.default_bounds(model, layer, bounds))
-        dtype = self.classifier.dtype.as_numpy_dtype
-        self.bounds = (checked[0].astype(dtype), checked[1].astype(dtype))
-        self.loss, self.solver = loss, solver
-        self.maxcor, self.maxfun, self.xtol = maxcor, maxfun, xtol
-        self.jit_compile, self.memory = jit_compile, memory
-        self._solvers: dict[tuple[int, ...], CompiledSolver | SciPySolver] = {}
+        classifier = Classifier(model, layer)
+        settings = AttackSettings(
+            layer=None if layer is None else find_layer(model, layer).name,
+            bounds=inputs.default_bounds(model, layer, bounds),
+            dtype=classifier.dtype.name,
+            loss=find_loss(loss),
+            solver=solver,
+            maxcor=maxcor,
+            maxfun=maxfun,
+            xtol=xtol,
+            jit_compile=jit_compile,
+            memory=memory,
+            constants=constants,
+        )
+        vars(self).update(classifier=classifier, settings=settings, _solvers={})
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        raise AttributeError(
+            "An adversary cannot change, so that what a result records is what ran. Make another "
+            f"one: LBFGSAdversary(model, {name}=...). Received: {name!r} set to {value!r}."
+        )
+
+    bounds = property(lambda self: self.settings.bounds)
+    loss = property(lambda self: str(self.settings.loss))
+    solver = property(lambda self: self.settings.solver)
+    maxcor = property(lambda self: self.settings.maxcor)
+    maxfun = property(lambda self: self.settings.maxfun)
+    xtol = property(lambda self: self.settings.xtol)
+    jit_compile = property(lambda self: self.settings.jit_compile)
+    memory = property(lambda self: self.settings.memory)
 
     def __call__(
         self,
@@ -110,8 +141,8 @@ class LBFGSAdversary:
 
         Args:
             images: floating array or tensor [n, ...] within the bounds, n > 0.
-            labels: integers [n], the true classes. Images that the model misreads already come
-                back unchanged. Without labels the model's own predictions stand for them.
+            labels: integers [n], the true classes. Images that the model misclassifies already
+                come back unchanged. Without labels its own predictions stand for them.
             targets: integers [n]; "random" (uniform over the classes besides the label);
                 "least_likely"; "nearest" (whichever class is nearest, up to the classes that a
                 linear estimate puts at 1.5 times the least distance or more).
@@ -138,52 +169,25 @@ class LBFGSAdversary:
             already |= finite & (predictions == chosen)
 
         rows = np.flatnonzero(finite & ~already)
-        solver = self._solver(images.shape[1:])
-        flat = images.reshape(n, -1)
-        lower, upper = self._box(images)
-        with self._progress(len(rows), verbose) as bar:
+        with progress_bar(len(rows), "adversary", verbose) as bar:
+            solver, (lower, upper) = self._solver(images.shape[1:]), self._box(images)
+            search = Search(solver, self.settings, lower, upper, bar)
+            x = images[rows].reshape(len(rows), -1)
             if chosen is None:
-                chosen, search = self._nearest(solver, flat, logits, rows, lower, upper, bar)
+                chosen = logits.argmax(axis=1)
+                chosen[rows], found = search.nearest(x, logits[rows])
             else:
-                search = self._search(
-                    solver, flat[rows], chosen[rows], logits[rows], lower, upper, bar
-                )
-        adversarial = flat.copy()
-        adversarial[rows] = search.x
-        nfev = np.full(n, 1, np.int64)
-        nfev[rows] += search.nfev
-        c = np.full(n, np.nan)
-        c[rows] = np.where(search.found, search.c, np.nan)
+                found = search(x, chosen[rows], logits[rows])
+        if isinstance(targets, str):
+            chosen = np.where(already, predictions, chosen)
+        results = self._results(images, predictions, chosen.astype(np.int64), already, rows, found)
+        record = self._record(images, targets, seed, time.perf_counter() - started)
+        return AdversarialResult(**results, settings=record)
 
-        status = np.full(n, "failed", dtype="<U7")
-        status[already] = "already"
-        after = self.classifier.predict(adversarial.reshape(images.shape))
-        verified = np.zeros(n, bool)
-        verified[rows] = search.found
-        verified &= after == chosen
-        status[verified] = "found"
-        adversarial[~verified] = flat[~verified]
-        c[~verified] = np.nan
-        after = np.where(verified, after, predictions)
-        chosen = np.where(already, predictions, chosen) if isinstance(targets, str) else chosen
-        return AdversarialResult(
-            images=adversarial.reshape(images.shape),
-            originals=images,
-            targets=chosen.astype(np.int64),
-            predictions=after.astype(np.int64),
-            original_predictions=predictions,
-            status=status,
-            distortion=self._distortion(adversarial - flat, status, lower, upper),
-            l2=_sizes((adversarial - flat).astype(np.float64), status),
-            c=c,
-            nfev=nfev,
-            settings=self._settings(targets, seed, solver, time.perf_counter() - started),
-        )
+    def minimize(self, images: Any, targets: Any, c: Any) -> np.ndarray:
+        """Returns the minimizers of c |r|^2 + loss(x + r, target) in the box, for given c.
 
-    def minimise(self, images: Any, targets: Any, c: Any) -> np.ndarray:
-        """Returns the minimisers of c |r|^2 + loss(x + r, target) in the box, for given c.
-
-        The paper's problem without the search over c, for looking at how the minimiser depends
+        The paper's problem without the search over c, for looking at how the minimizer depends
         on c.
 
         Args:
@@ -205,129 +209,76 @@ class LBFGSAdversary:
         flat = images.reshape(len(images), -1)
         lower, upper = self._box(images)
         low, high = (np.broadcast_to(bound, flat.shape) for bound in (lower, upper))
-        x, _ = solver.minimise(flat, targets, low, high, weights)
+        x, _ = solver.minimize(flat, targets, low, high, weights)
         return np.clip(np.asarray(x), lower, upper).astype(images.dtype).reshape(images.shape)
+
+    minimise = RenamedAttribute("minimize")
 
     def _box(self, images: np.ndarray) -> list[np.ndarray]:
         """The bounds of one image as flat arrays in the images' dtype."""
         return [np.broadcast_to(b, images.shape[1:]).reshape(-1) for b in self.bounds]
 
-    def _solver(self, shape: tuple[int, ...]) -> CompiledSolver | SciPySolver:
+    def _solver(self, shape: tuple[int, ...]) -> Solver:
         if shape not in self._solvers:
             problem = Problem(self.classifier, shape)
-            jit_compile = problem.jit_compile(self.jit_compile)
-            if self.solver == "scipy":
-                self._solvers[shape] = SciPySolver(
-                    problem, loss=self.loss, maxcor=self.maxcor, maxfun=self.maxfun,
-                    jit_compile=jit_compile,
-                )  # fmt: skip
-            else:
-                self._solvers[shape] = CompiledSolver(
-                    problem, loss=self.loss, maxcor=self.maxcor, maxfun=self.maxfun,
-                    xtol=self.xtol, jit_compile=jit_compile,
-                )  # fmt: skip
+            self._solvers[shape] = _SOLVERS[self.settings.solver](problem, self.settings)
         return self._solvers[shape]
 
     def batch_size(self, shape: Sequence[int]) -> int:
         """Returns how many images of this shape go into a batch, for the memory allowed."""
-        problem = self._solver(tuple(shape)).problem
-        history = 6 * self.maxcor + 24  # vectors of an image's size that the search keeps or makes
-        per_row = history * problem.size * problem.dtype.size + problem.bytes_per_row()
-        return max(1, min(_LARGEST_BATCH, self.memory // per_row))
+        return batch_size(self._solver(tuple(shape)).problem, self.settings)
 
-    def _search(self, solver, x, targets, logits, lower, upper, bar) -> SearchResult:
-        """Searches in batches and brings what was found to the boundary."""
-        size = self.batch_size(solver.problem.shape)
-        parts = []
-        for start in range(0, len(x), size):
-            batch = slice(start, start + size)
-            parts.append(self._batch(solver, x[batch], targets[batch], logits[batch], lower, upper))
-            bar.update(len(x[batch]))
-        if not parts:
-            return SearchResult(x, np.zeros(0, bool), np.zeros(0), np.zeros(0, np.int64))
-        return SearchResult(*(np.concatenate(values) for values in zip(*parts, strict=True)))
-
-    def _batch(self, solver, x, targets, logits, lower, upper) -> SearchResult:
-        n = len(x)
-        padded = _padded(n) if solver.jit_compile else n
-        fill = np.minimum(np.arange(padded), n - 1)
-        low, high = (np.broadcast_to(bound, x[fill].shape) for bound in (lower, upper))
-        search = solver.search(x[fill], targets[fill], low, high, logits[fill])
-        best, found, c, nfev = (np.asarray(value)[:n] for value in search)
-        best = np.clip(best, lower, upper).astype(x.dtype)
-        gap = np.max(np.where(_is(targets, logits), -np.inf, logits), axis=1)
-        gap = gap - logits[np.arange(n), targets]
-        margin = Margins(solver.problem, targets)
-        near = shorten(margin, x, best, gap, solver.problem.clearance(logits), lower, upper)
-        return SearchResult(
-            np.where(found[:, None], near, x), found, c, nfev.astype(np.int64) + margin.calls
-        )
-
-    def _nearest(self, solver, flat, logits, rows, lower, upper, bar):
-        """Searches every class that can win, and takes the nearest found."""
-        classes = logits.shape[1]
-        own = logits[rows].argmax(axis=1)
-        others = np.argsort(np.where(_is(own, logits[rows]), np.inf, -logits[rows]), axis=1)
-        others = others[:, : min(_CANDIDATES, classes - 1)]
-        estimates = np.full(others.shape, np.inf)
-        for j in range(others.shape[1]):
-            estimates[:, j] = self._linear_distance(solver, flat[rows], others[:, j], lower, upper)
-        kept = estimates <= _SCREEN * estimates.min(axis=1, keepdims=True)
-        kept[:, 0] |= ~kept.any(axis=1)
-        which, k = np.nonzero(kept)
-        bar.reset(total=len(which))
-        targets = others[which, k]
-        search = self._search(
-            solver, flat[rows][which], targets, logits[rows][which], lower, upper, bar
-        )
-        square = ((search.x - flat[rows][which]).astype(np.float64) ** 2).sum(axis=1)
-        order = np.lexsort((np.where(search.found, square, np.inf), which))
-        first = order[np.searchsorted(which[order], np.arange(len(rows)))]
-        nfev = np.bincount(which, search.nfev, len(rows)).astype(np.int64) + others.shape[1]
-        chosen = logits.argmax(axis=1)
-        chosen[rows] = targets[first]
-        return chosen, SearchResult(search.x[first], search.found[first], search.c[first], nfev)
-
-    def _linear_distance(self, solver, x, targets, lower, upper) -> np.ndarray:
-        """Distance at which the linearised margin vanishes, for variables that may move."""
-        size = self.batch_size(solver.problem.shape)
-        parts = []
-        for start in range(0, len(x), size):
-            there = solver.problem.evaluate_margin(
-                x[start : start + size], targets[start : start + size]
-            )
-            held = ((x[start : start + size] <= lower) & (there.gradient.numpy() > 0)) | (
-                (x[start : start + size] >= upper) & (there.gradient.numpy() < 0)
-            )
-            slope = np.linalg.norm(np.where(held, 0, there.gradient.numpy()), axis=1)
-            with np.errstate(divide="ignore", invalid="ignore"):
-                parts.append(there.margin.numpy() / slope)
-        distance = np.concatenate(parts) if parts else np.zeros(0)
-        return np.where(np.isfinite(distance), distance, np.inf)
-
-    def _distortion(self, change, status, lower, upper) -> np.ndarray:
+    def _results(
+        self,
+        images: np.ndarray,
+        predictions: np.ndarray,
+        targets: np.ndarray,
+        already: np.ndarray,
+        rows: np.ndarray,
+        search: SearchResult,
+    ) -> dict[str, np.ndarray]:
+        """The arrays of a result: what was found for some rows and a forward pass confirms."""
+        n = len(images)
+        points = images.reshape(n, -1).copy()
+        points[rows] = search.x
+        after = self.classifier.predict(points.reshape(images.shape))
+        found = np.zeros(n, bool)
+        found[rows] = search.found
+        found &= after == targets
+        points[~found] = images.reshape(n, -1)[~found]
+        c = np.full(n, np.nan)
+        c[rows] = search.c
+        nfev = np.full(n, 1, np.int64)
+        nfev[rows] += search.nfev
+        status = np.full(n, "failed", dtype="<U7")
+        status[already] = "already"
+        status[found] = "found"
+        change = points - images.reshape(n, -1)
+        lower, upper = self._box(images)
         width = upper.astype(np.float64) - lower
         scaled = change / np.where(np.isfinite(width), width, 1.0)
-        return _sizes(scaled, status) / math.sqrt(change.shape[1])
+        return {
+            "images": points.reshape(images.shape),
+            "originals": images,
+            "targets": targets,
+            "predictions": np.where(found, after, predictions),
+            "original_predictions": predictions,
+            "status": status,
+            "distortion": _norms(scaled, status) / math.sqrt(change.shape[1]),
+            "l2": _norms(change, status),
+            "c": np.where(found, c, np.nan),
+            "nfev": nfev,
+        }
 
-    def _progress(self, total: int, verbose: bool | str) -> tqdm:
-        check_choice("verbose", verbose, (True, False, 0, 1, "auto"))
-        disable = None if verbose == "auto" else not verbose  # None: unless on a terminal
-        return tqdm(total=total, disable=disable, unit="image", desc="adversary", leave=False)
-
-    def _settings(self, targets, seed, solver, seconds) -> dict[str, Any]:
+    def _record(
+        self, images: np.ndarray, targets: Any, seed: int, seconds: float
+    ) -> dict[str, Any]:
         return {
             "attack": "L-BFGS",
-            "solver": self.solver,
-            "loss": self.loss,
+            **self.settings.to_json(),
             "targets": targets if isinstance(targets, str) else "given",
             "seed": int(seed),
-            "maxcor": self.maxcor,
-            "maxfun": self.maxfun,
-            "xtol": self.xtol,
-            "jit_compile": solver.jit_compile,
-            "dtype": self.classifier.dtype.name,
-            "bounds": [inputs.describe_bound(bound) for bound in self.bounds],
+            "jit_compile": self._solver(images.shape[1:]).jit_compile,
             "model": self.classifier.model.name,
             "seconds": seconds,
             "versions": {
@@ -339,33 +290,6 @@ class LBFGSAdversary:
         }
 
 
-class Margins:
-    """Hard margins of points, by forward passes of the model as the user would run it."""
-
-    def __init__(self, problem: Problem, targets: np.ndarray):
-        self.problem, self.targets = problem, targets
-        self.calls = 0
-
-    def __call__(self, x: np.ndarray) -> np.ndarray:
-        self.calls += 1
-        logits = self.problem.classifier.predict_logits(
-            x.reshape(-1, *self.problem.shape), batch_size=max(len(x), 1)
-        )
-        is_target = _is(self.targets, logits)
-        others = np.where(is_target, -np.inf, logits).max(axis=1)
-        return np.asarray(others - logits[is_target], np.float64)
-
-
-def _is(classes: np.ndarray, logits: np.ndarray) -> np.ndarray:
-    """Mask [n, classes] of one class in each row."""
-    return np.arange(logits.shape[1]) == classes[:, None]
-
-
-def _sizes(change: np.ndarray, status: np.ndarray) -> np.ndarray:
-    norms = np.sqrt((np.asarray(change, np.float64) ** 2).sum(axis=1))
+def _norms(change: np.ndarray, status: np.ndarray) -> np.ndarray:
+    norms = np.sqrt((change.astype(np.float64) ** 2).sum(axis=1))
     return np.where(status == "failed", np.inf, norms)
-
-
-def _padded(n: int) -> int:
-    """The next power of four, so that XLA compiles for few batch sizes."""
-    return 4 ** math.ceil(math.log(n, 4) - 1e-9)

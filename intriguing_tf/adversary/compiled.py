@@ -1,16 +1,16 @@
 """The compiled solver: L-BFGS and the search over c in one loop, for a whole batch.
 
-The paper minimises c |r|^2 + loss(x + r) for one c after another and keeps the largest c that
+The paper minimizes c |r|^2 + loss(x + r) for one c after another and keeps the largest c that
 succeeds. Divided by c this is the Lagrangian |r|^2 + lambda * loss of "the least |r|^2 with
 loss <= 0", and the largest c that succeeds is 1 / lambda at its solution. So here every step of
 L-BFGS takes the largest c for which *its own model* of the problem succeeds: the step goes to the
-minimiser of the quadratic model for which the linearised margin just vanishes (a step of sequential
+minimizer of the quadratic model for which the linearized margin just vanishes (a step of sequential
 quadratic programming whose Hessian is L-BFGS's). One run of some 40 evaluations replaces a search
 of some 10 runs.
 
 The margin's soft maximum follows the exponential method of multipliers (Kort and Bertsekas 1972):
 the weights of the classes tend to the true multipliers, so the limit is the minimum for the hard
-maximum without its kinks. With equal weights and sharpness 1 the same loop follows the minimisers
+maximum without its kinks. With equal weights and sharpness 1 the same loop follows the minimizers
 for the cross-entropy, which is an increasing function of that soft maximum.
 """
 
@@ -21,30 +21,14 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from intriguing_tf.adversary.compaction import run_to_the_end
-from intriguing_tf.adversary.lbfgs import (
-    Minimizer,
-    Pairs,
-    choose,
-    dot,
-    free_variables,
-    inverse_hessian,
-)
-from intriguing_tf.adversary.problem import Problem, above_target
-
-_SHARPNESS = 10.0  # of the soft maximum, in units of the margin at the image
-_LEAST_LOG_WEIGHT = -30.0  # a class may come back: its weight stays above exp(-30)
-_RISING = 0.1  # a log weight that grows by more in one update has not found its value
-_NEAR = 0.1  # "near the boundary": margin below this share of the margin at the image
-_FAR = 0.2  # farther than this, a step closes only part of the margin ...
-_CLOSE = 0.7  # ... namely this part, since the model does not hold that far
-_LONGEST_STEP = 0.15  # root mean square per variable, in units of the box
-_SHORTEN = 0.5  # a rejected step; the next accepted one may be at most twice as long again
-_SHORTEST = 0.05  # a step this short is taken whatever it brings
-_PATIENCE = 20  # evaluations that may bring nothing before the search walks to the boundary
-_MERIT = 1.5  # the merit function's weight of the margin, in multipliers
-_LEAST_SLACK, _FIRST_SLACK, _MOST_SLACK = 2e-4, 5e-3, 0.05  # aim beyond the boundary, of the margin
-_SETTLING = 0.05  # steps relative to |r| below which the class weights are updated
+from intriguing_tf.adversary.batching import run_to_the_end, step_until
+from intriguing_tf.adversary.lbfgs import Pairs, choose, dot, free_variables, inverse_hessian
+from intriguing_tf.adversary.losses import Loss, soft_maximum
+from intriguing_tf.adversary.margins import above_target
+from intriguing_tf.adversary.minimizer import Minimizer
+from intriguing_tf.adversary.problem import Problem
+from intriguing_tf.adversary.settings import AttackSettings, SearchConstants
+from intriguing_tf.adversary.solver import SearchResult
 
 
 class Rows(NamedTuple):
@@ -55,7 +39,7 @@ class Rows(NamedTuple):
     lower: tf.Tensor  # [n, size]
     upper: tf.Tensor  # [n, size]
     gap: tf.Tensor  # [n] margin at the original
-    clearance: tf.Tensor  # [n] margins are raised by this: below 0 they survive rounding
+    confidence: tf.Tensor  # [n] margins are raised by this: below 0 they survive rounding
     sharpness: tf.Tensor  # [n]
 
 
@@ -69,12 +53,10 @@ class State(NamedTuple):
     trial: tf.Tensor  # [n, size] the point to evaluate next
     direction: tf.Tensor  # [n, size]
     length: tf.Tensor  # [n] of the step along the direction
-    steps: tf.Tensor  # [n, m, size]
-    changes: tf.Tensor  # [n, m, size]
-    oldest: tf.Tensor  # [n] of the pairs
+    pairs: Pairs
     multiplier: tf.Tensor  # [n] lambda = 1 / c
     merit: tf.Tensor  # [n] weight of the margin in the merit function
-    slack: tf.Tensor  # [n] how far beyond the boundary to aim, as a share of the gap
+    overshoot: tf.Tensor  # [n] how far beyond the boundary to aim, as a share of the gap
     log_weights: tf.Tensor  # [n, classes]
     unconditional: tf.Tensor  # [n] the next trial is taken whatever it brings
     best: tf.Tensor  # [n, size] nearest adversarial point so far
@@ -86,54 +68,36 @@ class State(NamedTuple):
     done: tf.Tensor  # [n]
 
 
-class SearchResult(NamedTuple):
-    """The nearest adversarial points found for a batch."""
-
-    x: tf.Tensor  # [n, size]; the original where there is none
-    found: tf.Tensor  # [n]
-    c: tf.Tensor  # [n]
-    nfev: tf.Tensor  # [n]
-
-
 class CompiledSolver:
     """Solves the paper's problem for batches of images with a batched L-BFGS.
 
     Args:
-        problem: the classifier and its losses.
-        loss: "cross_entropy" or "margin".
-        maxcor: curvature pairs kept for each image.
-        maxfun: most gradient evaluations for each image.
-        xtol: a step is small when it is below `xtol * |r|`; two small steps in a row end a search.
-        jit_compile: compile with XLA.
+        problem: the classifier.
+        settings: of the adversary. `maxfun` counts the gradient evaluations of each image; a step
+            is small when it is below `xtol * |r|`, and two small steps in a row end a search.
     """
 
-    def __init__(
-        self, problem: Problem, *, loss: str, maxcor: int, maxfun: int, xtol: float,
-        jit_compile: bool,
-    ):  # fmt: skip
-        self.problem, self.loss = problem, loss
-        self.maxcor, self.maxfun, self.xtol = maxcor, maxfun, xtol
-        self.jit_compile = jit_compile
-        self._advance = tf.function(self._advance_while, autograph=False, jit_compile=jit_compile)
+    def __init__(self, problem: Problem, settings: AttackSettings):
+        self.problem, self.settings = problem, settings
+        self.loss, self.constants = settings.loss, settings.constants
+        self.jit_compile = problem.jit_compile(settings.jit_compile)
+        self._advance = tf.function(
+            self._advance_while, autograph=False, jit_compile=self.jit_compile
+        )
         self._penalty = Minimizer(
-            self._penalised, maxcor=maxcor, maxiter=maxfun, ftol=1e-12, gtol=1e-7,
-            jit_compile=jit_compile,
+            self._penalized, maxcor=settings.maxcor, maxiter=settings.maxfun, ftol=1e-12,
+            gtol=1e-7, jit_compile=self.jit_compile,
         )  # fmt: skip
 
     def search(self, originals, targets, lower, upper, logits) -> SearchResult:
-        """Returns the nearest points found that are read as the targets.
-
-        Args:
-            originals: [n, size]. targets: [n]. lower, upper: [n, size]. logits: [n, classes] at
-                the originals.
-        """
+        """Returns the nearest points found that the model classifies as the targets."""
         rows, state = self._first(*self._tensors(originals, targets, lower, upper, logits))
         state = run_to_the_end(self._advance, state, rows, fixed_shapes=self.jit_compile)
         found = tf.math.is_finite(state.best_square)
         return SearchResult(state.best, found, 1 / state.best_multiplier, state.nfev)
 
-    def minimise(self, originals, targets, lower, upper, c) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the minimisers [n, size] of c |r|^2 + loss for the given c [n], and `nfev`."""
+    def minimize(self, originals, targets, lower, upper, c) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the minimizers [n, size] of c |r|^2 + loss for the given c [n], and `nfev`."""
         x0, targets, lower, upper, c = self._tensors(originals, targets, lower, upper, c)
         result = self._penalty(x0, lower, upper, args=(x0, targets, c))
         return result.x, result.nfev
@@ -143,42 +107,41 @@ class CompiledSolver:
         floats = [tf.convert_to_tensor(array, dtype) for array in (originals, *others)]
         return [floats[0], tf.convert_to_tensor(targets, tf.int64), *floats[1:]]
 
-    def _penalised(self, x, originals, targets, c):
-        return penalised(self.problem, self.loss, x, originals, targets, c)
+    def _penalized(self, x, originals, targets, c):
+        return penalized(self.problem, self.loss, x, originals, targets, c)
 
     def _first(self, originals, targets, lower, upper, logits) -> tuple[Rows, State]:
         """The first trial is the original itself."""
         above = above_target(logits, targets)
         gap = tf.reduce_max(above, axis=1)
-        spare = tf.constant(self.problem.clearance(np.asarray(logits)), gap.dtype)
+        confidence = tf.constant(self.problem.least_confidence(np.asarray(logits)), gap.dtype)
         nothing, ones = tf.zeros_like(gap), tf.ones_like(gap)
         no, zero = tf.zeros_like(gap, tf.bool), tf.zeros_like(gap, tf.int32)
-        sharpness = _SHARPNESS / gap if self.loss == "margin" else ones
-        rows = Rows(originals, targets, lower, upper, gap, spare, sharpness)
+        rows = Rows(originals, targets, lower, upper, gap, confidence, self.loss.sharpness(gap))
         flat = tf.zeros_like(originals)
-        pairs = Pairs.empty(originals, self.maxcor)
         return rows, State(
             x=originals, loss=gap, gradient=flat, margin=gap,
-            trial=originals, direction=flat, length=ones, **pairs._asdict(),
-            multiplier=nothing, merit=nothing, slack=_FIRST_SLACK * ones,
+            trial=originals, direction=flat, length=ones,
+            pairs=Pairs.empty(originals, self.settings.maxcor),
+            multiplier=nothing, merit=nothing, overshoot=self.constants.first_overshoot * ones,
             log_weights=tf.zeros_like(logits), unconditional=~no,
             best=originals, best_square=ones * np.inf, best_multiplier=nothing,
             settled=zero, waited=zero, nfev=zero, done=no,
         )  # fmt: skip
 
-    def _advance_while(self, state: State, rows: Rows, enough: tf.Tensor) -> State:
-        """Steps until at most `enough` images are left."""
-        return tf.while_loop(
-            lambda *s: tf.reduce_sum(tf.cast(~s[-1], tf.int32)) > enough,
-            lambda *s: self._step(State(*s), Rows(*rows)),
-            state,
-            parallel_iterations=1,
-        )
+    def _advance_while(self, state: State, rows: Rows, most_left: tf.Tensor) -> State:
+        """Steps until at most `most_left` images are left."""
+        return step_until(lambda s: self._step(s, rows), state, most_left)
 
     def _step(self, s: State, rows: Rows) -> State:
         """One evaluation for every image: judge the trial, and propose the next."""
-        there = self.problem.margin(s.trial, rows.targets, rows.sharpness, s.log_weights)
-        margin = there.margin + rows.clearance
+        constants = self.constants
+        there = self.problem.evaluate(
+            s.trial,
+            rows.targets,
+            lambda above: soft_maximum(above, rows.sharpness, s.log_weights),
+        )
+        margin = there.margin + rows.confidence
         there_square = _square(s.trial - rows.originals)
         finite = there.finite
         improves = (margin < 0) & (there_square < s.best_square) & finite & ~s.done
@@ -187,112 +150,116 @@ class CompiledSolver:
         offset = s.margin - s.loss
         merit_here = _square(s.x - rows.originals) + s.merit * tf.maximum(s.margin, 0.0)
         merit_there = there_square + s.merit * tf.maximum(there.loss + offset, 0.0)
-        closes = (margin < _CLOSE * s.margin) & (s.margin > _NEAR / 2 * rows.gap)
+        closes = (margin < constants.close * s.margin) & (s.margin > constants.near / 2 * rows.gap)
         accepted = (merit_there <= merit_here * (1 + 1e-5)) | closes | s.unconditional
-        accepted |= (s.length < _SHORTEST) | _is_lost(s, rows)
+        accepted |= (s.length < constants.shortest_step) | _is_stalled(s, constants)
         accepted &= finite & ~s.done
 
         # A rejected trial teaches curvature too: most of what there is, where the margin has kinks.
         learnt = finite & ~s.done
-        pairs = Pairs(s.steps, s.changes, s.oldest).push(
-            s.trial - s.x, there.gradient - s.gradient, learnt & ~s.unconditional
+        pairs = s.pairs.push(s.trial - s.x, there.gradient - s.gradient, learnt & ~s.unconditional)
+        near = accepted & (margin < constants.near * rows.gap)
+        overshoot = tf.where(
+            near, tf.where(margin < 0, 0.5 * s.overshoot, 1.5 * s.overshoot), s.overshoot
         )
-        near = accepted & (margin < _NEAR * rows.gap)
-        slack = tf.where(near, tf.where(margin < 0, 0.5 * s.slack, 1.5 * s.slack), s.slack)
         moved = tf.sqrt(_square(s.trial - s.x) / tf.maximum(there_square, 1e-30))
         log_weights, changed, rising = self._reweigh(
-            s.log_weights, there.above, rows, near & (moved < _SETTLING)
+            s.log_weights, there.above, rows, near & (moved < constants.settling)
         )
-        rests = (moved < self.xtol * s.length) & (tf.abs(margin) < _NEAR * rows.gap) & ~rising
+        rests = (
+            (moved < self.settings.xtol * s.length)
+            & (tf.abs(margin) < constants.near * rows.gap)
+            & ~rising
+        )
         found = improves | tf.math.is_finite(s.best_square)
-        most_slack = tf.where(found, _MOST_SLACK * tf.ones_like(slack), 1.0)
+        most_overshoot = tf.where(found, constants.most_overshoot * tf.ones_like(overshoot), 1.0)
         settled = tf.where(accepted, tf.where(rests, s.settled + 1, 0), s.settled)
         nfev = s.nfev + tf.cast(~s.done, tf.int32)
-        stuck = ~accepted & (s.length < _SHORTEST * 1e-3)
+        stuck = ~accepted & (s.length < constants.shortest_step * 1e-3)
         state = s._replace(
             x=choose(accepted, s.trial, s.x),
             loss=tf.where(accepted, there.loss, s.loss),
             gradient=choose(accepted, there.gradient, s.gradient),
             margin=tf.where(accepted, margin, s.margin),
-            length=tf.where(accepted, tf.minimum(2 * s.length, 1.0), _SHORTEN * s.length),
-            **pairs._asdict(),
-            slack=tf.clip_by_value(slack, _LEAST_SLACK, most_slack),
+            length=tf.where(accepted, tf.minimum(2 * s.length, 1.0), constants.shorten * s.length),
+            pairs=pairs,
+            overshoot=tf.clip_by_value(overshoot, constants.least_overshoot, most_overshoot),
             log_weights=log_weights, unconditional=changed,
             best=choose(improves, s.trial, s.best),
             best_square=tf.where(improves, there_square, s.best_square),
             best_multiplier=tf.where(improves, s.multiplier, s.best_multiplier),
             settled=settled, waited=tf.where(improves, 0, s.waited + 1), nfev=nfev,
-            done=s.done | (settled >= 2) | (nfev >= self.maxfun) | stuck,
+            done=s.done | (settled >= 2) | (nfev >= self.settings.maxfun) | stuck,
         )  # fmt: skip
         return self._propose(state, rows, learnt)
 
     def _propose(self, s: State, rows: Rows, learnt: tf.Tensor) -> State:
         """Chooses c and the direction where the last trial taught something; the next trial."""
+        constants = self.constants
         r = s.x - rows.originals
         multiplier = s.multiplier
         wanted = tf.where(
-            s.margin > _FAR * rows.gap, _CLOSE * s.margin, s.margin + s.slack * rows.gap
+            s.margin > constants.far * rows.gap,
+            constants.close * s.margin,
+            s.margin + s.overshoot * rows.gap,
         )
         total = 2 * r + multiplier[:, None] * s.gradient
         free = free_variables(s.x, total, rows.lower, rows.upper)
-        changes = 2 * s.steps + multiplier[:, None, None] * s.changes
-        pairs = Pairs(s.steps, changes, s.oldest)
+        changes = 2 * s.pairs.steps + multiplier[:, None, None] * s.pairs.changes
+        pairs = s.pairs._replace(changes=changes)
         newton = inverse_hessian(pairs, free, 2 * tf.ones_like(multiplier))
         home, downhill = tf.unstack(newton(tf.stack([2 * r, s.gradient], axis=1)), axis=1)
         slope = dot(s.gradient, downhill)
         needed = (wanted - dot(s.gradient, home)) / tf.where(slope > 0, slope, 1.0)
         multiplier = tf.where(learnt & (slope > 0), tf.maximum(needed, 0.0), multiplier)
         direction = -(home + multiplier[:, None] * downhill)
-        lost = _is_lost(s, rows)
-        direction = choose(lost, _to_the_boundary(s, rows), direction)
+        stalled = _is_stalled(s, constants)
+        direction = choose(stalled, _deepfool_step(s, rows), direction)
         scale = tf.reduce_mean(_finite_or_one(rows.upper - rows.lower), axis=1)
         size = tf.sqrt(tf.reduce_mean(direction**2, axis=1)) / scale
-        direction *= tf.minimum(_LONGEST_STEP / tf.maximum(size, 1e-30), 1.0)[:, None]
+        direction *= tf.minimum(constants.longest_step / tf.maximum(size, 1e-30), 1.0)[:, None]
         direction = choose(learnt, direction, s.direction)
-        length = tf.where(lost, tf.ones_like(s.length), s.length)
+        length = tf.where(stalled, tf.ones_like(s.length), s.length)
         trial = tf.clip_by_value(s.x + length[:, None] * direction, rows.lower, rows.upper)
         nowhere = tf.reduce_all(trial == s.x, axis=1)
         return s._replace(
             direction=direction, length=length, multiplier=multiplier, trial=trial,
-            merit=tf.maximum(0.9 * s.merit, _MERIT * multiplier),
+            merit=tf.maximum(0.9 * s.merit, constants.merit * multiplier),
             done=s.done | nowhere | ~tf.math.is_finite(size),
         )  # fmt: skip
 
     def _reweigh(self, log_weights, above, rows: Rows, where):
         """The multiplier update of the soft maximum, where it changes the gradient, and where some
         class is still coming back, so that the search must not end."""
-        if self.loss != "margin":
+        if not self.loss.adapts_weights:
             return log_weights, tf.zeros_like(where), tf.zeros_like(where)
         scores = rows.sharpness[:, None] * above
         old = tf.nn.softmax(scores + log_weights)
         total = tf.reduce_logsumexp(scores + log_weights, axis=1, keepdims=True)
         updated = scores + log_weights - total
-        updated = tf.clip_by_value(updated, _LEAST_LOG_WEIGHT, 0.0)
+        updated = tf.clip_by_value(updated, self.constants.least_log_weight, 0.0)
         change = tf.reduce_sum(tf.abs(tf.nn.softmax(scores + updated) - old), axis=1)
-        rising = tf.reduce_any(updated > log_weights + _RISING, axis=1)
+        rising = tf.reduce_any(updated > log_weights + self.constants.rising, axis=1)
         return choose(where, updated, log_weights), where & (change > 0.01), where & rising
 
 
-def penalised(problem: Problem, loss: str, x, originals, targets, c):
+def penalized(problem: Problem, loss: Loss, x, originals, targets, c):
     """Evaluates c |x - original|^2 + loss and its gradient, for c [n] (section 4.1)."""
-    if loss == "cross_entropy":
-        there = problem.cross_entropy(x, targets)
-    else:
-        there = problem.margin(x, targets, tf.ones_like(c), tf.zeros([1, 1], c.dtype))
+    there = problem.evaluate(x, targets, loss.value)
     r = x - originals
     return c * _square(r) + there.loss, 2 * c[:, None] * r + there.gradient
 
 
-def _is_lost(s: State, rows: Rows) -> tf.Tensor:
+def _is_stalled(s: State, constants: SearchConstants) -> tf.Tensor:
     """Where the model has led nowhere for long, as on networks of many kinks."""
     astray = tf.math.is_inf(s.best_square) | (s.margin > 0)
-    return (s.waited >= _PATIENCE) & astray
+    return (s.waited >= constants.patience) & astray
 
 
-def _to_the_boundary(s: State, rows: Rows) -> tf.Tensor:
+def _deepfool_step(s: State, rows: Rows) -> tf.Tensor:
     """The shortest steps that close the margin if it is linear (Moosavi-Dezfooli et al. 2016)."""
     downhill = s.gradient * free_variables(s.x, s.gradient, rows.lower, rows.upper)
-    wanted = tf.maximum(s.margin, 0.0) + s.slack * rows.gap
+    wanted = tf.maximum(s.margin, 0.0) + s.overshoot * rows.gap
     return -downhill * (wanted / tf.maximum(dot(downhill, downhill), 1e-30))[:, None]
 
 

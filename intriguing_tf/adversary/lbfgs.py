@@ -1,24 +1,22 @@
-"""Box-constrained L-BFGS for a batch of problems, one compiled loop for all of them.
+"""Curvature pairs of L-BFGS for a batch of problems, and the inverse Hessian that they tell of.
 
-`minimize` is for any batch of smooth problems in boxes; the search over c of the adversary builds
-on the same curvature pairs. Method: projected quasi-Newton steps on the variables that are not held
-at a bound (Bertsekas 1982; Schmidt, Kim and Sra 2011), with the two-loop recursion of L-BFGS
-(Nocedal 1980) carried out on the small matrix of inner products, so that a step costs a few
-batched matrix products whatever the history.
+The two-loop recursion (Nocedal 1980) is carried out on the small matrix of inner products, so that
+a step costs a few batched matrix products whatever the history.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from intriguing_tf.adversary.compaction import run_to_the_end
-from intriguing_tf.checks import check_positive_integer
+from intriguing_tf.aliases import moved_names
 
-_ARMIJO = 1e-4  # fraction of the predicted decrease that a step must bring
+__getattr__ = moved_names(
+    __name__, "intriguing_tf.adversary.minimizer", "Minimizer", "MinimizeResult", "minimize"
+)
 
 
 class Pairs(NamedTuple):
@@ -54,10 +52,17 @@ class Pairs(NamedTuple):
         oldest = tf.where(where, following, self.oldest)
         return Pairs(put(step, self.steps), put(change, self.changes), oldest)
 
+    def drop(self, where: tf.Tensor) -> Pairs:
+        """Returns the pairs without those of the rows told."""
+        nothing = tf.zeros([], self.steps.dtype)
+        return self._replace(
+            steps=choose(where, nothing, self.steps), changes=choose(where, nothing, self.changes)
+        )
+
 
 def choose(where: tf.Tensor, this: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
     """Returns rows of `this` where the mask [n] says so, else rows of `other`."""
-    return tf.where(tf.reshape(where, [-1] + [1] * (this.shape.rank - 1)), this, other)
+    return tf.where(tf.reshape(where, [-1] + [1] * (other.shape.rank - 1)), this, other)
 
 
 def dot(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
@@ -165,215 +170,3 @@ def _two_loops(sy, yy, inverse_s_y, along_steps, along_changes, inverse_curvatur
             rest += betas[j] * sy[:, j, i, None]
         betas.append(alphas[i] - inverse_s_y[:, i, None] * rest)
     return stacked, tf.stack(betas, axis=1)
-
-
-class MinimizeResult(NamedTuple):
-    """Minimisers of a batch of problems.
-
-    Attributes:
-        x: [n, size] the points.
-        fun: [n] their values.
-        nit: int32 [n] steps taken.
-        nfev: int32 [n] evaluations of value and gradient.
-        success: bool [n] whether `gtol` or `ftol` was met, rather than `maxiter` or a failed line
-            search.
-    """
-
-    x: tf.Tensor
-    fun: tf.Tensor
-    nit: tf.Tensor
-    nfev: tf.Tensor
-    success: tf.Tensor
-
-
-class _State(NamedTuple):
-    x: tf.Tensor
-    fun: tf.Tensor
-    gradient: tf.Tensor
-    trial: tf.Tensor
-    direction: tf.Tensor
-    length: tf.Tensor
-    steps: tf.Tensor
-    changes: tf.Tensor
-    oldest: tf.Tensor
-    nit: tf.Tensor
-    nfev: tf.Tensor
-    success: tf.Tensor
-    done: tf.Tensor
-
-
-class Minimizer:
-    """A batched L-BFGS for one function, compiled once and used for any batch.
-
-    Args:
-        value_and_grad: `value_and_grad(x, *args) -> (values [n], gradients [n, size])`, row by row
-            and in TensorFlow operations.
-        maxcor: pairs of history.
-        ftol: stop when a step lowers the value by less than `ftol * max(|f|, |f'|, 1)`.
-        gtol: stop when no component of the projected gradient exceeds this.
-        maxiter: most steps of a problem.
-        maxls: most evaluations of one line search.
-        jit_compile: compile with XLA.
-
-    Raises:
-        TypeError, ValueError: settings out of their range; when it is called: starting points that
-            are not finite floats [n, size], or bounds that do not fit them.
-    """
-
-    def __init__(
-        self,
-        value_and_grad: Callable[..., tuple[tf.Tensor, tf.Tensor]],
-        *,
-        maxcor: int = 10,
-        ftol: float = 1e-9,
-        gtol: float = 1e-5,
-        maxiter: int = 1000,
-        maxls: int = 20,
-        jit_compile: bool = False,
-    ):
-        if not callable(value_and_grad):
-            raise TypeError(
-                "`value_and_grad` must be a function (x, *args) -> (values, gradients). Received: "
-                f"{value_and_grad!r}."
-            )
-        for name, value in (("maxcor", maxcor), ("maxiter", maxiter), ("maxls", maxls)):
-            check_positive_integer(name, value)
-        for name, least in (("ftol", ftol), ("gtol", gtol)):
-            if not 0 <= least < np.inf:
-                raise ValueError(f"`{name}` must be a number of at least 0. Received: {least!r}.")
-        self.value_and_grad = value_and_grad
-        self.maxcor, self.ftol, self.gtol = maxcor, ftol, gtol
-        self.maxiter, self.maxls = maxiter, maxls
-        self.jit_compile = jit_compile
-        self._start = tf.function(
-            self._first, autograph=False, jit_compile=jit_compile, reduce_retracing=not jit_compile
-        )
-        self._advance = tf.function(self._advance_while, autograph=False, jit_compile=jit_compile)
-
-    def __call__(self, x0, lower, upper, args=()) -> MinimizeResult:
-        """Minimises from x0 [n, size] within [lower, upper], which broadcast to x0."""
-        x0 = tf.convert_to_tensor(x0)
-        _check_start(x0, lower, upper)
-        lower, upper = (
-            tf.broadcast_to(tf.cast(np.asarray(bound), x0.dtype), tf.shape(x0))
-            for bound in (lower, upper)
-        )
-        rows = (lower, upper, *map(tf.convert_to_tensor, args))
-        state = self._start(tf.clip_by_value(x0, lower, upper), rows)
-        state = run_to_the_end(self._advance, state, rows, fixed_shapes=self.jit_compile)
-        return MinimizeResult(state.x, state.fun, state.nit, state.nfev, state.success)
-
-    def _first(self, x, rows) -> _State:
-        lower, upper, *args = rows
-        fun, gradient = self.value_and_grad(x, *args)
-        free = free_variables(x, gradient, lower, upper)
-        direction = -gradient * free
-        zeros = tf.zeros_like(fun)
-        count = tf.zeros_like(fun, tf.int32)
-        finite = tf.math.is_finite(fun) & tf.reduce_all(tf.math.is_finite(gradient), axis=1)
-        length = tf.minimum(zeros + 1, 1 / tf.maximum(tf.norm(direction, axis=1), 1e-30))
-        flat = self._is_flat(x, gradient, lower, upper)
-        trial = tf.clip_by_value(x + length[:, None] * direction, lower, upper)
-        pairs = Pairs.empty(x, self.maxcor)
-        return _State(
-            x, fun, gradient, trial, direction, length, *pairs,
-            nit=count, nfev=count + 1, success=finite & flat, done=~finite | flat,
-        )  # fmt: skip
-
-    def _is_flat(self, x, gradient, lower, upper):
-        projected = tf.clip_by_value(x - gradient, lower, upper) - x
-        return tf.reduce_max(tf.abs(projected), axis=1) <= self.gtol
-
-    def _advance_while(self, state: _State, rows, enough: tf.Tensor) -> _State:
-        """Steps until at most `enough` problems are left."""
-        return tf.while_loop(
-            lambda *s: tf.reduce_sum(tf.cast(~s[-1], tf.int32)) > enough,
-            lambda *s: self._step(_State(*s), *rows),
-            state,
-            parallel_iterations=1,
-        )
-
-    def _step(self, s: _State, lower, upper, *args) -> _State:
-        fun, gradient = self.value_and_grad(s.trial, *args)
-        finite = tf.math.is_finite(fun) & tf.reduce_all(tf.math.is_finite(gradient), axis=1)
-        step = s.trial - s.x
-        slope = dot(s.gradient, step)
-        noise = 4 * np.finfo(fun.dtype.as_numpy_dtype).eps * tf.abs(s.fun)
-        accepted = finite & (fun <= s.fun + _ARMIJO * slope + noise) & ~s.done
-        nit = s.nit + tf.cast(accepted, tf.int32)
-        nfev = s.nfev + tf.cast(~s.done, tf.int32)
-
-        decrease = s.fun - fun
-        scale = tf.maximum(tf.maximum(tf.abs(fun), tf.abs(s.fun)), 1.0)
-        small = accepted & (decrease <= self.ftol * scale)
-        pairs = Pairs(s.steps, s.changes, s.oldest).push(step, gradient - s.gradient, accepted)
-        x, new_fun = choose(accepted, s.trial, s.x), tf.where(accepted, fun, s.fun)
-        new_gradient = choose(accepted, gradient, s.gradient)
-        flat = accepted & self._is_flat(x, new_gradient, lower, upper)
-
-        # A rejected step goes on to the minimum of the parabola through what is known of the line.
-        parabola = -slope * s.length / (2 * tf.maximum(-decrease - slope, 1e-30))
-        shorter = tf.where(
-            finite, tf.clip_by_value(parabola, 0.1 * s.length, 0.5 * s.length), 0.1 * s.length
-        )
-        free = free_variables(x, new_gradient, lower, upper)
-        newton = -inverse_hessian(pairs, free)(new_gradient[:, None])[:, 0]
-        descends = dot(newton, new_gradient) < 0
-        direction = choose(accepted, choose(descends, newton, -new_gradient * free), s.direction)
-        length = tf.where(accepted, tf.ones_like(shorter), shorter)
-        stuck = ~accepted & (length < 0.5**self.maxls)
-        success = s.success | flat | small
-        return _State(
-            x, new_fun, new_gradient,
-            trial=tf.clip_by_value(x + length[:, None] * direction, lower, upper),
-            direction=direction, length=length, **pairs._asdict(),
-            nit=nit, nfev=nfev, success=success,
-            done=s.done | success | stuck | (nit >= self.maxiter),
-        )  # fmt: skip
-
-
-def _check_start(x0: tf.Tensor, lower: Any, upper: Any) -> None:
-    if not x0.dtype.is_floating or x0.shape.rank != 2 or not np.isfinite(x0).all():
-        raise ValueError(
-            "`x0` must be finite floats [n, size]. Received: dtype "
-            f"{x0.dtype.name}, shape {tuple(x0.shape)}."
-        )
-    lower, upper = np.asarray(lower), np.asarray(upper)
-    if lower.dtype.kind not in "fiu" or upper.dtype.kind not in "fiu":
-        raise TypeError(
-            f"`lower` and `upper` must be numbers. Received: {lower.dtype} and {upper.dtype}."
-        )
-    if not (lower <= upper).all():  # NaN fails too
-        raise ValueError(
-            f"`lower` must not be above `upper`. Received: lower={lower!r}, upper={upper!r}."
-        )
-    for bound in (lower, upper):
-        np.broadcast_to(bound, x0.shape)  # raises unless it can be
-
-
-def minimize(value_and_grad, x0, lower, upper, args=(), **options) -> MinimizeResult:
-    """Minimises a batch of smooth functions in boxes by L-BFGS.
-
-    Args:
-        value_and_grad: `value_and_grad(x, *args) -> (values [n], gradients [n, size])`; row i of
-            the result may depend on row i of `x` and `args` only.
-        x0: float32 or float64 [n, size], the starting points; brought into the box.
-        lower, upper: bounds that broadcast to [n, size]; may be infinite.
-        args: tensors with n rows that belong to the problems; solved problems leave the batch,
-            and their rows with them.
-        **options: `maxcor`, `ftol`, `gtol`, `maxiter`, `maxls`, `jit_compile` of `Minimizer`.
-
-    Returns:
-        A `MinimizeResult`.
-
-    Raises:
-        TypeError, ValueError: as `Minimizer`.
-
-    Example:
-
-        target = tf.random.normal([5, 3])
-        result = minimize(lambda x, t: (tf.reduce_sum((x - t) ** 2, 1), 2 * (x - t)),
-                          tf.zeros([5, 3]), 0.0, 1.0, args=(target,))
-        # result.x is tf.clip_by_value(target, 0, 1)
-    """
-    return Minimizer(value_and_grad, **options)(x0, lower, upper, args)

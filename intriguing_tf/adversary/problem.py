@@ -1,18 +1,21 @@
-"""The paper's problem for a batch: losses of a classifier, their gradients and their margins."""
+"""The paper's problem for a batch: a classifier's losses, their gradients and their margins."""
 
 from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from intriguing_tf.adversary.losses import LOSSES
+from intriguing_tf.adversary.margins import above_target, hard_margins
 from intriguing_tf.classifier import Classifier
+from intriguing_tf.keras_graph import operations_in
 
-LOSSES = ("cross_entropy", "margin")
-_CLEARANCE = 64  # roundings of the largest logit that an adversarial example's margin survives
+_ROUNDINGS = 64  # roundings of the largest logit that an adversarial example's margin survives
 
 
 class Evaluation(NamedTuple):
@@ -40,7 +43,7 @@ class Evaluation(NamedTuple):
 
 
 class Problem:
-    """A classifier as a function of flat vectors, with the losses of the attack.
+    """A classifier as a function of flat vectors, with losses of its logits.
 
     Args:
         classifier: the map from inputs to logits.
@@ -57,35 +60,24 @@ class Problem:
         """Returns the logits [n, classes] of flat vectors [n, size]."""
         return self.classifier.logits(tf.reshape(x, [-1, *self.shape]), folded=True)
 
-    def above(self, x: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-        """Returns each logit minus the target's, minus infinity at the target itself."""
-        return above_target(self.logits(x), targets)
-
-    def cross_entropy(self, x: tf.Tensor, targets: tf.Tensor) -> Evaluation:
-        """Evaluates the paper's loss, -log of the target's probability."""
-        with tf.GradientTape() as tape:
-            tape.watch(x)
-            above = self.above(x, targets)
-            loss = tf.math.softplus(tf.reduce_logsumexp(above, axis=1))
-        return Evaluation(loss, _gradient(tape, loss, x), above)
-
-    def margin(
-        self, x: tf.Tensor, targets: tf.Tensor, sharpness: tf.Tensor, log_weights: tf.Tensor
+    def evaluate(
+        self, x: tf.Tensor, targets: tf.Tensor, loss: Callable[[tf.Tensor], tf.Tensor]
     ) -> Evaluation:
-        """Evaluates the soft maximum of the other logits minus the target's logit.
-
-        With sharpness b [n] and weights w [n, classes] it is log(sum_j w_j exp(b (z_j - z_t))) / b.
-        With b = 1 and equal weights, the cross-entropy is an increasing function of it (softplus).
-        """
+        """Evaluates a loss, a function of `above` such as `Loss.value`, and its gradient."""
         with tf.GradientTape() as tape:
             tape.watch(x)
-            above = self.above(x, targets)
-            scores = sharpness[:, None] * above + log_weights
-            loss = tf.reduce_logsumexp(scores, axis=1) / sharpness
-        return Evaluation(loss, _gradient(tape, loss, x), above)
+            above = above_target(self.logits(x), targets)
+            value = loss(above)
+        gradient = tape.gradient(value, x)
+        if gradient is None:
+            raise ValueError(
+                "No gradient flows from the model's logits to its input: some operation between "
+                "them is not differentiable (rounding, casting to integers, a lookup)."
+            )
+        return Evaluation(value, gradient, above)
 
     def evaluate_margin(self, x: np.ndarray, targets: np.ndarray) -> Evaluation:
-        """Evaluates the margin of an array of points, with sharpness 1 and equal weights."""
+        """Evaluates the soft margin of an array of points, with sharpness 1 and equal weights."""
         x = tf.convert_to_tensor(x, self.dtype)
         return self._evaluate_margin(x, tf.constant(targets))
 
@@ -93,11 +85,17 @@ class Problem:
     def _evaluate_margin(self):
         @tf.function(autograph=False, reduce_retracing=True)
         def evaluate(x, targets):
-            return self.margin(x, targets, tf.ones_like(x[:, 0]), tf.zeros([1, 1], x.dtype))
+            return self.evaluate(x, targets, LOSSES["margin"].value)
 
         return evaluate
 
-    def clearance(self, logits: np.ndarray) -> np.ndarray:
+    def hard_margins(self, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Returns margins, float64 [n], by a forward pass of the model as its user would run it."""
+        images = x.reshape(-1, *self.shape)
+        logits = self.classifier.predict_logits(images, batch_size=max(len(x), 1))
+        return hard_margins(logits, targets).astype(np.float64)
+
+    def least_confidence(self, logits: np.ndarray) -> np.ndarray:
         """Returns the margin [n] that the rounding of another forward pass may take away.
 
         Only points with a margin below minus this count as adversarial. `logits` [n, classes] are
@@ -105,7 +103,13 @@ class Problem:
         """
         computed = tf.as_dtype(self.classifier.model.compute_dtype)
         epsilon = max(np.finfo(dtype.as_numpy_dtype).eps for dtype in (computed, self.dtype))
-        return _CLEARANCE * epsilon * np.abs(logits).max(axis=1)
+        return _ROUNDINGS * epsilon * np.abs(logits).max(axis=1)
+
+    @functools.cached_property
+    def graph(self) -> tf.Graph:
+        """The traced forward pass of a batch."""
+        spec = tf.TensorSpec([None, self.size], self.dtype)
+        return tf.function(self.logits, autograph=False).get_concrete_function(spec).graph
 
     def jit_compile(self, setting: bool | str) -> bool:
         """Resolves `jit_compile`: "auto" is a fixed rule, so that results repeat.
@@ -118,52 +122,10 @@ class Problem:
             return bool(setting)
         if tf.config.list_logical_devices("GPU"):
             return True
-        spec = tf.TensorSpec([None, self.size], self.dtype)
-        graph = tf.function(self.logits, autograph=False).get_concrete_function(spec).graph
-        operations = _all_operations(graph)
+        operations = operations_in(self.graph)
         depthwise = any("Depthwise" in op.type for op in operations)
         convolutions = [op for op in operations if op.type.startswith("Conv")]
         return not depthwise and any(_is_grouped(op) for op in convolutions)
-
-    def bytes_per_row(self) -> int:
-        """Estimates the memory that one gradient evaluation of one row takes, in bytes.
-
-        The sum over the tensors of the traced forward pass, twice (values and their gradients).
-        """
-        spec = tf.TensorSpec([None, self.size], self.dtype)
-        graph = tf.function(self.logits, autograph=False).get_concrete_function(spec).graph
-        total = 0
-        for operation in graph.get_operations():
-            for tensor in operation.outputs:
-                shape = tensor.shape
-                if shape.rank and shape[0] is None and None not in shape[1:].as_list():
-                    total += math.prod(shape[1:]) * tensor.dtype.size
-        return 2 * total
-
-
-def above_target(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-    """Returns each logit minus the target's, minus infinity at the target itself."""
-    difference = logits - tf.gather(logits, targets, batch_dims=1)[:, None]
-    is_target = tf.one_hot(targets, logits.shape[1], on_value=True, off_value=False)
-    return tf.where(is_target, tf.constant(-np.inf, logits.dtype), difference)
-
-
-def _gradient(tape: tf.GradientTape, loss: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-    gradient = tape.gradient(loss, x)
-    if gradient is None:
-        raise ValueError(
-            "No gradient flows from the model's logits to its input: some operation between them "
-            "is not differentiable (rounding, casting to integers, a lookup)."
-        )
-    return gradient
-
-
-def _all_operations(graph: tf.Graph) -> list:
-    operations = list(graph.get_operations())
-    for name in graph._functions:
-        inner = getattr(graph._get_function(name), "graph", None)
-        operations += inner.get_operations() if inner is not None else []
-    return operations
 
 
 def _is_grouped(operation: tf.Operation) -> bool:

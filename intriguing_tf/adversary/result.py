@@ -55,7 +55,7 @@ class AdversarialResult:
 
     @property
     def success(self) -> np.ndarray:
-        """bool [n]: the image is misread as wanted ("found" or "already")."""
+        """bool [n]: the attack succeeded ("found") or had nothing to do ("already")."""
         return self.status != "failed"
 
     @property
@@ -94,8 +94,8 @@ class AdversarialResult:
         ]
         already = int((self.status == "already").sum())
         notes = [
-            f"{already} of {len(self)} images are misread as they are. Are the labels right, and "
-            "do the images have the scale that the model was trained on?"
+            f"{already} of {len(self)} images are misclassified as they are. Are the labels right, "
+            "and do the images have the scale that the model was trained on?"
         ]
         doubtful = 2 * already > len(self)
         return Table("Adversarial examples", ("", ""), rows, notes if doubtful else ())
@@ -103,7 +103,7 @@ class AdversarialResult:
     def save(self, path: str | os.PathLike) -> Path:
         """Writes `path.npz` (the arrays) and `path.json` (settings and summary).
 
-        Both files appear whole or not at all.
+        Both files appear atomically.
 
         Returns:
             The path of the `.npz` file.

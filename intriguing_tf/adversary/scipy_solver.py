@@ -14,8 +14,9 @@ import scipy.optimize
 import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
-from intriguing_tf.adversary.compiled import SearchResult
 from intriguing_tf.adversary.problem import Problem
+from intriguing_tf.adversary.settings import AttackSettings
+from intriguing_tf.adversary.solver import SearchResult
 
 _BRACKETING = 12  # powers of ten tried before the search over c gives up
 _BISECTIONS = 7  # of the bracket in log c: to within 2 % (10 ** (1 / 2 ** 7))
@@ -32,31 +33,29 @@ class SciPySolver:
     """Solves the paper's problem with `scipy.optimize.minimize(method="L-BFGS-B")`.
 
     Args:
-        problem: the classifier and its losses.
-        loss: "cross_entropy" or "margin".
-        maxcor: SciPy's option, as `ftol` and `gtol`.
-        maxfun: most evaluations of each run, that is, for each image and each c.
-        jit_compile: compile the evaluation with XLA.
+        problem: the classifier.
+        settings: of the adversary. `maxfun` counts the evaluations of each run, that is, for each
+            image and each c.
+        ftol, gtol: SciPy's options.
         lockstep: advance all runs together; otherwise one after another (for comparison).
     """
 
     def __init__(
-        self, problem: Problem, *, loss: str, maxcor: int, maxfun: int, jit_compile: bool,
+        self, problem: Problem, settings: AttackSettings, *,
         ftol: float = 1e-9, gtol: float = 1e-6, lockstep: bool = True,
     ):  # fmt: skip
-        self.problem, self.loss, self.lockstep = problem, loss, lockstep
-        self.options = {"maxcor": maxcor, "maxfun": maxfun, "ftol": ftol, "gtol": gtol}
-        self.jit_compile = jit_compile
+        self.problem, self.loss, self.lockstep = problem, settings.loss, lockstep
+        self.options = {
+            "maxcor": settings.maxcor, "maxfun": settings.maxfun, "ftol": ftol, "gtol": gtol,
+        }  # fmt: skip
+        self.jit_compile = problem.jit_compile(settings.jit_compile)
         self._compiled = tf.function(
-            self._loss, autograph=False, jit_compile=jit_compile, reduce_retracing=not jit_compile
-        )
+            self._loss, autograph=False, jit_compile=self.jit_compile,
+            reduce_retracing=not self.jit_compile,
+        )  # fmt: skip
 
     def _loss(self, x, targets):
-        if self.loss == "cross_entropy":
-            there = self.problem.cross_entropy(x, targets)
-        else:
-            ones = tf.ones_like(x[:, 0])
-            there = self.problem.margin(x, targets, ones, tf.zeros([1, 1], x.dtype))
+        there = self.problem.evaluate(x, targets, self.loss.value)
         return there.loss, there.gradient, there.margin
 
     def _evaluate(self, x: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -70,15 +69,15 @@ class SciPySolver:
         return tuple(value.numpy()[:n].astype(np.float64) for value in values)
 
     def search(self, originals, targets, lower, upper, logits) -> SearchResult:
-        """Returns the nearest points found that are read as the targets.
+        """Returns the nearest points found that the model classifies as the targets.
 
         c is bracketed by powers of ten, from the value that would be right if the margin were
-        linear, and then bisected in log c; each run starts from the last minimiser.
+        linear, and then bisected in log c; each run starts from the last minimizer.
         """
         x0, low, high = (np.asarray(a, np.float64) for a in (originals, lower, upper))
-        spare = self.problem.clearance(logits)
-        search = _Search(x0, np.asarray(targets), self._evaluate, spare)
-        _, gradient, gap = search.evaluate(x0, np.arange(len(x0)))
+        confidence = self.problem.least_confidence(logits)
+        so_far = _BestSoFar(x0, np.asarray(targets), self._evaluate, confidence)
+        _, gradient, gap = so_far.evaluate(x0, np.arange(len(x0)))
         held = ((x0 <= low) & (gradient > 0)) | ((x0 >= high) & (gradient < 0))
         square = (np.where(held, 0, gradient) ** 2).sum(axis=1)
         c = square / np.maximum(2 * gap, 1e-30)
@@ -90,7 +89,7 @@ class SciPySolver:
             rows = np.flatnonzero(active)
             if not rows.size:
                 break
-            start[rows], margin = self._minimise(search, rows, start, low, high, c)
+            start[rows], margin = self._minimize(so_far, rows, start, low, high, c)
             success = np.zeros(len(c), bool)
             success[rows] = margin < 0
             best_c = np.where(active & success, c, best_c)
@@ -101,39 +100,39 @@ class SciPySolver:
             c = np.where(active, np.where(bracketed, middle, np.where(success, 10 * c, c / 10)), c)
             narrow = bracketed & (failed < succeeded * 10 ** (1 / 2**_BISECTIONS) * 1.0001)
             active &= ~narrow & (c > 1e-12) & (c < 1e12)
-        return SearchResult(search.best, search.found, best_c, search.nfev)
+        return SearchResult(so_far.best, so_far.found, best_c, so_far.nfev)
 
-    def minimise(self, originals, targets, lower, upper, c) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the minimisers [n, size] of c |r|^2 + loss for the given c [n], and `nfev`."""
+    def minimize(self, originals, targets, lower, upper, c) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the minimizers [n, size] of c |r|^2 + loss for the given c [n], and `nfev`."""
         x0, low, high = (np.asarray(a, np.float64) for a in (originals, lower, upper))
-        search = _Search(x0, np.asarray(targets), self._evaluate, np.zeros(len(x0)))
-        x, _ = self._minimise(search, np.arange(len(x0)), x0, low, high, np.asarray(c, np.float64))
-        return x, search.nfev
+        so_far = _BestSoFar(x0, np.asarray(targets), self._evaluate, np.zeros(len(x0)))
+        x, _ = self._minimize(so_far, np.arange(len(x0)), x0, low, high, np.asarray(c, np.float64))
+        return x, so_far.nfev
 
-    def _minimise(self, search: _Search, rows, start, low, high, c):
-        """Runs L-BFGS-B for the given rows; returns their minimisers and margins."""
+    def _minimize(self, so_far: _BestSoFar, rows, start, low, high, c):
+        """Runs L-BFGS-B for the given rows; returns their minimizers and margins."""
         runs = [_Run(row, start[row], low[row], high[row], self.options) for row in rows]
         with threadpool_limits(1, user_api="blas"):
             if self.lockstep:
-                _advance(runs, search, c)
+                _advance(runs, so_far, c)
             else:
                 for run in runs:
-                    _advance([run], search, c)
-        minimisers = np.stack([run.x for run in runs])
-        return minimisers, search.evaluate(minimisers, rows)[2]
+                    _advance([run], so_far, c)
+        minimizers = np.stack([run.x for run in runs])
+        return minimizers, so_far.evaluate(minimizers, rows)[2]
 
 
-class _Search:
+class _BestSoFar:
     """What is known of each image over all its runs: its best point and its evaluations.
 
-    Margins are raised by the clearance [n], so that those below 0 survive rounding.
+    Margins are raised by the confidence [n], so that those below 0 survive rounding.
     """
 
     def __init__(
-        self, originals: np.ndarray, targets: np.ndarray, evaluate: Evaluate, clearance: np.ndarray
+        self, originals: np.ndarray, targets: np.ndarray, evaluate: Evaluate, confidence: np.ndarray
     ):
         self.originals, self.targets, self._evaluate = originals, targets, evaluate
-        self.clearance = clearance
+        self.confidence = confidence
         self.best = originals.copy()
         self.best_square = np.full(len(originals), np.inf)
         self.nfev = np.zeros(len(originals), np.int64)
@@ -144,7 +143,7 @@ class _Search:
 
     def evaluate(self, x: np.ndarray, rows: np.ndarray):
         loss, gradient, margin = self._evaluate(x, self.targets[rows])
-        margin = margin + self.clearance[rows]
+        margin = margin + self.confidence[rows]
         self.nfev[rows] += 1
         square = ((x - self.originals[rows]) ** 2).sum(axis=1)
         finite = np.isfinite(loss) & np.isfinite(gradient).all(axis=1)
@@ -168,17 +167,17 @@ class _Run:
         self.row, self.x = row, start
         self._bounds = scipy.optimize.Bounds(low, high)
         self._options = options
-        self._greenlet = greenlet.greenlet(self._minimise)
+        self._greenlet = greenlet.greenlet(self._minimize)
 
     def first(self) -> np.ndarray | None:
         """Starts the run; returns the first point that it wants to have evaluated."""
         return self._greenlet.switch()
 
     def resume(self, value: float, gradient: np.ndarray) -> np.ndarray | None:
-        """Goes on with the values of the last point; returns the next, or `None` at the end."""
+        """Resumes with the values of the last point; returns the next, or `None` at the end."""
         return self._greenlet.switch((value, gradient))
 
-    def _minimise(self) -> None:
+    def _minimize(self) -> None:
         def objective(x):
             value, gradient = self._greenlet.parent.switch(x.copy())
             if not (np.isfinite(value) and np.isfinite(gradient).all()):
@@ -195,13 +194,13 @@ class _Run:
         self.x = result.x
 
 
-def _advance(runs: list[_Run], search: _Search, c: np.ndarray) -> None:
+def _advance(runs: list[_Run], so_far: _BestSoFar, c: np.ndarray) -> None:
     """Advances runs together until all have ended."""
     parked = [(run, point) for run in runs if (point := run.first()) is not None]
     while parked:
         rows = np.array([run.row for run, _ in parked])
         points = np.stack([point for _, point in parked])
-        values = search.objective(points, rows, c)
+        values = so_far.objective(points, rows, c)
         following = []
         for (run, _), value, gradient in zip(parked, *values, strict=True):
             point = run.resume(value, gradient)

@@ -1,10 +1,14 @@
-"""Which class each image shall be taken for."""
+"""The target class of each image, and which classes can be the nearest."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
+
+from intriguing_tf.adversary.margins import besides
+from intriguing_tf.adversary.problem import Problem
+from intriguing_tf.adversary.settings import SearchConstants
 
 KINDS = ("random", "least_likely", "nearest")
 
@@ -33,8 +37,7 @@ def choose_targets(
             shift = np.random.default_rng(seed).integers(1, classes, n)
             return (labels + shift) % classes
         if targets == "least_likely":
-            others = np.where(np.arange(classes) == labels[:, None], np.inf, logits)
-            return others.argmin(axis=1).astype(np.int64)
+            return besides(logits, labels, np.inf).argmin(axis=1).astype(np.int64)
         raise ValueError(
             f"`targets` must be an integer array or one of {', '.join(map(repr, KINDS))}. "
             f"Received: {targets!r}."
@@ -58,3 +61,51 @@ def class_array(name: str, values: Any, n: int, classes: int) -> np.ndarray:
             f"Received: {outside[0]}."
         )
     return array.astype(np.int64)
+
+
+def screen_classes(
+    problem: Problem,
+    x: np.ndarray,
+    logits: np.ndarray,
+    lower: np.ndarray,
+    upper: np.ndarray,
+    batch_size: int,
+    constants: SearchConstants,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the classes that can be the nearest to each image, by a linear estimate.
+
+    Args:
+        problem: the classifier.
+        x: [n, size] the images.
+        logits: [n, classes] at the images.
+        lower, upper: [size].
+        batch_size: of the gradient evaluations.
+        constants: how many classes are looked at, and how near to the nearest they must be.
+
+    Returns:
+        Classes, int64 [n, k], the most likely besides the image's own, and a mask [n, k] of
+        those to search, at least one for each image.
+    """
+    others = np.argsort(besides(-logits, logits.argmax(axis=1), np.inf), axis=1)
+    others = others[:, : min(constants.nearest_candidates, logits.shape[1] - 1)]
+    estimates = np.full(others.shape, np.inf)
+    for j in range(others.shape[1]):
+        for start in range(0, len(x), batch_size):
+            batch = slice(start, start + batch_size)
+            estimates[batch, j] = _linear_distance(
+                problem, x[batch], others[batch, j], lower, upper
+            )
+    kept = estimates <= constants.nearest_screen * estimates.min(axis=1, keepdims=True)
+    kept[:, 0] |= ~kept.any(axis=1)
+    return others, kept
+
+
+def _linear_distance(problem: Problem, x, targets, lower, upper) -> np.ndarray:
+    """Distance [n] at which the linearized margin vanishes, for variables that may move."""
+    there = problem.evaluate_margin(x, targets)
+    gradient = there.gradient.numpy()
+    held = ((x <= lower) & (gradient > 0)) | ((x >= upper) & (gradient < 0))
+    slope = np.linalg.norm(np.where(held, 0, gradient), axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        distance = there.margin.numpy() / slope
+    return np.where(np.isfinite(distance), distance, np.inf)

@@ -37,7 +37,7 @@ image { image-rendering: pixelated; }
 @media (prefers-color-scheme: dark) { svg { color: #dfe3e8; } }
 </style>"""
 # Told apart in both settings, and by readers who see fewer colors (after Okabe and Ito).
-COLOURS = ("#3d8fd1", "#d9822b", "#8a8f98", "#1fa187", "#c05bb0")
+COLORS = ("#3d8fd1", "#d9822b", "#8a8f98", "#1fa187", "#c05bb0")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -171,7 +171,7 @@ def interval_chart(
                 xerr=[value - low, high - value],
                 fmt=markers[i % 5],
                 markersize=4.5,
-                color=COLOURS[i % 5],
+                color=COLORS[i % 5],
                 capsize=2,
                 linewidth=1.2,
                 label=label,
@@ -260,7 +260,7 @@ def distribution_chart(
             for j, (population, values) in enumerate(populations.items()):
                 axes.ecdf(
                     values,
-                    color=COLOURS[j % 5],
+                    color=COLORS[j % 5],
                     linewidth=1.5,
                     linestyle=("-", "--", ":", "-.", "-")[j % 5],
                     label=population,

@@ -9,7 +9,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from intriguing_tf.checks import check_kind
-from intriguing_tf.reporting.charts import _STYLE, COLOURS, Picture, check_finite, check_names
+from intriguing_tf.reporting.charts import _STYLE, COLORS, Picture, check_finite, check_names
 
 
 def layer_bars(
@@ -51,7 +51,7 @@ def layer_bars(
                 y,
                 (bound if known else edge) - floor,
                 left=floor,
-                color=COLOURS[0] if known else COLOURS[2],
+                color=COLORS[0] if known else COLORS[2],
                 height=0.62,
                 hatch=None if known else "///",
                 label="bound" if y == 0 else None,
@@ -62,7 +62,7 @@ def layer_bars(
                 axes.plot(
                     [reached] * 2,
                     [y - 0.42, y + 0.42],
-                    color=COLOURS[1],
+                    color=COLORS[1],
                     linewidth=1.6,
                     label="lower bound" if y == 0 else None,
                 )
@@ -106,8 +106,8 @@ def sandwich(
         figure = Figure(figsize=(6.4, 3.2))
         axes = figure.add_subplot()
         axes.vlines(x[shown], low[shown], high[shown], color="#80808055", linewidth=1.2)
-        axes.plot(x[shown], high[shown], "v", color=COLOURS[1], markersize=4, label="adversary")
-        axes.plot(x, low, "^", color=COLOURS[0], markersize=4, label="certified")
+        axes.plot(x[shown], high[shown], "v", color=COLORS[1], markersize=4, label="adversary")
+        axes.plot(x, low, "^", color=COLORS[0], markersize=4, label="certified")
         axes.set_yscale("log")
         axes.set_xlabel("images, by the adversary's distance")
         axes.set_ylabel("l2 distance")

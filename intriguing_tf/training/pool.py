@@ -287,7 +287,7 @@ class PoolMemory(PoolExamples):
         if self.pool.distortion is None:
             result = self._adversary(activations, targets=targets, verbose=False)
             return result.images, result.status == "found"
-        changed = _Changed(self._adversary.minimise(activations, targets, _HARDLY), activations)
+        changed = _Changed(self._adversary.minimize(activations, targets, _HARDLY), activations)
         examples = amplify(changed, self.pool.distortion, self._adversary.bounds)
         return examples, np.ones(len(examples), bool)
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import keras
 import numpy as np
-from tqdm.auto import tqdm
 
-from ..classifier import Classifier
-from ..reporting import Table
-from .distortions import UNIT_BOX, finite_images, rms
-from .intervals import error_interval
+from intriguing_tf.checks import check_labels
+from intriguing_tf.classifier import Classifier
+from intriguing_tf.progress import progress_bar
+from intriguing_tf.reporting import Table
+from intriguing_tf.transfer.distortions import UNIT_BOX, finite_images, rms
+from intriguing_tf.transfer.intervals import error_interval
 
 Images = Any  # an array [n, ...], or a function without arguments that returns one
 
@@ -25,7 +26,7 @@ class ErrorMatrix:
     Attributes:
         rows: names of the sets of images.
         columns: names of the models.
-        wrong: bool `[rows, columns, n]`: that model misreads that image of that set.
+        wrong: bool `[rows, columns, n]`: that model misclassifies that image of that set.
         distortion: float64 `[rows]`: mean root mean square change per pixel of each set, or `None`
             when the originals were not given.
     """
@@ -86,7 +87,7 @@ def error_matrix(
     originals: Any = None,
     bounds: tuple[Any, Any] = UNIT_BOX,
     batch_size: int = 256,
-    verbose: bool = False,
+    verbose: bool | str = "auto",
 ) -> ErrorMatrix:
     """Measures the error of every model on every set of images (Tables 2 and 4 of the paper).
 
@@ -102,7 +103,7 @@ def error_matrix(
             measured, after all clipping.
         bounds: lowest and highest pixel value, for the distortions.
         batch_size: images per forward pass.
-        verbose: show a progress bar over the sets.
+        verbose: show a progress bar over the sets; "auto": if the standard error is a terminal.
 
     Returns:
         An `ErrorMatrix`.
@@ -121,7 +122,7 @@ def error_matrix(
             labels, originals=images))
     """
     classifiers = {name: Classifier(model) for name, model in _named(models).items()}
-    labels = _checked_labels(labels)
+    labels = check_labels(labels)
     if not isinstance(image_sets, Mapping) or not image_sets:
         raise ValueError(
             "`image_sets` must map at least one name to images. "
@@ -129,14 +130,15 @@ def error_matrix(
         )
     wrong = np.empty((len(image_sets), len(classifiers), len(labels)), bool)
     distortion = None if originals is None else np.empty(len(image_sets))
-    sets = tqdm(image_sets.items(), "error matrix", disable=not verbose, unit="set")
-    for i, (set_name, images) in enumerate(sets):
-        images = _checked_images(set_name, images, len(labels))
-        for j, (model_name, classifier) in enumerate(classifiers.items()):
-            predictions = _predict(classifier, model_name, images, set_name, labels, batch_size)
-            wrong[i, j] = predictions != labels
-        if distortion is not None:
-            distortion[i] = rms(images, originals, bounds).mean()
+    with progress_bar(len(image_sets), "error matrix", verbose, unit="set") as bar:
+        for i, (set_name, images) in enumerate(image_sets.items()):
+            images = _checked_images(set_name, images, len(labels))
+            for j, (model_name, classifier) in enumerate(classifiers.items()):
+                predictions = _predict(classifier, model_name, images, set_name, labels, batch_size)
+                wrong[i, j] = predictions != labels
+            if distortion is not None:
+                distortion[i] = rms(images, originals, bounds).mean()
+            bar.update()
     return ErrorMatrix(tuple(image_sets), tuple(classifiers), wrong, distortion)
 
 
@@ -156,16 +158,6 @@ def _named(models: Mapping[str, keras.Model] | Sequence[keras.Model]) -> dict[st
             f"{[getattr(m, 'name', m) for m in models]}. Pass a dictionary to name them."
         )
     return named
-
-
-def _checked_labels(labels: Any) -> np.ndarray:
-    labels = np.asarray(labels)
-    if labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels) or labels.min() < 0:
-        raise ValueError(
-            "`labels` must be integers of at least 0, of shape [n] with n > 0. "
-            f"Received: dtype {labels.dtype}, shape {labels.shape}."
-        )
-    return labels
 
 
 def _checked_images(name: str, images: Images, number: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from ..checks import check_between, check_positive_integer
+from intriguing_tf.checks import check_between, check_positive_integer
 
 
 def error_interval(
@@ -15,12 +15,13 @@ def error_interval(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the percentile bootstrap interval of an error over its images.
 
-    Resampling n images of which w are misread gives Binomial(n, w/n) misread ones, so the interval
-    that many resamples would approach is known in closed form. With none or all misread there is
-    nothing to resample; there the exact (Clopper-Pearson) bound replaces the interval's open end.
+    Resampling n images of which w are misclassified gives Binomial(n, w/n) misclassified ones, so
+    the interval that many resamples would approach is known in closed form. With none or all
+    misclassified there is nothing to resample; there the exact (Clopper-Pearson) bound replaces the
+    interval's open end.
 
     Args:
-        wrong: integers, numbers of misread images, of any shape.
+        wrong: integers, numbers of misclassified images, of any shape.
         number: number of images n, at least 1.
         confidence: in (0, 1).
 

@@ -8,11 +8,12 @@ from typing import Any
 import keras
 import numpy as np
 
-from ..reporting import Table
-from .directions import NATURAL, RANDOM, Projection
-from .measures import Coherence, coherence, mean_distance
-from .statistics import TwoSampleTest, holm, two_sample_test
-from .top import TopImages, activations, gather, layer_name, scan
+from intriguing_tf.checks import check_labels
+from intriguing_tf.reporting import Table
+from intriguing_tf.units.directions import NATURAL, RANDOM, Projection
+from intriguing_tf.units.measures import Coherence, coherence, mean_distance
+from intriguing_tf.units.statistics import TwoSampleTest, holm, two_sample_test
+from intriguing_tf.units.top import TopImages, activations, gather, layer_name, scan
 
 SHUFFLED, PIXELS = "shuffled", "pixel space"
 CONTRASTS = (
@@ -133,7 +134,7 @@ def compare(
     alpha: float = 0.05,
     seed: int = 0,
     batch_size: int = 256,
-    verbose: bool = False,
+    verbose: bool | str = "auto",
 ) -> Comparison:
     """Tests the claim that random directions are as coherent as units (section 3).
 
@@ -160,7 +161,7 @@ def compare(
         alpha: level of the tests.
         seed: of directions, of the permutation and of the choice of units.
         batch_size: images per forward pass.
-        verbose: show progress bars.
+        verbose: show progress bars; "auto": if the standard error is a terminal.
 
     Returns:
         A `Comparison`.
@@ -180,7 +181,7 @@ def compare(
         raise ValueError(f"`k` must be at least 2, for distances between images. Received: {k!r}.")
     if (feature_model is None) != (feature_layer is None):
         raise ValueError("`feature_model` and `feature_layer` go together. Received: one of them.")
-    labels = _checked_labels(labels)
+    labels = check_labels(labels)
     features, width = activations(model, layer)
     name = layer_name(layer)
     projections = [
@@ -285,13 +286,3 @@ def _contrasts(
 def _generator(seed: int) -> np.random.Generator:
     # Not the stream that the directions come from.
     return np.random.default_rng([seed, 1])
-
-
-def _checked_labels(labels: Any) -> np.ndarray:
-    labels = np.asarray(labels)
-    if labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels) or labels.min() < 0:
-        raise ValueError(
-            "`labels` must be integers of at least 0, of shape [n] with n > 0. "
-            f"Received: dtype {labels.dtype}, shape {labels.shape}."
-        )
-    return labels

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..checks import check_between, check_kind
+from intriguing_tf.checks import check_between, check_kind, check_labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,11 +68,7 @@ def _check(indices: np.ndarray, labels: np.ndarray, spaces: Any, scales: Any) ->
             "`indices` must be integers [d, k], with d at least 1. "
             f"Received: dtype {indices.dtype}, shape {indices.shape}."
         )
-    if labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels) or labels.min() < 0:
-        raise ValueError(
-            "`labels` must be integers of at least 0, [n] with n > 0. "
-            f"Received: dtype {labels.dtype}, shape {labels.shape}."
-        )
+    check_labels(labels)
     if indices.shape[1] < 2 or indices.min() < 0 or indices.max() >= len(labels):
         raise ValueError(
             f"`indices` must be at least 2 places among {len(labels)} labels in each row. "

@@ -10,14 +10,13 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from tqdm.auto import tqdm
 
+from intriguing_tf.checks import check_kind, check_positive_integer
 from intriguing_tf.classifier import check_model
 from intriguing_tf.keras_graph import up_to
-
-from ..checks import check_kind, check_positive_integer
-from ..reporting import Table
-from .directions import NATURAL, Projection
+from intriguing_tf.progress import progress_bar
+from intriguing_tf.reporting import Table
+from intriguing_tf.units.directions import NATURAL, Projection
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +71,7 @@ def top_images(
     number: int | None = None,
     seed: int = 0,
     batch_size: int = 256,
-    verbose: bool = False,
+    verbose: bool | str = "auto",
 ) -> TopImages:
     """Finds x' = argmax ⟨φ(x), v⟩ and the runners-up over held-out images (section 3).
 
@@ -92,7 +91,7 @@ def top_images(
         number: how many natural or random directions; by default as many as the layer is wide.
         seed: which random directions, or which `number` units.
         batch_size: images per forward pass when `images` is an array.
-        verbose: show a progress bar over the batches.
+        verbose: show a progress bar over the batches; "auto": if the standard error is a terminal.
 
     Returns:
         A `TopImages` with d rows of k images. The same whatever the batches are, up to rounding of
@@ -120,20 +119,23 @@ def scan(
     projections: list[Projection],
     k: int,
     batch_size: int,
-    verbose: bool,
+    verbose: bool | str,
 ) -> list[TopImages]:
     """Returns the top images of several sets of directions from one pass over the images."""
     check_positive_integer("k", k)
     check_positive_integer("batch_size", batch_size)
     running = [_RunningTop(len(projection), k) for projection in projections]
     total = -(-len(images) // batch_size) if isinstance(images, np.ndarray) else None
-    progress = tqdm(batches(images, batch_size), layer, total, disable=not verbose, unit="batch")
-    for batch in progress:
-        values = np.asarray(features(batch, training=False), np.float32).reshape(len(batch), -1)
-        if not np.isfinite(values).all():
-            raise ValueError(f"Layer {layer!r} must be finite. Received: NaN or infinite values.")
-        for top, projection in zip(running, projections, strict=True):
-            top.add(projection(values))
+    with progress_bar(total, layer, verbose, unit="batch") as bar:
+        for batch in batches(images, batch_size):
+            values = np.asarray(features(batch, training=False), np.float32)
+            if not np.isfinite(values).all():
+                raise ValueError(
+                    f"Layer {layer!r} must be finite. Received: NaN or infinite values."
+                )
+            for top, projection in zip(running, projections, strict=True):
+                top.add(projection(values.reshape(len(batch), -1)))
+            bar.update()
     if running[0].seen < k:
         raise ValueError(
             f"`k` must be at most the number of images, {running[0].seen}. Received: {k}."

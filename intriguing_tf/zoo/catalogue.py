@@ -9,7 +9,7 @@ import fnmatch
 import functools
 import hashlib
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -80,10 +80,17 @@ def info(name: str) -> ModelCard:
     """
     entries = cards()
     if name not in entries:
-        near = difflib.get_close_matches(str(name).lower(), entries, n=3, cutoff=0.4)
+        near = _near(str(name).lower(), entries)
         hint = f"Did you mean {', '.join(map(repr, near))}?" if near else "See `zoo.list()`."
         raise ValueError(f"The zoo has no entry {name!r}. {hint}")
     return entries[name]
+
+
+def _near(name: str, entries: Iterable[str]) -> builtins.list[str]:
+    """At most three entries that a name may mean: those that contain it first."""
+    close = difflib.get_close_matches(name, entries, n=3, cutoff=0.4)
+    longer = sorted((entry for entry in entries if name in entry), key=len)
+    return builtins.list(dict.fromkeys([*longer, *close]))[:3]
 
 
 def cards() -> Mapping[str, ModelCard]:

@@ -75,7 +75,8 @@ def read(values: Any, kind: type[_T], what: str, error: type[ValueError] = Value
     try:
         return msgspec.convert(values, kind, dec_hook=_decode)
     except msgspec.ValidationError as fault:
-        message, _, path = str(fault).rstrip("`").partition(" - at `$")
+        message, _, path = str(fault).partition(" - at `$")
+        path = path.rstrip("`")
         received = repr(_value_at(path, values))
         shown = received if len(received) <= 200 else f"{received[:200]} …"
         place = f"{path.lstrip('.')}: " if path else ""

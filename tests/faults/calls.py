@@ -54,6 +54,7 @@ LEFT_OUT = {
         ],
         _EXPERIMENT,
     ),
+    "adversary.Loss": "an abstract class",
     "layers.GroupedConv2D": "its arguments are those of keras.layers.Conv2D, which checks them",
     **dict.fromkeys(
         [
@@ -185,7 +186,7 @@ def images_folder() -> pathlib.Path:
 @functools.cache
 def weights_file(kind: str) -> pathlib.Path:
     """Weights of `network()`, in a format that there is an importer for."""
-    import foreign_files  # of tests/zoo
+    from tests.zoo import foreign_files
 
     kernel, bias = (np.ascontiguousarray(w) for w in convolutional().get_weights()[:2])
     first, second = (np.ascontiguousarray(w) for w in convolutional().get_weights()[2:])
@@ -294,6 +295,10 @@ CALLS: dict[str, Callable[[], Any]] = {
     "adversary.AdversarialResult.save": lambda: (
         into_folder(result().save, "path"), {"path": "result"}
     ),
+    "adversary.AttackSettings": lambda: {
+        "layer": None, "bounds": (0, 1), "dtype": "float32", "loss": "margin", "maxcor": 3, **FAST
+    },
+    "adversary.SearchConstants": lambda: {"near": 0.2, "patience": 9, "least_log_weight": -9.0},
     "adversary.Minimizer": lambda: (
         minimizer,
         {**LINEAR, "maxcor": 3, "ftol": 1e-9, "gtol": 1e-5, "maxiter": 9, "maxls": 5},

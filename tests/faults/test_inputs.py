@@ -12,7 +12,6 @@ import os
 import re
 import signal
 
-import calls  # beside this file
 import hypothesis
 import keras
 import numpy as np
@@ -23,6 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 import intriguing_tf as itf
+from tests.faults import calls
 
 INPUTS = int(os.environ.get("FAULTS_INPUTS", 50))
 MEMORY = 6 * 2**30  # bytes that the test's process may have more than at its start

@@ -9,10 +9,10 @@ import os
 import signal
 import time
 
-import jobs  # beside this file
 import numpy as np
 import pytest
 
+from tests.faults import jobs
 from tests.seeds import seed
 
 KILLS = int(os.environ.get("FAULTS_KILLS", 8))

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from small_networks import norm, randomised, sequential
 
 from intriguing_tf.lipschitz import LayerBound, NoBoundError, bound, register
+from tests.lipschitz.small_networks import norm, randomised, sequential
 
 
 def test_a_chain_of_layers_multiplies():

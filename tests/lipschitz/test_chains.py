@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from random_layers import jacobian
-from small_networks import dense_network, sequential
 
 from intriguing_tf.keras_graph import float64_copy
 from intriguing_tf.lipschitz import bound
+from tests.lipschitz.random_layers import jacobian
+from tests.lipschitz.small_networks import dense_network, sequential
 
 
 @pytest.mark.parametrize("activation, largest", [("relu", 1.0), ("sigmoid", 0.25), ("selu", 1.76)])

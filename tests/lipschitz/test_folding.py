@@ -6,11 +6,11 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from random_layers import jacobian
-from small_networks import randomised, sequential
 
 from intriguing_tf.keras_graph import float64_copy
 from intriguing_tf.lipschitz import bound
+from tests.lipschitz.random_layers import jacobian
+from tests.lipschitz.small_networks import randomised, sequential
 
 
 def test_matrices_without_activation_between_are_multiplied_out():

@@ -8,12 +8,12 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from random_layers import jacobian
-from small_networks import dense_network, sequential
 
 from intriguing_tf.keras_graph import float64_copy
 from intriguing_tf.lipschitz import bound, certified_radius
 from intriguing_tf.lipschitz.radius import Certifier
+from tests.lipschitz.random_layers import jacobian
+from tests.lipschitz.small_networks import dense_network, sequential
 
 
 def softmax_regression(ending: str | None, seed: int = 0) -> keras.Model:

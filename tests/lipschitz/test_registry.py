@@ -9,9 +9,9 @@ import sys
 import keras
 import pytest
 from keras import layers
-from small_networks import total
 
 from intriguing_tf.lipschitz import LayerBound, NoBoundError, bound, register, registry
+from tests.lipschitz.small_networks import total
 
 
 class Doubling(layers.Layer):

@@ -6,9 +6,9 @@ import math
 
 import pytest
 from keras import layers
-from small_networks import total
 
 import intriguing_tf as itf
+from tests.lipschitz.small_networks import total
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,12 @@ def test_a_missing_field_is_named(values):
         Recipe.from_json(values)
 
 
+def test_the_schema_names_what_is_stored():
+    schema = Recipe.schema()["$defs"]
+    assert {"arguments", "initialisation"} <= schema["Recipe"]["properties"].keys()
+    assert "optimiser" in schema["Minibatches"]["required"]
+
+
 def test_unknown_names_and_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"'mnist/fc11'.*mnist/fc10-1e-4"):
         load_recipe("mnist/fc11")

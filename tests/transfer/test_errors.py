@@ -25,7 +25,7 @@ def world():
     images = rng.uniform(size=(300, PIXELS)).astype(np.float32)
     (a, kernel_a), (b, kernel_b) = linear(1, "a"), linear(2, "b")
     labels = (images @ kernel_a).argmax(axis=1)
-    labels[:30] = (labels[:30] + 1) % CLASSES  # a misreads exactly these
+    labels[:30] = (labels[:30] + 1) % CLASSES  # a misclassifies exactly these
     return images, labels, {"a": a, "b": b}, {"a": kernel_a, "b": kernel_b}
 
 

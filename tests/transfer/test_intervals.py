@@ -15,7 +15,7 @@ def test_error_interval_is_the_limit_of_the_bootstrap():
     assert high == pytest.approx(expected.high, abs=1 / 256)
 
 
-def test_none_or_all_misread_give_the_exact_bound():
+def test_none_or_all_misclassified_give_the_exact_bound():
     low, high = error_interval([0, 128], 128)
     exact = [stats.binomtest(w, 128).proportion_ci(method="exact") for w in (0, 128)]
     np.testing.assert_allclose(low, [e.low for e in exact])

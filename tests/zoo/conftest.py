@@ -1,9 +1,9 @@
 import os
 
-import fault_server
 import pytest
 
 from intriguing_tf.zoo import catalogue
+from tests.zoo import fault_server
 
 CONTENT = os.urandom(300_000)
 

@@ -14,11 +14,11 @@ import tempfile
 import time
 from pathlib import Path
 
-import fault_server as faults
 import pytest
 
 from intriguing_tf import zoo
 from intriguing_tf.zoo import catalogue, downloads, transfers
+from tests.zoo import fault_server as faults
 
 PATH = "from intriguing_tf import zoo; print(zoo.path('test/entry', verbose=False))"
 

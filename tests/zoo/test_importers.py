@@ -5,16 +5,15 @@ import pickle
 import zipfile
 from pathlib import Path
 
-import foreign_files
 import keras
 import numpy as np
-import numpy_networks
 import pytest
 
 import intriguing_tf as itf
 from intriguing_tf.zoo.importers.caffe_files import read_caffemodel
 from intriguing_tf.zoo.importers.npz_files import read_npz
 from intriguing_tf.zoo.importers.pytorch_files import read_state_dict
+from tests.zoo import foreign_files, numpy_networks
 
 FIXTURES = Path(__file__).parent / "fixtures"
 CAFFE = [("alexnet", 99), ("squeezenet_1_1", 63), ("googlenet", 65)]

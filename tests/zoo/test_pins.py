@@ -3,11 +3,11 @@
 import hashlib
 import json
 
-import fault_server as faults
 import pytest
 
 from intriguing_tf import zoo
 from intriguing_tf.zoo import pins
+from tests.zoo import fault_server as faults
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 import keras
 import numpy as np
 import pytest
-from conftest import points, small_network
 
 import intriguing_tf as itf
+from tests.adversary.networks import points, small_network
 
 
 def two_inputs():
@@ -57,7 +57,7 @@ SETTINGS = [
     ({"maxcor": 0}, ValueError, "`maxcor` must be a positive integer.*0"),
     ({"maxfun": 2.5}, ValueError, "`maxfun` must be a positive integer.*2.5"),
     ({"memory": True}, ValueError, "`memory` must be a positive integer"),
-    ({"xtol": 0}, ValueError, "`xtol` must lie between 0 and 1.*0"),
+    ({"xtol": 0}, ValueError, r"`xtol` must be in \(0, 1\).*0"),
     ({"layer": "fc9"}, ValueError, r"Layer 'fc9' is not.*Valid: hidden, scores"),
     ({"bounds": (1.0, 0.0)}, ValueError, "lower bound must lie below"),
     ({"bounds": (np.nan, 1.0)}, ValueError, "lower bound must lie below"),
@@ -95,7 +95,7 @@ CALLS = [
     ((images(),), {"targets": [0, 1, -1]}, ValueError, r"`targets` must lie between 0 and 3.*-1"),
     ((images(),), {"targets": "farthest"}, ValueError, r"'nearest'.*Received: 'farthest'"),
     ((images(),), {"targets": [[0], [1], [2]]}, ValueError, r"`targets` must have shape \(3,\)"),
-    ((images(),), {"verbose": "loud"}, ValueError, "`verbose` must be one of"),
+    ((images(),), {"verbose": "loud"}, ValueError, "`verbose` must be True, False or"),
 ]
 
 
@@ -106,9 +106,9 @@ def test_calls(adversary, positional, named, error, message):
 
 
 @pytest.mark.parametrize("c", [0, -1.0, np.nan, [0.1, 0.2]])
-def test_weights_of_minimise(adversary, c):
+def test_weights_of_minimize(adversary, c):
     with pytest.raises(ValueError, match="`c` must be positive: one number, or 3 of them"):
-        adversary.minimise(images(), [0, 1, 2], c)
+        adversary.minimize(images(), [0, 1, 2], c)
 
 
 def test_bounds_that_do_not_fit_the_images(network):

@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from small_networks import total
 
 import intriguing_tf as itf
 from intriguing_tf.lipschitz import bound
+from tests.lipschitz.small_networks import total
 
 
 def test_a_separable_layer_is_bounded_as_one():

@@ -1,34 +1,14 @@
-"""What must not change the answer: the batch, its order, its size, a second run."""
+"""What must not change the answer: the batch, its order, its size, the make of the model."""
 
 import keras
 import numpy as np
 import pytest
-from conftest import points, small_network, zoo_model
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import intriguing_tf as itf
-
-
-def confirm(model, result, bounds=(0.0, 1.0)):
-    """What every result must satisfy, whatever the attack did."""
-    found, failed = result.status == "found", result.status == "failed"
-    flat = result.images.reshape(len(result), -1).astype(np.float64)
-    change = flat - result.originals.reshape(len(result), -1)
-    lower, upper = (np.asarray(bound, result.images.dtype) for bound in bounds)
-    assert (result.images >= lower).all() and (result.images <= upper).all()
-    assert (change[~found] == 0).all()
-    assert np.isinf(result.distortion[failed]).all() and np.isinf(result.l2[failed]).all()
-    assert np.isnan(result.c[~found]).all() and (result.c[found] > 0).all()
-    assert (np.linalg.norm(change[found], axis=1) > 0).all()
-    np.testing.assert_allclose(result.l2[found], np.linalg.norm(change[found], axis=1), rtol=1e-6)
-    np.testing.assert_array_equal(result.predictions[found], result.targets[found])
-    assert (result.original_predictions[found] != result.targets[found]).all()
-    np.testing.assert_array_equal(result.success, ~failed)
-    for size in (1, 7, len(result)):
-        scores = model.predict(result.images, batch_size=size, verbose=0)
-        scores = np.concatenate([0 * scores, scores], 1) if scores.shape[1] == 1 else scores
-        np.testing.assert_array_equal(scores[found].argmax(1), result.targets[found])
+from intriguing_tf.keras_graph import above, up_to
+from tests.adversary.networks import confirm, points, small_network, zoo_model
 
 
 def test_every_success_is_confirmed_by_the_model_itself(network, adversary):
@@ -120,7 +100,7 @@ def test_padding_and_xla_change_nothing(network, adversary):
     np.testing.assert_allclose(compiled.distortion, plain.distortion, rtol=1e-3)
 
 
-def test_already_misread_images_come_back_unchanged(network, adversary):
+def test_already_misclassified_images_come_back_unchanged(network, adversary):
     x = points(10)
     predicted = network.predict(x, verbose=0).argmax(1)
     labels = predicted.copy()
@@ -268,6 +248,106 @@ def test_anything_within_the_contract(network, adversary, seed, n, targets):
     labels = random.integers(0, 4, n)
     result = adversary(x, labels, targets=targets, seed=seed)
     confirm(network, result)
-    misread = network.predict(x, verbose=0).argmax(1) != labels
-    np.testing.assert_array_equal(result.status == "already", misread)
-    assert (result.targets[~misread] != labels[~misread]).all()
+    misclassified = network.predict(x, verbose=0).argmax(1) != labels
+    np.testing.assert_array_equal(result.status == "already", misclassified)
+    assert (result.targets[~misclassified] != labels[~misclassified]).all()
+
+
+def attack(model, **settings):
+    return itf.LBFGSAdversary(model, loss="margin", jit_compile=False, **settings)
+
+
+RANGES = [
+    ("sigmoid", 0, 1), ("tanh", -1, 1), ("relu", 0, np.inf), ("linear", -np.inf, np.inf),
+    ("softplus", 0, np.inf), ("elu", -1, np.inf), ("relu6", 0, 6),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("activation, lower, upper", RANGES)
+def test_bounds_at_a_layer_are_its_activations_range(activation, lower, upper):
+    model = small_network(activation=activation)
+    adversary = itf.LBFGSAdversary(model, layer="hidden")
+    assert tuple(map(float, adversary.bounds)) == (lower, upper)
+
+
+@pytest.mark.slow
+def test_attack_above_a_hidden_layer():
+    model = small_network(activation="sigmoid")
+    hidden = up_to(model, "hidden").predict(points(20), verbose=0)
+    result = attack(model, layer="hidden")(hidden)
+    assert result.images.shape == (20, 12) and (result.status == "found").mean() > 0.9
+    confirm(above(model, "hidden"), result)
+    assert (result.original_predictions == model.predict(points(20), verbose=0).argmax(1)).all()
+
+
+def test_a_layer_without_a_known_range_needs_bounds():
+    model = keras.Sequential([keras.Input((8,)), keras.layers.LayerNormalization(name="norm"),
+                              keras.layers.Dense(3)])  # fmt: skip
+    with pytest.raises(ValueError, match=r"'norm'.*not known.*Give `bounds`"):
+        itf.LBFGSAdversary(model, layer="norm")
+    itf.LBFGSAdversary(model, layer="norm", bounds=(-np.inf, np.inf))
+
+
+class Subclassed(keras.Model):
+    """A network without a graph of layers."""
+
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+        self.dropout = keras.layers.Dropout(0.5)
+
+    def call(self, x, training=None):
+        return self.dropout(self.inner(keras.ops.reshape(x, (-1, 8))), training=training)
+
+
+def test_subclassed_models_run_without_dropout(network):
+    model = Subclassed(network)
+    model(np.zeros((1, 2, 4), "float32"))
+    x = points(10).reshape(10, 2, 4)
+    result = attack(model)(x)
+    assert result.images.shape == (10, 2, 4)
+    flat = attack(network)(x.reshape(10, 8), targets=result.targets)
+    np.testing.assert_allclose(result.distortion, flat.distortion, rtol=1e-3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["activation", "layer", "functional"])
+def test_softmax_outputs_give_what_their_logits_give(network, adversary, ending):
+    if ending == "activation":
+        model = small_network(last="softmax")
+    elif ending == "layer":
+        model = keras.Sequential([keras.Input((8,)), small_network(), keras.layers.Softmax()])
+    else:
+        inputs = keras.Input((8,))
+        model = keras.Model(inputs, keras.layers.Activation("softmax")(small_network()(inputs)))
+    plain = adversary(points(10))
+    result = attack(model)(points(10), targets=plain.targets)
+    np.testing.assert_allclose(result.distortion, plain.distortion, rtol=1e-3)
+    confirm(model, result)
+
+
+@pytest.mark.parametrize("last", [None, "sigmoid"])
+def test_one_unit_means_two_classes(last):
+    model = small_network(classes=1, last=last)
+    result = attack(model)(points(20))
+    assert set(result.original_predictions) == {0, 1}
+    np.testing.assert_array_equal(result.targets, 1 - result.original_predictions)
+    assert (result.status == "found").all()
+    scores = model.predict(result.images, verbose=0)[:, 0]
+    threshold = 0.5 if last else 0.0
+    np.testing.assert_array_equal(scores > threshold, result.targets == 1)
+
+
+@pytest.mark.slow
+def test_images_of_any_shape():
+    model = keras.Sequential(
+        [keras.Input((None, 6, 2)), keras.layers.Conv2D(5, 3), keras.layers.Activation("tanh"),
+         keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)]
+    )  # fmt: skip
+    adversary = attack(model)
+    random = np.random.default_rng(0)
+    for height in (5, 7):
+        x = random.uniform(0, 1, (4, height, 6, 2)).astype("float32")
+        result = adversary(x)
+        assert result.images.shape == x.shape
+        confirm(model, result)

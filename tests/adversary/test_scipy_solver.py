@@ -2,20 +2,19 @@
 
 import numpy as np
 import pytest
-from conftest import points, small_network, zoo_model
 
 import intriguing_tf as itf
 from intriguing_tf.adversary.problem import Problem
 from intriguing_tf.adversary.scipy_solver import SciPySolver
+from intriguing_tf.adversary.settings import AttackSettings
 from intriguing_tf.classifier import Classifier
+from tests.adversary.networks import points, small_network, zoo_model
 
 
-def solver(model, shape, loss, lockstep, maxfun=200):
-    problem = Problem(Classifier(model), shape)
-    return SciPySolver(
-        problem, loss=loss, maxcor=10, maxfun=maxfun, jit_compile=False, lockstep=lockstep,
-        ftol=1e-12, gtol=1e-8,
-    )  # fmt: skip
+def reference(model, loss, lockstep):
+    settings = AttackSettings(loss=loss, maxcor=10, maxfun=200, jit_compile=False)
+    problem = Problem(Classifier(model), (8,))
+    return SciPySolver(problem, settings, lockstep=lockstep, ftol=1e-12, gtol=1e-8)
 
 
 def other_classes(model, x, classes):
@@ -30,8 +29,8 @@ def test_lockstep_equals_one_at_a_time(loss):
     targets = other_classes(model, x, 4)
     c = np.geomspace(0.01, 1, 12)
     box = np.zeros_like(x), np.ones_like(x)
-    together, nfev = solver(model, (8,), loss, True).minimise(x, targets, *box, c)
-    alone, alone_nfev = solver(model, (8,), loss, False).minimise(x, targets, *box, c)
+    together, nfev = reference(model, loss, True).minimize(x, targets, *box, c)
+    alone, alone_nfev = reference(model, loss, False).minimize(x, targets, *box, c)
     np.testing.assert_allclose(together, alone, atol=1e-7)
     # Rounding depends on the batch, and may cost or save a few evaluations at the very end.
     np.testing.assert_allclose(nfev, alone_nfev, atol=10)
@@ -47,7 +46,7 @@ def test_the_whole_search_in_lockstep_equals_one_at_a_time():
     box = np.zeros_like(x), np.ones_like(x)
     found = []
     for lockstep in (True, False):
-        each = solver(model, (8,), "margin", lockstep)
+        each = reference(model, "margin", lockstep)
         found.append(each.search(x, targets, *box, logits))
     np.testing.assert_array_equal(found[0].found, found[1].found)
     np.testing.assert_allclose(found[0].x, found[1].x, atol=1e-6)
@@ -68,7 +67,7 @@ def objective(model, x, originals, targets, c, loss):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("loss", ["cross_entropy", "margin"])
-def test_minimisers_for_given_c_are_equally_good_with_both_solvers(sample, loss):
+def test_minimizers_for_given_c_are_equally_good_with_both_solvers(sample, loss):
     model = zoo_model("mnist/fc100-100-10")
     x = sample[0][:24]
     targets = other_classes(model, x, 10)
@@ -76,7 +75,7 @@ def test_minimisers_for_given_c_are_equally_good_with_both_solvers(sample, loss)
     values = []
     for name in ("compiled", "scipy"):
         attack = itf.LBFGSAdversary(model, loss=loss, solver=name, maxfun=400, jit_compile=False)
-        found = attack.minimise(x, targets, c)
+        found = attack.minimize(x, targets, c)
         assert found.min() >= 0 and found.max() <= 1
         values.append(objective(model, found, x, targets, c, loss))
     decrease = objective(model, x, x, targets, c, loss) - values[1]
@@ -86,7 +85,7 @@ def test_minimisers_for_given_c_are_equally_good_with_both_solvers(sample, loss)
     assert (gap < 1e-6).mean() > 0.9  # the rest: other local minima
 
 
-def test_minimisers_of_a_convex_problem_are_the_same_with_both_solvers():
+def test_minimizers_of_a_convex_problem_are_the_same_with_both_solvers():
     import keras
 
     model = keras.Sequential([keras.Input((8,), dtype="float64"),
@@ -99,7 +98,7 @@ def test_minimisers_of_a_convex_problem_are_the_same_with_both_solvers():
     values = []
     for name in ("compiled", "scipy"):
         attack = itf.LBFGSAdversary(model, solver=name, maxfun=500, jit_compile=False)
-        found = attack.minimise(x, targets, c)
+        found = attack.minimize(x, targets, c)
         values.append(objective(model, found, x, targets, c, "cross_entropy"))
     np.testing.assert_allclose(values[0], values[1], rtol=1e-6)
 

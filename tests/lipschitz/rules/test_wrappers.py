@@ -6,9 +6,9 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
-from small_networks import total
 
 import intriguing_tf as itf
+from tests.lipschitz.small_networks import total
 
 
 def test_spectral_normalization_is_measured_not_believed():

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from conftest import zoo_model
 from scipy import sparse
 
 import intriguing_tf as itf
+from tests.adversary.networks import zoo_model
 
 clarabel = pytest.importorskip("clarabel")
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from conftest import points, zoo_model
 
 import intriguing_tf as itf
+from tests.adversary.networks import points, zoo_model
 
 TOLERANCE = 0.01  # of the mean; of one image 0.05: the search is not exact either
 

@@ -6,9 +6,9 @@ import zipfile
 
 import numpy as np
 import pytest
-from conftest import points
 
 from intriguing_tf.adversary import AdversarialResult
+from tests.adversary.networks import points
 
 ARRAYS = [
     "images", "originals", "targets", "predictions", "original_predictions", "status",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import keras
 import pytest
 from keras import layers
-from small_networks import total
 
 from intriguing_tf.lipschitz import bound
+from tests.lipschitz.small_networks import total
 
 
 def test_pooling_counts_the_windows_that_the_map_really_has():

@@ -10,7 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from random_layers import (
+
+import intriguing_tf as itf
+from intriguing_tf.lipschitz.bounds import single_layer_bound
+from intriguing_tf.lipschitz.registry import apply_rule
+from tests.lipschitz.random_layers import (
     Drawn,
     convolutions,
     jacobian,
@@ -20,10 +24,6 @@ from random_layers import (
     other_layers,
     steepest,
 )
-
-import intriguing_tf as itf
-from intriguing_tf.lipschitz.bounds import single_layer_bound
-from intriguing_tf.lipschitz.registry import apply_rule
 
 TIMES = float(os.environ.get("LIPSCHITZ_EXAMPLES", "1"))
 

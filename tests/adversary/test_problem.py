@@ -2,11 +2,11 @@
 
 import keras
 import pytest
-from conftest import points, small_network
 
 import intriguing_tf as itf
 from intriguing_tf.adversary.problem import Problem
 from intriguing_tf.classifier import Classifier
+from tests.adversary.networks import points, small_network
 
 NETWORKS = {
     "dense": ([], False),

@@ -6,7 +6,8 @@ import math
 
 import pytest
 from keras import layers
-from small_networks import total
+
+from tests.lipschitz.small_networks import total
 
 
 def test_batch_normalization_is_the_steepest_channel():

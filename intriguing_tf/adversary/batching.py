@@ -1,0 +1,104 @@
+"""Batches: how many images fit into one, what pads it, and how solved rows leave it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import tensorflow as tf
+
+from intriguing_tf.adversary.problem import Problem
+from intriguing_tf.adversary.settings import AttackSettings
+
+_LARGEST_BATCH = 1024
+_SMALLEST_FIXED = 256  # below this a smaller batch saves less than compiling for it costs
+
+
+def batch_size(problem: Problem, settings: AttackSettings) -> int:
+    """Returns how many images go into a batch, for the memory allowed."""
+    history = 6 * settings.maxcor + 24  # vectors of an image's size that the search keeps or makes
+    per_row = history * problem.size * problem.dtype.size + _bytes_per_row(problem)
+    return max(1, min(_LARGEST_BATCH, settings.memory // per_row))
+
+
+def _bytes_per_row(problem: Problem) -> int:
+    """Estimates the memory that one gradient evaluation of one row takes, in bytes.
+
+    The sum over the tensors of the traced forward pass, twice (values and their gradients).
+    """
+    total = 0
+    for operation in problem.graph.get_operations():
+        for tensor in operation.outputs:
+            shape = tensor.shape
+            if shape.rank and shape[0] is None and None not in shape[1:].as_list():
+                total += math.prod(shape[1:]) * tensor.dtype.size
+    return 2 * total
+
+
+def padded(n: int) -> int:
+    """Returns the next power of four, so that XLA compiles for few batch sizes."""
+    return 4 ** math.ceil(math.log(n, 4) - 1e-9)
+
+
+def run_to_the_end(advance: Any, state: Any, rows: tuple, fixed_shapes: bool) -> Any:
+    """Advances a batch until every row is done, the unfinished rows alone once others are.
+
+    Args:
+        advance: a `tf.function` of `(state, rows, most_left)` that steps until at most `most_left`
+            rows are left, and returns the state.
+        state: a NamedTuple of tensors, or of such tuples, with one row per problem, and with a
+            bool field `done`.
+        rows: tensors with one row per problem that do not change.
+        fixed_shapes: every new batch size is compiled (XLA), so sizes are few: they shrink by
+            four, and not below 256.
+
+    Returns:
+        The state of all rows, in their order.
+    """
+    if not fixed_shapes:  # one trace then serves every batch size
+        specs = tf.nest.map_structure(_any_rows, (state, rows))
+        advance = advance.get_concrete_function(*specs, tf.TensorSpec([], tf.int32))
+    size = int(state.done.shape[0])
+    where = None  # rows of the whole state that the running state holds
+    whole = state
+    while True:
+        most_left = _next_size(size, fixed_shapes)
+        state = advance(state, rows, tf.constant(most_left, tf.int32))
+        whole = state if where is None else _scatter(whole, where, state)
+        left = int(tf.reduce_sum(tf.cast(~state.done, tf.int32)))
+        if left == 0:
+            return whole
+        kept = tf.argsort(tf.cast(state.done, tf.int32), stable=True)[
+            : most_left if fixed_shapes else left
+        ]
+        where = kept if where is None else tf.gather(where, kept)
+        state, rows = tf.nest.map_structure(
+            lambda value, kept=kept: tf.gather(value, kept), (state, rows)
+        )
+        size = int(state.done.shape[0])
+
+
+def step_until(step: Any, state: Any, most_left: tf.Tensor) -> Any:
+    """Steps a state in one loop of TensorFlow until at most `most_left` rows are left."""
+    return tf.while_loop(
+        lambda state: tf.reduce_sum(tf.cast(~state.done, tf.int32)) > most_left,
+        lambda state: (step(state),),
+        (state,),
+        parallel_iterations=1,
+    )[0]
+
+
+def _next_size(size: int, fixed_shapes: bool) -> int:
+    if fixed_shapes:
+        return size // 4 if size // 4 >= _SMALLEST_FIXED else 0
+    return size // 2
+
+
+def _any_rows(value: tf.Tensor) -> tf.TensorSpec:
+    return tf.TensorSpec([None, *value.shape[1:]], value.dtype)
+
+
+def _scatter(whole: Any, where: tf.Tensor, part: Any) -> Any:
+    return tf.nest.map_structure(
+        lambda a, b: tf.tensor_scatter_nd_update(a, where[:, None], b), whole, part
+    )

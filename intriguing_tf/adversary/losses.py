@@ -1,0 +1,101 @@
+"""Losses of the attack, as functions of how far the other classes lie above the target."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import Any, ClassVar
+
+import tensorflow as tf
+
+from intriguing_tf.checks import check_choice
+
+
+class Loss(abc.ABC):
+    """What is minimized beside c |r|^2; its gradient is TensorFlow's.
+
+    A loss of one's own is a subclass with a `name` and a `value`, and `loss=` takes an object of
+    it. One that users choose by its name stands in `LOSSES` too.
+
+    The compiled search does not evaluate `value`: for the largest c that succeeds, any loss asks
+    for the nearest point where the margin vanishes. It goes there along the soft maximum of the
+    other classes (`soft_maximum`), of which `sharpness` and `adapts_weights` decide.
+
+    Attributes:
+        name: by which settings record it.
+        adapts_weights: whether the weights of the classes in that soft maximum follow the
+            exponential method of multipliers (Kort and Bertsekas 1972), so that its limit is the
+            hard maximum; otherwise they stay equal.
+    """
+
+    name: ClassVar[str]
+    adapts_weights: ClassVar[bool] = False
+
+    @abc.abstractmethod
+    def value(self, above: tf.Tensor) -> tf.Tensor:
+        """Returns the loss [n].
+
+        Args:
+            above: [n, classes] each logit minus the target's; minus infinity at the target itself.
+        """
+
+    def sharpness(self, gap: tf.Tensor) -> tf.Tensor:
+        """Returns the sharpness [n] of the search's soft maximum, for margins [n] at the images."""
+        return tf.ones_like(gap)
+
+    def __str__(self) -> str:
+        """Its name, unless that would stand for another object of the class."""
+        return self.name if LOSSES.get(self.name, self) == self else repr(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class CrossEntropy(Loss):
+    """The paper's: minus the logarithm of the target's probability.
+
+    It is an increasing function (softplus) of the soft maximum of sharpness 1 with equal weights.
+    """
+
+    name: ClassVar[str] = "cross_entropy"
+
+    def value(self, above: tf.Tensor) -> tf.Tensor:
+        return tf.math.softplus(tf.reduce_logsumexp(above, axis=1))
+
+
+@dataclasses.dataclass(frozen=True)
+class Margin(Loss):
+    """The soft maximum of the other logits minus the target's.
+
+    Attributes:
+        units: sharpness of the soft maximum that the search follows, per margin at the image.
+    """
+
+    name: ClassVar[str] = "margin"
+    adapts_weights: ClassVar[bool] = True
+    units: float = 10.0
+
+    def value(self, above: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_logsumexp(above, axis=1)
+
+    def sharpness(self, gap: tf.Tensor) -> tf.Tensor:
+        return self.units / gap
+
+
+LOSSES = {loss.name: loss for loss in (CrossEntropy(), Margin())}
+
+
+def find_loss(loss: Any) -> Loss:
+    """Returns the loss of that name, or the loss given.
+
+    Raises:
+        ValueError: neither.
+    """
+    if isinstance(loss, Loss):
+        return loss
+    check_choice("loss", loss, tuple(LOSSES))
+    return LOSSES[loss]
+
+
+def soft_maximum(above: tf.Tensor, sharpness: tf.Tensor, log_weights: tf.Tensor) -> tf.Tensor:
+    """Returns log(sum_j w_j exp(b above_j)) / b for sharpness b [n] and weights w [n, classes]."""
+    scores = sharpness[:, None] * above + log_weights
+    return tf.reduce_logsumexp(scores, axis=1) / sharpness

@@ -1,0 +1,24 @@
+"""Margins: how far the other classes lie above the target. Below 0 the target wins."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+
+def above_target(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+    """Returns each logit minus the target's, minus infinity at the target itself."""
+    difference = logits - tf.gather(logits, targets, batch_dims=1)[:, None]
+    is_target = tf.one_hot(targets, logits.shape[1], on_value=True, off_value=False)
+    return tf.where(is_target, tf.constant(-np.inf, logits.dtype), difference)
+
+
+def hard_margins(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+    """Returns the largest other logit minus the target's [n], for arrays [n, classes] and [n]."""
+    others = besides(logits, targets, -np.inf).max(axis=1)
+    return others - logits[np.arange(len(logits)), targets]
+
+
+def besides(logits: np.ndarray, classes: np.ndarray, value: float) -> np.ndarray:
+    """Returns the logits [n, classes] with `value` in place of one class of each row."""
+    return np.where(np.arange(logits.shape[1]) == classes[:, None], value, logits)

@@ -1,0 +1,143 @@
+"""How an adversary searches: settings that cannot change, so that what is recorded is what ran."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from intriguing_tf.adversary.inputs import check_bounds, describe_bound
+from intriguing_tf.adversary.losses import LOSSES, Loss, find_loss
+from intriguing_tf.checks import (
+    check_between,
+    check_choice,
+    check_kind,
+    check_positive_integer,
+)
+
+SOLVERS = ("compiled", "scipy")
+
+
+@dataclasses.dataclass(frozen=True)
+class SearchConstants:
+    """Constants of the search that nobody needs to set, for experiments with the method.
+
+    Lengths of steps are root mean squares per variable in units of the box, or shares of |r| where
+    that is said; margins are shares of the margin at the image.
+
+    Attributes:
+        near: margin below which a point counts as near the boundary.
+        far: margin beyond which a step closes only part of it ...
+        close: ... namely this part, since the quadratic model does not hold that far.
+        longest_step: more than this no step moves.
+        shorten: factor of a step that was rejected; the next accepted one may be twice as long.
+        shortest_step: share of the full step below which a step is taken whatever it brings.
+        patience: evaluations that may bring nothing before the search takes DeepFool steps.
+        merit: weight of the margin in the merit function, in multipliers.
+        first_overshoot: how far beyond the boundary a search aims at first, and ...
+        least_overshoot, most_overshoot: ... the range of what it aims at later.
+        settling: steps, as shares of |r|, below which the weights of the classes are updated.
+        rising: a log weight that grows by more in one update has not found its value.
+        least_log_weight: a class may come back, since its log weight does not fall below this.
+        nearest_candidates: classes that "nearest" looks at: the most likely besides the
+            image's own.
+        nearest_screen: of these it searches those whose linearized distance is at most this many
+            times the least.
+    """
+
+    near: float = 0.1
+    far: float = 0.2
+    close: float = 0.7
+    longest_step: float = 0.15
+    shorten: float = 0.5
+    shortest_step: float = 0.05
+    patience: int = 20
+    merit: float = 1.5
+    first_overshoot: float = 5e-3
+    least_overshoot: float = 2e-4
+    most_overshoot: float = 0.05
+    settling: float = 0.05
+    rising: float = 0.1
+    least_log_weight: float = -30.0
+    nearest_candidates: int = 9
+    nearest_screen: float = 1.5
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(field.default, int):
+                check_positive_integer(field.name, value)
+            elif field.name == "least_log_weight":
+                check_between(field.name, value, -np.inf, 0)
+            else:
+                check_between(field.name, value, 0)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)  # arrays have no one truth value to compare by
+class AttackSettings:
+    """Settings of an adversary: `LBFGSAdversary` says what each means.
+
+    Attributes:
+        layer: name of the layer whose outputs are attacked, or `None` for the model's inputs.
+        bounds: (lower, upper), read-only arrays of `dtype`.
+        dtype: in which the attack computes, "float32" or "float64".
+        loss: a `Loss`; its name does too.
+        solver, maxcor, maxfun, xtol, jit_compile, memory: as `LBFGSAdversary` takes them.
+        constants: of the search.
+
+    Raises:
+        TypeError, ValueError: a setting out of its range.
+
+    Example:
+
+        settings = AttackSettings(loss="margin", maxfun=30)
+        dataclasses.replace(settings, maxfun=100)
+    """
+
+    layer: str | None = None
+    bounds: tuple[Any, Any] = (0.0, 1.0)
+    dtype: str = "float32"
+    loss: Loss = LOSSES["cross_entropy"]
+    solver: str = "compiled"
+    maxcor: int = 5
+    maxfun: int = 100
+    xtol: float = 1e-3
+    jit_compile: bool | str = "auto"
+    memory: int = 2**30
+    constants: SearchConstants = SearchConstants()
+
+    def __post_init__(self) -> None:
+        check_kind("layer", self.layer, (str, type(None)), "the name of a layer, or None")
+        check_choice("dtype", self.dtype, ("float32", "float64"))
+        check_choice("solver", self.solver, SOLVERS)
+        check_choice("jit_compile", self.jit_compile, (True, False, "auto"))
+        check_between("xtol", self.xtol, 0, 1)
+        check_kind("constants", self.constants, SearchConstants, "SearchConstants")
+        for name in ("maxcor", "maxfun", "memory"):
+            check_positive_integer(name, getattr(self, name))
+            self._set(name, int(getattr(self, name)))
+        self._set("xtol", float(self.xtol))
+        self._set("loss", find_loss(self.loss))
+        bounds = tuple(bound.astype(self.dtype) for bound in check_bounds(self.bounds))
+        for bound in bounds:
+            bound.setflags(write=False)
+        self._set("bounds", bounds)
+
+    def _set(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)  # as a frozen dataclass sets its own fields
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what a result keeps of them: numbers, texts and lists."""
+        described = {
+            "solver": self.solver,
+            "loss": str(self.loss),
+            "maxcor": self.maxcor,
+            "maxfun": self.maxfun,
+            "xtol": self.xtol,
+            "dtype": self.dtype,
+            "bounds": [describe_bound(bound) for bound in self.bounds],
+        }
+        if self.constants != SearchConstants():
+            described["constants"] = dataclasses.asdict(self.constants)
+        return described

@@ -1,0 +1,51 @@
+"""Rows leave a batch when they are done, and come back in their order."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from intriguing_tf.adversary.batching import padded, run_to_the_end, step_until
+
+
+class Inner(NamedTuple):
+    sum: tf.Tensor
+
+
+class Countdown(NamedTuple):
+    left: tf.Tensor
+    inner: Inner
+    done: tf.Tensor
+
+
+@pytest.mark.parametrize("fixed_shapes", [False, True], ids=["any size", "few sizes"])
+@pytest.mark.parametrize("n", [1, 7, 1100])
+def test_every_row_is_advanced_to_its_own_end(n, fixed_shapes):
+    steps = np.random.default_rng(n).integers(1, 30, n)
+    sizes = []
+
+    def step(state, rows):
+        left = tf.where(state.done, state.left, state.left - 1)
+        added = state.inner.sum + tf.where(state.done, tf.zeros_like(rows), rows)
+        return Countdown(left, Inner(added), left == 0)
+
+    @tf.function(autograph=False)
+    def advance(state, rows, most_left):
+        if fixed_shapes:
+            sizes.append(int(state.done.shape[0]))
+        return step_until(lambda s: step(s, rows), state, most_left)
+
+    start = Countdown(tf.constant(steps), Inner(tf.zeros([n], tf.int64)), tf.fill([n], False))
+    rows = tf.range(n, dtype=tf.int64)
+    end = run_to_the_end(advance, start, rows, fixed_shapes)
+    assert end.done.numpy().all()
+    np.testing.assert_array_equal(end.inner.sum, steps * np.arange(n))
+    if fixed_shapes:
+        assert sizes == ([1100, 275] if n == 1100 else [n])
+
+
+def test_padded_sizes_are_few():
+    sizes = {padded(n) for n in range(1, 1025)}
+    assert sizes == {1, 4, 16, 64, 256, 1024}
+    assert all(padded(n) >= n for n in range(1, 1025)) and padded(64) == 64

@@ -1,0 +1,80 @@
+"""Losses are objects: a loss of one's own is one class."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import intriguing_tf as itf
+from intriguing_tf.adversary.losses import LOSSES, Loss, Margin, find_loss, soft_maximum
+from intriguing_tf.adversary.margins import above_target
+from tests.adversary.networks import points, small_network
+
+
+class Hinge(Loss):
+    """Grows with the margin where the target does not win yet."""
+
+    name = "hinge"
+
+    def value(self, above):
+        return tf.nn.relu(tf.reduce_max(above, axis=1) + 1.0)
+
+
+LOGITS = np.random.default_rng(0).normal(size=(20, 5))
+TARGETS = np.arange(20) % 5
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_values_from_the_logits(name):
+    expected = {
+        "cross_entropy": keras.losses.SparseCategoricalCrossentropy(True, reduction=None)(
+            TARGETS, LOGITS
+        ),
+        "margin": [
+            np.log(np.exp(np.delete(row, target)).sum()) - row[target]
+            for row, target in zip(LOGITS, TARGETS, strict=True)
+        ],
+    }[name]
+    above = above_target(tf.constant(LOGITS), tf.constant(TARGETS))
+    np.testing.assert_allclose(LOSSES[name].value(above), expected, rtol=1e-6)
+
+
+def test_the_soft_maximum_tends_to_the_hard_one():
+    above = above_target(tf.constant(LOGITS), tf.constant(TARGETS))
+    hard = tf.reduce_max(above, axis=1)
+    for sharpness in (1.0, 10.0, 1000.0):
+        soft = soft_maximum(above, tf.fill([20], tf.constant(sharpness, tf.float64)), 0.0)
+        excess = (soft - hard).numpy()
+        assert (excess >= 0).all() and excess.max() <= np.log(4) / sharpness
+    np.testing.assert_allclose(soft, hard, atol=1e-3)
+
+
+@pytest.mark.parametrize("solver", ["compiled", "scipy"])
+def test_a_loss_of_ones_own(solver):
+    model = small_network(dtype="float64")
+    x = points(6).astype("float64")
+    adversary = itf.LBFGSAdversary(
+        model, loss=Hinge(), solver=solver, jit_compile=False, maxfun=100
+    )
+    result = adversary(x, targets="nearest")
+    assert result.success.all() and result.settings["loss"] == "hinge"
+    # A hinge is 0 from a margin of -1 on, so for small c the minimizer goes there and no farther.
+    found = adversary.minimize(x, result.targets, 1e-4)
+    logits = np.asarray(model(found))
+    margins = above_target(tf.constant(logits), tf.constant(result.targets))
+    np.testing.assert_allclose(tf.reduce_max(margins, axis=1), -1.0, atol=0.05)
+
+
+def test_what_a_loss_is_recorded_as():
+    assert str(find_loss("margin")) == str(Margin()) == "margin"
+    assert str(Hinge()) == "hinge"
+    assert str(Margin(units=3.0)) == "Margin(units=3.0)"  # "margin" would name another
+
+
+def test_the_sharpness_of_the_margin_decides_how_far_it_goes(network):
+    x = points(20)
+    runs = [
+        itf.LBFGSAdversary(network, loss=Margin(units), jit_compile=False)(x) for units in (1, 10)
+    ]
+    assert runs[0].settings["loss"] == "Margin(units=1)" and runs[1].success.all()
+    assert (runs[0].images != runs[1].images).any()

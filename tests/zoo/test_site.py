@@ -1,0 +1,75 @@
+"""The folder that can be served."""
+
+import shutil
+from html.parser import HTMLParser
+
+import pytest
+
+from intriguing_tf import zoo
+from intriguing_tf.zoo import locations, site
+from intriguing_tf.zoo.cards import ModelCard
+from tests.zoo import fault_server as faults
+
+
+class Page(HTMLParser):
+    def __init__(self, text):
+        super().__init__()
+        self.links, self.open, self.text = [], [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        self.links += [values[key] for key in ("href", "src") if key in values]
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.text += data
+
+
+def test_an_exported_zoo_serves(server, tmp_path, monkeypatch):
+    names = ["mnist/fc10-1", "mnist/fc10-1e-2"]
+    expected = {name: zoo.path(name).read_bytes() for name in names}
+    for name in names:
+        cards = site.export(tmp_path / "out", name)
+    assert [card.name for card in cards] == names
+    for file in (tmp_path / "out").rglob("*"):
+        if file.is_file():
+            path = "/zoo/" + file.relative_to(tmp_path / "out").as_posix()
+            server.files[path] = file.read_bytes()
+    monkeypatch.setenv("INTRIGUING_TF_ZOO", server.url("/zoo"))
+    assert zoo.list() == names
+    for name in names:
+        assert zoo.path(name).read_bytes() == expected[name]
+    page = Page((tmp_path / "out/index.html").read_text())
+    assert not page.open and page.text.count("test error") == 2
+    for link in page.links:
+        assert (tmp_path / "out" / link).is_file(), link
+
+
+def test_pages_show_hostile_text_as_text(tmp_path):
+    card = faults.card("a/b", b"x", title="<script>alert(1)</script>", licence='"><img src=x>')
+    site.write_card(tmp_path, ModelCard.from_json(card))
+    site.refresh(tmp_path)
+    html = (tmp_path / "index.html").read_text()
+    assert "<script" not in html and "<img" not in html and "&lt;script&gt;" in html
+
+
+def test_refresh_refuses_a_card_in_the_wrong_folder(tmp_path):
+    site.write_card(tmp_path, ModelCard.from_json(faults.card("a/b", b"x")))
+    shutil.move(tmp_path / "a/b", tmp_path / "a/c")
+    with pytest.raises(zoo.CatalogueError, match="'a/b' in the folder of 'a/c'"):
+        site.refresh(tmp_path)
+
+
+def test_the_bundled_pages_are_up_to_date(tmp_path):
+    bundled = locations.bundled_folder()
+    for name in zoo.list():
+        shutil.copytree(bundled / name, tmp_path / name)
+    site.refresh(tmp_path)
+    for file in ("catalogue.json", "index.html", *(f"{n}/README.md" for n in zoo.list())):
+        assert (tmp_path / file).read_text() == (bundled / file).read_text(), file
+    assert sum(file.stat().st_size for file in bundled.rglob("*") if file.is_file()) < 20e6
