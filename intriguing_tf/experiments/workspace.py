@@ -15,7 +15,6 @@ from typing import Any, ClassVar, Generic, TypeVar
 import keras
 import numpy as np
 
-from intriguing_tf import publishing
 from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
 from intriguing_tf.datasets import mnist
 from intriguing_tf.experiments import paper
@@ -23,6 +22,7 @@ from intriguing_tf.experiments.networks import trained
 from intriguing_tf.experiments.records import from_json, to_json
 from intriguing_tf.files import write_atomically
 from intriguing_tf.fingerprints import array_fingerprint, model_fingerprint
+from intriguing_tf.publishing import load_recipe
 from intriguing_tf.store import Store
 from intriguing_tf.sweeps.plan import adversary_settings
 from intriguing_tf.zoo import load
@@ -220,7 +220,7 @@ class Workspace:
         return adversary
 
     def _trained(self, entry: str, seed: int) -> keras.Model:
-        recipe = publishing.load_recipe(entry).replace(seed=seed)
+        recipe = load_recipe(entry).replace(seed=seed)
         subset = None if recipe.data == "train" else recipe.data
         train_set = self._load_images("train", subset)
         return trained(self._store, recipe, train_set, self.verbose)[0]

@@ -20,8 +20,7 @@ def digits():
 @pytest.fixture(scope="module")
 def regression(digits):
     recipe = publishing.load_recipe("mnist/fc10-1e-2")
-    fitting = recipe.fitting.replace(tolerance=1e-3)
-    recipe = recipe.replace(fitting=fitting)
+    recipe = recipe.replace(fitting=recipe.fitting.replace(tolerance=1e-3))
     return recipe, publishing.train_on(recipe, *digits[0], verbose=False).model
 
 

@@ -1,7 +1,5 @@
-"""QuocNet: its size on paper and its build; networks of keras.applications."""
+"""QuocNet: its size on paper and its build."""
 
-import keras
-import numpy as np
 import pytest
 
 import intriguing_tf as itf
@@ -45,13 +43,3 @@ def test_built_network_has_the_sizes_on_paper():
 def test_impossible_sizes_are_refused(sizes, words):
     with pytest.raises(ValueError, match=words):
         itf.models.QuocNetConfig(**sizes)
-
-
-def test_keras_applications_take_pixels():
-    model = itf.models.keras_application("MobileNetV2", weights=None)
-    images = np.random.default_rng(0).uniform(size=(1, 224, 224, 3)).astype("float32")
-    network = model.layers[-1]
-    pixels = keras.applications.mobilenet_v2.preprocess_input(255 * images)
-    np.testing.assert_allclose(model(images), network(pixels), rtol=1e-4, atol=1e-6)
-    with pytest.raises(ValueError, match="MobileNetV2"):
-        itf.models.keras_application("NoSuchNet")

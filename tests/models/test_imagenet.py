@@ -34,20 +34,6 @@ def test_exact_number_of_weights(name, trained, moments):
     assert model.input_shape[1] in (224, 227) and model.input_shape[3] == 3
 
 
-def test_alexnets_convolutions_are_the_papers():
-    """Table 5's sizes and strides, with the two groups of 2012."""
-    model = itf.models.alexnet(classes=10, input_shape=(67, 67, 3))
-    convolutions = [model.get_layer(f"conv{i}") for i in range(1, 6)]
-    assert [tuple(layer.kernel.shape) for layer in convolutions] == [
-        (11, 11, 3, 96),
-        (5, 5, 48, 256),
-        (3, 3, 256, 384),
-        (3, 3, 192, 384),
-        (3, 3, 192, 256),
-    ]
-    assert [layer.strides[0] for layer in convolutions] == [4, 1, 1, 1, 1]
-
-
 @pytest.mark.parametrize(
     "name", ["squeezenet_1_1", pytest.param("efficientnet_lite0", marks=pytest.mark.slow)]
 )

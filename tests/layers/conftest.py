@@ -1,0 +1,14 @@
+"""Layers are tested in double precision."""
+
+import keras
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def double_precision():
+    before = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_floatx(before[0])
+    keras.config.set_dtype_policy(before[1])
