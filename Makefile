@@ -31,7 +31,7 @@ fast: $(VENV)/.dev  ## the tests that take moments
 guard: $(VENV)/.dev  ## everything that was recorded of attacks, bounds, sweeps and training is still so
 	GUARD=all $(BIN)/python -m pytest tests/guard
 
-guard-record: $(VENV)/.dev  ## records it anew, for a change that is meant to alter results
+guard-record: $(VENV)/.dev  ## records again, for a change that is meant to alter results
 	$(BIN)/python tests/guard/record.py
 
 faults: $(VENV)/.dev  ## 100 kills and 1 000 bad inputs per function; takes an hour

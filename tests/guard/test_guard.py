@@ -17,7 +17,8 @@ import warnings
 from typing import Any
 
 import pytest
-import record
+
+from tests.guard import record
 
 RECORDED = record.FOLDER
 WHOLE = [part for part in record.PARTS if part != "names"]  # names may be added
