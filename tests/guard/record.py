@@ -177,7 +177,7 @@ def shortened(name: str, epochs: int | None) -> dict[str, Any]:
 def recipes_module() -> Any:
     """Where recipes are: `publishing` since 0.2, `experiments` before."""
     try:
-        return importlib.import_module("intriguing_tf.publishing.recipes")
+        return importlib.import_module("intriguing_tf.publishing")
     except ModuleNotFoundError:
         return importlib.import_module("intriguing_tf.experiments.recipes")
 
