@@ -7,7 +7,7 @@ export TF_CPP_MIN_LOG_LEVEL = 3
 # As many test processes as processors: more threads in each would wait for one another.
 export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: demo test fast faults lint types wheel docs clean
+.PHONY: demo test fast guard guard-record faults lint types wheel docs clean
 
 $(VENV)/.installed: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -27,6 +27,12 @@ test: $(VENV)/.dev  ## every test
 
 fast: $(VENV)/.dev  ## the tests that take moments
 	$(BIN)/python -m pytest $(WORKERS) -m 'not slow' --durations=25
+
+guard: $(VENV)/.dev  ## everything that was recorded of attacks, bounds, sweeps and training is still so
+	GUARD=all $(BIN)/python -m pytest tests/guard
+
+guard-record: $(VENV)/.dev  ## records again, for a change that is meant to alter results
+	$(BIN)/python tests/guard/record.py
 
 faults: $(VENV)/.dev  ## 100 kills and 1 000 bad inputs per function; takes an hour
 	FAULTS_KILLS=100 FAULTS_INPUTS=1000 $(BIN)/python -m pytest -s tests/faults

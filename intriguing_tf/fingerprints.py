@@ -12,6 +12,7 @@ import hashlib
 import inspect
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from intriguing_tf.keras_graph import layers_in
 
 _PACKAGE = Path(__file__).parent
 _REFERENCES = ("keras_history", "input_layers", "output_layers")  # [a layer's name, node, tensor]
+_PACKAGES = ("builtins", "abc", "keras", "tensorflow", "intriguing_tf")
 _NOT_COMPUTING = ("compile_config", "build_config")
 
 
@@ -103,7 +105,20 @@ def model_fingerprint(model: keras.Model) -> str:
     except (NotImplementedError, TypeError):
         architecture = f"{type(model).__module__}.{type(model).__qualname__}"
     weights = (weight.numpy() for weight in model.weights)
-    return json_fingerprint([architecture, _own_code(model), array_fingerprint(*weights)])
+    return json_fingerprint(
+        [architecture, own_code([model, *layers_in(model)]), array_fingerprint(*weights)]
+    )
+
+
+def own_code(objects: Iterable[Any]) -> list[str]:
+    """Returns the source, as far as Python finds it, of classes that no package here brings."""
+    own = {
+        kind
+        for each in objects
+        for kind in type(each).__mro__
+        if kind.__module__.split(".")[0] not in _PACKAGES
+    }
+    return sorted(map(_source, own))
 
 
 def versions() -> dict[str, str]:
@@ -185,17 +200,6 @@ def _renumbered(reference: Any, layers: dict[str, int]) -> Any:
             return [layers.setdefault(reference[0], len(layers)), *reference[1:]]
         return [_renumbered(each, layers) for each in reference]
     return reference
-
-
-def _own_code(model: keras.Model) -> list[str]:
-    """Returns the source of the model's and its layers' classes that no package here brings."""
-    own = {
-        kind
-        for layer in [model, *layers_in(model)]
-        for kind in type(layer).__mro__
-        if kind.__module__.split(".")[0] not in ("builtins", "keras", "tensorflow", "intriguing_tf")
-    }
-    return sorted(map(_source, own))
 
 
 def _source(kind: type) -> str:

@@ -68,7 +68,10 @@ class Command:
     def __call__(self) -> NoReturn:
         """Runs the command line, and ends the process with its status."""
         _end_when_interrupted()
-        sys.exit(self.main(sys.argv[1:]))
+        status = self.main(sys.argv[1:])
+        if status == INTERRUPTED:
+            _end_at_once()
+        sys.exit(status)
 
     def main(self, arguments: Sequence[str]) -> int:
         """Runs the command.
@@ -145,9 +148,16 @@ def _end_when_interrupted() -> None:
         while signal.SIGINT not in os.read(reading, 1):
             pass
         time.sleep(GRACE)
-        os._exit(_stopped())
+        _stopped()
+        _end_at_once()
 
     threading.Thread(target=wait, daemon=True).start()
+
+
+def _end_at_once() -> NoReturn:
+    """Ends the process without Python's tidying up, for which TensorFlow lets it wait."""
+    sys.stdout.flush()
+    os._exit(INTERRUPTED)
 
 
 def import_tensorflow() -> None:

@@ -32,3 +32,26 @@ def test_the_reference_has_every_public_name():
         f"{module}.{name}" for module, name in exports() if not {module, f"{module}.{name}"} & there
     ]
     assert not missing
+
+
+MAINTAINERS = [
+    DOCS.parent / "CONTRIBUTING.md",
+    DOCS.parent / "SECURITY.md",
+    DOCS.parent / "BUILD.md",
+]
+# Files that a contributor writes.
+TO_WRITE = re.compile(r"my_solver|table6|thing")
+ROOTS = (DOCS.parent, DOCS.parent / "intriguing_tf")
+
+
+@pytest.mark.parametrize(
+    "page", [*MAINTAINERS, *sorted(DOCS.rglob("*.md"))], ids=lambda page: page.stem
+)
+def test_code_that_a_page_names_is_there(page):
+    names = set(re.findall(r"[`\s]((?:\w+/)+\w+\.py)\b", page.read_text()))
+    missing = [
+        name
+        for name in names
+        if not TO_WRITE.search(name) and not any((root / name).exists() for root in ROOTS)
+    ]
+    assert not missing

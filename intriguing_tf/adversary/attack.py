@@ -172,7 +172,7 @@ class LBFGSAdversary:
         with progress_bar(len(rows), "adversary", verbose) as bar:
             solver, (lower, upper) = self._solver(images.shape[1:]), self._box(images)
             search = Search(solver, self.settings, lower, upper, bar)
-            x = images[rows].reshape(len(rows), -1)
+            x = images.reshape(n, -1)[rows]
             if chosen is None:
                 chosen = logits.argmax(axis=1)
                 chosen[rows], found = search.nearest(x, logits[rows])

@@ -19,6 +19,7 @@ from intriguing_tf.fingerprints import (
     array_fingerprint,
     json_fingerprint,
     model_fingerprint,
+    own_code,
     plain,
     versions,
 )
@@ -27,7 +28,6 @@ from intriguing_tf.sweeps.source import Source
 
 FORMAT = 2
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}")
-_SETTINGS = ("solver", "loss", "maxcor", "maxfun", "xtol", "jit_compile", "memory", "bounds")
 
 
 class Cell(NamedTuple):
@@ -148,10 +148,7 @@ def make_plan(
             name: value if isinstance(value, str) else array_fingerprint(value)
             for name, value in targets.items()
         },
-        settings={
-            name: {**adversary_settings(of_settings[name]), "layer": given.get("layer")}
-            for name, given in settings.items()
-        },
+        settings={name: adversary_settings(of_settings[name]) for name in settings},
         seed=seed,
         shard_size=source.size,
         versions=versions(),
@@ -159,8 +156,13 @@ def make_plan(
 
 
 def adversary_settings(adversary: LBFGSAdversary) -> dict[str, Any]:
-    """Returns what an adversary was told that its results may depend on, as JSON's types."""
-    return plain({name: getattr(adversary, name) for name in _SETTINGS})
+    """Returns the settings that an adversary's results depend on, as JSON's types."""
+    settings = adversary.settings
+    values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+    values["loss"] = str(settings.loss)
+    if code := own_code([settings.loss]):
+        values["own_loss"] = {"parameters": vars(settings.loss), "code": code}
+    return plain(values)
 
 
 def _read(

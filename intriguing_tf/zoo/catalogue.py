@@ -150,7 +150,7 @@ def parse(content: bytes, origin: str) -> Mapping[str, ModelCard]:
     """
     try:
         values = msgspec.json.decode(content)
-    except (ValueError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise CatalogueError(f"{origin} is not JSON: {error}.") from None
     version = values.get("version") if isinstance(values, dict) else None
     if version != VERSION:

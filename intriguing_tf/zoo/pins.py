@@ -90,5 +90,5 @@ def _remembered() -> dict[str, Pin]:
         return read(values, dict[str, Pin], "a list of pins")
     except FileNotFoundError:
         return {}
-    except (ValueError, RecursionError) as error:
+    except (msgspec.DecodeError, ValueError, RecursionError) as error:
         raise IntegrityError(f"{_file()} is damaged: {error} Remove it and pin again.") from None

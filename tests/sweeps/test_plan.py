@@ -8,7 +8,10 @@ import keras
 import numpy as np
 import pytest
 
+import intriguing_tf as itf
+from intriguing_tf.adversary.losses import Loss
 from intriguing_tf.sweeps import Sweep
+from intriguing_tf.sweeps.plan import adversary_settings
 from intriguing_tf.sweeps.shards import ShardFolder
 from tests.sweeps.small_sweep import FAST, files, run
 
@@ -102,3 +105,27 @@ def test_a_layer_is_known_by_its_place(data, tmp_path):
     run(three_layers("abc"), few, tmp_path, settings=settings)
     with pytest.raises(ValueError, match=r"models\.m\.layers\.a: 0 in the folder, 1 now"):
         run(three_layers("bac"), few, tmp_path, settings=settings)
+
+
+def own_loss(shift, scale):
+    class Shifted(Loss):
+        name = "shifted"
+
+        def __init__(self):
+            self.shift = shift
+
+        def value(self, above):
+            return scale * above[:, 0] + self.shift
+
+    return Shifted()
+
+
+def test_a_loss_of_ones_own_counts_with_its_parameters_and_code(model):
+    def described(loss):
+        return adversary_settings(itf.LBFGSAdversary(model, loss=loss))
+
+    assert described("margin")["loss"] == "margin" and "own_loss" not in described("margin")
+    assert described("margin") == described("margin") != described("cross_entropy")
+    assert described(own_loss(1.0, 2)) == described(own_loss(1.0, 2))
+    assert described(own_loss(1.0, 2)) != described(own_loss(2.0, 2))
+    assert "scale * above" in described(own_loss(1.0, 2))["own_loss"]["code"][0]

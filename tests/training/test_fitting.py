@@ -168,7 +168,7 @@ def test_fit_shows_progress_only_where_it_is_wanted(digits, capsys):
     assert capsys.readouterr().err == ""
     options["optimizer"] = keras.optimizers.SGD()
     training.fit(model, *digits, **options, verbose=True)
-    assert "2/2" in capsys.readouterr().err
+    assert "1/2" in capsys.readouterr().err
 
 
 def test_divergence_is_an_error(digits):
