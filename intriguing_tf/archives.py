@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from intriguing_tf.text import printable
+
 # Each is ten times what the largest honest file has.
 RATIO = 200  # unpacked bytes per byte: results on digits reach 15
 LEAST = 16 << 20  # unpacked bytes that are always accepted
@@ -79,8 +81,7 @@ def read_json(content: bytes | str) -> Any:
 def words(error: Exception) -> str:
     """Returns the kind of an error and the beginning of what it says, on one line."""
     said = next((each for each in error.args if isinstance(each, str)), "")
-    line = "".join(char if char.isprintable() else " " for char in said[:200])
-    return f"{type(error).__name__}: {line}".rstrip(": .")
+    return f"{type(error).__name__}: {printable(said[:200])}".rstrip(": .\n")
 
 
 def _check(members: Collection[zipfile.ZipInfo], size: int) -> None:

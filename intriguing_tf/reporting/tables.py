@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import numbers
-import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
 from tabulate import tabulate
 
 from intriguing_tf.checks import check_between, check_kind, check_kinds
+from intriguing_tf.text import printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Table:
         title: one line above the table; may be empty.
         columns: the headers.
         rows: one sequence of cells per row. Strings stay as they are, but for what would not print
-            (see `printable`); floats are rounded to
+            (see `intriguing_tf.text`); floats are rounded to
             `digits` significant digits; `None` is an empty cell.
         notes: lines below the table.
         digits: significant digits of floats, 1 to 17.
@@ -62,14 +62,16 @@ class Table:
 
     def html(self) -> str:
         """Returns a `<table>` element with its cells escaped, without title and notes."""
-        return tabulate(self._cells(), self.columns, "html", **self._format())
+        return tabulate(self._cells(), [*map(printable, self.columns)], "html", **self._format())
 
     def __str__(self) -> str:
         return self.text()
 
     def _render(self, style: str, heading: str) -> str:
         lines = [heading.format(printable(self.title))] if self.title else []
-        lines.append(tabulate(self._cells(), self.columns, style, **self._format()))
+        lines.append(
+            tabulate(self._cells(), [*map(printable, self.columns)], style, **self._format())
+        )
         if self.notes:
             lines += ["", *map(printable, self.notes)]
         return "\n".join(lines)
@@ -95,22 +97,6 @@ class Table:
                 if any(isinstance(_cell(row[i]), str) for row in self.rows)
             ],
         }
-
-
-def printable(text: str) -> str:
-    """Returns text that does to a terminal what it seems to do.
-
-    Escape sequences, other control characters and those that change the direction of writing are
-    shown as escapes (`\\x1b`); line breaks stay.
-
-    Args:
-        text: of anyone.
-    """
-    return "".join(char if _prints(char) else repr(char)[1:-1] for char in text)
-
-
-def _prints(char: str) -> bool:
-    return char.isprintable() or char == "\n" or unicodedata.category(char) == "Zs"
 
 
 def _cell(value: Any) -> Any:

@@ -108,8 +108,7 @@ def download_unknown(
     transfer = Transfer(_part(target), size, size or LARGEST, verbose, patience, resumes)
     _refuse_offline(urls, target)
     with _writing(target):
-        target.unlink(missing_ok=True)
-        _from_first(urls, target, transfer, wrong)
+        _from_first(urls, target, transfer, wrong, keeps=False)
         return target.stat().st_size, digest(target)
 
 
@@ -140,12 +139,17 @@ def _part(target: Path) -> Path:
 
 
 def _from_first(
-    urls: Sequence[str], target: Path, transfer: Transfer, wrong: Check, advice: str = ""
+    urls: Sequence[str],
+    target: Path,
+    transfer: Transfer,
+    wrong: Check,
+    advice: str = "",
+    keeps: bool = True,
 ) -> None:
     """Gets the target from the first address that gives it."""
     failures = []
     for url in urls:
-        attempt = functools.partial(_get, url, target, transfer, wrong)
+        attempt = functools.partial(_get, url, target, transfer, wrong, keeps)
         try:
             return _persist(url, transfer.patience, attempt)
         except Refused as error:
@@ -167,14 +171,14 @@ def _persist(url: str, patience: Patience, attempt: Callable[[], object]) -> Non
             time.sleep(max(patience.before(number + 1, error.pause), _TURN))
 
 
-def _get(url: str, target: Path, transfer: Transfer, wrong: Check) -> None:
+def _get(url: str, target: Path, transfer: Transfer, wrong: Check, keeps: bool) -> None:
     """Makes one attempt, with the target locked: the right file gets its name, others go.
 
     The lock is held for no more than this one attempt: while a server is waited for that does not
     answer, other processes get their turn at others.
     """
     with _lock(target):
-        if _is_there(target, wrong):
+        if keeps and _is_there(target, wrong):
             return
         if transfer.size is not None:
             _check_room(target.parent, transfer.size - transfer.have())

@@ -19,7 +19,7 @@ import urllib3
 
 from intriguing_tf.files import is_plain_file
 from intriguing_tf.progress import progress_bar
-from intriguing_tf.reporting.tables import printable
+from intriguing_tf.text import printable
 from intriguing_tf.zoo.pace import Adapter, Pace, Stalled
 from intriguing_tf.zoo.patience import Patience
 
