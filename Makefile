@@ -34,8 +34,8 @@ guard: $(VENV)/.dev  ## everything that was recorded of attacks, bounds, sweeps 
 guard-record: $(VENV)/.dev  ## records again, for a change that is meant to alter results
 	$(BIN)/python tests/guard/record.py
 
-faults: $(VENV)/.dev  ## 100 kills and 1 000 bad inputs per function; takes an hour
-	FAULTS_KILLS=100 FAULTS_INPUTS=1000 $(BIN)/python -m pytest -s tests/faults
+faults: $(VENV)/.dev  ## 100 kills, 1 000 bad inputs per function, 2 000 changed files per kind; takes hours
+	FAULTS_KILLS=100 FAULTS_INPUTS=1000 FAULTS_FILES=2000 $(BIN)/python -m pytest -s tests/faults
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 from intriguing_tf.zoo import catalogue, integrity, locations, pins
 from intriguing_tf.zoo.cards import ModelCard, Pin
 from intriguing_tf.zoo.errors import IntegrityError, UnpinnedError
+
+_HASH = re.compile("[0-9a-f]{16}|unpinned")  # folders of `locations.download_of`, and of pins
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +92,8 @@ def clear(pattern: str = "*") -> int:
     """Removes downloads from the cache; pins and the bundled entries stay.
 
     Args:
-        pattern: as in `zoo.list`; "*" also removes what belongs to no entry.
+        pattern: as in `zoo.list`; "*" also removes downloads that belong to no entry. Folders of
+            others are left alone, and so is what a link points to.
 
     Returns:
         The number of bytes that this freed.
@@ -100,7 +104,7 @@ def clear(pattern: str = "*") -> int:
     else:
         doomed = {folder / name for name in catalogue.list(pattern)}
     freed = 0
-    for path in sorted(doomed):
+    for path in sorted(filter(_is_in_cache, doomed)):
         freed += sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
         shutil.rmtree(path, ignore_errors=True)
     return freed
@@ -125,5 +129,13 @@ def _checks(card: ModelCard) -> list[Check]:
 
 def _cached_files() -> list[Path]:
     """Weights in the cache: `family/model/hash/file`, without locks."""
-    files = (file for file in locations.cache().glob("*/*/*/*") if file.is_file())
-    return sorted(file for file in files if file.suffix != ".lock")
+    files = (file for file in locations.cache().glob("[!.]*/[!.]*/*/[!.]*") if file.is_file())
+    return sorted(
+        file
+        for file in files
+        if file.suffix != ".lock" and _HASH.fullmatch(file.parent.name) and _is_in_cache(file)
+    )
+
+
+def _is_in_cache(path: Path) -> bool:
+    return path.resolve().is_relative_to(locations.cache().resolve())

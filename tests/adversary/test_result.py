@@ -90,7 +90,39 @@ def flip_bytes(folder):
     (folder / "result.npz").write_bytes(data)
 
 
+def with_array(name, array):
+    def damage(folder):
+        with np.load(folder / "result.npz") as stored:
+            values = dict(stored) | {name: array}
+        np.savez(folder / "result.npz", **values)
+
+    return damage
+
+
+def with_setting(**changes):
+    def damage(folder):
+        summary = json.loads((folder / "result.json").read_text())
+        settings = {**summary["settings"], **changes}
+        summary["settings"] = {k: v for k, v in settings.items() if v is not None}
+        (folder / "result.json").write_text(json.dumps(summary))
+
+    return damage
+
+
 DAMAGE = {
+    "a row too few": with_array("targets", np.zeros(5, np.int64)),
+    "a number for rows": with_array("l2", np.array(1.0)),
+    "a second axis": with_array("c", np.zeros((6, 2))),
+    "another dtype": with_array("nfev", np.zeros(6)),
+    "complex images": with_array("images", np.zeros((6, 4), complex)),
+    "images of another shape": with_array("images", np.zeros((6, 7))),
+    "an unknown status": with_array("status", np.array(["lost"] * 6, "<U7")),
+    "a distortion below 0": with_array("distortion", np.full(6, -1.0)),
+    "a distortion of NaN": with_array("distortion", np.full(6, np.nan)),
+    "no solver": with_setting(solver=None),
+    "seconds in words": with_setting(seconds="long"),
+    "nested JSON": lambda folder: (folder / "result.json").write_text("[" * 99_999),
+    "a number of another encoding": lambda folder: (folder / "result.json").write_bytes(b"\xff"),
     "truncated": truncate,
     "an array is missing": drop_an_array,
     "pickled objects": pickle,

@@ -29,3 +29,20 @@ def test_clear_removes_downloads_only(server, entry, content, own_cache):
     assert not list(own_cache.rglob("model.keras")) and bystander.exists()
     assert zoo.clear() == 0
     assert [check.status for check in zoo.verify("mnist/*")] == []
+
+
+def test_clear_leaves_folders_of_others_and_links_alone(server, entry, own_cache, tmp_path):
+    file = zoo.path("test/entry")
+    outside = tmp_path / "outside"
+    others = [
+        own_cache / "photographs/2024/summer/beach.jpg",
+        own_cache / ".git/objects/0123456789abcdef/pack",
+        outside / "0123456789abcdef/thesis.tex",
+    ]
+    for other in others:
+        other.parent.mkdir(parents=True)
+        other.write_text("precious")
+    (own_cache / "test/linked").symlink_to(outside)
+    assert {check.name for check in zoo.verify()} == {"test/entry"}
+    zoo.clear()
+    assert not file.exists() and all(other.read_text() == "precious" for other in others)
