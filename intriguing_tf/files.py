@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import stat
 import tempfile
 from pathlib import Path
 
@@ -33,3 +35,25 @@ def write_atomically(path: str | os.PathLike, content: bytes | str) -> Path:
         os.unlink(temporary)
         raise
     return path
+
+
+def leftovers(folder: Path, name: str) -> list[Path]:
+    """Returns the temporary files that killed calls of `write_atomically` left in a folder.
+
+    Args:
+        folder: need not exist.
+        name: a regular expression of the names that the files would have got.
+    """
+    # `tempfile` adds eight characters; `.manifest.json.swp` is an editor's.
+    pattern = re.compile(rf"\.(?:{name})\.[a-z0-9_]{{8}}")
+    there = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in there if pattern.fullmatch(path.name) and is_plain_file(path)]
+
+
+def is_plain_file(path: str | os.PathLike) -> bool:
+    """Whether something is a file with one name: no link, folder, pipe or device."""
+    try:
+        state = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return stat.S_ISREG(state.st_mode) and state.st_nlink == 1

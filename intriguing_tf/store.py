@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import sys
 import time
@@ -20,7 +21,8 @@ from typing import Any, NamedTuple
 
 import filelock
 
-from intriguing_tf.files import write_atomically
+from intriguing_tf.archives import JSON, read_content, read_json
+from intriguing_tf.files import leftovers, write_atomically
 from intriguing_tf.fingerprints import json_fingerprint, versions
 from intriguing_tf.progress import shows_progress
 
@@ -81,8 +83,9 @@ class Store:
         with contextlib.ExitStack() as entered:
             entered.enter_context(locked(self.folder))
             self._refuse_earlier_work()
-            for leftover in self.folder.glob(f"*/.*{_UNFINISHED}"):
-                shutil.rmtree(leftover)
+            for leftover in self.folder.glob(f"[!.]*/.*-*{_UNFINISHED}"):
+                if leftover.is_dir() and not leftover.is_symlink():
+                    shutil.rmtree(leftover)
             self._entered = entered.pop_all()
         return self
 
@@ -126,8 +129,9 @@ class Store:
 
     def _refuse_earlier_work(self) -> None:
         earlier = [file for pattern in self._outdated for file in self.folder.glob(pattern)]
-        for file in self.folder.glob(f"*/[!.]*/{_RECORD}"):
-            if json.loads(file.read_text("utf-8")).get("format") != _RECORD_FORMAT:
+        for file in self.folder.glob(f"[!.]*/[!.]*/{_RECORD}"):
+            record = _record_in(file)
+            if record is not None and record.get("format") != _RECORD_FORMAT:
                 earlier.append(file)
         if earlier:
             raise ValueError(
@@ -173,7 +177,7 @@ def claim(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: the folder holds something else; differences are listed.
     """
     path = folder / MANIFEST
-    for leftover in folder.glob(f".{MANIFEST}.*"):
+    for leftover in leftovers(folder, re.escape(MANIFEST)):
         leftover.unlink()
     if not path.exists():
         _refuse_strangers(folder, manifest["kind"])
@@ -182,9 +186,9 @@ def claim(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     there = read_manifest(folder)
     if there.get("format") != manifest["format"]:
         raise ValueError(
-            f"{str(folder)!r} holds a {manifest['kind']} of format {there.get('format')}, which "
-            "does not record all that determines the results. It can be read, but not resumed: "
-            "give another folder."
+            f"{str(folder)!r} holds a {manifest['kind']} of format "
+            f"{_short(there.get('format'))}, which does not record all that determines the "
+            "results. It can be read, but not resumed: give another folder."
         )
     lines = differences(there, manifest)
     if lines:
@@ -199,14 +203,19 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """Returns what `claim` wrote.
 
     Raises:
-        ValueError: the manifest is not JSON.
+        ValueError: the manifest is not a JSON object.
         FileNotFoundError: there is none.
     """
     path = folder / MANIFEST
     try:
-        return json.loads(path.read_text("utf-8"))
+        manifest = read_json(read_content(path, JSON))
     except ValueError as error:
         raise ValueError(f"{path} is not a manifest: {error}.") from error
+    if not isinstance(manifest, dict):
+        raise ValueError(
+            f"{path} is not a manifest: it must hold an object. Received: {_short(manifest)}."
+        )
+    return manifest
 
 
 def differences(there: Any, now: Any, path: str = "") -> list[str]:
@@ -256,11 +265,22 @@ def _folder_name(label: str, key: str) -> str:
 
 def _read_record(folder: Path) -> dict[str, Any] | None:
     """Returns a piece's record; `None` where there is none or a file does not have its SHA-256."""
-    try:
-        record = json.loads((folder / _RECORD).read_text("utf-8"))
-        return record if record["files"] == _hashes(folder) else None
-    except (OSError, ValueError, KeyError):
+    record = _record_in(folder / _RECORD)
+    if record is None or not isinstance(record.get("seconds"), (int, float)):
         return None
+    try:
+        return record if record.get("files") == _hashes(folder) else None
+    except OSError:
+        return None
+
+
+def _record_in(file: Path) -> dict[str, Any] | None:
+    """Returns what a record holds; `None` where there is none or it is damaged."""
+    try:
+        record = read_json(read_content(file, JSON))
+    except (OSError, ValueError):
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def _hashes(folder: Path) -> dict[str, str]:
@@ -278,5 +298,8 @@ def _hash(file: Path) -> str:
 
 
 def _short(value: Any) -> str:
-    text = json.dumps(value)
+    try:
+        text = json.dumps(value)
+    except RecursionError:
+        text = "…"
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -18,6 +18,8 @@ from typing import NoReturn
 from absl import flags
 from absl import logging as absl_logging
 
+from intriguing_tf.text import printable
+
 Option = Callable[..., object]  # defines a flag among `flag_values`
 flags.disclaim_key_flags()  # a flag belongs to the script, not to the module that defines it
 HELP = {"--help", "-help", "-h", "--helpshort", "--helpfull"}
@@ -123,7 +125,7 @@ class Command:
 
 
 def _failed(message: str, status: int) -> int:
-    print(f"error: {message}", file=sys.stderr)
+    print(f"error: {printable(message)}", file=sys.stderr)
     return status
 
 

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from intriguing_tf.files import write_atomically
+from intriguing_tf.files import leftovers, write_atomically
 
 
 def test_text_and_bytes_are_written_and_folders_made(tmp_path):
@@ -31,3 +31,14 @@ def test_content_that_cannot_be_written_leaves_nothing(tmp_path):
     with pytest.raises(TypeError):
         write_atomically(tmp_path / "file", 3)
     assert os.listdir(tmp_path) == []
+
+
+def test_only_temporary_files_of_ours_are_left_over(tmp_path):
+    ours = tmp_path / ".a1.npz.k3_x9abc"
+    others = [".a1.npz.swp", ".a1.npz.k3_x9abcd", "a1.npz.k3_x9abc", ".b.npz.k3_x9abc"]
+    for name in (ours.name, *others):
+        (tmp_path / name).touch()
+    (tmp_path / ".a2.npz.k3_x9abc").mkdir()
+    (tmp_path / ".a3.npz.k3_x9abc").symlink_to(ours)
+    assert leftovers(tmp_path, r"a\d\.npz") == [ours]
+    assert leftovers(tmp_path / "none", "a") == []

@@ -17,7 +17,7 @@ SCRIPTS = ROOT / "scripts"
 LONGEST = 400  # lines of a module
 COMMANDS = sorted(path.stem for path in SCRIPTS.glob("*.py") if "\nif __name__" in path.read_text())
 
-LEAVES = {"aliases", "checks", "files", "layers", "progress", "reporting"}
+LEAVES = {"aliases", "archives", "checks", "files", "layers", "progress", "reporting", "text"}
 ANY_MODEL = {"keras_graph", "classifier", *LEAVES}  # for tools that work on any Keras model
 TOOLS = {"adversary", "lipschitz", "units", "transfer"}
 WORK = {"store", "fingerprints"}
@@ -27,12 +27,14 @@ MAY_IMPORT = {
     "checks": set(),
     "progress": set(),
     "files": {"checks"},
+    "text": set(),
+    "archives": {"text"},
     "layers": {"aliases", "checks"},
-    "reporting": {"aliases", "checks", "files"},
+    "reporting": {"aliases", "checks", "files", "text"},
     "keras_graph": {"aliases", "checks"},
     "classifier": {"aliases", "checks", "keras_graph"},
     "fingerprints": {"keras_graph"},
-    "store": {"files", "fingerprints", "progress"},
+    "store": {"archives", "files", "fingerprints", "progress"},
     "adversary": ANY_MODEL,
     "lipschitz": ANY_MODEL,
     "units": ANY_MODEL,

@@ -157,9 +157,10 @@ def test_a_second_process_is_refused(tmp_path):
 def test_a_folder_is_claimed_for_one_piece_of_work(tmp_path):
     manifest = {"kind": "walk", "format": 2, "a": {"x": 1, "y": [1, 2]}}
     (tmp_path / ".DS_Store").touch()
-    (tmp_path / ".manifest.json.abc").touch()
+    (tmp_path / ".manifest.json.abcd_123").touch()
+    (tmp_path / ".manifest.json.swp").touch()
     assert claim(tmp_path, manifest) == manifest
-    assert sorted(os.listdir(tmp_path)) == [".DS_Store", MANIFEST]
+    assert sorted(os.listdir(tmp_path)) == [".DS_Store", ".manifest.json.swp", MANIFEST]
     assert claim(tmp_path, {"a": {"y": [1, 2], "x": 1}, "kind": "walk", "format": 2}) == manifest
     with pytest.raises(ValueError, match=r"another walk(.|\n)*a\.y\[1\]: 2 in the folder, 3 now"):
         claim(tmp_path, manifest | {"a": {"x": 1, "y": [1, 3]}})

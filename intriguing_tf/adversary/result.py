@@ -6,20 +6,28 @@ import dataclasses
 import io
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from intriguing_tf.archives import read_arrays, read_content, read_json
 from intriguing_tf.files import write_atomically
 from intriguing_tf.reporting import Table
 
 _FORMAT = 1
 STATUSES = ("found", "already", "failed")
-_ARRAYS = (
+ARRAYS = (
     "images", "originals", "targets", "predictions", "original_predictions", "status",
     "distortion", "l2", "c", "nfev",
 )  # fmt: skip
+_DTYPES = {
+    **dict.fromkeys(("targets", "predictions", "original_predictions", "nfev"), "int64"),
+    **dict.fromkeys(("distortion", "l2", "c"), "float64"),
+    "status": "<U7",
+}
+_PRINTED = {"solver", "loss", "targets", "seed"}  # settings that the table shows
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -118,7 +126,7 @@ class AdversarialResult:
             "mean_distortion": None if np.isnan(self.mean_distortion) else self.mean_distortion,
         }
         text = json.dumps(summary, indent=2, sort_keys=True) + "\n"
-        values = {name: getattr(self, name) for name in _ARRAYS}
+        values = {name: getattr(self, name) for name in ARRAYS}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **values)
         write_atomically(description, text)
@@ -130,21 +138,59 @@ class AdversarialResult:
 
         Raises:
             FileNotFoundError: one of the two files is missing.
-            ValueError: they are not a result, or of a later format.
+            ValueError: they are not a result, damaged, or of a later format.
         """
         arrays, description = _paths(path)
+        settings, content = description.read_bytes(), read_content(arrays)
         try:
-            summary = json.loads(description.read_text())
+            summary = read_json(settings)
             format_ = summary.get("format") if isinstance(summary, dict) else None
             if format_ != _FORMAT or summary.get("kind") != "AdversarialResult":
-                raise ValueError(f"format {format_!r}; this version reads format {_FORMAT}")
-            with np.load(arrays, allow_pickle=False) as stored:
-                values = {name: stored[name] for name in _ARRAYS}
-            return cls(**values, settings=summary["settings"])
-        except FileNotFoundError:
-            raise
-        except Exception as error:
+                raise ValueError(f"this version reads format {_FORMAT}")
+            return stored_result(read_arrays(content, ARRAYS), summary.get("settings"))
+        except ValueError as error:
             raise ValueError(f"{arrays} is not a saved AdversarialResult: {error}.") from error
+
+
+def stored_result(arrays: Mapping[str, np.ndarray], settings: Any) -> AdversarialResult:
+    """Returns the result that a file holds, once everything in it is what it must be.
+
+    Args:
+        arrays: by name, the `ARRAYS` of a result.
+        settings: as JSON has them.
+
+    Raises:
+        ValueError: an array is missing, or has another dtype, length or values than a result's.
+    """
+    if missing := set(ARRAYS) - set(arrays):
+        raise ValueError(
+            f"there must be arrays {sorted(ARRAYS)}. Received: none of {sorted(missing)}"
+        )
+    rows = arrays["status"].shape[:1]
+    for name in ARRAYS:
+        array, dtype = arrays[name], _DTYPES.get(name)
+        fits = array.dtype.kind == "f" if dtype is None else array.dtype == dtype
+        if not fits or not array.shape or array.shape[:1] != rows or (dtype and array.ndim != 1):
+            raise ValueError(
+                f"{name} must be {dtype or 'float'} with {rows} rows. Received: {array.dtype} "
+                f"with shape {array.shape}"
+            )
+    if arrays["images"].shape != arrays["originals"].shape:
+        raise ValueError("images and originals must have one shape")
+    if not np.isin(arrays["status"], STATUSES).all():
+        raise ValueError(f"each status must be one of {STATUSES}")
+    if not (arrays["distortion"] >= 0).all() or not (arrays["l2"] >= 0).all():
+        raise ValueError("distortion and l2 must be at least 0")
+    _check_settings(settings)
+    return AdversarialResult(**{name: arrays[name] for name in ARRAYS}, settings=settings)
+
+
+def _check_settings(settings: Any) -> None:
+    if not isinstance(settings, dict) or not set(settings) >= _PRINTED:
+        raise ValueError(f"settings must be an object with {sorted(_PRINTED)}")
+    seconds = settings.get("seconds", 0.0)
+    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not seconds >= 0:
+        raise ValueError("the seconds of the settings must be a number of at least 0")
 
 
 def _paths(path: str | os.PathLike) -> tuple[Path, Path]:

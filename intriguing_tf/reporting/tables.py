@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
 from tabulate import tabulate
 
 from intriguing_tf.checks import check_between, check_kind, check_kinds
+from intriguing_tf.text import printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +20,8 @@ class Table:
     Args:
         title: one line above the table; may be empty.
         columns: the headers.
-        rows: one sequence of cells per row. Strings stay as they are; floats are rounded to
+        rows: one sequence of cells per row. Strings stay as they are, but for what would not print
+            (see `intriguing_tf.text`); floats are rounded to
             `digits` significant digits; `None` is an empty cell.
         notes: lines below the table.
         digits: significant digits of floats, 1 to 17.
@@ -59,16 +62,18 @@ class Table:
 
     def html(self) -> str:
         """Returns a `<table>` element with its cells escaped, without title and notes."""
-        return tabulate(self._cells(), self.columns, "html", **self._format())
+        return tabulate(self._cells(), [*map(printable, self.columns)], "html", **self._format())
 
     def __str__(self) -> str:
         return self.text()
 
     def _render(self, style: str, heading: str) -> str:
-        lines = [heading.format(self.title)] if self.title else []
-        lines.append(tabulate(self._cells(), self.columns, style, **self._format()))
+        lines = [heading.format(printable(self.title))] if self.title else []
+        lines.append(
+            tabulate(self._cells(), [*map(printable, self.columns)], style, **self._format())
+        )
         if self.notes:
-            lines += ["", *self.notes]
+            lines += ["", *map(printable, self.notes)]
         return "\n".join(lines)
 
     def _cells(self) -> list[list[Any]]:
@@ -76,7 +81,7 @@ class Table:
         mixed = self._format()["disable_numparse"]
         return [
             [
-                f"{cell:.{self.digits}g}" if i in mixed and isinstance(cell, float) else cell
+                f"{cell:.{self.digits}g}" if i in mixed and isinstance(cell, float) else _cell(cell)
                 for i, cell in enumerate(row)
             ]
             for row in self.rows
@@ -89,6 +94,11 @@ class Table:
             "disable_numparse": [
                 i
                 for i in range(len(self.columns))
-                if any(isinstance(row[i], str) for row in self.rows)
+                if any(isinstance(_cell(row[i]), str) for row in self.rows)
             ],
         }
+
+
+def _cell(value: Any) -> Any:
+    """Numbers and nothing as they are, all else as text that prints."""
+    return value if value is None or isinstance(value, numbers.Number) else printable(str(value))

@@ -23,10 +23,10 @@ from intriguing_tf.fingerprints import (
     plain,
     versions,
 )
+from intriguing_tf.sweeps.manifests import check_manifest
 from intriguing_tf.sweeps.source import Source
 
 FORMAT = 2
-_READABLE = (1, 2)  # 1 has less in its versions and other models' sha256, so it is not resumed
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}")
 
 
@@ -109,17 +109,13 @@ class Plan:
         """Returns the plan that a manifest describes.
 
         Raises:
-            ValueError: it is of something else, or of another format.
+            ValueError: it is of something else, of another format, or damaged.
         """
-        content = dict(manifest)
-        try:
-            if content.pop("kind") != "sweep" or content["format"] not in _READABLE:
-                raise ValueError("another kind or format")
-            return cls(**content)
-        except (ValueError, KeyError, TypeError) as error:
-            raise ValueError(
-                f"Not the manifest of a sweep, format {' or '.join(map(str, _READABLE))}: {error}."
-            ) from error
+        check_manifest(manifest)
+        content = {name: value for name, value in manifest.items() if name != "kind"}
+        if unknown := set(content) - {field.name for field in dataclasses.fields(cls)}:
+            raise ValueError(f"A sweep's manifest has no such entries. Received: {unknown}.")
+        return cls(**content)
 
 
 def make_plan(

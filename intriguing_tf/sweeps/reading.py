@@ -51,7 +51,7 @@ class Sweep:
     @property
     def missing(self) -> int:
         """How many shards are still to be made."""
-        there = sum(len(self._folder.paths(cell)) for cell in self.plan.cells)
+        there = sum(len(self._folder.files(cell)) for cell in self.plan.cells)
         return len(self.plan.cells) * self.plan.slices - there
 
     def shards(
@@ -66,8 +66,7 @@ class Sweep:
             ValueError: an unknown name, or a damaged shard.
         """
         for cell in self._cells(model, targets, settings):
-            for path in self._folder.paths(cell).values():
-                yield self._folder.read(path)
+            yield from self._folder.read(cell)
 
     def result(
         self, model: str | None = None, targets: str | None = None, settings: str | None = None

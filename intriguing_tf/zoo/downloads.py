@@ -1,18 +1,21 @@
 """Downloads one file from several addresses: exactly the bytes that were promised, or nothing.
 
-Mirrors are tried in order, processes that want the same file wait for one another, a partial file
-is resumed, and nothing gets the final name that was not verified. `transfers` has what happens
-between this machine and one address.
+Mirrors are tried in order, with several attempts each. Processes that want the same file take turns
+at them. A partial file is resumed, and nothing gets the final name that was not verified.
+`transfers` has what happens in one attempt.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import functools
+import itertools
 import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -22,10 +25,13 @@ from intriguing_tf.zoo import locations
 from intriguing_tf.zoo.errors import DownloadError
 from intriguing_tf.zoo.integrity import digest, fault
 from intriguing_tf.zoo.patience import PATIENCE, Patience
-from intriguing_tf.zoo.transfers import Refused, Transfer
+from intriguing_tf.zoo.transfers import Interrupted, Refused, Transfer
 
 LARGEST = 16 << 30  # bytes of one file, as in the card's schema
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+Check = Callable[[Path], str]  # what is wrong with a file, or an empty string
+_TURN = 0.1  # seconds between attempts, in which a process that waits for the lock gets it
 
 _log = logging.getLogger(__name__)
 
@@ -56,30 +62,19 @@ def download(
         DownloadError: no address gave these bytes, downloads are forbidden, the folder cannot be
             written, or the disk is full.
     """
-    part = _part(target)
-    transfer = Transfer(part, size, size, verbose, patience)
 
-    def fetch(url: str) -> None:
-        resumed = part.is_file() and part.stat().st_size > 0
-        transfer.fill(url)
-        if resumed and fault(part, size, sha256):  # the beginning was of another file
-            part.unlink()
-            transfer.fill(url)
-        if wrong := fault(part, size, sha256):
-            part.unlink()
-            raise Refused(f"sent another file: {wrong}")
+    def wrong(part: Path) -> str:
+        return fault(part, size, sha256)
 
+    advice = (
+        "Try again later (what is already here is resumed), set HTTPS_PROXY if this network "
+        f"needs a proxy, or put the file at {target} yourself: it is verified all the same."
+    )
+    transfer = Transfer(_part(target), size, size, verbose, patience, resumes=True)
     _refuse_offline(urls, target)
-    with _writing(target), _lock(target):
-        if target.is_file() and not fault(target, size, sha256):
-            return
-        have = part.stat().st_size if part.is_file() else 0
-        _check_room(target.parent, size - have)
-        advice = (
-            "Try again later (what is already here is resumed), set HTTPS_PROXY if this network "
-            f"needs a proxy, or put the file at {target} yourself: it is verified all the same."
-        )
-        _from_first(urls, target, fetch, advice)
+    with _writing(target):
+        if not _is_there(target, wrong):
+            _from_first(urls, target, transfer, wrong, advice)
 
 
 def download_unknown(
@@ -103,20 +98,17 @@ def download_unknown(
     Raises:
         DownloadError: as `download`.
     """
-    part = _part(target)
-    transfer = Transfer(part, size, size or LARGEST, verbose, patience)
 
-    def fetch(url: str) -> None:
-        part.unlink(missing_ok=True)
-        transfer.fill(url)
-        if sha1 and (found := digest(part, "sha1")) != sha1:
-            part.unlink()
-            raise Refused(f"sent another file: its SHA-1 is {found} instead of {sha1}")
+    def wrong(part: Path) -> str:
+        found = digest(part, "sha1") if sha1 else None
+        return "" if found == sha1 else f"its SHA-1 is {found} instead of {sha1}"
 
+    # Without a hash nobody would notice that half of the file is of another one.
+    resumes = sha1 is not None
+    transfer = Transfer(_part(target), size, size or LARGEST, verbose, patience, resumes)
     _refuse_offline(urls, target)
-    with _writing(target), _lock(target):
-        _check_room(target.parent, size or 0)
-        _from_first(urls, target, fetch)
+    with _writing(target):
+        _from_first(urls, target, transfer, wrong, keeps=False)
         return target.stat().st_size, digest(target)
 
 
@@ -134,8 +126,9 @@ def read(url: str, largest: int, patience: Patience = PATIENCE) -> bytes:
     _refuse_offline([url], None)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "answer"
+        transfer = Transfer(file, None, largest, False, patience)
         try:
-            Transfer(file, None, largest, False, patience).fill(url)
+            _persist(url, patience, functools.partial(transfer.fill, url))
         except Refused as error:
             raise DownloadError(f"{url} could not be read: {error}.") from None
         return file.read_bytes()
@@ -146,19 +139,60 @@ def _part(target: Path) -> Path:
 
 
 def _from_first(
-    urls: Sequence[str], target: Path, fetch: Callable[[str], None], advice: str = ""
+    urls: Sequence[str],
+    target: Path,
+    transfer: Transfer,
+    wrong: Check,
+    advice: str = "",
+    keeps: bool = True,
 ) -> None:
-    """Fetches the partial file from the first address that gives it, and names it the target."""
+    """Gets the target from the first address that gives it."""
     failures = []
     for url in urls:
+        attempt = functools.partial(_get, url, target, transfer, wrong, keeps)
         try:
-            fetch(url)
-            os.replace(_part(target), target)
-            return
+            return _persist(url, transfer.patience, attempt)
         except Refused as error:
             failures.append(f"{url}: {error}")
     tried = "\n  ".join(failures)
     raise DownloadError(f"{target.name} could not be downloaded.\n  {tried}\n{advice}".rstrip())
+
+
+def _persist(url: str, patience: Patience, attempt: Callable[[], object]) -> None:
+    """Makes attempts at one address, with pauses, until one succeeds."""
+    for number in itertools.count(1):
+        try:
+            attempt()
+            return
+        except Interrupted as error:
+            if number >= patience.attempts:
+                raise Refused(f"{error}, {number} times" if number > 1 else error) from None
+            _log.info("%s: %s; trying again", url, error)
+            time.sleep(max(patience.before(number + 1, error.pause), _TURN))
+
+
+def _get(url: str, target: Path, transfer: Transfer, wrong: Check, keeps: bool) -> None:
+    """Makes one attempt, with the target locked: the right file gets its name, others go.
+
+    The lock is held for no more than this one attempt: while a server is waited for that does not
+    answer, other processes get their turn at others.
+    """
+    with _lock(target):
+        if keeps and _is_there(target, wrong):
+            return
+        if transfer.size is not None:
+            _check_room(target.parent, transfer.size - transfer.have())
+        came_whole = transfer.fill(url)
+        if found := wrong(transfer.part):
+            transfer.part.unlink()
+            if came_whole:
+                raise Refused(f"sent another file: {found}")
+            raise Interrupted(f"the parts are not of one file: {found}")
+        os.replace(transfer.part, target)
+
+
+def _is_there(target: Path, wrong: Check) -> bool:
+    return target.is_file() and not wrong(target)
 
 
 def _refuse_offline(urls: Sequence[str], target: Path | None) -> None:

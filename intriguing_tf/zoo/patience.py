@@ -17,6 +17,8 @@ class Patience:
         connect: seconds for a connection.
         silence: seconds without a single byte.
         window: seconds over which less than `slowest` bytes per second means a stalled server.
+            They count from the first byte of the answer's status line on; bytes of the headers do
+            not count.
         slowest: bytes per second.
     """
 
@@ -27,6 +29,16 @@ class Patience:
     silence: float = 30.0
     window: float = 60.0
     slowest: float = 1024.0
+
+    def before(self, attempt: int, asked: float | None = None) -> float:
+        """Returns the seconds to wait before an attempt (the first is 1).
+
+        Args:
+            attempt: its number.
+            asked: seconds that the server asked for, if it did.
+        """
+        growing = self.pause * 2 ** (attempt - 2) if attempt > 2 else 0.0
+        return min(growing if asked is None else max(asked, 0.0), self.longest_pause)
 
 
 PATIENCE = Patience()

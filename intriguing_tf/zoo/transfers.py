@@ -1,39 +1,59 @@
-"""One file from one address: retried, resumed, and ended when the server stalls.
+"""One attempt to get a file from one address: resumed, and ended when the server stalls.
 
-requests does proxies, TLS and redirects; urllib3's `Retry` repeats requests that were not answered,
-with pauses that grow or that the server asks for. What is here starts with the answer's body, which
-neither of them resumes, and which nobody may fill the disk with.
+requests does proxies, TLS and redirects, `pace` the deadlines. What is here reads the answer: its
+headers, none of which is believed, and its body, which nobody may fill the disk with.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import logging
-import time
-from collections.abc import Iterator
+import os
+import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 import requests
-import requests.adapters
 import urllib3
 
+from intriguing_tf.files import is_plain_file
 from intriguing_tf.progress import progress_bar
+from intriguing_tf.text import printable
+from intriguing_tf.zoo.pace import Adapter, Pace, Stalled
 from intriguing_tf.zoo.patience import Patience
 
 RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})  # HTTP states that may pass in a moment
-
-_log = logging.getLogger(__name__)
+_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
+_CHUNK = 1 << 16  # bytes that are read at most at a time
 
 
 class Refused(Exception):
     """A fault after which only another address can help."""
 
+    def __init__(self, message: object):
+        super().__init__(printable(str(message)))
 
-class _Interrupted(Exception):
-    """The body ended early; the same address deserves another attempt."""
+
+class Interrupted(Refused):
+    """A fault after which the same address deserves another attempt.
+
+    Args:
+        message: what happened.
+        pause: seconds that the server asks to wait.
+    """
+
+    def __init__(self, message: object, pause: float | None = None):
+        super().__init__(message)
+        self.pause = pause
+
+
+class _Body(NamedTuple):
+    """The bytes of the file from `start` to `end` are on their way; `None`: all that follow."""
+
+    response: requests.Response
+    start: int
+    end: int | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,11 +61,12 @@ class Transfer:
     """What is known of a file before it is here.
 
     Args:
-        part: where the bytes go; what is there already is resumed if `size` is known.
+        part: where the bytes go. What is no plain file with one name (a link, say) is replaced.
         size: bytes, if known.
         largest: bytes; more are refused, if possible before they are sent.
         verbose: True or False for a progress bar, or "auto": when stderr is a terminal.
         patience: how long to wait for what.
+        resumes: whether what is there already is kept. Whoever says so checks the whole.
     """
 
     part: Path
@@ -53,141 +74,194 @@ class Transfer:
     largest: int
     verbose: bool | str
     patience: Patience
+    resumes: bool = False
 
-    def fill(self, url: str) -> None:
-        """Fills the file from an address.
+    def fill(self, url: str) -> bool:
+        """Makes one attempt to fill the file from an address.
+
+        Returns:
+            Whether all of its bytes came in one answer, now.
 
         Raises:
-            Refused: this address does not give it.
+            Interrupted: another attempt may help.
+            Refused: this address does not give the file.
             OSError: the file cannot be written.
         """
-        retries = _Retries(
-            total=self.patience.attempts - 1,
-            other=0,  # certificates that are not trusted, and the like
-            status_forcelist=RETRIED,
-            backoff_factor=self.patience.pause,
-            backoff_max=self.patience.longest_pause,
-            raise_on_status=False,
-        )
-        while True:
-            try:
-                return self._attempt(url, retries)
-            except _Interrupted as error:
-                _log.info("%s: %s; trying again", url, error)
-                retries = _after(error, retries, url)
-                retries.sleep()
+        have = self.have()
+        whole = False
+        with Pace(self.patience) as pace, _Session(pace) as session:
+            while have != self.size:
+                body = self._answer(session, pace, url, have)
+                with body.response:
+                    reached = self._write(body, pace)
+                whole = body.start == 0
+                if self.size is None:
+                    break
+                if reached < self.size and (body.end != reached or reached <= have):
+                    raise Interrupted(
+                        f"the connection ended after {reached:,} of {self.size:,} bytes"
+                    )
+                have = reached
+        return whole
 
-    def _attempt(self, url: str, retries: _Retries) -> None:
-        """One answer: the whole file, or what is missing of it."""
-        have = self.part.stat().st_size if self.size is not None and self.part.is_file() else 0
-        if have == self.size:
-            return
-        if self.size is not None and have > self.size:
-            have = 0
-        with self._answer(url, have, retries) as response:
-            start = self._body_start(response, have)
-            self._check_length(response, start)
-            bar = progress_bar(self.size, self.part.stem, self.verbose, unit="B", done=start)
-            with open(self.part, "ab") as stream, bar:
-                stream.truncate(start)
-                end = self._copy(response, stream, start, bar)
-        if self.size is not None and end < self.size:
-            raise _Interrupted(f"the connection ended after {end:,} of {self.size:,} bytes")
+    def have(self) -> int:
+        """Returns how many bytes are there to be resumed from."""
+        if not self.resumes or self.size is None or not is_plain_file(self.part):
+            return 0
+        have = self.part.stat().st_size
+        return have if have <= self.size else 0
 
-    @contextlib.contextmanager
-    def _answer(self, url: str, have: int, retries: _Retries) -> Iterator[requests.Response]:
+    def _answer(self, session: _Session, pace: Pace, url: str, have: int) -> _Body:
+        """Sends a request and reads the headers of the answer, whatever they may be."""
         headers = {"Accept-Encoding": "identity"}
         if have:
             headers["Range"] = f"bytes={have}-"
         timeout = (self.patience.connect, self.patience.silence)
-        with _Session() as session:
-            for scheme in ("http://", "https://"):
-                session.mount(scheme, requests.adapters.HTTPAdapter(max_retries=retries))
-            try:
-                response = session.get(url, headers=headers, stream=True, timeout=timeout)
-            except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-                raise Refused(f"{type(error).__name__}: {error}") from None
-            with response:
-                yield response
+        response = None
+        try:
+            pace.check()
+            response = session.get(url, headers=headers, stream=True, timeout=timeout)
+            return self._body(response, have)
+        except Exception as error:
+            if response is not None:
+                response.close()
+            raise _fault(error, pace) from None
 
-    def _body_start(self, response: requests.Response, have: int) -> int:
-        """Returns the offset in the file at which the answer's body begins."""
-        status, place = response.status_code, response.headers.get("Content-Range", "")
-        if status == 200:
-            return 0
-        if status == 206 and place.startswith(f"bytes {have}-"):
-            return have
-        if have and status in (206, 416):
-            self.part.unlink()
-            raise _Interrupted(f"HTTP {status} to a request for the bytes from {have:,}")
-        raise Refused(f"HTTP {status} {response.reason}")
-
-    def _check_length(self, response: requests.Response, start: int) -> None:
-        """Refuses an answer whose headers already say that it is not the file."""
+    def _body(self, response: requests.Response, have: int) -> _Body:
+        """Returns which bytes an answer holds, unless its headers say that it is not the file."""
+        status = response.status_code
         kind = response.headers.get("Content-Type", "no type")
-        length = response.headers.get("Content-Length", "")
-        if length.isdigit():
-            promised = start + int(length)
-            if self.size is not None and promised != self.size:
-                raise Refused(f"offers {promised:,} bytes ({kind}) instead of {self.size:,}")
-            if promised > self.largest:
-                raise Refused(f"offers {promised:,} bytes; at most {self.largest:,} are accepted")
+        length = _header(response, "Content-Length", _number)
+        if status in RETRIED:
+            raise Interrupted(
+                f"HTTP {status} {response.reason}", _header(response, "Retry-After", _seconds)
+            )
+        if have and status in (206, 416):
+            return self._rest(response, have, length)
+        if status != 200:
+            raise Refused(f"HTTP {status} {response.reason}")
+        if length is not None:
+            if self.size not in (None, length):
+                raise Refused(f"offers {length:,} bytes ({kind}) instead of {self.size:,}")
+            if length > self.largest:
+                raise Refused(f"offers {length:,} bytes; at most {self.largest:,} are accepted")
         if self.size is None and kind.startswith("text/html"):
             raise Refused("offers a web page instead of a file")
+        return _Body(response, 0, length)
 
-    def _copy(self, response: requests.Response, stream: IO[bytes], start: int, bar: Any) -> int:
+    def _rest(self, response: requests.Response, have: int, length: int | None) -> _Body:
+        """The answer to a request for the bytes from `have` on: all of them, or the next few."""
+        place = _header(response, "Content-Range", _RANGE.fullmatch)
+        if response.status_code == 416 or place is None or int(place[1]) != have:
+            self.part.unlink()
+            raise Interrupted(
+                f"HTTP {response.status_code} to a request for the bytes from {have:,}"
+            )
+        end, total = int(place[2]) + 1, place[3]
+        if total not in ("*", str(self.size)):
+            raise Refused(f"offers a file of {int(total):,} bytes instead of {self.size:,}")
+        if not have < end <= (self.size or 0) or length not in (None, end - have):
+            raise Refused(f"answers with a range that cannot be: {place[0]}, length {length}")
+        return _Body(response, have, end)
+
+    def _write(self, body: _Body, pace: Pace) -> int:
         """Writes the body as it comes; returns the offset reached."""
-        end, window_end, window_start = start, start, time.monotonic()
-        while chunk := _next_chunk(response):
-            end += len(chunk)
-            if end > self.largest:
-                raise Refused(f"sends more than the {self.largest:,} bytes that are accepted")
-            stream.write(chunk)
-            bar.update(len(chunk))
-            seconds = time.monotonic() - window_start
-            if seconds > self.patience.window:
-                if end - window_end < self.patience.slowest * seconds:
-                    raise _Interrupted(f"stalled: {end - window_end:,} bytes in {seconds:.0f} s")
-                window_end, window_start = end, time.monotonic()
-        return end
+        reached = body.start
+        bar = progress_bar(self.size, self.part.stem, self.verbose, unit="B", done=body.start)
+        with _opened(self.part, body.start) as stream, bar:
+            while chunk := _next_chunk(body.response, pace):
+                reached += len(chunk)
+                if reached > self.largest:
+                    raise Refused(f"sends more than the {self.largest:,} bytes that are accepted")
+                stream.write(chunk)
+                bar.update(len(chunk))
+        return reached
 
 
-def _next_chunk(response: requests.Response) -> bytes:
+def _next_chunk(response: requests.Response, pace: Pace) -> bytes:
     """Returns what has come of the body, as soon as something has."""
     try:
-        return response.raw.read1(1 << 16, decode_content=False)
-    except (urllib3.exceptions.HTTPError, ConnectionError) as error:
-        raise _Interrupted(f"{type(error).__name__}: {error}") from None
+        chunk = response.raw.read1(_CHUNK, decode_content=False)
+    except Exception as error:
+        raise _fault(error, pace) from None
+    pace.count(len(chunk))
+    if not chunk and pace.stalled:  # a body without a length only seems to end
+        raise Interrupted(pace.stalled)
+    return chunk
 
 
-def _after(error: _Interrupted, retries: _Retries, url: str) -> _Retries:
-    """Returns the retries that are left after an interrupted body."""
-    cause = urllib3.exceptions.ProtocolError(str(error))
+def _opened(part: Path, start: int) -> IO[bytes]:
+    """Opens the partial file to write from an offset on, and never what a link points to."""
+    flags = os.O_WRONLY | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
+    if not is_plain_file(part):
+        part.unlink(missing_ok=True)
+        flags |= os.O_EXCL
+    stream = os.fdopen(os.open(part, flags, 0o644), "wb")
+    stream.truncate(start)
+    stream.seek(start)
+    return stream
+
+
+def _fault(error: Exception, pace: Pace) -> Refused:
+    """Returns what an error in an answer means: another attempt, or another address."""
+    passing = (requests.ConnectionError, requests.Timeout, urllib3.exceptions.HTTPError, OSError)
+    final = (
+        requests.exceptions.SSLError,  # certificates that are not trusted, and the like
+        requests.TooManyRedirects,
+        requests.exceptions.InvalidURL,
+        ValueError,
+    )
+    if pace.stalled:
+        return Interrupted(pace.stalled)
+    if isinstance(error, Refused):
+        return error
+    if isinstance(error, Stalled):
+        return Interrupted(error)
+    message = f"{type(error).__name__}: {error}"
+    again = isinstance(error, passing) and not isinstance(error, final)
+    return Interrupted(message) if again else Refused(message)
+
+
+def _header(response: requests.Response, name: str, parse: Callable[[str], Any]) -> Any:
+    """Returns what a header says, or `None` without one.
+
+    Raises:
+        Refused: it says nothing that `parse` knows.
+    """
+    text = response.headers.get(name)
+    if text is None:
+        return None
     try:
-        return retries.increment("GET", url, error=cause)
-    except urllib3.exceptions.MaxRetryError:
-        raise Refused(f"{error}, {len(retries.history) + 1} times") from None
+        value = parse(text.strip())
+    except Exception:
+        value = None
+    if value is None:
+        raise Refused(f"sends a header that cannot be parsed: {name}: {text[:200]!r}")
+    return value
 
 
-class _Retries(urllib3.Retry):
-    """Reads no body of an answer that is not wanted, and waits only so long when asked to wait."""
+def _number(text: str) -> int | None:
+    return int(text) if re.fullmatch("[0-9]{1,18}", text) else None
 
-    def increment(self, method=None, url=None, response=None, *args: Any, **kwargs: Any) -> Any:
-        if response is not None:
-            response.close()  # urllib3 would read all of it first, and it may have no end
-        return super().increment(method, url, response, *args, **kwargs)
 
-    def get_retry_after(self, response: Any) -> float | None:
-        asked = super().get_retry_after(response)
-        return None if asked is None else min(asked, self.backoff_max)
+def _seconds(text: str) -> float:
+    return float(urllib3.Retry().parse_retry_after(text))
 
 
 class _Session(requests.Session):
-    """Follows redirects to https, and to http only from http."""
+    """Follows redirects to https, and to http only from http; reads the body of none."""
+
+    def __init__(self, pace: Pace):
+        super().__init__()
+        self._pace = pace
+        for scheme in ("http://", "https://"):
+            self.mount(scheme, Adapter(pace))
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         target = super().get_redirect_target(resp)
         if target is not None:
+            resp.close()  # requests would read all of the body first, and it may have no end
+            self._pace.check()
             before = urlsplit(resp.url).scheme
             after = urlsplit(urljoin(resp.url, target)).scheme
             if after not in ("https", before):

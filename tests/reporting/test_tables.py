@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from intriguing_tf.reporting import Table
@@ -44,3 +46,11 @@ def test_other_arguments_are_refused(change, words):
     given = {"title": "", "columns": ("a", "b", "c"), "rows": []} | change
     with pytest.raises((TypeError, ValueError), match=words):
         Table(**given)
+
+
+def test_nothing_in_a_table_drives_the_terminal():
+    evil = "\x1b]0;owned\x07\x9b31m\u202e\x00"
+    table = Table(evil, (evil,), [(evil,), (Path(f"/{evil}"),)], [evil])
+    for text in (table.text(), table.markdown(), table.html()):
+        assert text.replace("\n", "").isprintable()
+    assert table.text().count(r"\x1b]0;owned\x07\x9b31m\u202e\x00") == 5

@@ -1,10 +1,14 @@
 """itf-train-adversarial: what its flags ask for. What it trains is tested with the experiments."""
 
+import os
+
+import numpy as np
 import pytest
 from intriguing_tf.scripts.adversarial_training import run
 
 import intriguing_tf as itf
 from intriguing_tf.experiments import adversarial_training, corrupted_split
+from intriguing_tf.store import locked
 
 SETS = {"train": "the training set", "test": "the test set"}
 
@@ -48,3 +52,15 @@ def test_validation_leaves_the_test_set_alone(asked, tmp_path):
 def test_corrupted_split(asked, tmp_path):
     assert run.main(["--corrupted_split", "--recipe=mnist/conv", f"--output={tmp_path}"]) == 0
     assert asked == [("corrupt", ("mnist/conv", tmp_path, *SETS.values()), {"attacked": 256})]
+
+
+@pytest.mark.parametrize("flags", [[], ["--corrupted_split"]])
+def test_a_folder_in_which_another_process_is_at_work_is_refused(
+    monkeypatch, tmp_path, capsys, flags
+):
+    some = np.zeros((2, 28, 28, 1), np.float32), np.zeros(2, np.int64)
+    monkeypatch.setattr(itf.datasets, "mnist", lambda split: some)
+    with locked(tmp_path):
+        assert run.main([*flags, f"--output={tmp_path}"]) == 1
+    assert "Another process is at work" in capsys.readouterr().err
+    assert os.listdir(tmp_path) == [".lock"]

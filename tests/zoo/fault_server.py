@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
+import itertools
 import json
 import re
 import ssl
@@ -156,6 +157,37 @@ def dripping(pause: float, step: int = 1) -> Behaviour:
                 handler.wfile.write(content[start : start + step])
                 handler.wfile.flush()
                 time.sleep(pause)
+
+    return behaviour
+
+
+def raw(answer: bytes, pause: float = 0.0) -> Behaviour:
+    """Sends these bytes for headers and body; with a pause after each, for ever."""
+
+    def behaviour(handler: Any, _: bytes) -> None:
+        handler.close_connection = True
+        with contextlib.suppress(OSError):
+            if not pause:
+                handler.wfile.write(answer)
+                return
+            for byte in itertools.chain(answer, itertools.repeat(ord("x"))):
+                handler.wfile.write(bytes([byte]))
+                time.sleep(pause)
+
+    return behaviour
+
+
+def short_ranges(most: int) -> Behaviour:
+    """Answers a request for a range with no more than so many bytes of it."""
+
+    def behaviour(handler: Any, content: bytes) -> None:
+        wanted = re.fullmatch(r"bytes=(\d+)-", handler.headers.get("Range", ""))
+        if wanted is None:
+            return truncated(0.1)(handler, content)
+        start = int(wanted[1])
+        part = content[start : start + most]
+        place = f"bytes {start}-{start + len(part) - 1}/{len(content)}"
+        return answer(handler, part, 206, Content_Range=place)
 
     return behaviour
 

@@ -39,7 +39,7 @@ def start(code, **environment):
 
 BRIEF = zoo.Patience(attempts=3, pause=0.01, longest_pause=1)
 # For servers that say nothing, or next to nothing: the least that a test has to wait.
-HASTY = dataclasses.replace(BRIEF, silence=0.5, window=0.5)
+HASTY = dataclasses.replace(BRIEF, silence=1.5, window=1.5)
 
 
 # Faults of a server after which the same call succeeds, and what the next request asks for.
@@ -48,7 +48,7 @@ PASSING = {
     "429 with Retry-After": (faults.status(429, Retry_After="1"), None),
     "hangs up": (faults.hang_up, None),
     "silent": (faults.silent, None),
-    "stalls": (faults.dripping(0.2), "resumed"),
+    "stalls": (faults.dripping(0.5), "resumed"),
     "truncated": (faults.truncated(0.4), "bytes=120000-"),
     "truncated to nothing": (faults.truncated(0.0), None),
 }
@@ -182,7 +182,7 @@ def test_interrupted_by_the_user(server, entry, content, own_cache, monkeypatch)
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(transfers.Transfer, "_copy", interrupted)
+        patch.setattr(transfers.Transfer, "_write", interrupted)
         zoo.path("test/entry")
     assert not whole_files(own_cache)
     assert zoo.path("test/entry").read_bytes() == content

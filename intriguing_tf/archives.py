@@ -1,0 +1,101 @@
+"""Arrays in `.npz` files of anyone: data only, no more of it than expected, one kind of error."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import stat
+import zipfile
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from intriguing_tf.text import printable
+
+# Each is ten times what the largest honest file has.
+RATIO = 200  # unpacked bytes per byte: results on digits reach 15
+LEAST = 16 << 20  # unpacked bytes that are always accepted
+MEMBERS = 200  # arrays in a file: a shard has 12
+JSON = 64 << 20  # bytes: the manifest of 50 000 shards has 4 MB
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+
+
+def read_content(path: str | os.PathLike, largest: int | None = None) -> bytes:
+    """Returns the bytes of a regular file.
+
+    Args:
+        path: of the file.
+        largest: bytes that are accepted.
+
+    Raises:
+        OSError: it is not there, or cannot be read.
+        ValueError: it is a pipe or a device, or larger.
+    """
+    state = os.stat(path)
+    if not stat.S_ISREG(state.st_mode) and not stat.S_ISDIR(state.st_mode):
+        raise ValueError(f"{path} must be a regular file. Received: a pipe or a device.")
+    if largest is not None and state.st_size > largest:
+        raise ValueError(f"{path} may have {largest:,} bytes. Received: {state.st_size:,}.")
+    return Path(path).read_bytes()
+
+
+def read_arrays(content: bytes, names: Collection[str]) -> dict[str, np.ndarray]:
+    """Returns the arrays of these names in a `.npz`; nothing in it is executed.
+
+    Args:
+        content: of the file, as `numpy.savez` and `numpy.savez_compressed` write it.
+        names: of the arrays that are wanted, if they are there.
+
+    Raises:
+        ValueError: it is not such a file, or unpacks to more than it may.
+    """
+    try:
+        if content.count(b"PK\1\2") > MEMBERS:
+            raise ValueError("too many members")
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            members = {member.filename: member for member in archive.infolist()}
+            wanted = {name: members[f"{name}.npy"] for name in names if f"{name}.npy" in members}
+            _check(wanted.values(), len(content))
+            return {name: _array(archive.read(member)) for name, member in wanted.items()}
+    except Exception as error:  # what damaged bytes do to a reader is not foreseen by it
+        raise ValueError(f"not a .npz of plain arrays ({words(error)})") from None
+
+
+def read_json(content: bytes | str) -> Any:
+    """Returns the values of JSON.
+
+    Raises:
+        ValueError: it is no JSON, or too much or too deep.
+    """
+    if len(content) > JSON:
+        raise ValueError(f"JSON may have {JSON:,} bytes. Received: {len(content):,}.")
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise ValueError(f"not JSON ({words(error)})") from None
+
+
+def words(error: Exception) -> str:
+    """Returns the kind of an error and the beginning of what it says, on one line."""
+    said = next((each for each in error.args if isinstance(each, str)), "")
+    return f"{type(error).__name__}: {printable(said[:200])}".rstrip(": .\n")
+
+
+def _check(members: Collection[zipfile.ZipInfo], size: int) -> None:
+    for member in members:
+        if member.flag_bits & 0x1 or member.compress_type not in _METHODS:
+            raise ValueError("a member is encrypted, or compressed in a way that is not accepted")
+    unpacked = sum(member.file_size for member in members)
+    if unpacked > max(LEAST, RATIO * size):
+        raise ValueError(f"{unpacked:,} bytes in {size:,}")
+
+
+def _array(content: bytes) -> np.ndarray:
+    stream = io.BytesIO(content)
+    array = np.lib.format.read_array(stream, allow_pickle=False)
+    if stream.read(1):
+        raise ValueError("bytes after an array")
+    return array
