@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from intriguing_tf.zoo.errors import IntegrityError
+from intriguing_tf.zoo.errors import CatalogueError, IntegrityError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Budget:
             network's configuration up to 60 000.
         depth: of containers and groups in one another. Networks within networks reach 10 levels
             in weights, and 30 in configurations.
+        card_depth: of values in a card. The bundled ones reach 3.
         pickle: bytes of one pickle. EfficientNet-Lite0's has 50 kB.
         opcodes: of one pickle. EfficientNet-Lite0's has 12 000.
         memo: objects that a pickle may number. EfficientNet-Lite0's numbers 3 000.
@@ -45,9 +46,10 @@ class Budget:
     file: int = 4 << 30
     members: int = 10_000
     ratio: int = 25
-    json: int = 16 << 20
+    json: int = 32 << 20
     values: int = 1_000_000
     depth: int = 300
+    card_depth: int = 60
     pickle: int = 16 << 20
     opcodes: int = 500_000
     memo: int = 250_000
@@ -81,7 +83,7 @@ def reading(
 
 def in_words(fault: Exception) -> str:
     """Returns what an exception says, as one printable line; objects in it are not formatted."""
-    if isinstance(fault, IntegrityError):
+    if isinstance(fault, IntegrityError | CatalogueError):
         return printable(str(fault)).rstrip(".")
     said = next((each for each in fault.args if type(each) is str), "")
     return f"{type(fault).__name__}: {printable(said, 300)}".rstrip(".: ")

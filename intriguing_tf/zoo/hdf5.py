@@ -99,7 +99,9 @@ class _File:
             if kind in _IGNORED:
                 continue
             if kind not in (_DATASPACE, _DATATYPE, _LAYOUT, _SYMBOL_TABLE) or kind in messages:
-                raise IntegrityError(f"{path or '/'} has a header of the kind {kind} or has it twice")
+                raise IntegrityError(
+                    f"{path or '/'} has a header of the kind {kind} or has it twice"
+                )
             messages[kind] = message
         if messages.keys() == {_SYMBOL_TABLE}:
             return _Group(*struct.unpack_from("<2Q", messages[_SYMBOL_TABLE]))
@@ -153,7 +155,10 @@ class _File:
         while todo:
             node = todo.pop()
             self._visit(path, node)
-            signature, kind, number = self._bytes(node, 4), *struct.unpack_from("<BxH", self._content, node + 4)
+            signature, kind, number = (
+                self._bytes(node, 4),
+                *struct.unpack_from("<BxH", self._content, node + 4),
+            )
             if signature == b"TREE" and kind == 0:
                 keys = struct.unpack_from(f"<{2 * number + 1}Q", self._content, node + 24)
                 todo += reversed(keys[1::2])

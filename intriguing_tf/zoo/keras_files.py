@@ -81,21 +81,6 @@ def to_bytes(model: keras.Model) -> bytes:
         return file.read_bytes()
 
 
-def to_bytes(model: keras.Model) -> bytes:
-    """Returns the model as Keras saves it, without an optimizer's state.
-
-    Equal weights give equal bytes, which Keras from 3.10 on reads.
-    """
-    bare = keras.models.clone_model(model)
-    bare.set_weights(model.get_weights())
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "model.keras"
-        bare.save(file)
-        _make_portable(file)
-        check(file)
-        return file.read_bytes()
-
-
 def check(file: Path) -> None:
     """Checks a `.keras` file without loading it.
 

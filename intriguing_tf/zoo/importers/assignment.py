@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+
+from intriguing_tf.zoo import foreign
+from intriguing_tf.zoo.errors import IntegrityError
 
 # Layer name → weight name ("kernel", "bias", "gamma", ...) → array in Keras's layout.
 Arrays = Mapping[str, Mapping[str, np.ndarray]]
@@ -18,7 +23,7 @@ def layers_of(model: Any) -> dict[str, keras.layers.Layer]:
 
     Raises:
         TypeError: `model` is not a built Keras model.
-        ValueError: two layers have the same name.
+        ValueError: two of its layers have the same name.
     """
     if not isinstance(model, keras.Model) or not model.built:
         raise TypeError(f"`model` must be a built keras.Model. Received: {type(model).__name__}.")
@@ -27,7 +32,7 @@ def layers_of(model: Any) -> dict[str, keras.layers.Layer]:
     while todo:
         layer = todo.pop(0)
         if isinstance(layer, keras.Model):
-            todo += layer.layers
+            todo[:0] = layer.layers
         elif layers.setdefault(layer.name, layer) is not layer:
             raise ValueError(
                 f"`model` must have layers with names of their own. Received: {layer.name!r} twice."
@@ -35,15 +40,20 @@ def layers_of(model: Any) -> dict[str, keras.layers.Layer]:
     return layers
 
 
+def importing(file: str | Path, model: keras.Model) -> contextlib.AbstractContextManager[None]:
+    """Turns whatever is wrong with a file's arrays into an `IntegrityError` that names it."""
+    return foreign.reading(file, f"a file with the weights of {model.name!r}")
+
+
 def add(arrays: dict[str, dict[str, np.ndarray]], layer: str, name: str, array: np.ndarray) -> None:
     """Adds one array to `arrays`.
 
     Raises:
-        ValueError: it is there already.
+        IntegrityError: it is there already.
     """
     weights = arrays.setdefault(layer, {})
     if name in weights:
-        raise ValueError(f"two weights in the file are {layer}/{name} in Keras.")
+        raise IntegrityError(f"two weights in the file are {layer}/{name} in Keras.")
     weights[name] = array
 
 
@@ -55,8 +65,8 @@ def assign(model: keras.Model, arrays: Arrays) -> None:
         arrays: as `Arrays`; exactly the weights of the model.
 
     Raises:
-        ValueError: weights are missing, left over, of another shape, or not finite in the model's
-            precision. Then the model is as it was.
+        IntegrityError: weights are missing, left over, of another shape, or not finite in
+            the model's precision. Then the model is as it was.
     """
     variables = _variables(model)
     given = {
@@ -64,10 +74,7 @@ def assign(model: keras.Model, arrays: Arrays) -> None:
     }
     missing, left_over = variables.keys() - given.keys(), given.keys() - variables.keys()
     if missing or left_over:
-        raise ValueError(
-            f"the weights are not those of {model.name!r}. Missing: {_names(missing)}. "
-            f"Left over: {_names(left_over)}."
-        )
+        raise IntegrityError(f"Missing: {_names(missing)}. Left over: {_names(left_over)}.")
     values = {key: _value(key, given[key], variable) for key, variable in variables.items()}
     for key, variable in variables.items():
         variable.assign(values.pop(key))
@@ -79,7 +86,7 @@ def _variables(model: keras.Model) -> dict[tuple[str, str], Any]:
     for name, layer in layers_of(model).items():
         for variable in layer.weights:
             if variables.setdefault((name, variable.name), variable) is not variable:
-                raise ValueError(
+                raise IntegrityError(
                     f"{name!r} has two weights named {variable.name!r}, which files cannot tell "
                     "apart."
                 )
@@ -89,7 +96,7 @@ def _variables(model: keras.Model) -> dict[tuple[str, str], Any]:
 def _value(key: tuple[str, str], array: np.ndarray, variable: Any) -> np.ndarray:
     """Returns an array as a variable takes it."""
     if array.shape != tuple(variable.shape):
-        raise ValueError(
+        raise IntegrityError(
             f"{_names([key])} must have the shape {tuple(variable.shape)}. Received: {array.shape}."
         )
     wrong = array.size
@@ -98,9 +105,9 @@ def _value(key: tuple[str, str], array: np.ndarray, variable: Any) -> np.ndarray
             value = array.astype(variable.dtype, copy=False)
         wrong -= int(np.isfinite(value).sum())
     if wrong:
-        raise ValueError(
-            f"{_names([key])} must hold finite floats in {variable.dtype}. Received: {array.dtype} "
-            f"with {wrong} values that are not finite."
+        raise IntegrityError(
+            f"{_names([key])} must hold finite floats. Received: {array.dtype} with {wrong} values "
+            f"that are not finite in {variable.dtype}."
         )
     return value
 
@@ -115,12 +122,12 @@ def channels_last(layer: keras.layers.Layer, array: np.ndarray, channels_first: 
         channels_first: name of the framework, for errors.
 
     Raises:
-        ValueError: the array has not the rank that the layer wants, or nothing says what lies
-            below a dense layer.
+        IntegrityError: the array has not the rank that the layer wants.
+        ValueError: nothing says what lies below a dense layer.
     """
     dense = isinstance(layer, keras.layers.Dense)
     if array.ndim != (2 if dense else 4):
-        raise ValueError(
+        raise IntegrityError(
             f"the kernel of {layer.name!r} must have {2 if dense else 4} axes in {channels_first}. "
             f"Received: an array of shape {array.shape}."
         )
@@ -144,7 +151,7 @@ def reverse_colors(model: keras.Model, arrays: dict[str, dict[str, np.ndarray]])
     A model that does not take images of three channels is left as it is.
 
     Raises:
-        ValueError: the first layer with weights is neither a convolution nor a dense layer.
+        IntegrityError: the first layer with weights is neither a convolution nor a dense layer.
     """
     shape = _input_shape(model)
     first = next((layer for layer in layers_of(model).values() if layer.weights), None)
@@ -152,7 +159,7 @@ def reverse_colors(model: keras.Model, arrays: dict[str, dict[str, np.ndarray]])
         return
     kernel = arrays.get(first.name, {}).get("kernel")
     if not isinstance(first, keras.layers.Conv2D | keras.layers.Dense):
-        raise ValueError(
+        raise IntegrityError(
             f"colors in the order blue, green, red can be turned in a Conv2D or Dense layer, and "
             f"the first layer with weights, {first.name!r}, is a {type(first).__name__}."
         )
@@ -194,6 +201,6 @@ def _layer_below(layer: keras.layers.Layer) -> Any:
 
 
 def _names(keys: Any) -> str:
-    names = sorted("/".join(key) for key in keys)
+    names = sorted(foreign.printable("/".join(key), 100) for key in keys)
     shown = ", ".join(names[:5]) or "none"
     return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"

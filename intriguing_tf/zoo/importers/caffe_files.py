@@ -57,30 +57,35 @@ def caffe(file: str | Path, model: keras.Model) -> None:
         itf.zoo.importers.caffe("squeezenet_v1.1.caffemodel", model)
     """
     layers = assignment.layers_of(model)
-    arrays: dict[str, dict[str, np.ndarray]] = {}
-    for caffe_name, blobs in read_caffemodel(file).items():
-        if caffe_name.startswith(_AUXILIARY):
-            continue
-        name = caffe_name.replace("/", "_")
-        if len(blobs) > 2 or name in arrays:
-            raise IntegrityError(
-                f"{file}: {name!r} must be one layer with a kernel and perhaps a bias. Received: "
-                f"{len(blobs)} arrays{', and another layer of the name' * (name in arrays)}."
-            )
-        weights = dict(zip(("kernel", "bias"), blobs, strict=False))
-        if name in layers:
-            weights["kernel"] = _keras_kernel(layers[name], weights["kernel"])
-            if "bias" in weights:
-                weights["bias"] = weights["bias"].reshape(-1)
-        arrays[name] = weights
-    assignment.reverse_colors(model, arrays)
-    assignment.assign(model, arrays)
+    found = read_caffemodel(file)
+    with assignment.importing(file, model):
+        arrays: dict[str, dict[str, np.ndarray]] = {}
+        for caffe_name, blobs in found.items():
+            if not caffe_name.startswith(_AUXILIARY):
+                name = caffe_name.replace("/", "_")
+                for weight, array in _keras_weights(layers.get(name), name, blobs).items():
+                    assignment.add(arrays, name, weight, array)
+        assignment.reverse_colors(model, arrays)
+        assignment.assign(model, arrays)
 
 
-def _keras_kernel(layer: keras.layers.Layer, blob: np.ndarray) -> np.ndarray:
-    if isinstance(layer, keras.layers.Dense) and blob.ndim == 4:  # [1, 1, out, in] in old files
-        blob = blob.reshape(blob.shape[2:])
-    return assignment.channels_last(layer, blob, "Caffe")
+def _keras_weights(
+    layer: keras.layers.Layer | None, name: str, blobs: list[np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Returns kernel and bias of a layer in Keras's layout."""
+    if len(blobs) > 2:
+        raise IntegrityError(f"{name} has {len(blobs)} arrays, and a kernel and a bias are known")
+    weights = dict(zip(("kernel", "bias"), blobs, strict=False))
+    if layer is None:
+        return weights
+    kernel = weights["kernel"]
+    if isinstance(layer, keras.layers.Dense) and kernel.ndim == 4:  # [1, 1, out, in] in old files
+        kernel = kernel.reshape(kernel.shape[2:])
+    weights["kernel"] = assignment.channels_last(layer, kernel, "Caffe")
+    return {
+        weight: array if weight == "kernel" else array.reshape(-1)
+        for weight, array in weights.items()
+    }
 
 
 def read_caffemodel(file: str | Path) -> dict[str, list[np.ndarray]]:
@@ -133,10 +138,10 @@ def _array(blob: _Message, layer: str) -> np.ndarray:
         shape = tuple(shapes[0].integers(_DIMENSIONS))
     else:
         shape = tuple(sum(blob.integers(number)) for number in _OLD_SHAPE)
-    data, dtype = blob.one(_DATA), np.dtype("<f4")
+    data, dtype = blob.one(_DATA), "<f4"
     if doubles := blob.one(_DOUBLES):
-        data, dtype = doubles, np.dtype("<f8")
-    if min(shape, default=0) < 1 or math.prod(shape) * dtype.itemsize != len(data):
+        data, dtype = doubles, "<f8"
+    if min(shape, default=0) < 1 or math.prod(shape) * int(dtype[2]) != len(data):
         raise IntegrityError(f"{layer!r} has {len(data)} bytes of {dtype} for the shape {shape}")
     return np.frombuffer(data, dtype).reshape(shape)
 
@@ -211,7 +216,8 @@ def _fields(content: memoryview) -> Iterator[tuple[int, int | memoryview]]:
 
 
 def _varints(content: memoryview) -> list[int]:
-    found, at = [], 0
+    found: list[int] = []
+    at = 0
     while at < len(content):
         foreign.within(_MOST_AXES, len(found) + 1, "axes of an array")
         value, at = _varint(content, at)

@@ -51,13 +51,15 @@ def npz(file: str | Path, model: keras.Model, channel_order: Literal["rgb", "bgr
     if channel_order not in ("rgb", "bgr"):
         raise ValueError(f"`channel_order` must be 'rgb' or 'bgr'. Received: {channel_order!r}.")
     assignment.layers_of(model)  # which checks it
-    arrays: dict[str, dict[str, np.ndarray]] = {}
-    for name, array in read_npz(file, model.count_params()).items():
-        layer, _, weight = name.rpartition("/")
-        assignment.add(arrays, layer.replace("/", "_"), weight, array)
-    if channel_order == "bgr":
-        assignment.reverse_colors(model, arrays)
-    assignment.assign(model, arrays)
+    found = read_npz(file, model.count_params())
+    with assignment.importing(file, model):
+        arrays: dict[str, dict[str, np.ndarray]] = {}
+        for name, array in found.items():
+            layer, _, weight = name.rpartition("/")
+            assignment.add(arrays, layer.replace("/", "_"), weight, array)
+        if channel_order == "bgr":
+            assignment.reverse_colors(model, arrays)
+        assignment.assign(model, arrays)
 
 
 def read_npz(file: str | Path, numbers: int | None = None) -> dict[str, np.ndarray]:

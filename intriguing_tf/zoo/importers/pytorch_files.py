@@ -11,7 +11,7 @@ import dataclasses
 import io
 import math
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -72,20 +72,27 @@ def pytorch(file: str | Path, model: keras.Model) -> None:
         itf.zoo.importers.pytorch("alexnet-owt-7be5be79.pth", model)
     """
     layers = assignment.layers_of(model)
-    arrays: dict[str, dict[str, np.ndarray]] = {}
-    for full_name, array in read_state_dict(file).items():
-        *path, weight = full_name.split(".")
-        if weight == "num_batches_tracked":
-            continue
-        name = "_".join(part.lstrip("_") for part in path)
-        layer = layers.get(name)
-        keras_name = _WEIGHTS.get(weight, weight)
-        if isinstance(layer, keras.layers.BatchNormalization):
-            keras_name = {"weight": "gamma", "bias": "beta"}.get(weight, keras_name)
-        elif layer is not None and keras_name == "kernel":
-            array = assignment.channels_last(layer, array, "PyTorch")
-        assignment.add(arrays, name, keras_name, array)
-    assignment.assign(model, arrays)
+    found = read_state_dict(file)
+    with assignment.importing(file, model):
+        arrays: dict[str, dict[str, np.ndarray]] = {}
+        for full_name, array in found.items():
+            *path, weight = full_name.split(".")
+            if weight != "num_batches_tracked":
+                name = "_".join(part.lstrip("_") for part in path)
+                assignment.add(arrays, name, *_keras_weight(layers.get(name), weight, array))
+        assignment.assign(model, arrays)
+
+
+def _keras_weight(
+    layer: keras.layers.Layer | None, weight: str, array: np.ndarray
+) -> tuple[str, np.ndarray]:
+    """Returns a weight of a layer by its Keras name and in Keras's layout."""
+    name = _WEIGHTS.get(weight, weight)
+    if isinstance(layer, keras.layers.BatchNormalization):
+        return {"weight": "gamma", "bias": "beta"}.get(weight, name), array
+    if layer is not None and name == "kernel":
+        return name, assignment.channels_last(layer, array, "PyTorch")
+    return name, array
 
 
 def read_state_dict(file: str | Path) -> dict[str, np.ndarray]:
@@ -212,7 +219,8 @@ def _tensor(name: str, described: Any) -> _Tensor:
     if type(described) is Call and described.name != _TENSOR:
         asked = described.name
         raise IntegrityError(
-            f"it asks for {asked.module}.{asked.name}, and only tensors by name are read, never code"
+            f"it asks for {asked.module}.{asked.name}, and only tensors by name are read, never "
+            "code"
         )
     if type(described) is not Call or len(described.arguments) < 4:
         raise IntegrityError(f"it holds something else than a tensor under {name!r}")
