@@ -30,7 +30,13 @@ from intriguing_tf import publishing, reporting, zoo
 
 def show_list(flags: Any, names: Sequence[str]) -> int:
     """Prints the entries that match."""
-    cards = [zoo.info(name) for name in _matching(names or ["*"])]
+    from intriguing_tf.zoo import catalogue  # here, as below: --help need not wait for it
+
+    unreadable: dict[str, str] = {}
+    for pattern in names or ["*"]:
+        unreadable |= catalogue.unreadable(pattern)
+    wanted = [name for name in names or ["*"] if name not in unreadable]
+    cards = [zoo.info(name) for name in _matching(wanted)]
     room = max(30, shutil.get_terminal_size().columns - 88) if sys.stdout.isatty() else None
     rows = [
         (
@@ -43,6 +49,7 @@ def show_list(flags: Any, names: Sequence[str]) -> int:
         )
         for card in cards
     ]
+    rows += [(name, "", "", "", "", f"unreadable: {why}") for name, why in unreadable.items()]
     heads = ("name", "parameters", "size", "pinned", "test error", "what")
     print(reporting.Table("", heads, rows))
     return 0
@@ -88,7 +95,7 @@ def pin(flags: Any, names: Sequence[str]) -> int:
 
 def clear(flags: Any, names: Sequence[str]) -> int:
     """Removes downloads."""
-    from intriguing_tf.zoo import pins  # here, as below: --help need not wait for it
+    from intriguing_tf.zoo import pins
 
     freed = sum(zoo.clear(pattern) for pattern in names or ["*"])
     if flags.pins:

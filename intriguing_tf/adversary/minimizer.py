@@ -186,10 +186,10 @@ class Minimizer:
 
         # Where no step lowers the value the history may be to blame: it is dropped, unless that
         # has been tried from here.
-        exhausted = (accepted & (decrease <= 0)) | (~accepted & (length < 0.5**self.maxls))
+        exhausted = tf.where(accepted, decrease <= 0, length < 0.5**self.maxls) & ~s.done
         precision = exhausted & ~(new_fun < s.restarted - noise)
         restart = exhausted & ~precision
-        pairs = pairs.drop(restart)
+        pairs = tf.cond(tf.reduce_any(restart), lambda: pairs.drop(restart), lambda: pairs)  # rare
         free = free_variables(x, new_gradient, lower, upper)
         steepest = -new_gradient * free
         newton = -inverse_hessian(pairs, free)(new_gradient[:, None])[:, 0]

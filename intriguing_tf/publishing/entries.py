@@ -25,6 +25,7 @@ from intriguing_tf.files import write_atomically
 from intriguing_tf.publishing.evaluation import measure
 from intriguing_tf.publishing.recipes import Recipe, fingerprint, load_recipe, recipe_names
 from intriguing_tf.publishing.training import TrainedModel, train
+from intriguing_tf.store import locked
 from intriguing_tf.zoo import keras_files, locations, site
 from intriguing_tf.zoo.cards import ModelCard
 from intriguing_tf.zoo.errors import CatalogueError
@@ -60,6 +61,7 @@ def publish(
     Raises:
         ValueError: no such recipe; or no `folder`, where the package is not a checkout.
         FileNotFoundError: the full MNIST is unavailable.
+        RuntimeError: another process is publishing into the folder.
 
     Example:
 
@@ -67,16 +69,17 @@ def publish(
     """
     recipe = load_recipe(name)
     folder = _writable_zoo(folder)
-    card = None if retrain else published(recipe, folder)
-    if card is None:
-        card = _write_trained(train(recipe, verbose=verbose), folder)
-    home = folder / card.name
-    model = keras_files.load(home / card.file)
-    metrics, picture = measure(model, card, verbose=verbose)
-    write_atomically(home / site.PICTURE, picture)
-    card = card.replace(title=recipe.title, recipe=Facts(recipe.json()), metrics=Facts(metrics))
-    site.write_card(folder, card)
-    site.refresh(folder)
+    with locked(folder):
+        card = None if retrain else published(recipe, folder)
+        if card is None:
+            card = _write_trained(train(recipe, verbose=verbose), folder)
+        home = folder / card.name
+        model = keras_files.load(home / card.file)
+        metrics, picture = measure(model, card, verbose=verbose)
+        write_atomically(home / site.PICTURE, picture)
+        card = card.replace(title=recipe.title, recipe=Facts(recipe.json()), metrics=Facts(metrics))
+        site.write_card(folder, card)
+        site.refresh(folder)
     return card
 
 

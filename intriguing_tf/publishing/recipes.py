@@ -7,13 +7,13 @@ A recipe's classes are its schema too: `Recipe.schema()`.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
+from intriguing_tf.fingerprints import json_fingerprint
 from intriguing_tf.zoo.cards import Name
 from intriguing_tf.zoo.locations import bundled_folder
 from intriguing_tf.zoo.records import Record, read
@@ -230,7 +230,7 @@ def load_recipe(name: str | Path) -> Recipe:
 def fingerprint(recipe: Recipe) -> str:
     """Returns the SHA-256 of what determines a recipe's weights: not of titles and remarks."""
     values = {key: value for key, value in recipe.json().items() if key in DETERMINING}
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+    return json_fingerprint(values)
 
 
 def _folder() -> Path:

@@ -22,7 +22,8 @@ class Check:
 
     Args:
         name: of the entry, or the path of a file that belongs to none.
-        status: "verified" | "damaged" | "absent" (not downloaded) | "unpinned" | "unknown".
+        status: "verified" | "damaged" | "absent" (not downloaded) | "unpinned" | "unreadable" (its
+            card) | "unknown".
         file: where it is, if it is anywhere.
         detail: what is wrong.
     """
@@ -78,6 +79,8 @@ def verify(pattern: str = "*") -> list[Check]:
     checks = []
     for name in catalogue.list(pattern):
         checks += _checks(catalogue.info(name))
+    for name, why in catalogue.unreadable(pattern).items():
+        checks.append(Check(name, "unreadable", None, why))
     if pattern == "*":
         known = {check.file for check in checks}
         checks += [

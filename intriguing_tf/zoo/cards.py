@@ -13,7 +13,7 @@ from msgspec import Meta
 from intriguing_tf.aliases import RenamedAttribute
 from intriguing_tf.reporting import Table
 from intriguing_tf.zoo.errors import CatalogueError
-from intriguing_tf.zoo.records import Facts, Record, read
+from intriguing_tf.zoo.records import PRINTED, Facts, Record, read
 
 # How measured values are written: heading, and text of a value.
 METRICS: dict[str, tuple[str, Callable[[Any], str]]] = {
@@ -29,12 +29,11 @@ METRICS: dict[str, tuple[str, Callable[[Any], str]]] = {
 
 
 # Text that ends where it seems to: "$" alone would let a line break pass.
-Name = Annotated[
-    str, Meta(max_length=100, pattern=r"^[a-z0-9][a-z0-9._-]*/[a-z0-9][a-z0-9._-]*$(?!\n)")
-]
+NAME = re.compile(r"^[a-z0-9][a-z0-9._-]{0,60}/[a-z0-9][a-z0-9._-]{0,60}$(?!\n)")
+Name = Annotated[str, Meta(max_length=100, pattern=NAME.pattern)]
 Identifier = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_]*$(?!\n)")]
 FileName = Annotated[str, Meta(max_length=200, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)")]
-Line = Annotated[str, Meta(min_length=1, max_length=500)]
+Line = Annotated[str, Meta(min_length=1, max_length=500, pattern=PRINTED.pattern)]
 Size = Annotated[int, Meta(ge=1, le=16 << 30)]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 Sha1 = Annotated[str, Meta(pattern=r"^[0-9a-f]{40}$(?!\n)")]
@@ -43,6 +42,10 @@ Side = Annotated[int, Meta(ge=1, le=100_000)]
 
 # Addresses that nobody on the way can answer for.
 _SAFE = re.compile(r"https://|http://(127\.0\.0\.1|localhost)[:/]")
+
+
+def _is_finite(value: Any) -> bool:
+    return type(value) in (int, float) and -1e300 < value < 1e300
 
 
 class Package(Record, frozen=True):
@@ -104,9 +107,9 @@ class ModelCard(Record, frozen=True, kw_only=True):
     input_shape: Annotated[tuple[Side, ...], Meta(min_length=1, max_length=8)]
     bounds: tuple[float, float]
     classes: Annotated[int, Meta(ge=2, le=1_000_000)]
-    parameters: Annotated[int, Meta(ge=1)]
+    parameters: Annotated[int, Meta(ge=1, le=10**12)]
     license: Line = msgspec.field(name="licence")
-    source: Annotated[str, Meta(min_length=1, max_length=2000)]
+    source: Annotated[str, Meta(min_length=1, max_length=2000, pattern=PRINTED.pattern)]
     arguments: Facts = msgspec.field(default_factory=Facts)
     sha1: Sha1 | None = None
     urls: Annotated[tuple[Address, ...], Meta(max_length=20)] = ()
@@ -128,6 +131,11 @@ class ModelCard(Record, frozen=True, kw_only=True):
                 f"{self.name!r} has no `sha256`, so it needs `urls`, and `sha1` unless they all "
                 "start with https://"
             )
+        for key in METRICS.keys() & self.metrics.keys():
+            if not _is_finite(self.metrics[key]):
+                raise ValueError(f"`metrics.{key}` of {self.name!r} must be a finite number")
+        if not isinstance(self.metrics.get("attack", Facts()), Facts):
+            raise ValueError(f"`metrics.attack` of {self.name!r} must be an object")
 
     def _can_be_pinned(self) -> bool:
         safe = self.sha1 is not None or all(map(_SAFE.match, self.urls))

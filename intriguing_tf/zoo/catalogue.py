@@ -9,7 +9,7 @@ import fnmatch
 import functools
 import hashlib
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal
@@ -17,24 +17,52 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from intriguing_tf.files import write_atomically
-from intriguing_tf.zoo import locations
-from intriguing_tf.zoo.cards import ModelCard
-from intriguing_tf.zoo.errors import CatalogueError, DownloadError
+from intriguing_tf.zoo import foreign, locations
+from intriguing_tf.zoo.cards import NAME, ModelCard
+from intriguing_tf.zoo.errors import CatalogueError, DownloadError, IntegrityError
 from intriguing_tf.zoo.records import Record, read
 
 VERSION = 1
-LARGEST = 16 << 20  # bytes of a catalogue
+LARGEST = foreign.BUDGET.json  # bytes of a catalogue
+MOST = 10_000  # cards
 
 
 class Catalogue(Record, frozen=True):
-    """The zoo's table of contents, version 1; fields that are not listed are ignored."""
+    """The zoo's table of contents, version 1; fields that are not listed are ignored.
+
+    Its entries are cards, each read by itself: one that is wrong leaves the others as they are.
+    """
 
     version: Literal[1]
-    entries: Annotated[tuple[ModelCard, ...], msgspec.Meta(max_length=10_000)]
+    entries: Annotated[tuple[Any, ...], msgspec.Meta(max_length=MOST)]
+
+
+class Cards(Mapping[str, ModelCard]):
+    """The cards of a zoo by name.
+
+    Args:
+        cards: those that can be read.
+        unreadable: names of the others, or their places in the catalogue, and what is wrong.
+    """
+
+    def __init__(self, cards: Mapping[str, ModelCard], unreadable: Mapping[str, str]):
+        self._cards = MappingProxyType(cards)
+        self.unreadable = MappingProxyType(unreadable)
+
+    def __getitem__(self, name: str) -> ModelCard:
+        return self._cards[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._cards)
+
+    def __len__(self) -> int:
+        return len(self._cards)
 
 
 def list(pattern: str = "*", **fields: Any) -> builtins.list[str]:
     """Lists the names in the zoo, sorted.
+
+    Entries whose cards cannot be read are left out; `itf-zoo list` and `zoo.verify` say why.
 
     Args:
         pattern: shell wildcards, matched against whole names; `*` matches `/` too.
@@ -71,6 +99,7 @@ def info(name: str) -> ModelCard:
 
     Raises:
         ValueError: no such entry; near names are suggested.
+        CatalogueError: its card cannot be read.
 
     Example:
 
@@ -79,11 +108,20 @@ def info(name: str) -> ModelCard:
         7850
     """
     entries = cards()
+    if name in entries.unreadable:
+        raise CatalogueError(f"The card of {name!r} is unreadable: {entries.unreadable[name]}.")
     if name not in entries:
         near = _near(str(name).lower(), entries)
         hint = f"Did you mean {', '.join(map(repr, near))}?" if near else "See `zoo.list()`."
         raise ValueError(f"The zoo has no entry {name!r}. {hint}")
     return entries[name]
+
+
+def unreadable(pattern: str = "*") -> dict[str, str]:
+    """Returns the names of the entries whose cards cannot be read, and what is wrong with them."""
+    return {
+        name: why for name, why in cards().unreadable.items() if fnmatch.fnmatchcase(name, pattern)
+    }
 
 
 def _near(name: str, entries: Iterable[str]) -> builtins.list[str]:
@@ -93,7 +131,7 @@ def _near(name: str, entries: Iterable[str]) -> builtins.list[str]:
     return builtins.list(dict.fromkeys([*longer, *close]))[:3]
 
 
-def cards() -> Mapping[str, ModelCard]:
+def cards() -> Cards:
     """Returns the cards of the zoo in use by name.
 
     Raises:
@@ -112,14 +150,12 @@ def cards() -> Mapping[str, ModelCard]:
 
 
 @functools.lru_cache(maxsize=4)
-def _local(file: Path, mtime_ns: int, size: int) -> Mapping[str, ModelCard]:
-    if size > LARGEST:
-        raise CatalogueError(f"{file} has {size} bytes; a catalogue has at most {LARGEST}.")
-    return parse(file.read_bytes(), str(file))
+def _local(file: Path, mtime_ns: int, size: int) -> Cards:
+    return _parse_file(file)
 
 
 @functools.lru_cache(maxsize=4)
-def _remote(address: str, cache: Path) -> Mapping[str, ModelCard]:
+def _remote(address: str, cache: Path) -> Cards:
     """Reads an address's catalogue once per process; without a network, the last one read."""
     from intriguing_tf.zoo import downloads  # here, for requests is slow to import
 
@@ -132,38 +168,67 @@ def _remote(address: str, cache: Path) -> Mapping[str, ModelCard]:
         if not copy.is_file():
             raise
         warnings.warn(f"{error} Using the catalogue last read from there.", stacklevel=4)
-        return parse(copy.read_bytes(), str(copy))
+        return _parse_file(copy)
     with contextlib.suppress(OSError):  # a read-only cache only costs offline runs their copy
         write_atomically(copy, content)
     return entries
 
 
-def parse(content: bytes, origin: str) -> Mapping[str, ModelCard]:
-    """Returns the cards in the JSON of a catalogue.
+def _parse_file(file: Path) -> Cards:
+    with foreign.reading(file, "a catalogue of the zoo", CatalogueError):
+        content = foreign.read_bytes(file)
+    return parse(content, str(file))
+
+
+def parse(content: bytes, origin: str) -> Cards:
+    """Returns the cards in the JSON of a catalogue, the unreadable ones apart.
 
     Args:
         content: UTF-8 JSON.
         origin: file or address, for messages.
 
     Raises:
-        CatalogueError: not JSON, another version, against the schema, or a name twice.
+        CatalogueError: not JSON, another version, against the schema, or without one card that
+            can be read.
     """
-    try:
-        values = msgspec.json.decode(content)
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise CatalogueError(f"{origin} is not JSON: {error}.") from None
+    with foreign.reading(origin, "a catalogue of the zoo", CatalogueError):
+        values = foreign.json_values(content, msgspec.json.decode)
     version = values.get("version") if isinstance(values, dict) else None
     if version != VERSION:
         raise CatalogueError(
-            f"{origin} has catalogue version {version!r}; this release reads version {VERSION}. "
-            "A newer catalogue needs a newer release: pip install --upgrade intriguing-tf. If that "
-            "does not help, check INTRIGUING_TF_ZOO."
+            f"{origin} has catalogue version {foreign.shown(version)}; this release reads version "
+            f"{VERSION}. A newer catalogue needs a newer release: pip install --upgrade "
+            "intriguing-tf. If that does not help, check INTRIGUING_TF_ZOO."
         )
-    try:
-        entries = read(values, Catalogue, "a catalogue of the zoo", CatalogueError).entries
-    except CatalogueError as error:
-        raise CatalogueError(f"{origin}: {error}") from None
-    by_name = {card.name: card for card in entries}
-    if len(by_name) < len(entries):
-        raise CatalogueError(f"{origin} has a name twice.")
-    return MappingProxyType(by_name)
+    with foreign.reading(origin, "a catalogue of the zoo", CatalogueError):
+        entries = read(values, Catalogue, "a catalogue", IntegrityError).entries
+    found = _sorted_out(entries)
+    if entries and not found:
+        name, why = next(iter(found.unreadable.items()))
+        raise CatalogueError(f"{origin} has no card that can be read. {name}: {why}")
+    return found
+
+
+def _sorted_out(entries: Iterable[Any]) -> Cards:
+    """Returns the cards that can be read, and what is wrong with the others."""
+    cards: dict[str, ModelCard] = {}
+    unreadable: dict[str, str] = {}
+    for number, values in enumerate(entries, 1):
+        try:
+            card = ModelCard.from_json(values)
+        except CatalogueError as error:
+            unreadable[_name_of(values) or f"entry {number}"] = foreign.in_words(error)
+            continue
+        if card.name in cards or card.name in unreadable:
+            unreadable[card.name] = "the catalogue has the name twice"
+        else:
+            cards[card.name] = card
+    for name in unreadable.keys() & cards.keys():
+        del cards[name]
+    return Cards(cards, unreadable)
+
+
+def _name_of(values: Any) -> str:
+    """Returns the name in an unreadable card, or nothing if that is not one."""
+    name = values.get("name") if isinstance(values, dict) else None
+    return name if isinstance(name, str) and NAME.match(name) else ""

@@ -1,17 +1,19 @@
 """`.keras` files: written without dates, and opened from strangers.
 
 `keras.saving.load_model(safe_mode=True)` stops Lambda layers; older releases of Keras were talked
-into more than that by names in the configuration. So before Keras sees a file, this module checks
-that the archive holds what Keras itself writes, that every class named in it is a layer or a part
-of one, and that the weights are arrays stored as they are.
+into more than that by names in the configuration, and the HDF5 library trusts what a file says. So
+neither sees the file: this module checks that the archive holds what Keras itself writes, that
+every class named in it is a layer or a part of one, that the weights are finite numbers, and that
+the network has no more of them. Keras then opens a new file with the same configuration and arrays.
 """
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import importlib
 import json
 import re
-import stat
 import tempfile
 import zipfile
 from collections.abc import Iterator
@@ -20,12 +22,13 @@ from typing import Any
 
 import h5py
 import keras
+import numpy as np
 
+from intriguing_tf.zoo import foreign, hdf5, rehearsal
 from intriguing_tf.zoo.errors import IntegrityError
 
-MEMBERS = {"metadata.json", "config.json", "model.weights.h5"}
-LARGEST_JSON = 64 << 20  # bytes
-DEEPEST = 100  # nested groups of weights
+WEIGHTS = "model.weights.h5"
+MEMBERS = ("config.json", "metadata.json", WEIGHTS)
 
 # What newer releases of Keras write for each layer, mostly as null, and older ones cannot read.
 NEWER = {"quantization_config", "input_axes", "output_axes"}
@@ -50,14 +53,17 @@ def load(file: Path) -> keras.Model:
     """Returns the `keras.Model` of a `.keras` file, checked first; it is not compiled.
 
     Raises:
+        OSError: the file is not there, or cannot be read.
         IntegrityError: the file holds anything but layers and their weights, or Keras cannot
             read it.
     """
-    check(file)
-    try:
-        return keras.saving.load_model(file, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises many kinds for one cause: the file is wrong
-        raise IntegrityError(f"Keras cannot load {file}: {error}") from error
+    with tempfile.TemporaryDirectory() as folder:
+        copy = _write(*_read(file), Path(folder))
+        with _reading(file):
+            model = keras.saving.load_model(copy, compile=False, safe_mode=True)
+            if not isinstance(model, keras.Model):
+                raise IntegrityError("it holds a layer and not a network")
+            return model
 
 
 def to_bytes(model: keras.Model) -> bytes:
@@ -79,43 +85,86 @@ def check(file: Path) -> None:
     """Checks a `.keras` file without loading it.
 
     Raises:
+        OSError: the file is not there, or cannot be read.
         IntegrityError: what was found that does not belong there.
     """
-    try:
-        with zipfile.ZipFile(file) as archive:
-            _check_members(archive)
-            for member in ("metadata.json", "config.json"):
-                with archive.open(member) as stream:
-                    _check_configuration(json.load(stream))
-            with archive.open("model.weights.h5") as stream:
-                _check_weights(stream)
-    except IntegrityError as error:
-        raise IntegrityError(f"{file} is refused: {error}") from None
-    except (zipfile.BadZipFile, ValueError, RecursionError, NotImplementedError, OSError) as error:
-        raise IntegrityError(f"{file} is not a .keras file: {error}.") from error
+    _read(file)
 
 
-def _check_members(archive: zipfile.ZipFile) -> None:
-    """Three regular, uncompressed members with the names that Keras gives them."""
-    members = archive.infolist()
-    if sorted(member.filename for member in members) != sorted(MEMBERS):
-        found = sorted(member.filename for member in members)[:10]
-        raise IntegrityError(f"its members must be {sorted(MEMBERS)}, but they are {found}")
-    for member in members:
-        kind = stat.S_IFMT(member.external_attr >> 16)
-        if kind not in (0, stat.S_IFREG):
-            raise IntegrityError(f"{member.filename} is a link or another special file")
-        if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
-            raise IntegrityError(
-                f"{member.filename} is compressed ({member.compress_size:,} to "
-                f"{member.file_size:,} bytes); Keras stores it as it is"
-            )
-        if member.filename.endswith(".json") and member.file_size > LARGEST_JSON:
-            raise IntegrityError(f"{member.filename} has {member.file_size:,} bytes")
+def _reading(file: Path) -> contextlib.AbstractContextManager[None]:
+    return foreign.reading(file, "a .keras file of layers and numbers")
+
+
+def _read(file: Path) -> tuple[dict[str, bytes], dict[str, np.ndarray]]:
+    """Returns what a file says: its JSON by member, and its arrays by path."""
+    content = foreign.read_bytes(file)
+    with _reading(file):
+        with foreign.archive(content) as archive:
+            if sorted(archive.namelist()) != sorted(MEMBERS):
+                raise IntegrityError(f"its members must be {', '.join(MEMBERS)}")
+            contents = {name: archive.read(name) for name in MEMBERS}
+        arrays = hdf5.read_arrays(contents.pop(WEIGHTS))
+        for path, array in arrays.items():
+            if array.dtype.kind == "f" and not np.isfinite(array).all():
+                raise IntegrityError(f"its weights {path} are not finite")
+        configurations = {name: foreign.json_values(text) for name, text in contents.items()}
+        for configuration in configurations.values():
+            _check_configuration(configuration)
+        network = {**configurations["config.json"], "compile_config": None}
+        size = rehearsal.count_weights(
+            lambda: keras.saving.deserialize_keras_object(network, safe_mode=True)
+        )
+        stored = sum(array.size for array in arrays.values())
+        if size > stored:
+            raise IntegrityError(f"its network has {size:,} weights, and it stores {stored:,}")
+    return contents, arrays
+
+
+def _write(contents: dict[str, bytes], arrays: dict[str, np.ndarray], folder: Path) -> Path:
+    """Writes a file of Keras's with this JSON and these arrays into a folder."""
+    weights, file = folder / WEIGHTS, folder / "model.keras"
+    with h5py.File(weights, "w") as groups:
+        for path, array in arrays.items():
+            groups[path] = array
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.write(weights, WEIGHTS)
+        for name, content in contents.items():
+            archive.writestr(name, content)
+    return file
 
 
 def _check_configuration(configuration: Any) -> None:
     """Every object that the configuration names is a layer, or a part of a layer, as data."""
+    for named in _named_objects(configuration):
+        name, module = named["class_name"], named.get("module")
+        what = f"it names {foreign.shown(name)} of {foreign.shown(module)}"
+        if type(name) is not str or type(module) not in (str, type(None)):
+            raise IntegrityError(f"{what}, which are not names")
+        if name in PLAIN and module is None:
+            continue
+        if name == "function":
+            _check_function(module, named.get("config"))
+            continue
+        if module is None or not MODULES.fullmatch(module) or name in FOREIGN:
+            raise IntegrityError(f"{what}, which may run foreign code")
+        registered = named.get("registered_name")
+        if registered not in (None, name, f"intriguing_tf>{name}"):
+            raise IntegrityError(f"{what}, registered as {foreign.shown(registered)}")
+        if not _is_part_of_network(module, name):
+            raise IntegrityError(f"{what}, which is no part of a network")
+
+
+def _check_function(module: str | None, name: Any) -> None:
+    known = type(name) is str and hasattr(keras.activations, name)
+    if module not in ("builtins", "keras.activations") or not known:
+        raise IntegrityError(
+            f"it names the function {foreign.shown(name)} of {foreign.shown(module)}"
+        )
+
+
+@functools.lru_cache(maxsize=1000)
+def _is_part_of_network(module: str, name: str) -> bool:
+    """Whether a name of a module is a layer, or what a layer is made of."""
     parts = (
         keras.Operation,  # layers and models are operations
         keras.initializers.Initializer,
@@ -123,70 +172,24 @@ def _check_configuration(configuration: Any) -> None:
         keras.constraints.Constraint,
         keras.dtype_policies.DTypePolicy,
     )
-    for named in _named_objects(configuration):
-        module, name = named.get("module"), named["class_name"]
-        if name in PLAIN and module is None:
-            continue
-        if name == "function":
-            if module in ("builtins", "keras.activations") and hasattr(
-                keras.activations, str(named.get("config"))
-            ):
-                continue
-            raise IntegrityError(f"it names the function {named.get('config')!r} of {module!r}")
-        if not isinstance(module, str) or not MODULES.fullmatch(module) or name in FOREIGN:
-            raise IntegrityError(f"it names {name!r} of {module!r}, which may run foreign code")
-        if named.get("registered_name") not in (None, name, f"intriguing_tf>{name}"):
-            raise IntegrityError(f"it names {named['registered_name']!r} in place of {name!r}")
-        try:
-            found = getattr(importlib.import_module(module), str(name), None)
-        except ImportError:
-            found = None
-        if not (isinstance(found, type) and issubclass(found, parts)):
-            raise IntegrityError(f"it names {name!r} of {module!r}, which is no part of a network")
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except ImportError:
+        return False
+    return isinstance(found, type) and issubclass(found, parts)
 
 
-def _named_objects(value: Any) -> Iterator[dict[str, Any]]:
+def _named_objects(configuration: Any) -> Iterator[dict[str, Any]]:
     """Yields every mapping that Keras would make an object of."""
-    if isinstance(value, dict):
-        if "class_name" in value:
-            yield value
-        value = list(value.values())
-    if isinstance(value, list):
-        for item in value:
-            yield from _named_objects(item)
-
-
-def _check_weights(stream: Any) -> None:
-    """The HDF5 file refers to nothing outside itself and stores every number that it declares."""
-    with h5py.File(stream, "r") as file:
-        todo, seen = [(file["/"], 0)], set()
-        while todo:
-            group, depth = todo.pop()
-            address = h5py.h5o.get_info(group.id).addr
-            if address in seen or depth > DEEPEST:
-                raise IntegrityError(f"its weights have a loop at {group.name}")
-            seen.add(address)
-            for key in group:
-                if not isinstance(group.get(key, getlink=True), h5py.HardLink):
-                    raise IntegrityError(f"its weights have a link at {group.name}/{key}")
-                item = group[key]
-                if isinstance(item, h5py.Group):
-                    todo.append((item, depth + 1))
-                else:
-                    _check_array(item)
-
-
-def _check_array(array: Any) -> None:
-    kind = getattr(array.dtype, "kind", "O")
-    if kind not in "biuf":
-        raise IntegrityError(f"its weights {array.name} have type {array.dtype}, not numbers")
-    if array.external or array.is_virtual:
-        raise IntegrityError(f"its weights {array.name} lie in another file")
-    if array.nbytes > array.id.get_storage_size():
-        raise IntegrityError(
-            f"its weights {array.name} declare {array.nbytes:,} bytes and store "
-            f"{array.id.get_storage_size():,}"
-        )
+    todo = [configuration]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, dict):
+            if "class_name" in value:
+                yield value
+            todo += value.values()
+        elif isinstance(value, list):
+            todo += value
 
 
 def _make_portable(file: Path) -> None:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import inspect
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from intriguing_tf import models
 from intriguing_tf.aliases import renamed_keywords
-from intriguing_tf.zoo import cache, catalogue, importers, integrity, locations, pins
+from intriguing_tf.zoo import cache, catalogue, foreign, importers, integrity, locations, pins
 from intriguing_tf.zoo.cards import ModelCard
 from intriguing_tf.zoo.errors import DownloadError, IntegrityError
 from intriguing_tf.zoo.patience import PATIENCE, Patience
@@ -102,32 +98,20 @@ def load(
         TensorShape([1, 10])
     """
     card = catalogue.info(name)
+    from intriguing_tf.zoo import builders  # here, as below: it imports Keras
+
     if not weights:
-        return _checked(_build(card), card)
+        return _checked(builders.build(card), card)
     file = path(name, verbose=verbose, patience=patience)
     if card.format == "keras":
-        from intriguing_tf.zoo import keras_files  # here, for it imports Keras
+        from intriguing_tf.zoo import keras_files
 
         return _checked(keras_files.load(file), card)
     importer = _importer(card)
-    model = _checked(_build(card), card)
-    with _as_integrity_error(file):
+    model = _checked(builders.build(card), card)
+    with foreign.reading(file, f"a file that can be imported into {name!r}"):
         importer(file, model)
     return model
-
-
-def _build(card: ModelCard) -> keras.Model:
-    if card.builder not in dir(models):
-        raise IntegrityError(
-            f"{card.name!r} names the builder {card.builder!r}. Valid: {sorted(dir(models))}."
-        )
-    builder = getattr(models, card.builder)
-    arguments = card.arguments.json()
-    parameters = inspect.signature(builder).parameters if callable(builder) else {}
-    # A card's weights are its own file, which has a hash: a builder that can get others gets none.
-    if set(arguments) - (set(parameters) - {"weights"}):
-        raise IntegrityError(f"{card.name!r} has arguments that its builder does not: {arguments}.")
-    return builder(**arguments, **({"weights": None} if "weights" in parameters else {}))
 
 
 def _importer(card: ModelCard):
@@ -142,7 +126,8 @@ def _importer(card: ModelCard):
 
 def _checked(model: keras.Model, card: ModelCard) -> keras.Model:
     """Returns the model if it is the network that the card describes."""
-    found = (model.input_shape[1:], model.output_shape[1:], model.count_params())
+    with foreign.reading(f"the network of {card.name!r}", "built for one image"):
+        found = (model.input_shape[1:], model.output_shape[1:], model.count_params())
     promised = (card.input_shape, (card.classes,), card.parameters)
     if found != promised:
         raise IntegrityError(
@@ -150,16 +135,6 @@ def _checked(model: keras.Model, card: ModelCard) -> keras.Model:
             f"number of parameters are {found} instead of {promised}."
         )
     return model
-
-
-@contextlib.contextmanager
-def _as_integrity_error(file: Path) -> Iterator[None]:
-    try:
-        yield
-    except IntegrityError:
-        raise
-    except (ValueError, KeyError, TypeError, OSError) as error:
-        raise IntegrityError(f"{file} cannot be imported: {error}") from error
 
 
 def _addresses(card: ModelCard) -> list[str]:

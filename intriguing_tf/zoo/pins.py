@@ -10,7 +10,7 @@ import msgspec
 
 from intriguing_tf.aliases import renamed_keywords
 from intriguing_tf.files import write_atomically
-from intriguing_tf.zoo import catalogue, locations
+from intriguing_tf.zoo import catalogue, foreign, locations
 from intriguing_tf.zoo.cards import ModelCard, Pin
 from intriguing_tf.zoo.errors import IntegrityError, UnpinnedError
 from intriguing_tf.zoo.patience import PATIENCE, Patience
@@ -85,10 +85,8 @@ def _file() -> Path:
 
 
 def _remembered() -> dict[str, Pin]:
-    try:
-        values = msgspec.json.decode(_file().read_bytes())
-        return read(values, dict[str, Pin], "a list of pins")
-    except FileNotFoundError:
+    if not _file().exists():
         return {}
-    except (msgspec.DecodeError, ValueError, RecursionError) as error:
-        raise IntegrityError(f"{_file()} is damaged: {error} Remove it and pin again.") from None
+    with foreign.reading(_file(), "a list of pins: remove it and pin again"):
+        values = foreign.json_values(foreign.read_bytes(_file()), msgspec.json.decode)
+        return read(values, dict[str, Pin], "size and SHA-256 by name", IntegrityError)

@@ -13,6 +13,12 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from intriguing_tf.zoo import foreign
+from intriguing_tf.zoo.foreign import BUDGET
+
+# Texts without characters that a terminal obeys, or that hide or turn others around.
+PRINTED = re.compile(r"^[^\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]*$(?!\n)")
+
 _T = TypeVar("_T")
 _R = TypeVar("_R", bound="Record")
 
@@ -38,7 +44,7 @@ class Facts(Mapping[str, Any]):
     """A read-only mapping of JSON values; mappings inside it are `Facts`, arrays are tuples."""
 
     def __init__(self, values: Mapping[str, Any] | None = None):
-        self._values = {key: _frozen(value) for key, value in (values or {}).items()}
+        self._values = _frozen_items(values or {}, BUDGET.card_depth)
 
     def __getitem__(self, key: str) -> Any:
         return self._values[key]
@@ -77,10 +83,9 @@ def read(values: Any, kind: type[_T], what: str, error: type[ValueError] = Value
     except msgspec.ValidationError as fault:
         message, _, path = str(fault).partition(" - at `$")
         path = path.rstrip("`")
-        received = repr(_value_at(path, values))
-        shown = received if len(received) <= 200 else f"{received[:200]} …"
         place = f"{path.lstrip('.')}: " if path else ""
-        raise error(f"not {what}: {place}{message}. Received: {shown}.") from None
+        received = foreign.shown(_value_at(path, values))
+        raise error(f"not {what}: {place}{message}. Received: {received}.") from None
 
 
 def _value_at(path: str, values: Any) -> Any:
@@ -110,10 +115,29 @@ def _schema(kind: type) -> dict[str, Any]:
     raise TypeError(f"JSON Schema has no {kind.__name__}.")
 
 
-def _frozen(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return Facts(value)
-    return tuple(map(_frozen, value)) if isinstance(value, list | tuple) else value
+def _frozen(value: Any, levels: int) -> Any:
+    """Returns JSON values that cannot change; `levels` is how many may lie in one another."""
+    if not levels:
+        raise ValueError(f"values lie in one another more than {BUDGET.card_depth} deep")
+    if isinstance(value, str):
+        return _checked(value)
+    if isinstance(value, dict | Facts):
+        facts = Facts()
+        facts._values = _frozen_items(value, levels - 1)
+        return facts
+    if isinstance(value, list | tuple):
+        return tuple(_frozen(each, levels - 1) for each in value)
+    return value
+
+
+def _frozen_items(values: Mapping[str, Any], levels: int) -> dict[str, Any]:
+    return {_checked(key): _frozen(value, levels) for key, value in values.items()}
+
+
+def _checked(text: str) -> str:
+    if not (text.isprintable() or PRINTED.match(text)):
+        raise ValueError("a text has characters that cannot be printed")
+    return text
 
 
 def _thawed(value: Any) -> Any:

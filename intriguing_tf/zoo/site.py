@@ -12,7 +12,7 @@ from typing import Any
 import jinja2
 
 from intriguing_tf.files import write_atomically
-from intriguing_tf.zoo import catalogue, loading, locations
+from intriguing_tf.zoo import catalogue, foreign, loading, locations
 from intriguing_tf.zoo.cards import ModelCard
 from intriguing_tf.zoo.errors import CatalogueError, UnpinnedError
 from intriguing_tf.zoo.records import Facts
@@ -120,10 +120,8 @@ def index_page(cards: list[ModelCard], folder: Path) -> str:
 
 
 def _read_card(file: Path, folder: Path) -> ModelCard:
-    try:
-        card = ModelCard.from_json(json.loads(file.read_text("utf-8")))
-    except (ValueError, RecursionError) as error:
-        raise CatalogueError(f"{file}: {error}") from None
+    with foreign.reading(file, "a card of the zoo", CatalogueError):
+        card = ModelCard.from_json(foreign.json_values(foreign.read_bytes(file)))
     if (home := file.parent.relative_to(folder).as_posix()) != card.name:
         raise CatalogueError(f"{file} is the card of {card.name!r} in the folder of {home!r}.")
     return card

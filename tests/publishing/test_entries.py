@@ -11,6 +11,7 @@ import intriguing_tf as itf
 from intriguing_tf import datasets, publishing, zoo
 from intriguing_tf.publishing import entries, evaluation
 from intriguing_tf.publishing.recipes import Initialization
+from intriguing_tf.store import locked
 from intriguing_tf.zoo import keras_files, locations
 
 RECIPE = {
@@ -234,6 +235,12 @@ def test_an_installed_package_is_not_written_to(recipe_file, monkeypatch, tmp_pa
     monkeypatch.setattr(locations, "bundled_folder", lambda: installed)
     with pytest.raises(ValueError, match="--folder"):
         publishing.publish(recipe_file)
+
+
+def test_two_publishers_take_turns(recipe_file, tmp_path):
+    with locked(tmp_path), pytest.raises(RuntimeError, match="Another process is at work"):
+        publishing.publish(recipe_file, tmp_path)
+    assert not list(tmp_path.glob("mnist/*")), "nothing was written"
 
 
 def test_recipes_match_by_wildcards(recipe_file):

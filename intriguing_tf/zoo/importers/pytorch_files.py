@@ -1,28 +1,27 @@
 """Reads PyTorch's `.pth` files, zip or older, without torch and without running their pickles.
 
-A `.pth` is a pickle that may ask for any function to be called. Here it is read twice: first its
-opcodes, of which a closed list is allowed, then its objects, where the only names that resolve
-are those that a dictionary of tensors needs. They resolve to inert descriptions, and the numbers
-are taken from the file afterwards.
+`pickles` reads what the pickle says as data; here the names in it that a dictionary of tensors
+needs are understood, each tensor is checked against the numbers that it refers to, and arrays are
+made as views of the file's bytes.
 """
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import io
 import math
-import pickle
-import pickletools
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import keras
 import numpy as np
 
-from intriguing_tf.zoo.importers import assignment
+from intriguing_tf.zoo import foreign
+from intriguing_tf.zoo.errors import IntegrityError
+from intriguing_tf.zoo.importers import assignment, pickles
+from intriguing_tf.zoo.importers.pickles import Call, Name, Record
 
 _DTYPES = {
     "DoubleStorage": "<f8",
@@ -35,20 +34,10 @@ _DTYPES = {
     "ByteStorage": "u1",
     "BoolStorage": "?",
 }
-# fmt: off
-_OPCODES = frozenset(
-    {
-        "PROTO", "FRAME", "STOP", "MARK", "GLOBAL", "STACK_GLOBAL", "REDUCE", "BUILD",
-        "BINPERSID", "NONE", "NEWTRUE", "NEWFALSE", "BININT", "BININT1", "BININT2", "LONG1",
-        "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINSTRING", "SHORT_BINSTRING",
-        "EMPTY_TUPLE", "TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "EMPTY_LIST", "APPEND", "APPENDS",
-        "EMPTY_DICT", "DICT", "SETITEM", "SETITEMS", "BINPUT", "LONG_BINPUT", "MEMOIZE",
-        "BINGET", "LONG_BINGET", "POP", "POP_MARK",
-    }
-)
-# fmt: on
 _OLD_MAGIC = 0x1950A86A20F9469CFC6C
-_LARGEST_PICKLE = 64 * 2**20
+_TENSOR = Name("torch._utils", "_rebuild_tensor_v2")
+_PARAMETER = Name("torch._utils", "_rebuild_parameter")
+_MOST_AXES = 32
 
 # Keras's name of a weight for PyTorch's.
 _WEIGHTS = {
@@ -82,23 +71,28 @@ def pytorch(file: str | Path, model: keras.Model) -> None:
         model = itf.models.alexnet_one_tower()
         itf.zoo.importers.pytorch("alexnet-owt-7be5be79.pth", model)
     """
-    assignment.check_model(model)
-    layers = {layer.name: layer for layer in model.layers}
-    arrays: dict[str, dict[str, np.ndarray]] = {}
-    for full_name, array in read_state_dict(file).items():
-        *path, weight = full_name.split(".")
-        if weight == "num_batches_tracked":
-            continue
-        name = "_".join(part.lstrip("_") for part in path)
-        layer = layers.get(name)
-        if isinstance(layer, keras.layers.BatchNormalization):
-            keras_name = {"weight": "gamma", "bias": "beta"}.get(weight) or _WEIGHTS.get(weight)
-        else:
-            keras_name = _WEIGHTS.get(weight)
-        if layer is not None and keras_name == "kernel":
-            array = assignment.channels_last(layer, array, "PyTorch")
-        arrays.setdefault(name, {})[keras_name or weight] = array
-    assignment.assign(model, arrays)
+    layers = assignment.layers_of(model)
+    found = read_state_dict(file)
+    with assignment.importing(file, model):
+        arrays: dict[str, dict[str, np.ndarray]] = {}
+        for full_name, array in found.items():
+            *path, weight = full_name.split(".")
+            if weight != "num_batches_tracked":
+                name = "_".join(part.lstrip("_") for part in path)
+                assignment.add(arrays, name, *_keras_weight(layers.get(name), weight, array))
+        assignment.assign(model, arrays)
+
+
+def _keras_weight(
+    layer: keras.layers.Layer | None, weight: str, array: np.ndarray
+) -> tuple[str, np.ndarray]:
+    """Returns a weight of a layer by its Keras name and in Keras's layout."""
+    name = _WEIGHTS.get(weight, weight)
+    if isinstance(layer, keras.layers.BatchNormalization):
+        return {"weight": "gamma", "bias": "beta"}.get(weight, name), array
+    if layer is not None and name == "kernel":
+        return name, assignment.channels_last(layer, array, "PyTorch")
+    return name, array
 
 
 def read_state_dict(file: str | Path) -> dict[str, np.ndarray]:
@@ -108,191 +102,152 @@ def read_state_dict(file: str | Path) -> dict[str, np.ndarray]:
         file: a zip (torch 1.6 and later) or the older format.
 
     Returns:
-        Arrays by name, as stored, channels first.
+        Arrays by name, as stored, channels first; they are views, not to be written to.
 
     Raises:
-        ValueError: the file is neither, is damaged, holds anything but plain tensors by name, or
-            asks for code to be run.
+        OSError: the file is not there, or cannot be read.
+        IntegrityError: the file is neither, is damaged, holds anything but plain tensors by name,
+            or asks for code to be run.
     """
-    try:
-        file = Path(file)  # an integer would be an open file's number
-        arrays = _read_zip(file) if zipfile.is_zipfile(file) else _read_old(file)
-    except (
-        ValueError,  # what is checked here
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-        EOFError,
-        TypeError,  # the rest: a pickle that puts its objects together wrongly
-        AttributeError,
-        IndexError,
-        KeyError,
-    ) as error:
-        raise ValueError(f"{file} is not a PyTorch state dictionary: {error}") from error
-    return arrays
+    content = foreign.read_bytes(file)
+    with foreign.reading(file, "a PyTorch state dictionary"):
+        zipped = zipfile.is_zipfile(io.BytesIO(content))
+        return _read_zip(content) if zipped else _read_old(content)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Storage:
     """Numbers in the file: `size` of them, in the record named `key`."""
 
-    dtype: str
     key: str
+    dtype: np.dtype
     size: int
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Tensor:
-    """A view of a storage."""
+    """A view of a storage, in numbers; it lies within the storage."""
 
     storage: _Storage
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
 
+    @property
+    def nbytes(self) -> int:
+        return math.prod(self.shape) * self.storage.dtype.itemsize
 
-class _RebuildTensor:
-    """Stands for `torch._utils._rebuild_tensor_v2`."""
-
-    __slots__ = ()  # nothing that a pickle could set
-
-    def __call__(self, storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Tensor:
-        if not isinstance(storage, _Storage) or not isinstance(offset, int):
-            raise ValueError("a tensor without a storage or an offset")
-        for axes in (shape, strides):
-            if not isinstance(axes, tuple) or not all(type(a) is int and a >= 0 for a in axes):
-                raise ValueError(f"a tensor of shape {shape} with strides {strides}")
-        reach = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) + 1
-        if not 0 <= offset < reach <= storage.size or math.prod(shape) > storage.size:
-            raise ValueError(f"a tensor of shape {shape} outside its {storage.size} numbers")
-        return _Tensor(storage, offset, shape, strides)
+    def view(self, content: memoryview) -> np.ndarray:
+        """Returns the tensor's numbers; `content` are the storage's bytes."""
+        dtype = self.storage.dtype
+        strides = [stride * dtype.itemsize for stride in self.strides]
+        return np.ndarray(self.shape, dtype, content, self.offset * dtype.itemsize, strides)
 
 
-class _RebuildParameter:
-    """Stands for `torch._utils._rebuild_parameter`."""
-
-    __slots__ = ()
-
-    def __call__(self, tensor: Any, *_: Any) -> Any:
-        return tensor
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class _StorageType:
-    """Stands for `torch.FloatStorage` and its like."""
-
-    dtype: str
-
-
-class _StateDictUnpickler(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Any:
-        if (module, name) == ("collections", "OrderedDict"):
-            return collections.OrderedDict
-        if (module, name) == ("torch._utils", "_rebuild_tensor_v2"):
-            return _RebuildTensor()
-        if (module, name) == ("torch._utils", "_rebuild_parameter"):
-            return _RebuildParameter()
-        if module == "torch" and name in _DTYPES:
-            return _StorageType(_DTYPES[name])
-        raise ValueError(
-            f"it asks for {module}.{name}, and only tensors by name are read, never code"
-        )
-
-    def persistent_load(self, pid: Any) -> _Storage:
-        if not isinstance(pid, tuple) or len(pid) < 5 or pid[0] != "storage":
-            raise ValueError(f"an unknown kind of record: {pid!r:.100}")
-        _, kind, key, _, size, *view = pid
-        if not isinstance(kind, _StorageType) or not isinstance(key, str) or any(view):
-            raise ValueError(f"an unknown kind of storage: {pid!r:.100}")
-        if type(size) is not int or size < 0:
-            raise ValueError(f"a storage of {size!r} numbers")
-        return _Storage(kind.dtype, key, size)
-
-
-def _next_pickle(stream: IO[bytes]) -> Any:
-    """Reads one pickle from where the stream stands, and leaves it behind the pickle."""
-    start = stream.tell()
-    for opcode, argument, _ in pickletools.genops(stream):
-        if opcode.name not in _OPCODES:
-            raise ValueError(f"its pickle has the opcode {opcode.name}, which tensors do not need")
-        # The unpickler makes room for as many objects as the largest index says.
-        if opcode.name in ("BINPUT", "LONG_BINPUT") and int(argument or 0) > stream.tell() - start:
-            raise ValueError(f"its pickle numbers an object {argument}")
-    size = stream.tell() - start
-    if size > _LARGEST_PICKLE:
-        raise ValueError(f"its pickle has {size} bytes, and {_LARGEST_PICKLE} are allowed")
-    stream.seek(start)
-    return _StateDictUnpickler(io.BytesIO(stream.read(size)), encoding="utf-8").load()
-
-
-def _read_zip(file: str | Path) -> dict[str, np.ndarray]:
-    with zipfile.ZipFile(file) as archive:
-        records = {info.filename: info for info in archive.infolist()}
-        compressed = [name for name, r in records.items() if r.file_size != r.compress_size]
-        if compressed:
-            raise ValueError(f"its record {compressed[0]!r} is compressed, which torch never does")
-        pickles = [name for name in records if name.endswith("/data.pkl")]
-        if len(pickles) != 1:
-            raise ValueError(f"a zip with {len(pickles)} records data.pkl instead of one")
-        root = pickles[0].removesuffix("data.pkl")
+def _read_zip(content: bytes) -> dict[str, np.ndarray]:
+    with foreign.archive(content) as archive:
+        names = archive.namelist()
+        roots = [name.removesuffix("data.pkl") for name in names if name.endswith("/data.pkl")]
+        if len(roots) != 1:
+            raise IntegrityError(f"a zip with {len(roots)} records data.pkl instead of one")
+        (root,) = roots
         order = f"{root}byteorder"
-        if order in records and archive.read(order) != b"little":
-            raise ValueError("its numbers are not little-endian")
-        if records[pickles[0]].file_size > _LARGEST_PICKLE:
-            raise ValueError(f"its pickle has {records[pickles[0]].file_size} bytes")
-        tensors = _next_pickle(io.BytesIO(archive.read(pickles[0])))
-
-        def numbers(storage: _Storage) -> bytes:
-            return archive.read(f"{root}data/{storage.key}")
-
-        return dict(_arrays(tensors, numbers))
-
-
-def _read_old(file: str | Path) -> dict[str, np.ndarray]:
-    with open(file, "rb") as stream:
-        if _next_pickle(stream) != _OLD_MAGIC:
-            raise ValueError("it starts with neither PyTorch's magic number nor a zip's")
-        for _ in ("version of the format", "endianness and sizes of integers"):
-            facts = _next_pickle(stream)
-        if not isinstance(facts, dict) or facts.get("little_endian") is not True:
-            raise ValueError("its numbers are not little-endian")
-        tensors = _next_pickle(stream)
-        keys = _next_pickle(stream)
-        if not isinstance(keys, list):
-            raise ValueError("it has no list of its storages")
-        item_sizes = {
-            t.storage.key: np.dtype(t.storage.dtype).itemsize for _, t in _named_tensors(tensors)
-        }
-        contents: dict[str, bytes] = {}
-        for key in keys:
-            if key not in item_sizes:
-                raise ValueError(f"it has a storage {key!r} that no tensor uses")
-            size = int.from_bytes(stream.read(8), "little") * item_sizes[key]
-            if size > Path(file).stat().st_size - stream.tell():
-                raise ValueError(f"it is cut short in the storage {key!r}")
-            contents[key] = stream.read(size)
-        return dict(_arrays(tensors, lambda storage: contents[storage.key]))
-
-
-def _arrays(tensors: Any, numbers: Callable[[_Storage], bytes]) -> Iterator[tuple[str, np.ndarray]]:
-    for name, tensor in _named_tensors(tensors):
-        data = numbers(tensor.storage)
-        dtype = np.dtype(tensor.storage.dtype)
-        if len(data) != tensor.storage.size * dtype.itemsize:
-            raise ValueError(
-                f"the storage of {name!r} has {len(data)} bytes for {tensor.storage.size} numbers"
-            )
-        strides = [stride * dtype.itemsize for stride in tensor.strides]
-        # Within the storage: _RebuildTensor has seen to that.
-        yield (
-            name,
-            np.ndarray(tensor.shape, dtype, data, tensor.offset * dtype.itemsize, strides).copy(),
+        if order in names and archive.read(order) != b"little":
+            raise IntegrityError("its numbers are not little-endian")
+        tensors = _tensors(pickles.read(io.BytesIO(archive.read(f"{root}data.pkl"))))
+        return _arrays(
+            tensors, len(content), lambda storage: archive.read(f"{root}data/{storage.key}")
         )
 
 
-def _named_tensors(tensors: Any) -> Iterator[tuple[str, _Tensor]]:
-    if not isinstance(tensors, dict):
-        raise ValueError(f"it holds a {type(tensors).__name__}, not tensors by name")
+def _read_old(content: bytes) -> dict[str, np.ndarray]:
+    stream = io.BytesIO(content)
+    if pickles.read(stream) != _OLD_MAGIC:
+        raise IntegrityError("it starts with neither PyTorch's magic number nor a zip's")
+    pickles.read(stream)  # version of the format
+    facts = pickles.read(stream)
+    if type(facts) is not dict or facts.get("little_endian") is not True:
+        raise IntegrityError("its numbers are not little-endian")
+    tensors = _tensors(pickles.read(stream))
+    keys = pickles.read(stream)
+    if type(keys) is not list or not all(type(key) is str for key in keys):
+        raise IntegrityError("it has no list of its storages")
+    item_sizes = {t.storage.key: t.storage.dtype.itemsize for t in tensors.values()}
+    if set(keys) != set(item_sizes) or len(keys) != len(item_sizes):
+        raise IntegrityError("its list of storages is not that of its tensors")
+    contents: dict[str, memoryview] = {}
+    at, view = stream.tell(), memoryview(content)
+    for key in keys:
+        size = int.from_bytes(view[at : at + 8], "little") * item_sizes[key]
+        contents[key] = view[at + 8 : at + 8 + size]
+        at += 8 + size
+    return _arrays(tensors, len(content), lambda storage: contents[storage.key])
+
+
+def _arrays(
+    tensors: dict[str, _Tensor], largest: int, numbers: Callable[[_Storage], bytes | memoryview]
+) -> dict[str, np.ndarray]:
+    """Returns the tensors as views; `numbers` gives a storage's bytes, `largest` all the file's."""
+    foreign.within(largest, sum(t.nbytes for t in tensors.values()), "bytes of its tensors")
+    storages = {tensor.storage.key: tensor.storage for tensor in tensors.values()}
+    contents = {}
+    for key, storage in storages.items():
+        contents[key] = memoryview(numbers(storage))
+        if len(contents[key]) != storage.size * storage.dtype.itemsize:
+            raise IntegrityError(
+                f"its storage {key} has {len(contents[key])} bytes for {storage.size} numbers"
+            )
+    arrays = {}
     for name, tensor in tensors.items():
-        if not isinstance(name, str) or not isinstance(tensor, _Tensor):
-            raise ValueError(f"it holds a {type(tensor).__name__} under {name!r:.100}")
-        yield name, tensor
+        if tensor.storage != storages[tensor.storage.key]:
+            raise IntegrityError(f"it describes the storage {tensor.storage.key} in two ways")
+        arrays[name] = tensor.view(contents[tensor.storage.key])
+    return arrays
+
+
+def _tensors(described: Any) -> dict[str, _Tensor]:
+    """Returns the tensors that a pickle describes."""
+    if type(described) is not dict or not described:
+        raise IntegrityError("it does not hold tensors by name")
+    return {name: _tensor(name, value) for name, value in described.items()}
+
+
+def _tensor(name: str, described: Any) -> _Tensor:
+    """Understands calls of `_rebuild_tensor_v2`, within `_rebuild_parameter` or not."""
+    if type(described) is Call and described.name == _PARAMETER and described.arguments:
+        described = described.arguments[0]
+    if type(described) is Call and described.name != _TENSOR:
+        asked = described.name
+        raise IntegrityError(
+            f"it asks for {asked.module}.{asked.name}, and only tensors by name are read, never "
+            "code"
+        )
+    if type(described) is not Call or len(described.arguments) < 4:
+        raise IntegrityError(f"it holds something else than a tensor under {name!r}")
+    record, offset, shape, strides = described.arguments[:4]
+    storage = _storage(record)
+    if not _are_sizes((offset,)) or not _are_sizes(shape) or not _are_sizes(strides):
+        raise IntegrityError(f"{name!r} is a tensor without a shape")
+    reach = offset + sum((n - 1) * s for n, s in zip(shape, strides, strict=True)) + 1
+    if 0 in shape or reach > storage.size:
+        raise IntegrityError(f"{name!r} is a tensor outside its {storage.size} numbers")
+    return _Tensor(storage, offset, shape, strides)
+
+
+def _storage(record: Any) -> _Storage:
+    """Understands ("storage", type, key, device, size) and, in old files, a view, which is none."""
+    parts = record.description if type(record) is Record else None
+    if type(parts) is not tuple or not 5 <= len(parts) <= 6 or parts[5:] not in ((), (None,)):
+        raise IntegrityError("it has a tensor without a storage, or with one of an unknown kind")
+    kind, name, key, _, size = parts[:5]
+    fits = type(name) is Name and type(key) is str and _are_sizes((size,))
+    if kind != "storage" or not fits:
+        raise IntegrityError("it has a storage of an unknown kind")
+    if name.module != "torch" or name.name not in _DTYPES:
+        raise IntegrityError(f"it has numbers of the type {name.module}.{name.name}")
+    return _Storage(key, np.dtype(_DTYPES[name.name]), size)
+
+
+def _are_sizes(values: Any) -> bool:
+    fits = type(values) is tuple and len(values) <= _MOST_AXES
+    return fits and all(type(value) is int and 0 <= value < 2**63 for value in values)
