@@ -30,6 +30,7 @@ MANIFEST = "manifest.json"
 _RECORD = "made.json"
 _RECORD_FORMAT = 2  # format 1 had neither a number nor "files"
 _UNFINISHED = ".unfinished"
+_LINES = 20  # differences that are listed
 _CHUNK = 2**24  # bytes of a file that are read at a time
 
 
@@ -194,7 +195,7 @@ def claim(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
     if lines:
         raise ValueError(
             f"{str(folder)!r} holds another {manifest['kind']}. Give what it was made with, or "
-            "another folder. They differ in:\n  " + "\n  ".join(lines)
+            "another folder. They differ in:\n  " + "\n  ".join(lines[:_LINES])
         )
     return there
 
@@ -231,7 +232,7 @@ def differences(there: Any, now: Any, path: str = "") -> list[str]:
     if isinstance(there, list) and isinstance(now, list) and len(there) == len(now):
         first = next(i for i in range(len(there)) if there[i] != now[i])
         path, there, now = f"{path}[{first}]", there[first], now[first]
-    return [f"{path}: {_short(there)} in the folder, {_short(now)} now"]
+    return [f"{_cut(path)}: {_short(there)} in the folder, {_short(now)} now"]
 
 
 def write_folder_atomically(folder: Path, fill: Callable[[Path], None]) -> None:
@@ -302,4 +303,8 @@ def _short(value: Any) -> str:
         text = json.dumps(value)
     except RecursionError:
         text = "…"
+    return _cut(text)
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."

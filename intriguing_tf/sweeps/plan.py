@@ -114,7 +114,10 @@ class Plan:
         check_manifest(manifest)
         content = {name: value for name, value in manifest.items() if name != "kind"}
         if unknown := set(content) - {field.name for field in dataclasses.fields(cls)}:
-            raise ValueError(f"A sweep's manifest has no such entries. Received: {unknown}.")
+            raise ValueError(
+                f"A sweep's manifest has no other entries than its plan. Received: {len(unknown)}, "
+                f"such as {min(unknown)[:60]!r}."
+            )
         return cls(**content)
 
 

@@ -303,7 +303,8 @@ def run(name: str, number: int, good: Path, folder: Path, pipe: Any) -> None:
         check_error(error)
         said = "refused"
     except BaseException:
-        said = traceback.format_exc()
+        pipe.send(traceback.format_exc())
+        return
     pipe.send(said if not outside else f"outside of the folder: {outside}")
 
 
