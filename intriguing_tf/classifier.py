@@ -16,7 +16,9 @@ from intriguing_tf.keras_graph import folded_call, named_tensors
 __getattr__ = moved_names(__name__, "intriguing_tf.keras_graph", "above", "find_layer", "up_to")
 
 # Operations that may stand between a softmax and the model's output without changing its meaning.
-_TRANSPARENT = frozenset({"Identity", "Cast", "Reshape", "Squeeze", "Snapshot", "StopGradient"})
+_TRANSPARENT = frozenset(
+    {"Identity", "Cast", "ExpandDims", "Reshape", "Squeeze", "Snapshot", "StopGradient"}
+)
 
 
 class Classifier:
@@ -71,8 +73,6 @@ class Classifier:
         model = self.model
         outputs = folded_call(model, inputs) if folded else model(inputs, training=False)
         outputs = _single_output(outputs)
-        logits = _before_squashing(outputs)
-        logits = tf.cast(logits, self.dtype)
         width = outputs.shape[1] if outputs.shape.rank == 2 else None
         if outputs.shape.rank == 1:
             width = 1
@@ -81,6 +81,7 @@ class Classifier:
                 "A classifier returns one row of class scores for each input: shape [n, classes]. "
                 f"Received: outputs of shape {outputs.shape} from model {self.model.name!r}."
             )
+        logits = tf.cast(_before_squashing(outputs, width), self.dtype)
         logits = tf.reshape(logits, [-1, width])
         return tf.concat([tf.zeros_like(logits), logits], axis=1) if width == 1 else logits
 
@@ -172,9 +173,25 @@ def _single_output(outputs: Any) -> tf.Tensor:
     return outputs
 
 
-def _before_squashing(outputs: tf.Tensor) -> tf.Tensor:
-    """Follows the traced graph from the output back to what enters its softmax or sigmoid."""
+def _before_squashing(outputs: tf.Tensor, width: int) -> tf.Tensor:
+    """Follows the traced graph from the output back to what enters its softmax or sigmoid.
+
+    A softmax over fewer numbers than there are classes is kept: it changes their order. The rules
+    of `intriguing_tf.lipschitz` find the same tensor in the graph of layers.
+    """
     tensor = outputs
-    while tensor.op.type in _TRANSPARENT:
+    while tensor.op.type in _TRANSPARENT or _moves_one_axis(tensor.op):
         tensor = tensor.op.inputs[0]
-    return tensor.op.inputs[0] if tensor.op.type in {"Softmax", "Sigmoid"} else outputs
+    if tensor.op.type == "Sigmoid":
+        return tensor.op.inputs[0]
+    whole = tensor.op.type in {"Softmax", "LogSoftmax"} and tensor.shape[-1] == width
+    return tensor.op.inputs[0] if whole else outputs
+
+
+def _moves_one_axis(operation: tf.Operation) -> bool:
+    """Whether it transposes examples that are rows, so that their numbers stay in order."""
+    if operation.type != "Transpose":
+        return False
+    order = tf.get_static_value(operation.inputs[1])
+    sizes = operation.inputs[0].shape[1:]
+    return order is not None and order[0] == 0 and sum(size != 1 for size in sizes) <= 1

@@ -7,6 +7,7 @@ missing, `private` says so, naming the release.
 from __future__ import annotations
 
 import inspect
+import warnings
 from typing import Any
 
 import keras
@@ -58,13 +59,22 @@ def graph_of(model: keras.Model) -> Any:
             f"{name} has no graph of layers, so what it computes between them cannot be seen. "
             f"{advice}"
         )
-    owner = next(kind for kind in type(model).__mro__ if "call" in vars(kind))
-    if owner.__module__.partition(".")[0] != "keras":
+    method = _own_method(model)
+    if method is not None:
         raise ValueError(
-            f"{name} has a `call` of its own, which may compute something else than its graph of "
-            f"layers. {advice}"
+            f"{name} has a `{method}` of its own, which may compute something else than its graph "
+            f"of layers. {advice}"
         )
     return graph
+
+
+def _own_method(model: keras.Model) -> str | None:
+    """The method by which a model may compute something else than its graph; `None` if none."""
+    for method in ("call", "__call__"):
+        owner = next(kind for kind in type(model).__mro__ if method in vars(kind))
+        if method in vars(model) or owner.__module__.partition(".")[0] != "keras":
+            return method
+    return None
 
 
 def nodes_of(graph: Any) -> list[Any]:
@@ -87,6 +97,52 @@ def call_arguments(node: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Returns the positional and keyword arguments of one call in a graph."""
     arguments = private(node, "arguments")
     return arguments.args, arguments.kwargs
+
+
+def given_tensors(model: keras.Model, node: Any) -> list[Any]:
+    """Returns what a call in a graph gives to each input of a model, in the order of its inputs.
+
+    A dictionary goes by the inputs' names, a list by their order: Keras itself decides, on the
+    tensors of the graph instead of values.
+
+    Raises:
+        ValueError: one is missing, or Keras would change its number of axes.
+    """
+    graph = graph_of(model)
+    positional, keywords = call_arguments(node)
+    inputs = positional[0] if positional else keywords["inputs"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        given = private(type(graph), "_standardize_inputs")(_Symbolic(graph), inputs)
+    fits = len(given) == len(graph.inputs) and all(
+        isinstance(x, keras.KerasTensor) and len(x.shape) == len(own.shape)
+        for x, own in zip(given, graph.inputs, strict=True)
+    )
+    if not fits:
+        raise ValueError(
+            f"Model {model.name!r} is called on tensors that are not its inputs one by one: "
+            f"{[tuple(x.shape) for x in graph.inputs]}. Received: {inputs!r}."
+        )
+    return given
+
+
+class _Symbolic:
+    """Stands for a Functional model while Keras matches its inputs, and leaves them as they are."""
+
+    def __init__(self, graph: Any):
+        self._inputs = private(graph, "_inputs")
+        self._inputs_struct = private(graph, "_inputs_struct")
+
+    def _maybe_warn_inputs_struct_mismatch(
+        self, inputs: Any, raise_exception: bool = False
+    ) -> None:
+        if raise_exception:
+            raise ValueError(f"Inputs that do not match the model's. Received: {inputs!r}.")
+
+    def _convert_inputs_to_tensors(self, inputs: list[Any]) -> list[Any]:
+        return inputs
+
+    _adjust_input_rank = _convert_inputs_to_tensors
 
 
 def layers_in(model: keras.Model) -> list[keras.layers.Layer]:

@@ -5,6 +5,7 @@ from .norms import conv_norm as conv_norm
 from .norms import conv_transpose_norm as conv_transpose_norm
 from .norms import dense_norm as dense_norm
 from .norms import depthwise_norm as depthwise_norm
+from .radius import Certifier as Certifier
 from .radius import certified_radius as certified_radius
 from .registry import register as register
 from .report import LipschitzReport as LipschitzReport

@@ -13,12 +13,23 @@ import keras
 from intriguing_tf.classifier import check_model
 from intriguing_tf.lipschitz import rules
 from intriguing_tf.lipschitz.chains import chains_of
+from intriguing_tf.lipschitz.exactness import check_call
 from intriguing_tf.lipschitz.folding import Entry, add_linear, fold
 from intriguing_tf.lipschitz.graph import Call, CallGraph, Tensor, call_of, calls_of
 from intriguing_tf.lipschitz.registry import Inner, apply_rule, errors_named, is_registered
 from intriguing_tf.lipschitz.report import LipschitzReport, ReportBuilder
 from intriguing_tf.lipschitz.rounding import product_up, round_up
-from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Norm, Shape, Steps
+from intriguing_tf.lipschitz.steps import (
+    SIGMOID,
+    LayerBound,
+    NoBoundError,
+    Norm,
+    Regroup,
+    Shape,
+    Softmax,
+    Steps,
+)
+from intriguing_tf.progress import progress_bar
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,16 +55,24 @@ class Bounds:
         best: whether neighbours are joined and chains are bounded as a whole.
         unbounded: whether layers without a bound raise ("raise") or count as infinite ("inf").
         attained: whether to look for lower bounds, too.
+        verbose: whether to show progress.
 
     Attributes:
         report: the rows and chains so far.
     """
 
-    def __init__(self, best: bool, unbounded: str = "raise", attained: bool = True):
+    def __init__(
+        self,
+        best: bool,
+        unbounded: str = "raise",
+        attained: bool = True,
+        verbose: bool | str = False,
+    ):
         self.report = ReportBuilder()
         self._best = best
         self._unbounded = unbounded
         self._attained = attained
+        self._verbose = verbose
 
     def run(self, graph: CallGraph) -> list[Branch]:
         """Returns a branch per output of the graph."""
@@ -61,12 +80,14 @@ class Bounds:
         for call in graph.calls:
             uses.update(call.inputs)
         branches = {tensor: Branch(tensor, 1.0, 1.0) for tensor in graph.inputs}
-        for call in graph.calls:
-            given = [branches[tensor] for tensor in call.inputs]
-            for tensor, branch in zip(call.outputs, self._call(call, given), strict=True):
-                # The steps to a tensor that several layers read are counted once.
-                shared = uses[tensor] > 1 and branch.entries
-                branches[tensor] = Branch(tensor, *self.close(branch)) if shared else branch
+        with progress_bar(len(graph.calls), "Lipschitz bounds", self._verbose, "layer") as bar:
+            for call in graph.calls:
+                given = [branches[tensor] for tensor in call.inputs]
+                for tensor, branch in zip(call.outputs, self._call(call, given), strict=True):
+                    # The steps to a tensor that several layers read are counted once.
+                    shared = uses[tensor] > 1 and branch.entries
+                    branches[tensor] = Branch(tensor, *self.close(branch)) if shared else branch
+                bar.update(1)
         return [branches[tensor] for tensor in graph.outputs]
 
     def close(self, branch: Branch) -> tuple[float, float]:
@@ -120,7 +141,7 @@ class Bounds:
                 return [summed]
         products, totals = zip(*map(self.close, given), strict=True)
         self.report.write((call.number,), rule.norm())
-        product, total = _combine(rule, products), _combine(rule, totals)
+        product, total = combined(rule, products), combined(rule, totals)
         return [Branch(tensor, product, total) for tensor in call.outputs]
 
     def _sum_of_linear(self, number: int, given: list[Branch]) -> Branch | None:
@@ -132,7 +153,13 @@ class Bounds:
         return dataclasses.replace(given[0], entries=(Entry((*entry.calls, number), entry.step),))
 
 
-def bound(model: keras.Model, method: str = "best", unbounded: str = "raise") -> LipschitzReport:
+def bound(
+    model: keras.Model,
+    method: str = "best",
+    unbounded: str = "raise",
+    attained: bool = True,
+    verbose: bool | str = "auto",
+) -> LipschitzReport:
     """Bounds the Lipschitz constant of a Keras model, rigorously, layer by layer and as a whole.
 
     The constant L with ‖f(x) − f(y)‖₂ ≤ L ‖x − y‖₂ for all inputs x and y, of what the model
@@ -148,6 +175,8 @@ def bound(model: keras.Model, method: str = "best", unbounded: str = "raise") ->
             never larger, and takes longer.
         unbounded: what to do with a layer that has no finite bound or no rule: "raise", or let it
             count as "inf".
+        attained: whether to look for lower bounds of convolutions, too; `False` takes less time.
+        verbose: whether to show progress; "auto" if stderr is a terminal.
 
     Returns:
         A `LipschitzReport`.
@@ -171,14 +200,14 @@ def bound(model: keras.Model, method: str = "best", unbounded: str = "raise") ->
         raise ValueError(f'`unbounded` must be "raise" or "inf". Received: {unbounded!r}.')
     check_model(model, single=False)
     graph = calls_of(model)
-    bounds = Bounds(method == "best", unbounded)
+    bounds = Bounds(method == "best", unbounded, attained, verbose)
     products, totals = zip(*map(bounds.close, bounds.run(graph)), strict=True)
     joint = LayerBound(1.0)
     return LipschitzReport(
         model.name,
         bounds.report.rows,
-        _combine(joint, products),
-        _combine(joint, totals),
+        combined(joint, products),
+        combined(joint, totals),
         tuple(bounds.report.chains),
         method,
     )
@@ -193,16 +222,25 @@ def single_layer_bound(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     rows = bounds.report.rows
     attained = rows[0].attained if len(rows) == 1 and rows[0].bound == totals[0] else None
     how = "; ".join(row.how for row in rows) or "identity"
-    return LayerBound(_combine(LayerBound(1.0), totals), attained, how)
+    return LayerBound(combined(LayerBound(1.0), totals), attained, how)
 
 
 def rule_of(call: Call) -> LayerBound | Steps:
-    """Returns what the rule of a call's layer or operation says; wrappers are seen through.
+    """Returns what the rule of a call's layer or operation says, without what `squashes` excludes.
 
     Raises:
         NoBoundError: there is no rule, or no finite bound.
     """
+    result = _whole_rule_of(call)
+    if not call.squashes:
+        return dataclasses.replace(result, steps=result.steps[:-1])
+    return result
+
+
+def _whole_rule_of(call: Call) -> LayerBound | Steps:
+    """What the rule of a call's layer or operation says; wrappers are seen through."""
     layer = call.operation
+    check_call(layer, call.node)
     if not isinstance(layer, keras.layers.Layer) and not is_registered(type(layer)):
         return rules.operations.apply_operation(call.node, call.input_shapes)
     result = apply_rule(layer, call.input_shapes)
@@ -212,7 +250,29 @@ def rule_of(call: Call) -> LayerBound | Steps:
     return result
 
 
-def _combine(rule: LayerBound, bounds: Sequence[float]) -> float:
+def logits_graph(graph: CallGraph) -> CallGraph:
+    """Returns the graph up to the logits: without the softmax or sigmoid that ends it.
+
+    It may be regrouped afterwards, in the same order. A softmax over a part of the classes is kept:
+    it changes their order. `classifier.Classifier` finds the same tensor in the traced graph.
+    """
+    by_output = {tensor: call for call in graph.calls for tensor in call.outputs}
+    call = by_output.get(graph.outputs[0])
+    while call is not None and len(call.inputs) == 1:
+        steps = rule_of(call).steps
+        last = steps[-1] if steps else None
+        if last is SIGMOID or (isinstance(last, Softmax) and last.whole):
+            opened = dataclasses.replace(call, squashes=False)
+            calls = tuple(opened if each is call else each for each in graph.calls)
+            return dataclasses.replace(graph, calls=calls)
+        if not all(isinstance(step, Regroup) and step.same_order for step in steps):
+            break
+        call = by_output.get(call.inputs[0])
+    return graph
+
+
+def combined(rule: LayerBound, bounds: Sequence[float]) -> float:
+    """Returns the bound of what a layer with several inputs gives, from those of the inputs."""
     if rule.combine == "sum":
         whole = sum(bounds)
     else:

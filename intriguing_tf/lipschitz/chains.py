@@ -19,7 +19,7 @@ from intriguing_tf.lipschitz.certificate import ConvolutionChain, LinearChain, M
 from intriguing_tf.lipschitz.convolution import Convolution
 from intriguing_tf.lipschitz.multipliers import Recursion, optimize
 from intriguing_tf.lipschitz.rounding import UNIT_ROUNDOFF, round_up
-from intriguing_tf.lipschitz.steps import Matrix, Slopes, Step
+from intriguing_tf.lipschitz.steps import Diagonal, Matrix, Slopes, Step
 from intriguing_tf.lipschitz.threads import threads_for
 
 Array = np.ndarray
@@ -177,7 +177,7 @@ def _linear_chain(steps: Sequence[Step]) -> LinearChain:
     """The linear steps, with each activation's largest slope moved into the next one."""
     factors = [1.0, *(step.norm().upper for step in steps[1::2])]
     linear = [
-        step if factor == 1.0 else step.scaled(outputs=factor)
+        step if factor == 1.0 else step.scaled(after=Diagonal(np.array(factor)))
         for step, factor in zip(steps[::2], factors, strict=True)
     ]
     kind: Any = _CHAINS[type(steps[0])]

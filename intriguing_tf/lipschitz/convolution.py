@@ -20,7 +20,14 @@ from intriguing_tf.lipschitz.rounding import (
     round_down,
     round_up,
 )
-from intriguing_tf.lipschitz.steps import Norm, Step, matrix_norm
+from intriguing_tf.lipschitz.steps import (
+    UNSCALED,
+    Diagonal,
+    Norm,
+    Step,
+    matrix_norm,
+    scaling_error,
+)
 from intriguing_tf.lipschitz.symbols import (
     CHUNK,
     GramSymbol,
@@ -107,20 +114,24 @@ class Convolution(Step):
             lower = max(round_down(lower - unit.error), 0.0) * scale
         return Norm(upper, lower, found.how)
 
-    def scaled(self, inputs: Array | float = 1.0, outputs: Array | float = 1.0) -> Convolution:
+    def scaled(self, before: Diagonal | None = None, after: Diagonal | None = None) -> Convolution:
         """Returns the layer after its inputs and before its outputs are multiplied, by channel."""
+        before, after = before or UNSCALED, after or UNSCALED
+        error = self.error * before.norm().upper * after.norm().upper
         if self.transposed:
-            inputs, outputs = outputs, inputs
-        inputs = np.broadcast_to(inputs, self.inputs).reshape(self.groups, -1)
-        per_group = self.outputs // self.groups
-        by_output = np.repeat(inputs.T, per_group, axis=1)  # [inputs / groups, outputs]
-        largest = float(np.max(np.abs(by_output))) * float(np.max(np.abs(outputs)))
-        rounding = 4 * gamma(2) * _sum_of_tap_norms(self.kernel) * largest
+            before, after = after, before
+        before = Diagonal(self._by_input(before.scale), self._by_input(before.errors))
+        rounding = scaling_error(np.abs(self.kernel), before, after)
         return dataclasses.replace(
             self,
-            kernel=self.kernel * by_output * outputs,
-            error=round_up(self.error * largest + rounding),
+            kernel=self.kernel * before.scale * after.scale,
+            error=round_up(error + _sum_of_tap_norms(rounding)),
         )
+
+    def _by_input(self, factors: Array) -> Array:
+        """Factors of the inputs as [inputs / groups, outputs], as the kernel has them."""
+        by_group = np.broadcast_to(np.ravel(factors), self.inputs).reshape(self.groups, -1)
+        return np.repeat(by_group.T, self.outputs // self.groups, axis=1)
 
     def plus(self, others: Sequence[Step], identities: int) -> Convolution | None:
         """Returns x ↦ Wx + identities · x as one convolution, where the sizes allow it."""

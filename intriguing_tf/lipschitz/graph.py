@@ -9,7 +9,9 @@ from typing import Any
 import keras
 
 from intriguing_tf.aliases import moved_names
-from intriguing_tf.keras_graph import graph_of, nodes_of
+from intriguing_tf.keras_graph import given_tensors, graph_of, nodes_of
+from intriguing_tf.lipschitz.exactness import check_arguments
+from intriguing_tf.lipschitz.registry import errors_named, is_registered
 from intriguing_tf.lipschitz.steps import Shape
 
 __getattr__ = moved_names(__name__, "intriguing_tf.lipschitz.bounds", "bound")
@@ -38,6 +40,8 @@ class Call:
         inputs: the tensors that it is called on.
         input_shapes: theirs, the batch first.
         outputs: the tensors that it gives.
+        squashes: whether its last step counts; a softmax or sigmoid on top of the logits does not
+            (`head`).
     """
 
     number: int
@@ -47,6 +51,7 @@ class Call:
     inputs: tuple[Tensor, ...]
     input_shapes: list[Shape]
     outputs: tuple[Tensor, ...]
+    squashes: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,8 +95,13 @@ def _enter(
         if node.is_input or isinstance(layer, keras.layers.InputLayer):
             continue
         name = prefix + layer.name
-        inputs = tuple(tensors[id(tensor)] for tensor in node.input_tensors)
-        if isinstance(layer, keras.Model):
+        is_model = isinstance(layer, keras.Model) and not is_registered(type(layer))
+        if is_model:
+            with errors_named(layer):
+                check_arguments(layer, node)
+        given = given_tensors(layer, node) if is_model else node.input_tensors
+        inputs = tuple(tensors[id(tensor)] for tensor in given)
+        if is_model:
             outputs = _enter(layer, inputs, f"{name}/", calls)
         else:
             number = len(calls)

@@ -9,58 +9,67 @@ from typing import Any
 import keras
 import numpy as np
 
-from intriguing_tf.classifier import Classifier, check_model
+from intriguing_tf.classifier import check_model
 from intriguing_tf.keras_graph import float64_copy
-from intriguing_tf.lipschitz.bounds import Bounds
+from intriguing_tf.lipschitz.bounds import Bounds, logits_graph
 from intriguing_tf.lipschitz.chains import pairwise_bounds
+from intriguing_tf.lipschitz.evaluation import Evaluation, Evaluator
 from intriguing_tf.lipschitz.folding import Entry, fold
-from intriguing_tf.lipschitz.graph import CallGraph, calls_of
-from intriguing_tf.lipschitz.rounding import product_up, round_down, round_up
-from intriguing_tf.lipschitz.steps import SIGMOID, Matrix, Softmax
+from intriguing_tf.lipschitz.graph import calls_of
+from intriguing_tf.lipschitz.rounding import UNIT_ROUNDOFF, product_up, round_down, round_up
+from intriguing_tf.lipschitz.steps import Matrix, Regroup
+from intriguing_tf.progress import progress_bar
 
 Array = np.ndarray
 
-# Shares of the largest logit by which margins are cut for the rounding of the forward pass:
-# far more than float64's, and float32's for models that cannot be copied to float64.
-ALLOWANCE = {"float64": 1e-7, "float32": 1e-3}
+# Copy and model may differ by so many times what rounding explains: TensorFlow's float32
+# convolutions sum in other orders, and its functions are a few units off.
+TOLERANCE = 16
+FLOAT32 = 2.0**-24
 
 
-def certified_radius(model: keras.Model, images: Any, batch_size: int = 256) -> Array:
+def certified_radius(
+    model: keras.Model, images: Any, batch_size: int = 256, verbose: bool | str = "auto"
+) -> Array:
     """Returns the l2 distance within which no change of an image changes its prediction.
 
-    The least over the other classes j of margin_ij / L_ij, where i is the predicted class,
-    margin_ij = z_i − z_j and L_ij bounds the Lipschitz constant of that difference of logits: the
-    length of w_i − w_j times the bound of everything below the last layer, or the bound of the
-    whole chain that ends there (docs/lipschitz.md). It speaks of the function that the weights
-    define in exact arithmetic, whatever the true labels are. Logits are computed in float64 and
-    margins are cut by 1e-7 of the largest logit; for models with layers that cannot be copied to
-    float64, in float32 with 1e-3 of it.
+    The least over the other classes j of margin_ij / L_ij, where i is the class that
+    `model.predict` gives, margin_ij = z_i − z_j and L_ij bounds the Lipschitz constant of that
+    difference of logits: the length of w_i − w_j times the bound of everything below the last
+    layer, or the bound of the whole chain that ends there (docs/lipschitz.md). It speaks of the
+    function that the weights define in exact arithmetic, whatever the true labels are. Logits are
+    computed in float64 with a bound of every number's rounding error, at the image and within the
+    radius, by which margins are cut.
 
     Args:
-        model: a built Keras classifier that `bound` takes, ending in logits, softmax or sigmoid;
-            one output unit means two classes.
+        model: a built Keras classifier that `bound` takes, of images, series or tables, ending in
+            logits, softmax or sigmoid; one output unit means two classes.
         images: float [n, *input shape].
         batch_size: images per forward pass.
+        verbose: whether to show progress; "auto" if stderr is a terminal.
 
     Returns:
-        float64 [n], in the units of the images. 0 where two classes tie.
+        float64 [n], in the units of the images. 0 where two classes tie, and where the model in
+        its own precision predicts another class than its copy in float64.
 
     Raises:
-        ValueError: as `bound`; images that are integers, not finite or of another shape.
+        ValueError: as `bound`; images that are integers, not finite or of another shape; a model
+            that cannot be copied to float64, or whose copy computes something else.
+            `NoBoundError`, a ValueError, for layers without a bound of their rounding errors.
 
     Example:
 
         images, labels = itf.datasets.mnist_sample()
         itf.lipschitz.certified_radius(itf.zoo.load("mnist/fc100-100-10"), images)
     """
-    return Certifier(model).radius(images, batch_size)
+    return Certifier(model, verbose).radius(images, batch_size, verbose)
 
 
 class Certifier:
-    """`certified_radius` for many calls: the bounds are computed once.
+    """`certified_radius` for many calls: the bounds are computed once, for the weights of then.
 
     Args:
-        model: as in `certified_radius`.
+        model, verbose: as in `certified_radius`.
 
     Attributes:
         bounds: float64 [classes, classes], the L_ij; zeros on the diagonal.
@@ -70,34 +79,86 @@ class Certifier:
 
     Example:
 
-        certifier = Certifier(model)
+        certifier = itf.lipschitz.Certifier(model)
         certifier.radius(images)
     """
 
-    def __init__(self, model: keras.Model):
+    def __init__(self, model: keras.Model, verbose: bool | str = "auto"):
         check_model(model, single=False)
         self.model = model
-        self.bounds = margin_bounds(model)
-        self._classifier, self._precision = _in_most_digits(model)
+        self._check_classifier()
+        self._copy = float64_copy(model)
+        self._evaluate = Evaluator(self._copy)
+        self.bounds = margin_bounds(model, verbose)
 
-    def radius(self, images: Any, batch_size: int = 256) -> Array:
+    def radius(self, images: Any, batch_size: int = 256, verbose: bool | str = "auto") -> Array:
         """Returns the certified radius of each image, float64 [n]."""
         images = self._check(images)
-        if not len(images):
-            return np.zeros(0)
-        logits = self._classifier.predict_logits(images, batch_size).astype(np.float64)
-        if not np.all(np.isfinite(logits)):
+        parts = [np.zeros(0)]
+        with progress_bar(len(images), "certified radii", verbose) as bar:
+            for start in range(0, len(images), batch_size):
+                batch = images[start : start + batch_size]
+                parts.append(self._radius(batch))
+                bar.update(len(batch))
+        return np.concatenate(parts)
+
+    def _radius(self, images: Array) -> Array:
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            near = self._evaluate(images)
+            self._compare(images, near)
+            logits, errors = _two_classes(near.logits, near.errors())
+            rows, predicted = np.arange(len(logits)), logits.argmax(axis=1)
+            slopes = self.bounds[predicted]
+            radii = _least(_cut(logits, errors), slopes)
+            # Within that radius the same computation errs by at most so much more.
+            finite = np.where(np.isfinite(radii), radii, 0.0)
+            more = _two_classes(near.logits, near.errors(finite))[1]
+            radii = np.where(np.isinf(radii), radii, _least(_cut(logits, errors + more), slopes))
+        agrees = self._predicted(images) == predicted
+        return np.array([round_down(each, 16) for each in np.where(agrees, radii, 0.0)])
+
+    def _predicted(self, images: Array) -> Array:
+        """The class that `predict` gives; −1 where two tie."""
+        outputs = self._outputs(self.model, images)
+        if outputs.shape[1] == 1:
+            middle = 0.5 if self._evaluate.squashes else 0.0
+            outputs = np.concatenate([np.full_like(outputs, middle), outputs], axis=1)
+        best = outputs.max(axis=1, keepdims=True)
+        return np.where(np.sum(outputs == best, axis=1) == 1, outputs.argmax(axis=1), -1)
+
+    def _compare(self, images: Array, near: Evaluation) -> None:
+        """Raises where copy and model differ by more than rounding."""
+        if not np.all(np.isfinite(near.logits)):
             raise ValueError("The model's logits are not finite on these images.")
-        rows = np.arange(len(logits))
-        predicted = logits.argmax(axis=1)
-        margins = logits[rows, predicted][:, None] - logits
-        allowance = ALLOWANCE[self._precision] * np.abs(logits).max(axis=1, keepdims=True)
-        margins = np.maximum(margins - allowance, 0)
-        slopes = self.bounds[predicted]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            radii = np.where(margins > 0, margins / slopes, 0.0)
-        radii[rows, predicted] = np.inf
-        return np.array([round_down(value) for value in radii.min(axis=1)])
+        own, copied = self._outputs(self.model, images), self._outputs(self._copy, images)
+        errors = near.errors(unit=FLOAT32, rounded=True)
+        allowed = TOLERANCE * errors.max(axis=1, keepdims=True) + 1e-5
+        if np.any(np.abs(own - copied) > allowed):
+            raise ValueError(
+                f"A copy of model {self.model.name!r} in float64 computes something else: outputs "
+                f"differ by {np.max(np.abs(own - copied)):.3g}, of which rounding explains "
+                f"{np.max(allowed):.3g}. A layer keeps something that is neither in its "
+                "configuration (`get_config`) nor in its weights."
+            )
+
+    @staticmethod
+    def _outputs(model: keras.Model, images: Array) -> Array:
+        outputs = np.asarray(model.predict(images, batch_size=len(images), verbose=0), np.float64)
+        return outputs.reshape(len(images), -1)
+
+    def _check_classifier(self) -> None:
+        inputs, outputs = self.model.inputs, self.model.outputs
+        if inputs is None or len(inputs) != 1 or len(outputs) != 1:
+            raise ValueError(
+                "A classifier has one input and one output. Received: model "
+                f"{self.model.name!r} with {len(inputs or [])} inputs and {len(outputs or [])} "
+                "outputs."
+            )
+        shape = tuple(outputs[0].shape)
+        if len(shape) > 2 or shape[1:] == (None,):
+            raise ValueError(
+                f"A classifier's output has shape [n, classes] or [n]. Received: {shape}."
+            )
 
     def _check(self, images: Any) -> Array:
         images = np.asarray(images)
@@ -121,18 +182,41 @@ class Certifier:
         return images
 
 
-def margin_bounds(model: keras.Model) -> Array:
+def _two_classes(logits: Array, errors: Array) -> tuple[Array, Array]:
+    """One logit z is two classes: (0, z)."""
+    if logits.shape[1] > 1:
+        return logits, errors
+    zeros = np.zeros_like(logits)
+    return np.concatenate([zeros, logits], axis=1), np.concatenate([zeros, errors], axis=1)
+
+
+def _cut(logits: Array, errors: Array) -> Array:
+    """How far each class lies below the first, less the errors of both: [n, classes]."""
+    rows, first = np.arange(len(logits)), logits.argmax(axis=1)
+    margins = logits[rows, first][:, None] - logits
+    margins -= errors + errors[rows, first][:, None] + 4 * UNIT_ROUNDOFF * np.abs(margins)
+    margins = np.where(margins > 0, margins, 0.0)  # not a number is 0, too
+    margins[rows, first] = np.inf
+    return margins
+
+
+def _least(margins: Array, slopes: Array) -> Array:
+    """The least margin over its slope."""
+    return np.where(margins > 0, margins / slopes, 0.0).min(axis=1)
+
+
+def margin_bounds(model: keras.Model, verbose: bool | str = False) -> Array:
     """Returns the L_ij, bounds of the Lipschitz constants of z_i − z_j: float64 [k, k].
 
     Raises:
         ValueError: as `certified_radius`.
     """
-    graph = calls_of(model)
-    classes = _classes_of(model, graph)
-    bounds = Bounds(best=True, attained=False)
+    graph = logits_graph(calls_of(model))
+    classes = int(np.prod(model.outputs[0].shape[1:]))
+    bounds = Bounds(best=True, attained=False, verbose=verbose)
     branch = bounds.run(graph)[0]
     entries = fold(branch.entries)
-    if entries and (entries[-1].step is SIGMOID or isinstance(entries[-1].step, Softmax)):
+    while entries and isinstance(entries[-1].step, Regroup) and entries[-1].step.same_order:
         entries.pop()
 
     def total(steps: Sequence[Entry]) -> float:
@@ -140,22 +224,10 @@ def margin_bounds(model: keras.Model) -> Array:
         return bounds.close(dataclasses.replace(branch, entries=tuple(steps)))[1]
 
     head = entries[-1].step if entries else None
-    if isinstance(head, Matrix):
+    if isinstance(head, Matrix) and len(head.weights) == classes:
         return _symmetric(_with_head(head, entries, total))
-    whole = product_up([2**0.5, total(entries)])
-    return _symmetric(np.full((max(classes, 2),) * 2, whole if classes > 1 else whole / 2**0.5))
-
-
-def _classes_of(model: keras.Model, graph: CallGraph) -> int:
-    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
-        raise ValueError(
-            "A classifier has one input and one output. Received: model "
-            f"{model.name!r} with {len(graph.inputs)} inputs and {len(graph.outputs)} outputs."
-        )
-    shape = tuple(model.outputs[0].shape)
-    if len(shape) != 2 or shape[1] is None:
-        raise ValueError(f"A classifier's output has shape [n, classes]. Received: {shape}.")
-    return shape[1]
+    whole = product_up([2**0.5 * (1 + 1e-15), total(entries)])
+    return _symmetric(np.full((max(classes, 2),) * 2, whole if classes > 1 else total(entries)))
 
 
 def _with_head(
@@ -185,12 +257,3 @@ def _symmetric(bounds: Array) -> Array:
     bounds = np.maximum(bounds, bounds.T) * round_up(1.0, 2 * 4096)
     np.fill_diagonal(bounds, 0.0)
     return bounds
-
-
-def _in_most_digits(model: keras.Model) -> tuple[Classifier, str]:
-    """The classifier in float64, and that name; in float32 where it cannot be copied."""
-    try:
-        double = float64_copy(model)
-    except ValueError:
-        return Classifier(model), "float32"
-    return Classifier(double), "float64"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -26,8 +27,33 @@ class Inner:
     input_shapes: Sequence[Shape]
 
 
+@dataclasses.dataclass(frozen=True)
+class Arguments:
+    """What becomes of each argument of a layer's constructor, and of its `call`.
+
+    One that is in none of these is unknown: `tests/lipschitz/test_arguments.py` fails for it, so
+    that a new release of Keras cannot add one unseen.
+
+    Args:
+        reads: the rule reads it.
+        weights: it shows in the weights, which are read, or adds a constant.
+        training: it does nothing after training.
+        refused: the layer is refused unless it has its default.
+    """
+
+    reads: frozenset[str]
+    weights: frozenset[str]
+    training: frozenset[str]
+    refused: frozenset[str]
+
+    @property
+    def known(self) -> frozenset[str]:
+        return self.reads | self.weights | self.training | self.refused
+
+
 Rule = Callable[[Any, Sequence[Shape]], LayerBound | Steps | Inner]
 
+_arguments: dict[type, Arguments] = {}
 _built_in: dict[type, Rule] = {}
 _registered: dict[type, Rule] = {}
 _unbounded: dict[type, str] = {}
@@ -68,8 +94,18 @@ def is_registered(kind: type) -> bool:
     return kind in _registered
 
 
-def built_in(*layer_classes: type) -> Callable[[Rule], Rule]:
-    """Adds a rule of this package, which a registered one replaces whenever it is registered."""
+def built_in(
+    *layer_classes: type, reads: str = "", weights: str = "", training: str = "", refused: str = ""
+) -> Callable[[Rule], Rule]:
+    """Adds a rule of this package, which a registered one replaces whenever it is registered.
+
+    Args:
+        layer_classes: the classes, exactly these.
+        reads, weights, training, refused: names of the constructor's arguments, as in `Arguments`,
+            divided by spaces. Those that every layer has are in `exactness.EVERY_LAYER`.
+    """
+    names = (frozenset(each.split()) for each in (reads, weights, training, refused))
+    _arguments.update(dict.fromkeys(layer_classes, Arguments(*names)))
     return _filed_in(_built_in, layer_classes)
 
 
@@ -79,6 +115,16 @@ def _filed_in(table: dict[type, Rule], layer_classes: Sequence[type]) -> Callabl
         return rule
 
     return decorate
+
+
+def known_arguments() -> dict[type, Arguments]:
+    """The arguments of each layer class that has a rule of this package."""
+    return dict(_arguments)
+
+
+def why_unbounded(kind: type) -> str | None:
+    """The reason why layers of this class have no finite bound; `None` if none is recorded."""
+    return _unbounded.get(kind)
 
 
 def unbounded(reason: str, *layer_classes: type) -> None:
@@ -105,12 +151,23 @@ def apply_rule(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound | Steps 
             "(layer, input_shapes) -> LayerBound."
         )
     with errors_named(layer):
+        if kind not in _registered:
+            check_defaults(layer, _arguments[kind].refused)
         result = rule(layer, input_shapes)
     if not isinstance(result, LayerBound | Steps | Inner):
         raise TypeError(f"The rule of {name} must return a LayerBound. Received: {result!r}.")
     if isinstance(result, LayerBound) and math.isinf(result.bound):
         raise NoBoundError(f"{name} has no finite Lipschitz bound: {result.how}.")
     return result
+
+
+def check_defaults(layer: Any, names: frozenset[str]) -> None:
+    """Raises unless these attributes of a layer have their constructor's defaults."""
+    defaults = inspect.signature(type(layer).__init__).parameters
+    for name in sorted(names & set(defaults)):
+        value = getattr(layer, name, defaults[name].default)
+        if value != defaults[name].default:
+            raise NoBoundError(f"its rule does not cover {name}={value!r}")
 
 
 @contextlib.contextmanager
@@ -125,4 +182,6 @@ def errors_named(layer: Any) -> Iterator[None]:
 
 
 def name_of(layer: Any) -> str:
-    return f"Layer {layer.name!r} ({type(layer).__name__})"
+    """Returns how errors name a layer or an operation."""
+    what = "Layer" if isinstance(layer, keras.layers.Layer) else "Operation"
+    return f"{what} {layer.name!r} ({type(layer).__name__})"

@@ -12,7 +12,6 @@ import numpy as np
 
 from intriguing_tf.checks import check_kind
 from intriguing_tf.lipschitz.rounding import (
-    CONSTANT,
     UNIT_ROUNDOFF,
     gamma,
     largest_eigenvalue,
@@ -24,9 +23,6 @@ from intriguing_tf.lipschitz.threads import threads_for
 
 Array = np.ndarray
 Shape = tuple[int | None, ...]
-
-# A product of two rounded factors, made large enough.
-_UP = 1 + 4 * UNIT_ROUNDOFF
 
 
 class NoBoundError(ValueError):
@@ -70,13 +66,13 @@ class Step(abc.ABC):
             attained: whether to look for a lower bound, too, where that costs time.
         """
 
-    def scaled(self, inputs: Array | float = 1.0, outputs: Array | float = 1.0) -> Step | None:
+    def scaled(self, before: Diagonal | None = None, after: Diagonal | None = None) -> Step | None:
         """Multiplies inputs and outputs by channel; `None` if that is no step of this kind."""
         return None
 
     def followed_by(self, following: Step) -> Step | None:
         """Returns this step and the following one as one operator; `None` if there is none."""
-        return self.scaled(outputs=following.scale) if isinstance(following, Diagonal) else None
+        return self.scaled(after=following) if isinstance(following, Diagonal) else None
 
     def past(self, following: Step) -> Step | None:
         """Returns what does after the following step what this one does before; or `None`."""
@@ -89,30 +85,73 @@ class Step(abc.ABC):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Diagonal(Step):
-    """Multiplies the last axis (or, with a single number, everything) by `scale`."""
+    """Multiplies the last axis (or, with a single number, everything) by `scale`.
+
+    Args:
+        scale: float64 [channels], or a single number.
+        error: how far each factor may lie from the exact one: like `scale`, or a single number. It
+            is never multiplied into the factors: where branches cancel, a larger factor is no
+            larger difference.
+    """
 
     scale: Array
+    error: Array | float = 0.0
     linear: ClassVar[bool] = True
 
-    def norm(self, attained: bool = True) -> Norm:
-        value = float(np.max(np.abs(self.scale)))
-        # The factors allow for their rounding by the layer.
-        return Norm(value, value / CONSTANT**2, "largest factor")
+    @property
+    def errors(self) -> Array:
+        """The error of each factor."""
+        return np.broadcast_to(self.error, np.shape(self.scale))
 
-    def scaled(self, inputs: Array | float = 1.0, outputs: Array | float = 1.0) -> Diagonal:
-        return Diagonal(self.scale * inputs * outputs * _UP)
+    @property
+    def transposed(self) -> Diagonal:
+        """The same with the channels along the first of two axes."""
+        if np.size(self.scale) == 1:
+            return self
+        return Diagonal(self.scale[:, None], self.errors[:, None])
+
+    def norm(self, attained: bool = True) -> Norm:
+        sizes = np.abs(self.scale)
+        upper = round_up(float(np.max(sizes + self.errors)))
+        return Norm(
+            upper, round_down(max(float(np.max(sizes - self.errors)), 0.0)), "largest factor"
+        )
+
+    def scaled(self, before: Diagonal | None = None, after: Diagonal | None = None) -> Diagonal:
+        before, after = before or UNSCALED, after or UNSCALED
+        scale = before.scale * self.scale * after.scale
+        return Diagonal(scale, scaling_error(np.abs(self.scale), before, after, self.errors))
 
     def followed_by(self, following: Step) -> Step | None:
-        return following.scaled(inputs=self.scale)
+        return following.scaled(before=self)
 
     def past(self, following: Step) -> Step | None:
         if not isinstance(following, Regroup):
             return None
-        if self.scale.size == 1:
+        if np.size(self.scale) == 1:
             return self
-        if following.repeats is None:
+        if following.channels is None:
             return None
-        return Diagonal(np.tile(self.scale, following.repeats))
+        return Diagonal(self.scale[following.channels], self.errors[following.channels])
+
+
+UNSCALED = Diagonal(np.array(1.0))
+
+
+def scaling_error(
+    sizes: Array, before: Diagonal, after: Diagonal, errors: Array | float = 0.0
+) -> Array:
+    """Bounds |error| of each weight after · (weight ± error) · before, rounding included.
+
+    Args:
+        sizes: the absolute weights, the factors of their inputs and outputs in axes that
+            broadcast.
+        errors: of the weights.
+    """
+    a, b = np.abs(after.scale), np.abs(before.scale)
+    exact = a * sizes * b
+    largest = (a + after.errors) * (sizes + errors) * (b + before.errors)
+    return (largest - exact) * (1 + 1e-12) + 8 * UNIT_ROUNDOFF * largest
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -139,11 +178,12 @@ class Matrix(Step):
         lower = max(round_down(lower - self.error), 0.0)
         return Norm(upper, lower, f"matrix {'×'.join(map(str, self.weights.shape))}, Cholesky")
 
-    def scaled(self, inputs: Array | float = 1.0, outputs: Array | float = 1.0) -> Matrix:
-        weights = (self.weights.T * outputs).T * inputs
-        error = self.error * float(np.max(np.abs(inputs))) * float(np.max(np.abs(outputs)))
-        error += 2 * UNIT_ROUNDOFF * float(np.linalg.norm(weights))
-        return Matrix(weights, round_up(error, 8))
+    def scaled(self, before: Diagonal | None = None, after: Diagonal | None = None) -> Matrix:
+        before, after = before or UNSCALED, (after or UNSCALED).transposed
+        weights = after.scale * self.weights * before.scale
+        rounding = scaling_error(np.abs(self.weights), before, after)
+        error = self.error * after.norm().upper * before.norm().upper
+        return Matrix(weights, round_up(error + float(np.linalg.norm(rounding)), weights.size))
 
     def followed_by(self, following: Step) -> Step | None:
         if not isinstance(following, Matrix):
@@ -185,24 +225,32 @@ SIGMOID = Slopes(0.0, 0.25)
 
 @dataclasses.dataclass(frozen=True)
 class Softmax(Step):
-    """Softmax or log-softmax over the last axis, with its bound."""
+    """Softmax or log-softmax, with its bound.
+
+    Args:
+        bound: its Lipschitz constant.
+        whole: whether it goes over all numbers of an example, so that it keeps their order.
+    """
 
     bound: float
+    whole: bool = False
 
     def norm(self, attained: bool = True) -> Norm:
         return Norm(self.bound, self.bound, "Jacobian on the simplex")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Regroup(Step):
-    """The same numbers in another shape.
+    """The same numbers in another shape or order.
 
     Args:
-        repeats: how many times the last axis before is repeated in the last axis after it, as
-            `Flatten` does with the pixels; `None` where the last axis is cut otherwise.
+        channels: for each place on the last axis afterwards, its place on the last axis before,
+            [channels after]; `None` where that is not the same everywhere, or not known.
+        same_order: whether the numbers of an example, read row by row, stay in order.
     """
 
-    repeats: int | None
+    channels: Array | None = None
+    same_order: bool = False
 
     def norm(self, attained: bool = True) -> Norm:
         return Norm(1.0, 1.0, "same numbers")
@@ -219,6 +267,9 @@ class LayerBound(Step):
         combine: for layers with several inputs. "joint": ‖·‖ on the right is that of all inputs
             together. "sum": the bound holds for each input while the others stay.
         size, stride: what the report prints in these columns.
+        rounding: how many units in the last place of float64 each output may be off when the layer
+            is computed, in terms of `bound` · ‖input‖ and of the output itself; `None` if that is
+            not known: then radii are not certified through the layer.
 
     Raises:
         TypeError: `how`, `size` or `stride` that is no str.
@@ -237,6 +288,7 @@ class LayerBound(Step):
     combine: Literal["joint", "sum"] = "joint"
     size: str = ""
     stride: str = ""
+    rounding: float | None = None
 
     def __post_init__(self) -> None:
         for name in ("how", "size", "stride"):

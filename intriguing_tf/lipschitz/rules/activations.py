@@ -11,7 +11,7 @@ from keras import activations, layers
 
 from intriguing_tf.lipschitz.registry import Inner, apply_rule, built_in
 from intriguing_tf.lipschitz.rounding import CONSTANT, round_up
-from intriguing_tf.lipschitz.rules.common import weights_of
+from intriguing_tf.lipschitz.rules.common import own_axis, weights_of
 from intriguing_tf.lipschitz.steps import (
     SIGMOID,
     LayerBound,
@@ -26,6 +26,7 @@ from intriguing_tf.lipschitz.steps import (
 # Largest slopes of smooth activations, always rounded up; docs/lipschitz.md says how they were
 # computed, and the tests compute them again.
 GELU = 1.12890415
+GELU_TANH = 1.12899307
 SILU = 1.09983933
 MISH = 1.08851
 SELU = 1.7580994
@@ -86,9 +87,9 @@ def activation_steps(activation: Any, shape: Shape) -> tuple[Step, ...]:
             raise NoBoundError(f"a wrapper is no activation. Received: {activation.name!r}.")
         return result.steps
     if activation is activations.softmax:
-        return (Softmax(0.5),)
+        return (softmax_step(-1, shape),)
     if activation is activations.log_softmax:
-        return (log_softmax_step(shape),)
+        return (log_softmax_step(-1, shape),)
     name = getattr(activation, "__name__", repr(activation))
     if activation in SLOPES:
         return (SLOPES[activation],)
@@ -100,12 +101,23 @@ def activation_steps(activation: Any, shape: Shape) -> tuple[Step, ...]:
     )
 
 
-def log_softmax_step(shape: Shape) -> Softmax:
+def softmax_step(axis: int, shape: Shape) -> Softmax:
+    """Its Jacobian is diag(p) − ppᵀ, longest where two classes share all: 1/2."""
+    return Softmax(0.5, _is_whole(own_axis(axis, shape), shape))
+
+
+def log_softmax_step(axis: int, shape: Shape) -> Softmax:
     """Its Jacobian is I − 1pᵀ, longest where p is a corner of the simplex: √n."""
-    classes = shape[-1]
+    axis = own_axis(axis, shape)
+    classes = shape[axis]
     if classes is None:
         raise NoBoundError(f"log-softmax over an axis of unknown size. Received: shape {shape}.")
-    return Softmax(round_up(math.sqrt(classes)))
+    return Softmax(round_up(math.sqrt(classes)), _is_whole(axis, shape))
+
+
+def _is_whole(axis: int, shape: Shape) -> bool:
+    """Whether this axis holds all numbers of an example."""
+    return all(size == 1 for i, size in enumerate(shape) if i not in (0, axis))
 
 
 def relu_slopes(
@@ -132,34 +144,37 @@ def _with_constants_rounded(low: float, high: float) -> Slopes:
     return Slopes(low, high if high == 1 else high * CONSTANT)
 
 
-@built_in(layers.Activation)
+@built_in(layers.Activation, reads="activation")
 def activation(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     return Steps(activation_steps(layer.activation, input_shapes[0]))
 
 
-@built_in(layers.ReLU)
+@built_in(layers.ReLU, reads="max_value negative_slope threshold")
 def relu(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     return Steps((relu_slopes(layer.negative_slope, layer.max_value, layer.threshold),))
 
 
-@built_in(layers.LeakyReLU)
+@built_in(layers.LeakyReLU, reads="negative_slope")
 def leaky_relu(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     return Steps((relu_slopes(layer.negative_slope),))
 
 
-@built_in(layers.PReLU)
+@built_in(layers.PReLU, weights="shared_axes")
 def prelu(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     alpha = weights_of(layer, "alpha")
     return Steps((Slopes(min(1.0, float(alpha.min())), max(1.0, float(alpha.max()))),))
 
 
-@built_in(layers.ELU)
+@built_in(layers.ELU, reads="alpha")
 def elu(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     return Steps((elu_slopes(float(layer.alpha)),))
 
 
-@built_in(layers.Softmax)
+@built_in(layers.Softmax, reads="axis")
 def softmax(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBound:
-    if layer.axis in (-1, len(input_shapes[0]) - 1):
-        return Steps((Softmax(0.5),))
+    axes = [layer.axis] if isinstance(layer.axis, int) else list(layer.axis)
+    if len(axes) == 1:
+        return Steps((softmax_step(axes[0], input_shapes[0]),))
+    for axis in axes:
+        own_axis(axis, input_shapes[0])
     return LayerBound(0.5, attained=0.5, how="Jacobian diag(p) − ppᵀ")

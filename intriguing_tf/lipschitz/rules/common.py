@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from intriguing_tf.lipschitz.norms import as_weights
-from intriguing_tf.lipschitz.steps import Shape
+from intriguing_tf.lipschitz.steps import NoBoundError, Shape
 
 
 def spatial_shape(layer: Any, shape: Shape) -> tuple[int, ...]:
@@ -28,6 +28,18 @@ def spatial_shape(layer: Any, shape: Shape) -> tuple[int, ...]:
             f"{shape}. Build the model with a fixed size, e.g. keras.Input((224, 224, 3))."
         )
     return tuple(int(size) for size in sizes)  # type: ignore[arg-type]
+
+
+def own_axis(axis: int, shape: Shape) -> int:
+    """Returns an axis of one example as a number from 1 on.
+
+    Raises:
+        NoBoundError: it is the batch.
+    """
+    axis = int(axis) % len(shape)
+    if axis == 0:
+        raise NoBoundError("it works along the batch, so that examples depend on one another")
+    return axis
 
 
 def weights_of(layer: Any, name: str) -> np.ndarray:

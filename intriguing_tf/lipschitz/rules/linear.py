@@ -11,14 +11,14 @@ from keras import layers
 
 from intriguing_tf.lipschitz.convolution import Convolution
 from intriguing_tf.lipschitz.geometry import Geometry, transposed_axes
-from intriguing_tf.lipschitz.registry import built_in
+from intriguing_tf.lipschitz.registry import built_in, unbounded
 from intriguing_tf.lipschitz.rounding import gamma, round_up
 from intriguing_tf.lipschitz.rules.activations import activation_steps
 from intriguing_tf.lipschitz.rules.common import spatial_shape, strides_of, times, weights_of
 from intriguing_tf.lipschitz.steps import LayerBound, Matrix, NoBoundError, Shape, Steps
 
 
-@built_in(layers.Dense)
+@built_in(layers.Dense, reads="activation", weights="units use_bias lora_rank lora_alpha")
 def dense(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     kernel = weights_of(layer, "kernel")
     shape = (*input_shapes[0][:-1], kernel.shape[1])
@@ -27,19 +27,35 @@ def dense(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     )
 
 
-@built_in(layers.Conv1D, layers.Conv2D, layers.Conv3D)
+@built_in(
+    layers.Conv1D,
+    layers.Conv2D,
+    layers.Conv3D,
+    reads="strides padding data_format dilation_rate groups activation",
+    weights="filters kernel_size use_bias lora_rank lora_alpha",
+)
 def convolution(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     geometry = Geometry.of(layer, spatial_shape(layer, input_shapes[0]))
     return _convolution_steps(layer, Convolution.of(weights_of(layer, "kernel"), geometry))
 
 
-@built_in(layers.DepthwiseConv1D, layers.DepthwiseConv2D)
+@built_in(
+    layers.DepthwiseConv1D,
+    layers.DepthwiseConv2D,
+    reads="strides padding data_format dilation_rate activation",
+    weights="kernel_size depth_multiplier use_bias",
+)
 def depthwise(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     geometry = Geometry.of(layer, spatial_shape(layer, input_shapes[0]), depthwise=True)
     return _convolution_steps(layer, Convolution.of(weights_of(layer, "kernel"), geometry))
 
 
-@built_in(layers.SeparableConv1D, layers.SeparableConv2D)
+@built_in(
+    layers.SeparableConv1D,
+    layers.SeparableConv2D,
+    reads="strides padding data_format dilation_rate activation",
+    weights="filters kernel_size depth_multiplier use_bias",
+)
 def separable(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     """The two kernels multiplied into one: the norm of both together, not of each."""
     first = weights_of(layer, "depthwise_kernel")
@@ -54,7 +70,13 @@ def separable(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     return _convolution_steps(layer, Convolution.of(kernel, geometry, error))
 
 
-@built_in(layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose)
+@built_in(
+    layers.Conv1DTranspose,
+    layers.Conv2DTranspose,
+    layers.Conv3DTranspose,
+    reads="strides padding output_padding data_format dilation_rate activation",
+    weights="filters kernel_size use_bias",
+)
 def transposed(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     kernel = weights_of(layer, "kernel")
     axes = transposed_axes(
@@ -80,14 +102,15 @@ def _convolution_steps(layer: Any, operator: Convolution) -> Steps:
     )
 
 
-@built_in(layers.EinsumDense)
+@built_in(
+    layers.EinsumDense,
+    reads="equation activation",
+    weights="output_shape bias_axes lora_rank lora_alpha",
+)
 def einsum_dense(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBound:
     """A matrix for each value of the indices that input, kernel and output share."""
     kernel = weights_of(layer, "kernel")
-    inputs, rest = layer.equation.replace(" ", "").replace("...", "").split(",")
-    own, outputs = rest.split("->")
-    if len(set(inputs)) < len(inputs) or len(set(own)) < len(own):
-        raise NoBoundError(f"repeated indices in one operand. Received: {layer.equation!r}")
+    inputs, own, outputs = _indices(layer.equation)
     shared = [i for i in own if i in inputs and i in outputs]
     contracted = [i for i in own if i in inputs and i not in outputs]
     free = [i for i in own if i not in inputs and i in outputs]
@@ -116,17 +139,30 @@ def einsum_dense(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBoun
     return Steps((bound, *activation_steps(layer.activation, shape)), size=bound.size)
 
 
-@built_in(layers.Embedding)
-def embedding(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
-    """Between integers, the steepest step is from one to the next."""
-    if layer.mask_zero:
-        raise NoBoundError("a mask (mask_zero=True) changes what the layers above compute")
-    rows = weights_of(layer, "embeddings")
-    steps = np.linalg.norm(np.diff(rows, axis=0), axis=1)
-    value = float(np.max(steps, initial=0.0))
-    return LayerBound(
-        round_up(value, rows.shape[1]),
-        attained=value,
-        how="steepest step between neighbouring integers",
-        size=times(*rows.shape),
-    )
+def _indices(equation: str) -> tuple[str, str, str]:
+    """The indices of input, kernel and output, without an ellipsis at the beginning.
+
+    Raises:
+        NoBoundError: repeated indices, an ellipsis elsewhere, or a batch that does not stay first.
+    """
+    inputs, rest = equation.replace(" ", "").split(",")
+    own, outputs = rest.split("->")
+    if inputs.startswith("...") and outputs.startswith("..."):
+        inputs, outputs = inputs[3:], outputs[3:]
+        batch = True
+    else:
+        batch = inputs[:1] == outputs[:1] and inputs[:1] not in own
+    repeated = any(len(set(each)) < len(each) for each in (inputs, own, outputs))
+    if not batch or repeated or "." in inputs + own + outputs:
+        raise NoBoundError(
+            "equations must keep the batch first, without repeated indices in one operand. "
+            f"Received: {equation!r}"
+        )
+    return inputs, own, outputs
+
+
+unbounded(
+    "it is a table of vectors for integers; certify the part from its output on, "
+    "keras_graph.above(model, layer)",
+    layers.Embedding,
+)

@@ -9,33 +9,48 @@ from keras import layers
 
 from intriguing_tf.lipschitz.registry import built_in, unbounded
 from intriguing_tf.lipschitz.rounding import round_up
+from intriguing_tf.lipschitz.rules.common import own_axis
 from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Shape
+
+BESIDE = LayerBound(1.0, attained=1.0, how="root of the sum of squares over the branches")
 
 
 @built_in(layers.Add, layers.Subtract)
 def add(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
-    _check_same_shape(input_shapes)
+    check_same_shape(input_shapes)
     return LayerBound(1.0, attained=1.0, how="sum over the branches", combine="sum")
 
 
-@built_in(layers.Concatenate, layers.Maximum, layers.Minimum)
+@built_in(layers.Maximum, layers.Minimum)
+def maximum(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
+    check_same_shape(input_shapes)
+    return BESIDE
+
+
+@built_in(layers.Concatenate, reads="axis")
 def concatenate(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
-    if not isinstance(layer, layers.Concatenate):
-        _check_same_shape(input_shapes)
-    return LayerBound(1.0, attained=1.0, how="root of the sum of squares over the branches")
+    own_axis(layer.axis, input_shapes[0])
+    return BESIDE
 
 
 @built_in(layers.Average)
 def average(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
-    _check_same_shape(input_shapes)
+    check_same_shape(input_shapes)
     share = 1 / len(input_shapes)
     return LayerBound(round_up(share), attained=share, how="mean of the branches", combine="sum")
 
 
-def _check_same_shape(input_shapes: Sequence[Shape]) -> None:
-    if len({tuple(shape) for shape in input_shapes}) > 1:
+def check_same_shape(input_shapes: Sequence[Shape]) -> None:
+    """Raises unless the tensors have one shape, known but for the batch.
+
+    Two sizes that are unknown may differ when the model is called: one of them may be 1, and then
+    is spread over the other.
+    """
+    shapes = {tuple(shape) for shape in input_shapes}
+    if len(shapes) > 1 or any(None in shape[1:] for shape in shapes):
         raise NoBoundError(
-            f"branches that are broadcast have no rule. Received: shapes {list(input_shapes)}"
+            "branches that are broadcast, or may be, have no rule. Received: shapes "
+            f"{list(input_shapes)}"
         )
 
 

@@ -12,12 +12,24 @@ from keras import layers
 
 from intriguing_tf.lipschitz.norms import as_weights
 from intriguing_tf.lipschitz.registry import built_in, unbounded
-from intriguing_tf.lipschitz.rounding import CONSTANT, gamma, round_down, round_up
-from intriguing_tf.lipschitz.rules.common import weights_of
+from intriguing_tf.lipschitz.rounding import (
+    CONSTANT,
+    ROUNDED,
+    UNIT_ROUNDOFF,
+    constant_error,
+    gamma,
+    round_up,
+)
+from intriguing_tf.lipschitz.rules.common import own_axis, weights_of
 from intriguing_tf.lipschitz.steps import Diagonal, LayerBound, Matrix, NoBoundError, Shape, Steps
 
 
-@built_in(layers.BatchNormalization)
+@built_in(
+    layers.BatchNormalization,
+    reads="axis epsilon scale",
+    weights="center",
+    training="momentum renorm renorm_clipping renorm_momentum synchronized",
+)
 def batch_normalization(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     variance = weights_of(layer, "moving_variance")
     if np.any(variance + layer.epsilon <= 0):
@@ -25,54 +37,69 @@ def batch_normalization(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     scale = 1 / np.sqrt(variance + layer.epsilon)
     if layer.scale:
         scale = scale * weights_of(layer, "gamma")
-    return _per_axis(scale, layer.axis, input_shapes[0], "largest |γ|/√(v + ε)")
+    axis = own_axis(layer.axis, input_shapes[0])
+    return per_channel(scale, ROUNDED * np.abs(scale), axis == len(input_shapes[0]) - 1)
 
 
-@built_in(layers.Rescaling)
+@built_in(layers.Rescaling, reads="scale offset")
 def rescaling(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
-    scale = as_weights(layer.scale, "scale")
-    if scale.ndim > 1:
-        scale = np.max(np.abs(scale))
-    return Steps((Diagonal(scale * CONSTANT),))
+    scale, offset = as_weights(layer.scale, "scale"), as_weights(layer.offset, "offset")
+    check_not_broadcast(input_shapes[0], scale.shape, offset.shape)
+    return per_channel(scale, constant_error(scale))
 
 
-@built_in(layers.Normalization)
+@built_in(layers.Normalization, reads="axis invert", weights="mean variance")
 def normalization(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBound:
     if layer.variance is None:
         raise ValueError("it has no variance yet. Call `adapt` or build the model.")
     variance = as_weights(keras.ops.convert_to_numpy(layer.variance), "variance")
     deviation = np.maximum(np.sqrt(variance), keras.config.epsilon())
-    scale = (deviation if layer.invert else 1 / deviation) * (1 + 4 * 2**-52)
-    if scale.shape[-1:] in ((), (scale.size,)):
-        return Steps((Diagonal(scale.reshape(-1)),), size=str(scale.size))
-    largest = float(np.max(np.abs(scale)))
-    return LayerBound(largest, attained=round_down(largest), how="largest 1/σ")
+    scale = deviation if layer.invert else 1 / deviation
+    mean = as_weights(keras.ops.convert_to_numpy(layer.mean), "mean")
+    check_not_broadcast(input_shapes[0], scale.shape, mean.shape)
+    # The least deviation is a constant that Keras rounds to float32.
+    least = deviation <= keras.config.epsilon()
+    return per_channel(scale, np.where(least, ROUNDED, 4 * UNIT_ROUNDOFF) * scale)
 
 
-def _per_axis(scale: np.ndarray, axis: int, shape: Shape, how: str) -> Steps:
-    scale = scale * CONSTANT
-    if axis in (-1, len(shape) - 1):
-        return Steps((Diagonal(scale),), size=str(len(scale)))
-    largest = float(np.max(np.abs(scale)))
-    return Steps((LayerBound(largest, attained=largest / CONSTANT**2, how=how),))
+def per_channel(scale: np.ndarray, error: np.ndarray, last: bool = True) -> Steps:
+    """Factors that lie along the last axis, or elsewhere, each up to its error."""
+    step = Diagonal(scale.reshape(-1), np.broadcast_to(error, scale.shape).reshape(-1))
+    if last and scale.shape[-1:] in ((), (scale.size,)):
+        return Steps((step,), size=str(scale.size))
+    norm = step.norm()
+    return Steps((LayerBound(norm.upper, norm.lower, norm.how),))
 
 
-@built_in(layers.LayerNormalization)
+def check_not_broadcast(shape: Shape, *constants: tuple[int, ...]) -> None:
+    """Raises unless constants of these shapes leave a tensor's shape as it is."""
+    for constant in constants:
+        sizes = (None, *shape[1:])[len(shape) - len(constant) :]
+        if len(constant) > len(shape) or any(
+            size not in (1, own) for size, own in zip(constant, sizes, strict=True)
+        ):
+            raise NoBoundError(f"a constant of shape {constant} is broadcast with {tuple(shape)}")
+    if constants and keras.config.image_data_format() == "channels_first":
+        raise NoBoundError('it depends on the image data format, which is "channels_first"')
+
+
+@built_in(
+    layers.LayerNormalization, reads="axis epsilon scale", weights="center", refused="rms_scaling"
+)
 def layer_normalization(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     """At a constant input the Jacobian is diag(γ)(I − 11ᵀ/n)/√ε, and it is longer nowhere."""
     shape = input_shapes[0]
-    sizes = [int(shape[axis] or 0) for axis in layer.axis]
+    axes = [layer.axis] if isinstance(layer.axis, int) else layer.axis
+    sizes = [int(shape[own_axis(axis, shape)] or 0) for axis in axes]
     scale = weights_of(layer, "gamma").ravel() if layer.scale else np.ones(math.prod(sizes))
-    if layer.rms_scaling:
-        raise NoBoundError("with rms_scaling it divides what is not centred, without bound")
     upper, lower = _centered_norm(scale)
     return _divided(upper, lower, layer.epsilon, "Jacobian at a constant input", scale.size)
 
 
-@built_in(layers.GroupNormalization)
+@built_in(layers.GroupNormalization, reads="groups axis epsilon scale", weights="center")
 def group_normalization(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     shape = input_shapes[0]
-    axis = layer.axis % len(shape)
+    axis = own_axis(layer.axis, shape)
     channels = shape[axis]
     scale = weights_of(layer, "gamma").ravel() if layer.scale else np.ones(channels)
     pixels = math.prod(int(size or 2) for i, size in enumerate(shape) if i not in (0, axis))
@@ -86,8 +113,10 @@ def group_normalization(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound
     return _divided(upper, lower, layer.epsilon, "Jacobian at a constant input", channels)
 
 
-@built_in(layers.RMSNormalization)
+@built_in(layers.RMSNormalization, reads="axis epsilon")
 def rms_normalization(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
+    for axis in [layer.axis] if isinstance(layer.axis, int) else layer.axis:
+        own_axis(axis, input_shapes[0])
     scale = weights_of(layer, "scale").ravel()
     largest = float(np.max(np.abs(scale)))
     return _divided(largest, largest, layer.epsilon, "Jacobian at zero", scale.size)

@@ -19,10 +19,14 @@ from intriguing_tf.lipschitz.rules.linear import convolution
 from intriguing_tf.lipschitz.rules.pooling import averaging_matrix, overlap_bound, separable_bound
 from intriguing_tf.lipschitz.steps import LayerBound, Shape, Steps, matrix_norm
 
-built_in(layers.GroupedConv2D)(convolution)
+built_in(
+    layers.GroupedConv2D,
+    reads="strides padding data_format dilation_rate groups activation",
+    weights="filters kernel_size use_bias lora_rank lora_alpha",
+)(convolution)
 
 
-@built_in(layers.LocalResponseNormalization)
+@built_in(layers.LocalResponseNormalization, reads="size alpha beta k")
 def local_response_normalization(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     """At zero the Jacobian is k^(−β) I; docs/lipschitz.md derives how much longer it can get."""
     beta = layer.beta
@@ -38,7 +42,7 @@ def local_response_normalization(layer: Any, input_shapes: Sequence[Shape]) -> L
     return LayerBound(bound, attained=attained, how=how, size=str(layer.size))
 
 
-@built_in(layers.LocalContrastNormalization)
+@built_in(layers.LocalContrastNormalization, reads="size stddev floor")
 def local_contrast_normalization(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     """‖I − G‖ for the subtraction, (1 + 1/√G(0))/floor for the division."""
     sizes = spatial_shape(layer, input_shapes[0])
@@ -58,13 +62,13 @@ def local_contrast_normalization(layer: Any, input_shapes: Sequence[Shape]) -> L
     )
 
 
-@built_in(layers.CeilMaxPooling2D)
+@built_in(layers.CeilMaxPooling2D, reads="pool_size strides padding")
 def ceil_max_pooling(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     windows = _ceil_axes(layer, spatial_shape(layer, input_shapes[0]))
     return overlap_bound(windows, layer.pool_size, strides_of(layer))
 
 
-@built_in(layers.CeilAveragePooling2D)
+@built_in(layers.CeilAveragePooling2D, reads="pool_size strides padding")
 def ceil_average_pooling(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     matrices = []
     for i, axis in enumerate(_ceil_axes(layer, spatial_shape(layer, input_shapes[0]))):
@@ -91,7 +95,7 @@ def _ceil_axes(layer: Any, sizes: Sequence[int]) -> list[Axis]:
     ]
 
 
-@built_in(layers.L2Pooling2D)
+@built_in(layers.L2Pooling2D, reads="pool_size strides", weights="epsilon")
 def l2_pooling(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     """√(ε + Σx²) has a gradient of length at most 1 in its window, like a maximum."""
     sizes = spatial_shape(layer, input_shapes[0])
@@ -100,7 +104,11 @@ def l2_pooling(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     return overlap_bound(windows, layer.pool_size, strides_of(layer))
 
 
-@built_in(layers.LocallyConnected2D)
+@built_in(
+    layers.LocallyConnected2D,
+    reads="kernel_size strides activation",
+    weights="filters use_bias",
+)
 def locally_connected(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     """The layer's own matrix where it is small; else √(overlap) times its longest position."""
     kernel = weights_of(layer, "kernel")

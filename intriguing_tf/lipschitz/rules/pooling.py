@@ -51,7 +51,12 @@ def overlap_bound(windows: Sequence[Axis], pool_size: Sequence[int], strides: st
     )
 
 
-@built_in(layers.MaxPooling1D, layers.MaxPooling2D, layers.MaxPooling3D)
+@built_in(
+    layers.MaxPooling1D,
+    layers.MaxPooling2D,
+    layers.MaxPooling3D,
+    reads="pool_size strides padding data_format",
+)
 def max_pooling(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     windows = window_axes(layer, input_shapes[0])
     return overlap_bound(windows, layer.pool_size, strides_of(layer))
@@ -83,7 +88,12 @@ def separable_bound(
     return LayerBound(upper, attained=min(lower, upper), how=how, size=size, stride=stride)
 
 
-@built_in(layers.AveragePooling1D, layers.AveragePooling2D, layers.AveragePooling3D)
+@built_in(
+    layers.AveragePooling1D,
+    layers.AveragePooling2D,
+    layers.AveragePooling3D,
+    reads="pool_size strides padding data_format",
+)
 def average_pooling(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     return separable_bound(
         [averaging_matrix(axis) for axis in window_axes(layer, input_shapes[0])],
@@ -94,7 +104,10 @@ def average_pooling(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
 
 
 @built_in(
-    layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D, layers.GlobalAveragePooling3D
+    layers.GlobalAveragePooling1D,
+    layers.GlobalAveragePooling2D,
+    layers.GlobalAveragePooling3D,
+    reads="data_format keepdims",
 )
 def global_average_pooling(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     sizes = spatial_shape(layer, input_shapes[0])
@@ -104,6 +117,11 @@ def global_average_pooling(layer: Any, input_shapes: Sequence[Shape]) -> LayerBo
     )
 
 
-@built_in(layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D, layers.GlobalMaxPooling3D)
+@built_in(
+    layers.GlobalMaxPooling1D,
+    layers.GlobalMaxPooling2D,
+    layers.GlobalMaxPooling3D,
+    reads="data_format keepdims",
+)
 def global_max_pooling(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     return LayerBound(1.0, attained=1.0, how="windows do not overlap")

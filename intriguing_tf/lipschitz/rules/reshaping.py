@@ -13,10 +13,12 @@ from keras import layers
 from intriguing_tf.lipschitz.registry import built_in, unbounded
 from intriguing_tf.lipschitz.rounding import round_down, round_up
 from intriguing_tf.lipschitz.rules.common import spatial_shape
+from intriguing_tf.lipschitz.rules.observed import EXACT, moved
 from intriguing_tf.lipschitz.rules.pooling import separable_bound
 from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Regroup, Shape, Steps
 
 IDENTITY = Steps(())
+LARGEST = EXACT // 4 - 1
 
 
 @built_in(
@@ -35,22 +37,29 @@ IDENTITY = Steps(())
     layers.SpatialDropout1D,
     layers.SpatialDropout2D,
     layers.SpatialDropout3D,
+    training="l1 l2 rate noise_shape stddev factor value_range mode fill_mode interpolation fill_value"
+    " height_factor width_factor data_format",
 )
 def identity(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     """What is random in training, and does nothing afterwards."""
     return IDENTITY
 
 
-@built_in(layers.Flatten, layers.Reshape, layers.Permute)
-def regroup(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
-    before, after = input_shapes[0], layer.compute_output_shape(input_shapes[0])
-    if tuple(before) == tuple(after) and not isinstance(layer, layers.Permute):
-        return IDENTITY
-    repeats = None
-    sizes = before[1:-1]
-    if isinstance(layer, layers.Flatten) and len(before) > 2 and None not in sizes:
-        repeats = math.prod(int(size or 0) for size in sizes)
-    return Steps((Regroup(repeats),))
+@built_in(layers.Flatten, reads="data_format")
+@built_in(layers.Reshape, reads="target_shape")
+@built_in(layers.Permute, reads="dims")
+def regroup(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBound:
+    shape = input_shapes[0]
+    if None in shape[1:] or math.prod(shape[1:]) > LARGEST:  # type: ignore[arg-type]
+        return Steps((Regroup(),))  # these layers keep examples apart, whatever their size
+    return moved(layer, shape)
+
+
+@built_in(layers.CenterCrop, reads="height width data_format")
+def center_crop(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBound:
+    """Where it resizes a smaller image, that is seen, and refused."""
+    spatial_shape(layer, input_shapes[0])
+    return moved(layer, input_shapes[0])
 
 
 @built_in(
@@ -60,17 +69,18 @@ def regroup(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     layers.ZeroPadding1D,
     layers.ZeroPadding2D,
     layers.ZeroPadding3D,
+    reads="cropping padding data_format",
 )
 def padding(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     return LayerBound(1.0, attained=1.0, how="keeps pixels or drops them")
 
 
-@built_in(layers.RepeatVector)
+@built_in(layers.RepeatVector, reads="n")
 def repeat_vector(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     return _repeated(layer.n)
 
 
-@built_in(layers.UpSampling1D, layers.UpSampling3D)
+@built_in(layers.UpSampling1D, layers.UpSampling3D, reads="size data_format")
 def up_sampling(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     return _repeated(math.prod(np.atleast_1d(layer.size).tolist()))
 
@@ -85,14 +95,18 @@ def _repeated(times: int) -> LayerBound:
     )
 
 
-@built_in(layers.UpSampling2D)
+@built_in(layers.UpSampling2D, reads="size data_format interpolation")
 def up_sampling_2d(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     if layer.interpolation == "nearest":
         return _repeated(math.prod(layer.size))
     return _resampled(layer, input_shapes[0])
 
 
-@built_in(layers.Resizing)
+@built_in(
+    layers.Resizing,
+    reads="height width interpolation crop_to_aspect_ratio pad_to_aspect_ratio antialias data_format",
+    weights="fill_mode fill_value",
+)
 def resizing(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     if layer.crop_to_aspect_ratio or layer.pad_to_aspect_ratio:
         raise NoBoundError("resizing that crops or pads to an aspect ratio has no rule")

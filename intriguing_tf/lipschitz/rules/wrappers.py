@@ -11,14 +11,14 @@ from intriguing_tf.lipschitz.registry import Inner, apply_rule, built_in
 from intriguing_tf.lipschitz.steps import LayerBound, Shape, Steps
 
 
-@built_in(layers.TimeDistributed)
+@built_in(layers.TimeDistributed, reads="layer")
 def time_distributed(layer: Any, input_shapes: Sequence[Shape]) -> Inner:
     """One layer on each time step by itself: its own bound."""
     batch, _, *rest = input_shapes[0]
     return Inner(layer.layer, [(batch, *rest)])
 
 
-@built_in(layers.SpectralNormalization)
+@built_in(layers.SpectralNormalization, reads="layer", training="power_iterations")
 def spectral_normalization(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound | Steps | Inner:
     """The kernel that the wrapper has left behind, whatever it was meant to be.
 

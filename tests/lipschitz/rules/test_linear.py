@@ -8,6 +8,7 @@ import pytest
 from keras import layers
 
 import intriguing_tf as itf
+from intriguing_tf import keras_graph
 from intriguing_tf.lipschitz import bound
 from tests.lipschitz.small_networks import total
 
@@ -22,12 +23,13 @@ def test_a_separable_layer_is_bounded_as_one():
     assert joint < 0.97 * parts
 
 
-def test_embedding_is_the_steepest_step_between_neighbours():
-    layer = layers.Embedding(3, 2)
-    layer.build()
-    layer.embeddings.assign([[0.0, 0.0], [3.0, 4.0], [3.0, 5.0]])
-    model = keras.Sequential([keras.Input((4,), dtype="int32"), layer])
-    assert bound(model).total == pytest.approx(5.0)
+def test_embeddings_are_refused_with_the_advice_to_take_the_part_above():
+    model = keras.Sequential(
+        [keras.Input((4,), dtype="int32"), layers.Embedding(3, 2, name="table"), layers.Flatten()]
+    )
+    with pytest.raises(ValueError, match=r"table.*above"):
+        bound(model)
+    assert bound(keras_graph.above(model, "table")).total == 1.0
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -1,0 +1,208 @@
+"""Evaluates a model call by call, with a bound of the rounding error of every number."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from intriguing_tf.keras_graph import call_arguments
+from intriguing_tf.lipschitz.bounds import combined, logits_graph, rule_of
+from intriguing_tf.lipschitz.evaluation_errors import (
+    Rounded,
+    activation,
+    activation_error,
+    error_rule,
+    is_straight,
+)
+from intriguing_tf.lipschitz.graph import Call, Tensor, calls_of
+from intriguing_tf.lipschitz.rounding import UNIT_ROUNDOFF, product_up
+from intriguing_tf.lipschitz.steps import LayerBound
+
+Array = np.ndarray
+
+
+class Evaluator:
+    """Evaluates the logits of a classifier.
+
+    Args:
+        model: a copy in float64, so that what the layers compute is what is bounded.
+
+    Raises:
+        NoBoundError: a layer has no rule, or no bound of its rounding errors.
+    """
+
+    def __init__(self, model: keras.Model):
+        self.graph = logits_graph(calls_of(model))
+        self.calls = [_EvaluatedCall(call) for call in self.graph.calls]
+        self._slopes = dict.fromkeys(self.graph.inputs, 1.0)
+        for each in self.calls:
+            bound = each.bound([self._slopes[tensor] for tensor in each.call.inputs])
+            self._slopes.update(dict.fromkeys(each.call.outputs, bound))
+
+    @property
+    def squashes(self) -> bool:
+        """Whether a softmax or sigmoid on top of the logits was left out."""
+        return any(not each.call.squashes for each in self.calls)
+
+    def __call__(self, images: Array) -> Evaluation:
+        """Evaluates a batch, float64 [n, *input shape]."""
+        values = {self.graph.inputs[0]: tf.constant(images, tf.float64)}
+        for each in self.calls:
+            outputs = each.run([values[tensor] for tensor in each.call.inputs])
+            values.update(zip(each.call.outputs, outputs, strict=True))
+        return Evaluation(self, values, self._slopes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """The numbers of one batch.
+
+    Args:
+        evaluator: what evaluated them.
+        values: of each tensor, float64 [n, …].
+        slopes: a Lipschitz bound of each tensor as a function of the input.
+    """
+
+    evaluator: Evaluator
+    values: dict[Tensor, Any]
+    slopes: dict[Tensor, float]
+
+    @property
+    def logits(self) -> Array:
+        """float64 [n, classes]."""
+        values = self.values[self.evaluator.graph.outputs[0]].numpy()
+        return values.reshape(len(values), -1)
+
+    def errors(
+        self, radius: Array | float = 0.0, unit: float = UNIT_ROUNDOFF, rounded: bool = False
+    ) -> Array:
+        """Bounds how far the computed logits lie from those of exact arithmetic.
+
+        Args:
+            radius: [n]; the errors at any point within it, not only at the batch itself.
+            unit: the unit roundoff of the arithmetic.
+            rounded: whether the inputs are rounded to it, too.
+
+        Returns:
+            float64 [n, classes].
+        """
+        radius = tf.constant(np.broadcast_to(radius, len(self.logits)), tf.float64)
+        images = self.evaluator.graph.inputs[0]
+        start = unit * tf.abs(self.values[images]) * float(rounded)
+        errors = {images: start}
+        for each in self.evaluator.calls:
+            sizes = [self._size(tensor, errors[tensor], radius) for tensor in each.call.inputs]
+            given = [errors[tensor] for tensor in each.call.inputs]
+            results = [self._size(tensor, 0.0, radius) for tensor in each.call.outputs]
+            found = each.errors(sizes, given, results, unit)
+            errors.update(zip(each.call.outputs, found, strict=True))
+        last = errors[self.evaluator.graph.outputs[0]].numpy()
+        return last.reshape(len(last), -1)
+
+    def _size(self, tensor: Tensor, error: Any, radius: Any) -> Any:
+        """A bound of every number of a tensor, computed or exact, within the radius."""
+        values = self.values[tensor]
+        moved = tf.reshape(radius * self.slopes[tensor], [-1] + [1] * (len(values.shape) - 1))
+        return (tf.abs(values) + error + moved) * (1 + 1e-12)
+
+
+class _EvaluatedCall:
+    """One call, its rule and its error rule."""
+
+    def __init__(self, call: Call):
+        self.call = call
+        self._result = rule_of(call)
+        self._rule = error_rule(call.operation, self._result)
+        self._activated = hasattr(call.operation, "kernel") or hasattr(
+            call.operation, "pointwise_kernel"
+        )
+
+    def bound(self, slopes: Sequence[float]) -> float:
+        """A Lipschitz bound of the outputs, from those of the inputs."""
+        if isinstance(self._result, LayerBound):
+            return combined(self._result, slopes)
+        norms = [step.norm(attained=False).upper for step in self._result.steps]
+        return product_up([*slopes, *norms])
+
+    def run(self, tensors: Sequence[Any]) -> list[Any]:
+        """Runs the call, its activation included."""
+        if self._activated:
+            (linear,) = self._linear(*tensors)
+            return [linear if self._step is None else self.call.operation.activation(linear)]
+        if self._rule is activation and not self._result.steps:
+            return list(tensors)  # what squashes the logits is left out
+        return self._call(tensors)
+
+    def errors(
+        self, sizes: Sequence[Any], errors: Sequence[Any], results: Sequence[Any], unit: float
+    ) -> list[Any]:
+        """The errors of the outputs."""
+        given = Rounded(
+            self._run_flat, self.call.operation, self.call.node, sizes, errors, results[0], unit
+        )
+        found = self._rule(given)
+        if self._step is None:
+            return list(found) if isinstance(found, (list, tuple)) else [found]
+        size = sizes[0]
+        if self._activated:
+            (size,) = self._linear(*sizes, absolute=True)
+            bias = getattr(self.call.operation, "bias", None)
+            size = (size + (0.0 if bias is None else tf.abs(bias)) + found) * (1 + 1e-9)
+        straight = is_straight(self.call.operation)
+        return [activation_error(self._step, straight, size, found, results[0], unit)]
+
+    @functools.cached_property
+    def _step(self) -> Any:
+        """The activation that ends the call, as a step; `None` if there is none."""
+        steps = self._result.steps[1:] if self._activated else self._result.steps
+        ends = self._activated or self._rule is activation
+        return steps[-1] if steps and ends else None
+
+    def _run_flat(self, *tensors: Any, absolute: bool = False) -> Any:
+        outputs = (
+            self._linear(*tensors, absolute=absolute) if self._activated else self._call(tensors)
+        )
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def _linear(self, *tensors: Any, absolute: bool = False) -> list[Any]:
+        """Runs the call without its activation, perhaps on absolute weights without a bias."""
+        if absolute:
+            return [self._absolute(*tensors)]
+        with _without_activation(self.call.operation):
+            return self._call(tensors)
+
+    def _call(self, tensors: Sequence[Any]) -> list[Any]:
+        remaining = iter(tensors)
+        positional, keywords = keras.tree.map_structure(
+            lambda x: next(remaining) if isinstance(x, keras.KerasTensor) else x,
+            call_arguments(self.call.node),
+        )
+        return keras.tree.flatten(self.call.operation(*positional, **keywords))
+
+    @functools.cached_property
+    def _absolute(self) -> Any:
+        layer = self.call.operation
+        twin = type(layer).from_config(layer.get_config())
+        twin.activation = keras.activations.linear
+        twin.build(self.call.input_shapes[0])
+        twin.set_weights([np.abs(weight) for weight in layer.get_weights()])
+        if getattr(twin, "bias", None) is not None:
+            twin.bias.assign(tf.zeros_like(twin.bias))
+        return twin
+
+
+@contextlib.contextmanager
+def _without_activation(layer: Any) -> Iterator[None]:
+    activation = layer.activation
+    layer.activation = keras.activations.linear
+    try:
+        yield
+    finally:
+        layer.activation = activation

@@ -1,0 +1,337 @@
+"""How rounding errors pass through a layer: the error of each output from those of the inputs.
+
+For y = f(x) computed in floating point from x̂ with |x̂ − x| ≤ e, each rule bounds |ŷ − f(x)| for
+every number of the output: what f makes of e, plus what computing f costs. Products and sums of n
+terms cost γ_n |W||x| (Higham 2002, section 3.1). A layer without a rule has no certificate.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from intriguing_tf import layers as own
+from intriguing_tf.keras_graph import call_arguments, is_keras_operation
+from intriguing_tf.lipschitz.registry import is_registered
+from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Slopes, Softmax, Step, Steps
+
+# Roundings of a smooth activation, in units of what it reads and returns; far more than they are.
+SMOOTH = 64
+
+
+@dataclasses.dataclass(frozen=True)
+class Rounded:
+    """The tensors that enter a call, in float64, and what is known of their errors.
+
+    Args:
+        run: runs the call, without its activation, on such tensors.
+        operation: the layer or operation, a copy in float64.
+        node: Keras's record of the call.
+        sizes: for each input, a bound of every number, computed or exact.
+        errors: for each input, a bound of every number's error.
+        result: a bound of every number of the output.
+        unit: the unit roundoff of the arithmetic.
+    """
+
+    run: Callable[..., Any]
+    operation: Any
+    node: Any
+    sizes: Sequence[Any]
+    errors: Sequence[Any]
+    result: Any
+    unit: float
+
+    def gamma(self, terms: float) -> float:
+        return terms * self.unit / (1 - min(terms * self.unit, 0.5))
+
+
+Rule = Callable[[Rounded], Any]
+_RULES: dict[Any, Rule] = {}
+
+
+def rounds(*kinds: Any) -> Callable[[Rule], Rule]:
+    """Files the error rule of layer classes, and of operations by name."""
+
+    def decorate(rule: Rule) -> Rule:
+        _RULES.update(dict.fromkeys(kinds, rule))
+        return rule
+
+    return decorate
+
+
+def error_rule(operation: Any, result: LayerBound | Steps) -> Rule:
+    """Returns the error rule of a layer or operation, or the one that its Lipschitz rule states.
+
+    Raises:
+        NoBoundError: there is none.
+    """
+    kind, key = type(operation), _key(operation)
+    if isinstance(result, LayerBound) and result.rounding is not None:
+        return functools.partial(_stated, result.bound, result.rounding)
+    if key not in _RULES or is_registered(kind):
+        raise NoBoundError(
+            f"{operation.name!r} ({kind.__name__}) has a Lipschitz bound, but no bound of its "
+            "rounding errors, so that no radius can be certified. `bound` takes it."
+        )
+    return _RULES[key]
+
+
+def _stated(bound: float, rounding: float, given: Rounded) -> Any:
+    """The whole output moves by `bound` times the whole error, and rounds as stated."""
+
+    def length(tensors: Sequence[Any]) -> Any:
+        flat = [ops.reshape(each, (each.shape[0], -1)) for each in tensors]
+        rank = len(given.result.shape)
+        return ops.reshape(ops.norm(ops.concatenate(flat, 1), axis=1), (-1, *[1] * (rank - 1)))
+
+    moved = bound * length(given.errors)
+    cost = rounding * given.unit * (bound * length(given.sizes) + given.result)
+    return (moved + cost) * (1 + 1e-9) + ops.zeros_like(given.result)
+
+
+def activation_error(
+    step: Step, straight: bool, size: Any, error: Any, result: Any, unit: float
+) -> Any:
+    """Returns the error behind an activation, from the one before it.
+
+    Args:
+        step: the activation.
+        straight: whether it multiplies by one of a few factors.
+        size, error, result, unit: as in `Rounded`.
+    """
+    if isinstance(step, Slopes):
+        cost = 4 * result if straight else SMOOTH * (size + result + 1)
+        return step.bound * error * (1 + 1e-12) + unit * cost
+    if isinstance(step, Softmax):
+        axes = tuple(range(1, len(error.shape)))
+        cost = (math.prod(error.shape[1:]) + SMOOTH) * (4 + 4 * ops.max(size, axes, keepdims=True))
+        moved = step.bound * ops.sqrt(ops.sum(error * error, axes, keepdims=True))
+        return moved * (1 + 1e-9) + unit * cost + ops.zeros_like(error)
+    raise NoBoundError("an activation without a bound of its rounding errors")
+
+
+_STRAIGHT = {
+    *(layers.LeakyReLU, layers.PReLU, layers.ReLU),
+    *("Abs", "Absolute", "Clip", "LeakyRelu", "Relu", "Relu6"),
+}
+_STRAIGHT_FUNCTIONS = {
+    keras.activations.hard_tanh,
+    keras.activations.leaky_relu,
+    keras.activations.linear,
+    keras.activations.relu,
+    keras.activations.relu6,
+}
+
+
+def is_straight(operation: Any) -> bool:
+    """Whether the activation of a layer or operation multiplies by one of a few factors."""
+    function = getattr(operation, "activation", None)
+    if isinstance(function, keras.layers.Layer):
+        return type(function) in _STRAIGHT
+    return _key(operation) in _STRAIGHT or function in _STRAIGHT_FUNCTIONS
+
+
+@rounds(
+    layers.ActivityRegularization, layers.AlphaDropout, layers.Cropping1D, layers.Cropping2D,
+    layers.Cropping3D, layers.Concatenate, layers.Dropout, layers.Flatten, layers.GaussianDropout,
+    layers.GaussianNoise, layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D,
+    layers.GlobalMaxPooling3D, layers.Identity, layers.Maximum, layers.MaxPooling1D,
+    layers.MaxPooling2D, layers.MaxPooling3D, layers.Permute, layers.RepeatVector, layers.Reshape,
+    layers.SpatialDropout1D, layers.SpatialDropout2D, layers.SpatialDropout3D, layers.UpSampling1D,
+    layers.UpSampling3D, layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D,
+    own.CeilMaxPooling2D,
+    "Amax", "Concatenate", "Copy", "ExpandDims", "Flip", "GetItem", "Max", "Moveaxis", "Pad",
+    "Ravel", "Repeat", "Reshape", "Roll", "Rot90", "Split", "Squeeze", "Stack", "StopGradient",
+    "Swapaxes", "Take", "Tile", "Transpose",
+)  # fmt: skip
+def moved(given: Rounded) -> Any:
+    """Numbers are moved, or the largest taken: so are their errors. What is filled in has none."""
+    zero = given.run(*(ops.zeros_like(error) for error in given.errors))
+    return _minus(given.run(*given.errors), zero)
+
+
+@rounds(layers.Minimum, "Min", "Amin")
+def least(given: Rounded) -> Any:
+    return -given.run(*(-error for error in given.errors))
+
+
+@rounds("Maximum", "Minimum")
+def compared(given: Rounded) -> Any:
+    if len(given.errors) == 1:
+        return given.errors[0]
+    return ops.maximum(*given.errors)
+
+
+@rounds(
+    layers.Add, layers.Average, layers.AveragePooling1D, layers.AveragePooling2D,
+    layers.AveragePooling3D, layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D,
+    layers.GlobalAveragePooling3D, own.CeilAveragePooling2D, "Average", "Mean", "Sum",
+)  # fmt: skip
+def averaged(given: Rounded) -> Any:
+    """Sums with positive weights."""
+    terms = math.prod(given.sizes[0].shape[1:]) + len(given.sizes) + 8
+    cost = given.gamma(min(terms, _window(given.operation)) + 8)
+    return _plus(
+        given.run(*(e + cost * s for e, s in zip(given.errors, given.sizes, strict=True))), cost
+    )
+
+
+def _window(operation: Any) -> float:
+    """Numbers that are summed up by a pooling layer; more than enough elsewhere."""
+    return math.prod(operation.pool_size) if hasattr(operation, "pool_size") else math.inf
+
+
+@rounds(layers.UpSampling2D, layers.Resizing)
+def resampled(given: Rounded) -> Any:
+    """TensorFlow interpolates in float32, whatever it is given."""
+    if given.operation.interpolation == "nearest":
+        return moved(given)
+    if given.operation.interpolation != "bilinear":
+        raise NoBoundError("only nearest and bilinear interpolation have an error bound")
+    (error,), (size,) = given.errors, given.sizes
+    return _plus(given.run(error + 1e-5 * size), 1e-5)
+
+
+@rounds(
+    layers.Conv1D, layers.Conv2D, layers.Conv3D, layers.Dense, layers.DepthwiseConv1D,
+    layers.DepthwiseConv2D, layers.SeparableConv1D, layers.SeparableConv2D,
+    layers.Conv1DTranspose, layers.Conv2DTranspose, layers.Conv3DTranspose, layers.EinsumDense,
+    own.GroupedConv2D, own.LocallyConnected2D,
+)  # fmt: skip
+def multiplied(given: Rounded) -> Any:
+    """e ← |W|e + γ(|W||x| + |b|), with the layer itself on absolute weights for |W|."""
+    layer = given.operation
+    terms = 8.0
+    for weight in layer.weights:
+        if len(weight.shape) > 1:
+            least = min(weight.shape) if isinstance(layer, layers.EinsumDense) else 1
+            terms += math.prod(weight.shape) / max(least, min(weight.shape[-2:]))
+    cost = given.gamma(terms)
+    ((error,), (size,)) = given.errors, given.sizes
+    result = given.run(error + cost * size, absolute=True)
+    bias = getattr(layer, "bias", None)
+    if bias is not None:
+        result = result + cost * ops.abs(ops.convert_to_tensor(bias))
+    return _plus(result, cost)
+
+
+@rounds("Matmul", "Dot")
+def matrix(given: Rounded) -> Any:
+    weights = ops.abs(ops.cast(_constant(given.node), "float64"))
+    cost = given.gamma(weights.shape[0] + 8)
+    return _plus(ops.matmul(given.errors[0] + cost * given.sizes[0], weights), cost)
+
+
+@rounds(layers.BatchNormalization)
+def normalized(given: Rounded) -> Any:
+    layer = given.operation
+    axis = layer.axis % len(given.sizes[0].shape)
+
+    def along(values: Any) -> Any:
+        shape = [1] * len(given.sizes[0].shape)
+        shape[axis] = -1
+        return ops.reshape(ops.abs(ops.convert_to_tensor(values)), shape)
+
+    scale = 1 / ops.sqrt(along(layer.moving_variance) + layer.epsilon)
+    scale = scale * along(layer.gamma) if layer.scale else scale
+    offset = along(layer.beta) if layer.center else 0.0
+    cost = 16 * given.unit
+    size = given.sizes[0] + along(layer.moving_mean)
+    return _plus(scale * (given.errors[0] + cost * size) + cost * offset, cost)
+
+
+@rounds(layers.Rescaling)
+def rescaled(given: Rounded) -> Any:
+    scale, offset = (
+        ops.abs(ops.cast(each, "float64"))
+        for each in (given.operation.scale, given.operation.offset)
+    )
+    cost = 8 * given.unit
+    return _plus(scale * (given.errors[0] + cost * given.sizes[0]) + cost * offset, cost)
+
+
+@rounds(layers.Normalization)
+def standardized(given: Rounded) -> Any:
+    layer = given.operation
+    mean = ops.abs(ops.cast(layer.mean, "float64"))
+    scale = ops.maximum(ops.sqrt(ops.cast(layer.variance, "float64")), keras.config.epsilon())
+    cost = 16 * given.unit
+    if layer.invert:
+        return _plus(scale * (given.errors[0] + cost * given.sizes[0]) + cost * mean, cost)
+    return _plus((given.errors[0] + cost * (given.sizes[0] + mean)) / scale, cost)
+
+
+@rounds(layers.Subtract, "Add", "Subtract")
+def added(given: Rounded) -> Any:
+    result = 4 * given.unit * given.result
+    for error in given.errors:
+        result = result + error
+    return _plus(result, 0.0)
+
+
+@rounds("Multiply")
+def times(given: Rounded) -> Any:
+    factor = ops.abs(ops.cast(_constant(given.node), "float64"))
+    return factor * given.errors[0] + 8 * given.unit * given.result
+
+
+@rounds("Divide", "TrueDivide")
+def divided(given: Rounded) -> Any:
+    divisor = ops.abs(ops.cast(_constant(given.node), "float64"))
+    return given.errors[0] / divisor * (1 + 1e-12) + 8 * given.unit * given.result
+
+
+@rounds("Negative")
+def negated(given: Rounded) -> Any:
+    return given.errors[0]
+
+
+@rounds("Cast")
+def cast(given: Rounded) -> Any:
+    return given.errors[0] + 2.0**-23 * given.sizes[0]
+
+
+@rounds(
+    layers.Activation, layers.ELU, layers.LeakyReLU, layers.PReLU, layers.ReLU, layers.Softmax,
+    "Abs", "Absolute", "Celu", "Clip", "Elu", "Gelu", "HardSigmoid", "HardSilu", "HardTanh",
+    "LeakyRelu", "LogSigmoid", "LogSoftmax", "Relu", "Relu6", "Selu", "Sigmoid", "Silu",
+    "SoftShrink", "Softmax", "Softplus", "Softsign", "SparsePlus", "SparseSigmoid", "Squareplus",
+    "Tanh", "TanhShrink",
+)  # fmt: skip
+def activation(given: Rounded) -> Any:
+    """These are activations and nothing else, whose steps `activation_error` follows."""
+    return given.errors[0]
+
+
+def _constant(node: Any) -> Any:
+    positional, keywords = call_arguments(node)
+    operands = [*positional, *keywords.values()]
+    return next(each for each in operands if not isinstance(each, keras.KerasTensor))
+
+
+def _plus(value: Any, cost: float) -> Any:
+    """Allows for the rounding of the error bound itself, which has only positive terms."""
+    return value * (1 + 4 * cost + 1e-12)
+
+
+def _minus(values: Any, others: Any) -> Any:
+    if isinstance(values, (list, tuple)):
+        return [a - b for a, b in zip(values, others, strict=True)]
+    return values - others
+
+
+def has_error_rule(kind: Any) -> bool:
+    """Whether radii can be certified through this layer class, or operation of this name."""
+    return kind in _RULES
+
+
+def _key(operation: Any) -> Any:
+    """What rules are filed under: the class of a layer, the class name of an operation."""
+    kind = type(operation)
+    return kind.__name__ if is_keras_operation(operation) else kind

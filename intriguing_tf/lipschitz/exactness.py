@@ -1,0 +1,127 @@
+"""Refuses by name what the rules do not speak of: other precisions, masks, arguments of calls.
+
+A rule is about one class of layers, called on its inputs alone, in float32 or float64. Whatever
+else changes what Keras computes is found here, before the rule is asked.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+
+from intriguing_tf.keras_graph import call_arguments, layers_in
+from intriguing_tf.lipschitz.registry import errors_named, is_registered
+from intriguing_tf.lipschitz.steps import NoBoundError
+
+PRECISIONS = ("float32", "float64")
+# Arguments of every layer's constructor, and what becomes of them.
+EVERY_LAYER = {
+    "name": "a name",
+    "dtype": "refused unless float32 or float64",
+    "trainable": "training only",
+    "kwargs": "name, trainable and dtype, which every layer has",
+    "seed": "training only",
+    "quantization_config": "refused: quantized layers are not linear",
+    "gptq_unpacked_column_size": "refused: quantized layers are not linear",
+}
+# Endings of such arguments.
+EVERY_ENDING = {
+    "_initializer": "sets weights, which are read",
+    "_regularizer": "training only",
+    "_constraint": "training only",
+}
+# Arguments of a layer's `call` besides its inputs.
+EVERY_CALL = {
+    "training": "refused if true",
+    "mask": "refused if given",
+}
+
+
+_MAKE_MASKS = (keras.layers.Embedding, keras.layers.Lambda, keras.layers.Masking)
+
+
+def check_call(operation: Any, node: Any) -> None:
+    """Raises where a call computes something else than its layer's rule says.
+
+    Args:
+        operation: the layer or operation.
+        node: Keras's record of the call; `None` where there is none.
+
+    Raises:
+        NoBoundError: it names the layer, the argument and what would be valid.
+    """
+    with errors_named(operation):
+        for layer in _layers_of(operation):
+            _check_precision(layer)
+            _check_methods(layer)
+        if node is not None:
+            _check_tensors(node)
+            if isinstance(operation, keras.layers.Layer):
+                check_arguments(operation, node)
+
+
+def check_arguments(layer: Any, node: Any) -> None:
+    """Raises unless a layer, or a model within the model, is called on its inputs alone."""
+    positional, keywords = call_arguments(node)
+    bound = inspect.signature(layer.call).bind(*positional, **keywords).arguments
+    parameters = inspect.signature(layer.call).parameters
+    first = next(iter(parameters), None)
+    for name, value in bound.items():
+        if name == first or (_is_tensor(value) and is_registered(type(layer)) and name != "mask"):
+            continue
+        nothing = all(leaf is None for leaf in keras.tree.flatten(value))
+        if nothing or (name == "training" and not value):
+            continue
+        if _is_tensor(value) or value is not parameters[name].default:
+            shown = "a tensor" if _is_tensor(value) else repr(value)
+            raise NoBoundError(
+                f"its rule does not cover the call argument {name}={shown}. Call it on its inputs "
+                "alone"
+            )
+
+
+def _layers_of(operation: Any) -> Iterator[Any]:
+    if isinstance(operation, keras.layers.Layer):
+        yield operation
+        yield from layers_in(operation)
+
+
+def _check_precision(layer: Any) -> None:
+    if getattr(layer, "quantization_mode", None):
+        raise NoBoundError(
+            f"quantized layers are not linear. Received: mode {layer.quantization_mode!r}"
+        )
+    for kind in ("compute_dtype", "variable_dtype"):
+        if getattr(layer, kind) not in PRECISIONS:
+            raise NoBoundError(
+                f"it rounds to {getattr(layer, kind)}, and bounds hold for float32 and float64 "
+                f'only. Build the model with dtype="float32". Received: {kind} of layer '
+                f"{layer.name!r}"
+            )
+
+
+def _check_methods(layer: Any) -> None:
+    method = next((each for each in ("call", "__call__") if each in vars(layer)), None)
+    if method is not None:
+        raise NoBoundError(f"the `{method}` of layer {layer.name!r} was replaced")
+    kind = type(layer)
+    owner = next(each for each in kind.__mro__ if "compute_mask" in vars(each))
+    if owner in _MAKE_MASKS or owner.__module__.partition(".")[0] != "keras":
+        raise NoBoundError("it makes masks (`compute_mask`), which no rule covers")
+
+
+def _check_tensors(node: Any) -> None:
+    for tensor in [*node.input_tensors, *node.outputs]:
+        if tensor.dtype not in PRECISIONS:
+            raise NoBoundError(
+                f"its tensors are {tensor.dtype}, and bounds hold for float32 and float64 only. "
+                "Of a model that begins with integers, such as an Embedding, take the part from "
+                "the first floating-point tensor on: keras_graph.above(model, layer)"
+            )
+
+
+def _is_tensor(value: Any) -> bool:
+    return any(isinstance(leaf, keras.KerasTensor) for leaf in keras.tree.flatten(value))
