@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from intriguing_tf.text import printable
+from intriguing_tf.text import cut, printable
 
 # Each is ten times what the largest honest file has.
 RATIO = 200  # unpacked bytes per byte: results on digits reach 15
@@ -81,7 +81,7 @@ def read_json(content: bytes | str) -> Any:
 def words(error: Exception) -> str:
     """Returns the kind of an error and the beginning of what it says, on one line."""
     said = next((each for each in error.args if isinstance(each, str)), "")
-    return f"{type(error).__name__}: {printable(said[:200])}".rstrip(": .\n")
+    return f"{type(error).__name__}: {printable(cut(said))}".rstrip(": .\n")
 
 
 def _check(members: Collection[zipfile.ZipInfo], size: int) -> None:

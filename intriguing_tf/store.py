@@ -25,6 +25,7 @@ from intriguing_tf.archives import JSON, read_content, read_json
 from intriguing_tf.files import leftovers, write_atomically
 from intriguing_tf.fingerprints import json_fingerprint, versions
 from intriguing_tf.progress import shows_progress
+from intriguing_tf.text import cut
 
 MANIFEST = "manifest.json"
 _RECORD = "made.json"
@@ -232,7 +233,7 @@ def differences(there: Any, now: Any, path: str = "") -> list[str]:
     if isinstance(there, list) and isinstance(now, list) and len(there) == len(now):
         first = next(i for i in range(len(there)) if there[i] != now[i])
         path, there, now = f"{path}[{first}]", there[first], now[first]
-    return [f"{_cut(path)}: {_short(there)} in the folder, {_short(now)} now"]
+    return [f"{cut(path, 60)}: {_short(there)} in the folder, {_short(now)} now"]
 
 
 def write_folder_atomically(folder: Path, fill: Callable[[Path], None]) -> None:
@@ -303,8 +304,4 @@ def _short(value: Any) -> str:
         text = json.dumps(value)
     except RecursionError:
         text = "…"
-    return _cut(text)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return cut(text, 60)

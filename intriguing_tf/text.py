@@ -1,4 +1,4 @@
-"""Text of anyone, made fit to be printed."""
+"""Text of anyone, made fit to be printed: nothing that a terminal would obey, and not too much."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ def printable(text: str) -> str:
         text: of anyone.
     """
     return "".join(char if _prints(char) else repr(char)[1:-1] for char in text)
+
+
+def cut(text: str, longest: int = 200) -> str:
+    """Returns the beginning of a text, with dots if there is more."""
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
 def _prints(char: str) -> bool:

@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "keras_graph": {"aliases", "checks"},
     "classifier": {"aliases", "checks", "keras_graph"},
     "fingerprints": {"keras_graph"},
-    "store": {"archives", "files", "fingerprints", "progress"},
+    "store": {"archives", "files", "fingerprints", "progress", "text"},
     "adversary": ANY_MODEL,
     "lipschitz": ANY_MODEL,
     "units": ANY_MODEL,

@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from intriguing_tf.text import cut
+
 CELLS = 100_000  # models x targets x settings: ten times what a large sweep has
 
 _Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$(?!\n)")]
@@ -60,5 +62,5 @@ def check_manifest(manifest: Any) -> None:
         msgspec.convert(manifest, _Manifest)
     except msgspec.ValidationError as error:
         raise ValueError(
-            f"The manifest of a sweep of format 1 or 2 is needed. Received: {error}."
+            f"The manifest of a sweep of format 1 or 2 is needed. Received: {cut(str(error))}."
         ) from None

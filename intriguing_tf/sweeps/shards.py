@@ -21,6 +21,7 @@ from intriguing_tf.adversary.result import ARRAYS, AdversarialResult, stored_res
 from intriguing_tf.archives import read_arrays, read_content, read_json
 from intriguing_tf.files import is_plain_file, leftovers, write_atomically
 from intriguing_tf.sweeps.plan import Cell, Plan
+from intriguing_tf.text import cut
 
 _STORED = (*ARRAYS, "labels", "provenance")
 _REST = 200  # bytes of an image's numbers, such as its status
@@ -145,10 +146,8 @@ class ShardFolder:
                 raise ValueError("it belongs to another sweep")
             identity = self._identity(cell, index)
             if {name: provenance.get(name) for name in identity} != identity:
-                raise ValueError(
-                    f"it says that it is shard {provenance.get('index')!r} of "
-                    f"{provenance.get('cell')!r}, whose place is another"
-                )
+                said = cut(f"{provenance.get('index')!r} of {provenance.get('cell')!r}")
+                raise ValueError(f"it says that it is shard {said}, whose place is another")
             result = stored_result(arrays, provenance.get("settings"))
             rows, labels = self.plan.rows(index), arrays.get("labels")
             self._check(result, labels, rows)

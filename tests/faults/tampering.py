@@ -6,6 +6,7 @@ that reads it all.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import json
@@ -211,7 +212,7 @@ def changed_json(values: Any, random: np.random.Generator) -> str:
         elif kind < 0.3 and isinstance(place, dict):
             place[str(JUNK[random.integers(len(JUNK))])] = place.pop(key)
         else:
-            place[key] = JUNK[random.integers(len(JUNK))]
+            place[key] = copy.deepcopy(JUNK[random.integers(len(JUNK))])
     text = json.dumps(values)
     depth = int(random.choice([90, 900, 90_000]))
     return text.replace('"nested"', depth * "[" + depth * "]")
