@@ -28,8 +28,8 @@ test: $(VENV)/.dev  ## every test
 fast: $(VENV)/.dev  ## the tests that take moments
 	$(BIN)/python -m pytest $(WORKERS) -m 'not slow' --durations=25
 
-faults: $(VENV)/.dev  ## 100 kills and 1 000 bad inputs per function; takes an hour
-	FAULTS_KILLS=100 FAULTS_INPUTS=1000 $(BIN)/python -m pytest -s tests/faults
+faults: $(VENV)/.dev  ## 100 kills, 1 000 bad inputs per function, 2 000 damaged files of each kind; takes two hours
+	FAULTS_KILLS=100 FAULTS_INPUTS=1000 FAULTS_FILES=2000 $(BIN)/python -m pytest -s tests/faults
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
