@@ -4,7 +4,7 @@
 into more than that by names in the configuration, and the HDF5 library trusts what a file says. So
 neither sees the file: this module checks that the archive holds what Keras itself writes, that
 every class named in it is a layer or a part of one, that the weights are finite numbers, and that
-the network has no more of them. Keras then opens a new file with the same configuration and arrays.
+the network has no more of them. Keras then makes the network and opens a new file of weights.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from intriguing_tf.zoo import foreign, hdf5, rehearsal
 from intriguing_tf.zoo.errors import IntegrityError
 
 WEIGHTS = "model.weights.h5"
-MEMBERS = ("config.json", "metadata.json", WEIGHTS)
+MEMBERS = ("metadata.json", "config.json", WEIGHTS)
 
 # What newer releases of Keras write for each layer, mostly as null, and older ones cannot read.
 NEWER = {"quantization_config", "input_axes", "output_axes"}
@@ -57,12 +57,14 @@ def load(file: Path) -> keras.Model:
         IntegrityError: the file holds anything but layers and their weights, or Keras cannot
             read it.
     """
+    network, arrays = _read(file)
     with tempfile.TemporaryDirectory() as folder:
-        copy = _write(*_read(file), Path(folder))
+        weights = Path(folder) / WEIGHTS
+        _write_weights(weights, arrays)
+        del arrays  # Keras takes as much again
         with _reading(file):
-            model = keras.saving.load_model(copy, compile=False, safe_mode=True)
-            if not isinstance(model, keras.Model):
-                raise IntegrityError("it holds a layer and not a network")
+            model = _network(network)
+            model.load_weights(weights)
             return model
 
 
@@ -95,42 +97,42 @@ def _reading(file: Path) -> contextlib.AbstractContextManager[None]:
     return foreign.reading(file, "a .keras file of layers and numbers")
 
 
-def _read(file: Path) -> tuple[dict[str, bytes], dict[str, np.ndarray]]:
-    """Returns what a file says: its JSON by member, and its arrays by path."""
+def _read(file: Path) -> tuple[bytes, dict[str, np.ndarray]]:
+    """Returns what a file says: the network's configuration as JSON, and its arrays by path."""
     content = foreign.read_bytes(file)
     with _reading(file):
         with foreign.archive(content) as archive:
             if sorted(archive.namelist()) != sorted(MEMBERS):
                 raise IntegrityError(f"its members must be {', '.join(MEMBERS)}")
-            contents = {name: archive.read(name) for name in MEMBERS}
-        arrays = hdf5.read_arrays(contents.pop(WEIGHTS))
-        for path, array in arrays.items():
-            if array.dtype.kind == "f" and not np.isfinite(array).all():
-                raise IntegrityError(f"its weights {path} are not finite")
-        configurations = {name: foreign.json_values(text) for name, text in contents.items()}
-        for configuration in configurations.values():
-            _check_configuration(configuration)
-        network = {**configurations["config.json"], "compile_config": None}
-        size = rehearsal.count_weights(
-            lambda: keras.saving.deserialize_keras_object(network, safe_mode=True)
-        )
-        stored = sum(array.size for array in arrays.values())
-        if size > stored:
-            raise IntegrityError(f"its network has {size:,} weights, and it stores {stored:,}")
-    return contents, arrays
+            metadata, network, weights = map(archive.read, MEMBERS)
+        _check_configuration(foreign.json_values(metadata))
+        _check_configuration(foreign.json_values(network))
+        arrays = hdf5.read_arrays(weights)
+        _check_arrays(arrays)
+        size = rehearsal.count_weights(lambda: _network(network))
+        foreign.within(sum(array.size for array in arrays.values()), size, "weights of its network")
+    return network, arrays
 
 
-def _write(contents: dict[str, bytes], arrays: dict[str, np.ndarray], folder: Path) -> Path:
-    """Writes a file of Keras's with this JSON and these arrays into a folder."""
-    weights, file = folder / WEIGHTS, folder / "model.keras"
-    with h5py.File(weights, "w") as groups:
+def _network(text: bytes) -> keras.Model:
+    """Returns a network as its configuration says, not compiled."""
+    configuration = {**json.loads(text), "compile_config": None}
+    network = keras.saving.deserialize_keras_object(configuration, safe_mode=True)
+    if not isinstance(network, keras.Model):
+        raise IntegrityError("it holds something else than a network")
+    return network
+
+
+def _check_arrays(arrays: dict[str, np.ndarray]) -> None:
+    for path, array in arrays.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise IntegrityError(f"its weights {path} are not finite")
+
+
+def _write_weights(file: Path, arrays: dict[str, np.ndarray]) -> None:
+    with h5py.File(file, "w") as groups:
         for path, array in arrays.items():
             groups[path] = array
-    with zipfile.ZipFile(file, "w") as archive:
-        archive.write(weights, WEIGHTS)
-        for name, content in contents.items():
-            archive.writestr(name, content)
-    return file
 
 
 def _check_configuration(configuration: Any) -> None:
