@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import math
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ import keras
 from intriguing_tf.classifier import check_model
 from intriguing_tf.lipschitz import rules
 from intriguing_tf.lipschitz.chains import chains_of
+from intriguing_tf.lipschitz.contradictions import check_bound
 from intriguing_tf.lipschitz.exactness import check_call
 from intriguing_tf.lipschitz.folding import Entry, add_linear, fold
 from intriguing_tf.lipschitz.graph import Call, CallGraph, Tensor, call_of, calls_of
@@ -59,6 +61,7 @@ class Bounds:
 
     Attributes:
         report: the rows and chains so far.
+        cancelled: how much larger the branches are than their sums, at most: a product of ratios.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class Bounds:
         verbose: bool | str = False,
     ):
         self.report = ReportBuilder()
+        self.cancelled = 1.0
         self._best = best
         self._unbounded = unbounded
         self._attained = attained
@@ -147,9 +151,12 @@ class Bounds:
     def _sum_of_linear(self, number: int, given: list[Branch]) -> Branch | None:
         if len({branch.root for branch in given}) > 1:
             return None
-        entry = add_linear([fold(branch.entries) for branch in given])
+        branches = [fold(branch.entries) for branch in given]
+        entry = add_linear(branches)
         if entry is None:
             return None
+        apart = sum(branch[0].step.magnitude() if branch else 1.0 for branch in branches)
+        self.cancelled *= max(1.0, apart / max(entry.step.magnitude(), 1e-300))
         return dataclasses.replace(given[0], entries=(Entry((*entry.calls, number), entry.step),))
 
 
@@ -187,6 +194,8 @@ def bound(
             weights that are not finite; an input size that is not known but matters; channels
             first. `NoBoundError`, a ValueError, where a layer has no bound: attention, products of
             two branches, layers that are not registered.
+        RuntimeError: the model attains more than the bound that was found: an error in a rule,
+            please report it. (Products with its Jacobian at random points are compared.)
 
     Example:
 
@@ -199,18 +208,17 @@ def bound(
     if unbounded not in ("raise", "inf"):
         raise ValueError(f'`unbounded` must be "raise" or "inf". Received: {unbounded!r}.')
     check_model(model, single=False)
+    started = time.monotonic()
     graph = calls_of(model)
     bounds = Bounds(method == "best", unbounded, attained, verbose)
     products, totals = zip(*map(bounds.close, bounds.run(graph)), strict=True)
     joint = LayerBound(1.0)
-    return LipschitzReport(
-        model.name,
-        bounds.report.rows,
-        combined(joint, products),
-        combined(joint, totals),
-        tuple(bounds.report.chains),
-        method,
-    )
+    product, total = combined(joint, products), combined(joint, totals)
+    if math.isfinite(total):
+        lost = product * bounds.cancelled
+        check_bound(model, total, lost, time.monotonic() - started)
+    report = bounds.report
+    return LipschitzReport(model.name, report.rows, product, total, tuple(report.chains), method)
 
 
 def single_layer_bound(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
@@ -232,9 +240,7 @@ def rule_of(call: Call) -> LayerBound | Steps:
         NoBoundError: there is no rule, or no finite bound.
     """
     result = _whole_rule_of(call)
-    if not call.squashes:
-        return dataclasses.replace(result, steps=result.steps[:-1])
-    return result
+    return result if call.squashes else Steps(result.steps[:-1], result.size, result.stride)
 
 
 def _whole_rule_of(call: Call) -> LayerBound | Steps:

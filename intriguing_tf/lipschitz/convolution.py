@@ -97,6 +97,9 @@ class Convolution(Step):
     def output_pixels(self) -> int:
         return math.prod(axis.outputs for axis in self.axes)
 
+    def magnitude(self) -> float:
+        return _sum_of_tap_norms(self.kernel)
+
     def norm(self, attained: bool = True) -> Norm:
         scaled, scale = normalize(self.kernel * reached_taps(self.axes))
         if not scaled.any():
@@ -121,12 +124,9 @@ class Convolution(Step):
         if self.transposed:
             before, after = after, before
         before = Diagonal(self._by_input(before.scale), self._by_input(before.errors))
-        rounding = scaling_error(np.abs(self.kernel), before, after)
-        return dataclasses.replace(
-            self,
-            kernel=self.kernel * before.scale * after.scale,
-            error=round_up(error + _sum_of_tap_norms(rounding)),
-        )
+        error += _sum_of_tap_norms(scaling_error(np.abs(self.kernel), before, after))
+        kernel = self.kernel * before.scale * after.scale
+        return dataclasses.replace(self, kernel=kernel, error=round_up(error))
 
     def _by_input(self, factors: Array) -> Array:
         """Factors of the inputs as [inputs / groups, outputs], as the kernel has them."""
@@ -148,7 +148,7 @@ class Convolution(Step):
         kernel = self.kernel.copy()
         per_group = self.inputs // self.groups
         kernel[tuple(center)] += identities * np.tile(np.eye(per_group), self.groups)
-        rounding = 2 * gamma(1) * (_sum_of_tap_norms(self.kernel) + identities * self.inputs)
+        rounding = 2 * gamma(8) * (_sum_of_tap_norms(self.kernel) + identities * self.inputs)
         return dataclasses.replace(self, kernel=kernel, error=round_up(self.error + rounding))
 
     def apply(self, x: Array) -> Array:

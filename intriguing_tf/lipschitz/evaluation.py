@@ -53,7 +53,7 @@ class Evaluator:
 
     def __call__(self, images: Array) -> Evaluation:
         """Evaluates a batch, float64 [n, *input shape]."""
-        values = {self.graph.inputs[0]: tf.constant(images, tf.float64)}
+        values = {self.graph.inputs[0]: tf.convert_to_tensor(images, tf.float64)}
         for each in self.calls:
             outputs = each.run([values[tensor] for tensor in each.call.inputs])
             values.update(zip(each.call.outputs, outputs, strict=True))
@@ -75,10 +75,14 @@ class Evaluation:
     slopes: dict[Tensor, float]
 
     @property
+    def output(self) -> Any:
+        """The logits as a tensor, in the shape of the model's output."""
+        return self.values[self.evaluator.graph.outputs[0]]
+
+    @property
     def logits(self) -> Array:
         """float64 [n, classes]."""
-        values = self.values[self.evaluator.graph.outputs[0]].numpy()
-        return values.reshape(len(values), -1)
+        return self.output.numpy().reshape(len(self.output), -1)
 
     def errors(
         self, radius: Array | float = 0.0, unit: float = UNIT_ROUNDOFF, rounded: bool = False

@@ -138,11 +138,14 @@ def is_straight(operation: Any) -> bool:
 
 
 @rounds(
-    layers.ActivityRegularization, layers.AlphaDropout, layers.Cropping1D, layers.Cropping2D,
+    layers.ActivityRegularization, layers.AlphaDropout, layers.CenterCrop, layers.Cropping1D,
+    layers.Cropping2D,
     layers.Cropping3D, layers.Concatenate, layers.Dropout, layers.Flatten, layers.GaussianDropout,
     layers.GaussianNoise, layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D,
     layers.GlobalMaxPooling3D, layers.Identity, layers.Maximum, layers.MaxPooling1D,
-    layers.MaxPooling2D, layers.MaxPooling3D, layers.Permute, layers.RepeatVector, layers.Reshape,
+    layers.MaxPooling2D, layers.MaxPooling3D, layers.Permute, layers.RandomBrightness,
+    layers.RandomContrast, layers.RandomFlip, layers.RandomRotation, layers.RandomTranslation,
+    layers.RandomZoom, layers.RepeatVector, layers.Reshape,
     layers.SpatialDropout1D, layers.SpatialDropout2D, layers.SpatialDropout3D, layers.UpSampling1D,
     layers.UpSampling3D, layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D,
     own.CeilMaxPooling2D,
@@ -328,7 +331,11 @@ def _minus(values: Any, others: Any) -> Any:
 
 def has_error_rule(kind: Any) -> bool:
     """Whether radii can be certified through this layer class, or operation of this name."""
-    return kind in _RULES
+    return kind in _RULES or kind in _STATED
+
+
+# Their Lipschitz rules state what their statistics lose.
+_STATED = {layers.GroupNormalization, layers.LayerNormalization, layers.RMSNormalization}
 
 
 def _key(operation: Any) -> Any:

@@ -8,11 +8,14 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
+from intriguing_tf.checks import check_positive_integer
 from intriguing_tf.classifier import check_model
 from intriguing_tf.keras_graph import float64_copy
 from intriguing_tf.lipschitz.bounds import Bounds, logits_graph
 from intriguing_tf.lipschitz.chains import pairwise_bounds
+from intriguing_tf.lipschitz.contradictions import check_attained
 from intriguing_tf.lipschitz.evaluation import Evaluation, Evaluator
 from intriguing_tf.lipschitz.folding import Entry, fold
 from intriguing_tf.lipschitz.graph import calls_of
@@ -26,6 +29,8 @@ Array = np.ndarray
 # convolutions sum in other orders, and its functions are a few units off.
 TOLERANCE = 16
 FLOAT32 = 2.0**-24
+# Images of a batch at which the bounds are compared with gradients.
+CHECKED = 4
 
 
 def certified_radius(
@@ -93,6 +98,7 @@ class Certifier:
 
     def radius(self, images: Any, batch_size: int = 256, verbose: bool | str = "auto") -> Array:
         """Returns the certified radius of each image, float64 [n]."""
+        check_positive_integer("batch_size", batch_size)
         images = self._check(images)
         parts = [np.zeros(0)]
         with progress_bar(len(images), "certified radii", verbose) as bar:
@@ -106,8 +112,9 @@ class Certifier:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             near = self._evaluate(images)
             self._compare(images, near)
+            self._check_slopes(images[:CHECKED])
             logits, errors = _two_classes(near.logits, near.errors())
-            rows, predicted = np.arange(len(logits)), logits.argmax(axis=1)
+            predicted = logits.argmax(axis=1)
             slopes = self.bounds[predicted]
             radii = _least(_cut(logits, errors), slopes)
             # Within that radius the same computation errs by at most so much more.
@@ -140,6 +147,24 @@ class Certifier:
                 f"{np.max(allowed):.3g}. A layer keeps something that is neither in its "
                 "configuration (`get_config`) nor in its weights."
             )
+
+    def _check_slopes(self, images: Array) -> None:
+        """Compares the bounds with the gradients of differences of logits at some images."""
+        points = tf.constant(images, tf.float64)
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(points)
+            logits = tf.reshape(self._evaluate(points).output, [len(images), -1])
+            if logits.shape[1] == 1:
+                logits = tf.concat([tf.zeros_like(logits), logits], axis=1)
+            first, second = tf.unstack(tf.math.top_k(logits, 2).indices, axis=1)
+            margins = tf.gather(logits, first, batch_dims=1) - tf.gather(
+                logits, second, batch_dims=1
+            )
+        gradients = tape.gradient(margins, points, unconnected_gradients="zero").numpy()
+        lengths = np.linalg.norm(gradients.reshape(len(images), -1), axis=1)
+        for length, i, j in zip(lengths, first.numpy(), second.numpy(), strict=True):
+            allowed = 1e-9 * float(np.max(self.bounds))
+            check_attained(float(length), float(self.bounds[i, j]), allowed, self.model.name)
 
     @staticmethod
     def _outputs(model: keras.Model, images: Array) -> Array:

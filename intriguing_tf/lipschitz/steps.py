@@ -66,6 +66,10 @@ class Step(abc.ABC):
             attained: whether to look for a lower bound, too, where that costs time.
         """
 
+    def magnitude(self) -> float:
+        """A number of the order of the norm, and quickly computed; it proves nothing."""
+        return 1.0
+
     def scaled(self, before: Diagonal | None = None, after: Diagonal | None = None) -> Step | None:
         """Multiplies inputs and outputs by channel; `None` if that is no step of this kind."""
         return None
@@ -102,6 +106,9 @@ class Diagonal(Step):
     def errors(self) -> Array:
         """The error of each factor."""
         return np.broadcast_to(self.error, np.shape(self.scale))
+
+    def magnitude(self) -> float:
+        return float(np.max(np.abs(self.scale)))
 
     @property
     def transposed(self) -> Diagonal:
@@ -171,6 +178,9 @@ class Matrix(Step):
     def chainable(self) -> bool:
         return True
 
+    def magnitude(self) -> float:
+        return float(np.linalg.norm(self.weights))
+
     def norm(self, attained: bool = True) -> Norm:
         with threads_for(min(self.weights.shape)):
             upper, lower = matrix_norm(self.weights)
@@ -200,7 +210,8 @@ class Matrix(Step):
         weights = [matrix.weights for matrix in matrices]
         if identities:
             weights.append(identities * np.eye(len(weights[0])))
-        lost = gamma(len(weights)) * sum(float(np.linalg.norm(each)) for each in weights)
+        terms = len(weights) + len(weights[0])
+        lost = gamma(terms) * sum(float(np.linalg.norm(each)) for each in weights)
         error = round_up(lost + sum(matrix.error for matrix in matrices), len(weights))
         return Matrix(np.sum(weights, axis=0), error)
 

@@ -296,7 +296,7 @@ def test_the_radius_is_zero_where_predict_differs_from_the_copy():
     dense.set_weights([np.eye(2), np.array([2.0**24 + 2, 2.0**24])])
     x = np.array([[0.0, 2.5], [0.0, 9.0], [9.0, 0.0]])
     classes = model.predict(x, verbose=0).argmax(1)
-    exact = np.argmax(x + [2, 0], axis=1)
+    exact = np.argmax(x + np.array([2, 0]), axis=1)
     radii = certified_radius(model, x)
     assert np.all(radii[classes != exact] == 0)
     assert np.all(radii[1:] > 1)

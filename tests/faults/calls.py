@@ -334,10 +334,18 @@ CALLS: dict[str, Callable[[], Any]] = {
     "sweeps.Sweep.write_table": lambda: (
         into_folder(swept().write_table, "path"), {"path": "table.csv"}
     ),
-    "lipschitz.bound": lambda: {"model": network(), "method": "best", "unbounded": "raise"},
-    "lipschitz.certified_radius": lambda: {
-        "model": network(), "images": IMAGES, "batch_size": 2
+    "lipschitz.bound": lambda: {
+        "model": network(), "method": "best", "unbounded": "raise", "attained": False,
+        "verbose": False,
     },
+    "lipschitz.certified_radius": lambda: {
+        "model": network(), "images": IMAGES, "batch_size": 2, "verbose": False
+    },
+    "lipschitz.Certifier": lambda: {"model": network(), "verbose": False},
+    "lipschitz.Certifier.radius": lambda: (
+        itf.lipschitz.Certifier(network(), verbose=False).radius,
+        {"images": IMAGES, "batch_size": 2, "verbose": False},
+    ),
     "lipschitz.conv_norm": lambda: {
         "kernel": KERNEL, "spatial_shape": (4, 4), "strides": 1, "padding": "same",
         "dilation_rate": 1, "groups": 1,

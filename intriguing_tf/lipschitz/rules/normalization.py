@@ -38,7 +38,10 @@ def batch_normalization(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     if layer.scale:
         scale = scale * weights_of(layer, "gamma")
     axis = own_axis(layer.axis, input_shapes[0])
-    return per_channel(scale, ROUNDED * np.abs(scale), axis == len(input_shapes[0]) - 1)
+    # ε is rounded to float32, the weights are not.
+    moved = constant_error(layer.epsilon)
+    share = moved / (variance + layer.epsilon - moved) + 8 * UNIT_ROUNDOFF
+    return per_channel(scale, share * np.abs(scale), axis == len(input_shapes[0]) - 1)
 
 
 @built_in(layers.Rescaling, reads="scale offset")
@@ -93,14 +96,15 @@ def layer_normalization(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound
     sizes = [int(shape[own_axis(axis, shape)] or 0) for axis in axes]
     scale = weights_of(layer, "gamma").ravel() if layer.scale else np.ones(math.prod(sizes))
     upper, lower = _centered_norm(scale)
-    return _divided(upper, lower, layer.epsilon, "Jacobian at a constant input", scale.size)
+    how = "Jacobian at a constant input"
+    return _divided(upper, lower, layer.epsilon, how, scale.size, math.prod(sizes))
 
 
 @built_in(layers.GroupNormalization, reads="groups axis epsilon scale", weights="center")
 def group_normalization(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     shape = input_shapes[0]
     axis = own_axis(layer.axis, shape)
-    channels = shape[axis]
+    channels = int(shape[axis] or 0)
     scale = weights_of(layer, "gamma").ravel() if layer.scale else np.ones(channels)
     pixels = math.prod(int(size or 2) for i, size in enumerate(shape) if i not in (0, axis))
     groups = channels if layer.groups == -1 else layer.groups
@@ -110,7 +114,9 @@ def group_normalization(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound
     else:
         norms = [_centered_norm(part) for part in scale.reshape(groups, -1)]
         upper, lower = max(norm[0] for norm in norms), max(norm[1] for norm in norms)
-    return _divided(upper, lower, layer.epsilon, "Jacobian at a constant input", channels)
+    how = "Jacobian at a constant input"
+    summed = pixels * channels // groups if None not in shape[1:] else None
+    return _divided(upper, lower, layer.epsilon, how, channels, summed)
 
 
 @built_in(layers.RMSNormalization, reads="axis epsilon")
@@ -119,7 +125,7 @@ def rms_normalization(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
         own_axis(axis, input_shapes[0])
     scale = weights_of(layer, "scale").ravel()
     largest = float(np.max(np.abs(scale)))
-    return _divided(largest, largest, layer.epsilon, "Jacobian at zero", scale.size)
+    return _divided(largest, largest, layer.epsilon, "Jacobian at zero", scale.size, scale.size)
 
 
 def _centered_norm(scale: np.ndarray) -> tuple[float, float]:
@@ -134,13 +140,27 @@ def _centered_norm(scale: np.ndarray) -> tuple[float, float]:
     return norm.upper, norm.lower or 0.0
 
 
-def _divided(upper: float, lower: float, epsilon: float, how: str, size: int) -> LayerBound:
+def _divided(
+    upper: float, lower: float, epsilon: float, how: str, size: int, summed: int | None
+) -> LayerBound:
+    """The bound where the root is least, √ε.
+
+    Args:
+        upper, lower: bounds of what is divided.
+        epsilon: ε.
+        how: how it was found.
+        size: for the report.
+        summed: how many numbers the statistics are taken of: mean and variance err by γ_n, and
+            that moves the output by no more than so many units of bound · ‖input‖; `None` if
+            that is not known.
+    """
     root = math.sqrt(epsilon)
     if root == 0:
         raise NoBoundError("with ε = 0 it divides by zero at a constant input")
     bound = round_up(upper / root * CONSTANT)
     attained = min(lower / root / CONSTANT, bound)
-    return LayerBound(bound, attained=attained, how=how, size=str(size))
+    rounding = None if summed is None else 8.0 * summed + 64.0
+    return LayerBound(bound, attained=attained, how=how, size=str(size), rounding=rounding)
 
 
 unbounded("it divides by the norm of its input", layers.UnitNormalization)

@@ -37,8 +37,8 @@ LARGEST = EXACT // 4 - 1
     layers.SpatialDropout1D,
     layers.SpatialDropout2D,
     layers.SpatialDropout3D,
-    training="l1 l2 rate noise_shape stddev factor value_range mode fill_mode interpolation fill_value"
-    " height_factor width_factor data_format",
+    training="l1 l2 rate noise_shape stddev factor value_range mode fill_mode interpolation"
+    " fill_value height_factor width_factor data_format",
 )
 def identity(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     """What is random in training, and does nothing afterwards."""
@@ -104,7 +104,8 @@ def up_sampling_2d(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
 
 @built_in(
     layers.Resizing,
-    reads="height width interpolation crop_to_aspect_ratio pad_to_aspect_ratio antialias data_format",
+    reads="height width interpolation crop_to_aspect_ratio pad_to_aspect_ratio antialias"
+    " data_format",
     weights="fill_mode fill_value",
 )
 def resizing(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:

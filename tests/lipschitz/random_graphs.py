@@ -1,0 +1,428 @@
+"""Random whole graphs: layers and operations with rules, nested, shared, with odd arguments."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
+
+import intriguing_tf as itf
+from intriguing_tf.keras_graph import float64_copy
+from intriguing_tf.lipschitz.contradictions import ContradictionError, attained
+
+ACTIVATIONS = [
+    *("relu", "relu6", "leaky_relu", "elu", "celu", "selu", "gelu", "silu", "mish", "tanh"),
+    *("sigmoid", "softplus", "softsign", "hard_sigmoid", "hard_silu", "hard_tanh", "log_sigmoid"),
+    *("soft_shrink", "tanh_shrink", "squareplus", "sparse_plus", "softmax", "log_softmax"),
+]
+LARGEST = 400  # numbers of one example of a tensor
+SHAPES = [(5,), (1,), (8,), (4, 3), (6, 2), (1, 4), (5, 5, 2), (4, 6, 1), (3, 3, 4)]
+
+
+class Builder:
+    """Grows a graph node by node.
+
+    Args:
+        rng: of all choices.
+        dtype: of the layers.
+    """
+
+    def __init__(self, rng: np.random.Generator, dtype: str):
+        self.rng = rng
+        self.dtype = dtype
+        self.shared: list[tuple[tuple, Any]] = []
+
+    def pick(self, values: Any) -> Any:
+        return values[int(self.rng.integers(len(values)))]
+
+    def model(self, shape: tuple[int, ...], least: int, most: int, nested: bool = True) -> Any:
+        """A Functional model of one input, with so many nodes."""
+        tensors = [keras.Input(shape, dtype=self.dtype)]
+        wanted = int(self.rng.integers(least, most + 1))
+        for _ in range(6 * wanted):
+            if len(tensors) > wanted:
+                break
+            x = tensors[-1] if self.rng.random() < 0.75 else self.pick(tensors)
+            try:
+                y = self.node(x, tensors, nested)
+            except (ValueError, TypeError, IndexError, tf.errors.OpError):
+                continue  # a combination that Keras does not build
+            for each in y if isinstance(y, (list, tuple)) else [y]:
+                sizes = each.shape[1:]
+                if None not in each.shape[1:] and 0 < math.prod(sizes) <= LARGEST:
+                    tensors.append(each)
+        outputs = tensors[-1]
+        if self.rng.random() < 0.1 and len(tensors) > 3:
+            outputs = [tensors[-1], self.pick(tensors[1:])]
+        return keras.Model(tensors[0], outputs)
+
+    def node(self, x: Any, tensors: list[Any], nested: bool) -> Any:
+        kinds: list[Callable[..., Any]] = [
+            self.layer, self.layer, self.layer, self.operation, self.operation, self.merge,
+            self.cancel, self.again,
+        ]  # fmt: skip
+        kind = self.pick(kinds + [self.nested] * nested)
+        return kind(x, tensors)
+
+    def layer(self, x: Any, tensors: list[Any]) -> Any:
+        layer = self.pick(LAYERS.get(min(len(x.shape), 4), []) + LAYERS[0])(self)
+        y = layer(x)
+        self.shared.append((tuple(x.shape), layer))
+        return y
+
+    def again(self, x: Any, tensors: list[Any]) -> Any:
+        fits = [layer for shape, layer in self.shared if shape == tuple(x.shape)]
+        return self.pick(fits)(x)
+
+    def operation(self, x: Any, tensors: list[Any]) -> Any:
+        return self.pick(OPERATIONS)(self, x)
+
+    def merge(self, x: Any, tensors: list[Any]) -> Any:
+        same = [y for y in tensors if tuple(y.shape) == tuple(x.shape)]
+        y = self.pick(same)
+        merges = [
+            layers.Add(), layers.Subtract(), layers.Average(), layers.Maximum(), layers.Minimum(),
+            layers.Concatenate(axis=self.pick([-1, 1])),
+            lambda pair: ops.add(*pair), lambda pair: ops.subtract(*pair),
+            lambda pair: ops.maximum(*pair), lambda pair: ops.minimum(*pair),
+            lambda pair: ops.concatenate(pair, axis=-1), lambda pair: ops.stack(pair, axis=1),
+        ]  # fmt: skip
+        return self.pick(merges)([x, y])
+
+    def cancel(self, x: Any, tensors: list[Any]) -> Any:
+        """x minus nearly x, by one of several ways."""
+        near = 1 + self.pick([0.0, 1e-7, -1e-6, 1e-3])
+        ways = [
+            lambda: layers.Rescaling(-near, dtype=self.dtype)(x),
+            lambda: x * -near,
+            lambda: x / (-1 / near),
+            lambda: -x,
+        ]
+        dense = layers.Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name=_named("identity"))
+        return layers.Add()([x, dense(self.pick(ways)())])
+
+    def nested(self, x: Any, tensors: list[Any]) -> Any:
+        if self.rng.random() < 0.5:
+            inner = self.model(tuple(x.shape[1:]), 1, 3, nested=False)
+            y = inner(x)
+            return inner(y) if not isinstance(y, list) and y.shape == x.shape else y
+        names = self.pick([("z", "a"), ("a", "z")])
+        first, second = (keras.Input(x.shape[1:], dtype=self.dtype, name=name) for name in names)
+        given: Any = self.pick([[first, second], {names[0]: first, names[1]: second}])
+        scaled = layers.Rescaling(10.0, dtype=self.dtype)(first)
+        inner = keras.Model(given, layers.Add()([scaled, second]))
+        near = layers.Rescaling(0.01, dtype=self.dtype)(x)
+        return inner(self.pick([{"a": x, "z": near}, {"z": x, "a": near}]))
+
+
+def _named(what: str) -> str:
+    return (
+        f"{what}_{keras.utils.get_uid(what) if hasattr(keras.utils, 'get_uid') else id(object())}"
+    )
+
+
+def _size(b: Builder, most: int = 3) -> int:
+    return int(b.rng.integers(1, most + 1))
+
+
+def _conv(kind: Any, rank: int) -> Callable[[Builder], Any]:
+    def make(b: Builder) -> Any:
+        stride = _size(b, 2)
+        arguments = {"strides": stride, "padding": b.pick(["valid", "same"]), "dtype": b.dtype}
+        if stride == 1 and "Transpose" not in kind.__name__:
+            arguments["dilation_rate"] = _size(b, 2)
+        if "Depthwise" in kind.__name__:
+            return kind(_size(b), depth_multiplier=_size(b, 2), **arguments)
+        return kind(_size(b, 4), _size(b), activation=b.pick([None, *ACTIVATIONS]), **arguments)
+
+    return make
+
+
+def _pool(kind: Any) -> Callable[[Builder], Any]:
+    return lambda b: kind(_size(b), _size(b), b.pick(["valid", "same"]), dtype=b.dtype)
+
+
+def _plain(kind: Any, **arguments: Any) -> Callable[[Builder], Any]:
+    def make(b: Builder) -> Any:
+        chosen = {name: b.pick(values) for name, values in arguments.items()}
+        return kind(dtype=b.dtype, **chosen)
+
+    return make
+
+
+LAYERS: dict[int, list[Callable[[Builder], Any]]] = {
+    0: [  # for every rank
+        lambda b: layers.Dense(_size(b, 6), b.pick([None, *ACTIVATIONS]), dtype=b.dtype),
+        lambda b: layers.Activation(b.pick(ACTIVATIONS), dtype=b.dtype),
+        _plain(layers.BatchNormalization, axis=[-1, 1], epsilon=[1e-3, 1e-7], scale=[True, False]),
+        _plain(layers.LayerNormalization, axis=[-1, 1], epsilon=[1e-3, 1.0]),
+        _plain(layers.RMSNormalization, epsilon=[1e-3, 1.0]),
+        _plain(layers.GroupNormalization, groups=[1, 2, -1], epsilon=[1e-2]),
+        _plain(layers.Rescaling, scale=[-2.0, 1 / 255, 1e15, 1e-30], offset=[0.0, -1.0, 1e15]),
+        _plain(layers.Flatten, data_format=["channels_last", "channels_first"]),
+        _plain(layers.LeakyReLU, negative_slope=[0.0, 0.3, 2.0]),
+        _plain(layers.ELU, alpha=[0.5, 1.0, 4.0]),
+        _plain(layers.ReLU, max_value=[None, 6.0], negative_slope=[0.0, 0.5]),
+        _plain(layers.PReLU),
+        _plain(layers.Softmax, axis=[-1, 1]),
+        _plain(layers.Dropout, rate=[0.5]),
+        _plain(layers.Identity),
+        lambda b: layers.Normalization(mean=0.5, variance=b.pick([4.0, 1e-20]), dtype=b.dtype),
+    ],
+    2: [_plain(layers.RepeatVector, n=[1, 3])],
+    3: [
+        _conv(layers.Conv1D, 1),
+        _conv(layers.DepthwiseConv1D, 1),
+        _conv(layers.SeparableConv1D, 1),
+        _conv(layers.Conv1DTranspose, 1),
+        _pool(layers.MaxPooling1D),
+        _pool(layers.AveragePooling1D),
+        _plain(layers.GlobalAveragePooling1D, keepdims=[True, False]),
+        _plain(layers.GlobalMaxPooling1D),
+        _plain(layers.UpSampling1D, size=[2, 3]),
+        _plain(layers.ZeroPadding1D, padding=[1, (0, 2)]),
+        _plain(layers.Cropping1D, cropping=[1, (0, 1)]),
+        _plain(layers.Permute, dims=[(2, 1)]),
+        lambda b: layers.EinsumDense("abc,cd->abd", (None, _size(b, 4)), dtype=b.dtype),
+        lambda b: layers.TimeDistributed(layers.Dense(_size(b), dtype=b.dtype), dtype=b.dtype),
+    ],
+    4: [
+        _conv(layers.Conv2D, 2),
+        _conv(layers.Conv2D, 2),
+        _conv(layers.DepthwiseConv2D, 2),
+        _conv(layers.SeparableConv2D, 2),
+        _conv(layers.Conv2DTranspose, 2),
+        _pool(layers.MaxPooling2D),
+        _pool(layers.AveragePooling2D),
+        _plain(layers.GlobalAveragePooling2D, keepdims=[True, False]),
+        _plain(layers.GlobalMaxPooling2D),
+        _plain(layers.UpSampling2D, size=[2, (1, 3)], interpolation=["nearest", "bilinear"]),
+        _plain(layers.ZeroPadding2D, padding=[1, ((0, 2), (1, 0))]),
+        _plain(layers.Cropping2D, cropping=[1, ((0, 1), (1, 0))]),
+        _plain(layers.Permute, dims=[(2, 1, 3), (3, 1, 2)]),
+        _plain(layers.CenterCrop, height=[2, 3], width=[2, 3]),
+        _plain(itf.layers.LocallyConnected2D, filters=[1, 3], kernel_size=[1, 2]),
+        _plain(itf.layers.LocalResponseNormalization, size=[3, 5], beta=[0.75, 2.0]),
+        _plain(itf.layers.L2Pooling2D, pool_size=[2], strides=[1, 2]),
+    ],
+}
+
+
+def _matrix(b: Builder, x: Any) -> np.ndarray:
+    return b.rng.normal(size=(x.shape[-1], _size(b, 5))).astype("float32")
+
+
+OPERATIONS: list[Callable[[Builder, Any], Any]] = [
+    lambda b, x: ops.elu(x, b.pick([0.2, 1.0, 5.0])),
+    lambda b, x: ops.celu(x, b.pick([0.2, 5.0])),
+    lambda b, x: ops.leaky_relu(x, b.pick([0.1, 3.0])),
+    lambda b, x: ops.gelu(x, b.pick([True, False])),
+    lambda b, x: b.pick([ops.relu, ops.relu6, ops.selu, ops.silu, ops.softplus, ops.softsign])(x),
+    lambda b, x: b.pick([ops.tanh, ops.sigmoid, ops.hard_silu, ops.hard_sigmoid, ops.abs])(x),
+    lambda b, x: b.pick([ops.log_sigmoid, ops.sparse_plus, ops.sparse_sigmoid, ops.negative])(x),
+    lambda b, x: ops.squareplus(x, b.pick([0, 4])),
+    lambda b, x: ops.soft_shrink(x, b.pick([0.0, 0.5])),
+    lambda b, x: ops.softmax(x, axis=b.pick([-1, 1])),
+    lambda b, x: ops.log_softmax(x, axis=b.pick([-1, 1])),
+    lambda b, x: ops.clip(x, -1.0, b.pick([0.0, 1.0])),
+    lambda b, x: ops.maximum(x, b.pick([0.0, 0.3])),
+    lambda b, x: ops.minimum(b.pick([0.0, 0.3]), x),
+    lambda b, x: b.pick([ops.mean, ops.sum, ops.max, ops.min])(x, axis=b.pick([1, -1])),
+    lambda b, x: ops.mean(x, axis=-1, keepdims=True),
+    lambda b, x: ops.matmul(x, _matrix(b, x)),
+    lambda b, x: x @ _matrix(b, x),
+    lambda b, x: x * b.pick([3.0, -1e-20, 1e10, 1 / 3]),
+    lambda b, x: x * b.rng.normal(size=x.shape[-1]).astype("float32"),
+    lambda b, x: x / b.pick([3.0, -0.1]),
+    lambda b, x: x + b.pick([3.0, 1e12]),
+    lambda b, x: 1.0 - x,
+    lambda b, x: ops.flip(x, axis=b.pick([1, -1])),
+    lambda b, x: ops.roll(x, 1, axis=-1),
+    lambda b, x: ops.pad(
+        x, [(0, 0), *[(1, 1)] * (len(x.shape) - 1)], b.pick(["constant", "reflect", "symmetric"])
+    ),
+    lambda b, x: ops.expand_dims(x, b.pick([1, -1])),
+    lambda b, x: ops.squeeze(x, b.pick([1, -1])),
+    lambda b, x: ops.repeat(x, b.pick([2, 3]), axis=b.pick([1, -1])),
+    lambda b, x: ops.tile(x, [1] * (len(x.shape) - 1) + [2]),
+    lambda b, x: ops.take(x, [0, 0, x.shape[-1] - 1], axis=-1),
+    lambda b, x: ops.split(x, 2, axis=-1),
+    lambda b, x: ops.reshape(x, (-1, math.prod(x.shape[1:]))),
+    lambda b, x: ops.transpose(x, (0, *b.rng.permutation(range(1, len(x.shape))).tolist())),
+    lambda b, x: ops.swapaxes(x, 1, -1),
+    lambda b, x: ops.moveaxis(x, 1, -1),
+    lambda b, x: x[..., ::-1],
+    lambda b, x: x[:, 1:],
+    lambda b, x: x[..., :1],
+    lambda b, x: ops.copy(x),
+    lambda b, x: ops.cast(x, b.pick(["float32", "float64", "int32", "float16"])),
+    # Refused:
+    lambda b, x: b.pick([ops.square, ops.exp, ops.round, ops.sign])(x),
+    lambda b, x: b.pick([ops.mean, ops.max])(x, axis=0),
+]  # fmt: skip
+
+
+def set_weights(model: Any, rng: np.random.Generator) -> None:
+    """Random weights: normal, sparse, positive, or of an extreme size; near-identities negative."""
+    for weight in model.weights:
+        fan = math.prod(weight.shape[:-1]) or 1
+        values = rng.normal(size=weight.shape) / math.sqrt(fan)
+        style = rng.integers(12)
+        if style == 0:
+            values = values * 10.0 ** rng.uniform(-30, 15)
+        elif style == 1:
+            values = np.abs(values)
+        elif style == 2:
+            values = values * (rng.random(weight.shape) < 0.4)
+        if "variance" in weight.path:
+            values = np.abs(values) + rng.choice([0.3, 1e-6])
+        if "identity" in weight.path and len(weight.shape) == 2:
+            values = np.eye(*weight.shape)
+        weight.assign(np.clip(values, -1e30, 1e30))
+
+
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """What came of one graph.
+
+    Args:
+        outcome: "held", "refused", "violated", or "not copied".
+        ratio: what was attained over the bound.
+        why: of a refusal or violation.
+    """
+
+    outcome: str
+    ratio: float = 0.0
+    why: str = ""
+
+
+def try_graph(seed: int) -> Trial:
+    """Builds the graph of this seed, bounds it, and tries to beat the bound."""
+    rng = np.random.default_rng(seed)
+    builder = Builder(rng, str(rng.choice(["float32", "float64"])))
+    model = builder.model(builder.pick(SHAPES), 3, 15)
+    set_weights(model, rng)
+    try:
+        report = itf.lipschitz.bound(model, attained=False, verbose=False)
+    except ContradictionError as error:
+        return Trial("violated", math.inf, str(error))
+    except ValueError as error:
+        return Trial("refused", why=str(error))
+    plain = itf.lipschitz.bound(model, "product", attained=False, verbose=False)
+    try:
+        copy = float64_copy(model)
+    except ValueError as error:
+        return Trial("not copied", why=str(error))
+    found = _attained(copy, rng)
+    if found > report.total * (1 + 1e-6) + 1e-12 * plain.product:
+        return Trial("violated", found / max(report.total, 1e-300), f"{found} > {report.total}")
+    return Trial("held", found / max(report.total, 1e-300))
+
+
+def _attained(model: Any, rng: np.random.Generator) -> float:
+    shape = model.inputs[0].shape[1:]
+    sizes = 10.0 ** rng.uniform(-3, 2, size=(6, *[1] * len(shape)))
+    points = tf.constant(sizes * rng.normal(size=(6, *shape)))
+    return attained(
+        lambda given: keras.tree.flatten(model(given[0], training=False)), [points], math.inf
+    )
+
+
+def random_classifier(seed: int) -> tuple[Any, np.ndarray]:
+    """A random classifier, of images, series or tables, and five inputs."""
+    rng = np.random.default_rng(seed)
+    builder = Builder(rng, str(rng.choice(["float32", "float64"])))
+    body = builder.model(builder.pick(SHAPES), 1, 6, nested=False)
+    x = body.outputs[-1]
+    dtype = builder.dtype
+    classes = int(rng.integers(1, 5))
+    head = builder.pick(["flat", "regrouped", "positions"])
+    squash = builder.pick([None, "softmax", "sigmoid", "log_softmax"])
+    squash = "sigmoid" if classes == 1 and squash else squash
+    if head == "positions" and len(x.shape) == 3:
+        y = layers.Flatten()(layers.Dense(classes, squash, dtype=dtype)(x))
+    else:
+        x = layers.Flatten()(x)
+        x = x if head == "flat" else layers.Reshape((1, -1))(x)
+        y = layers.Flatten()(layers.Dense(classes, squash, dtype=dtype)(x))
+    model = keras.Model(body.inputs, y)
+    set_weights(model, rng)
+    inputs = 10.0 ** rng.uniform(-1, 1) * rng.normal(size=(5, *model.inputs[0].shape[1:]))
+    return model, inputs.astype(dtype)
+
+
+def nearest_adversarial(model: Any, point: np.ndarray, steps: int = 12) -> float:
+    """The distance of the nearest point of another class that DeepFool and bisection find.
+
+    In float64, by the model's outputs; infinite where none is found.
+    """
+
+    @tf.function(autograph=False)
+    def outputs(x: Any) -> Any:
+        y = tf.reshape(model(x, training=False), [len(x), -1])
+        return y if y.shape[1] > 1 else tf.concat([tf.fill(y.shape, _middle(model)), y], axis=1)
+
+    start = tf.constant(point[None], tf.float64)
+    label = int(tf.argmax(outputs(start), axis=1)[0])
+    best = math.inf
+    here = start
+    for _ in range(steps):
+        with tf.GradientTape() as tape:
+            tape.watch(here)
+            y = outputs(here)
+        rows = tape.jacobian(y, here).numpy()[0, :, 0].reshape(y.shape[1], -1)
+        values = y.numpy()[0]
+        gaps = values[label] - values + 0.0
+        normals = rows - rows[label]
+        lengths = np.maximum(np.linalg.norm(normals, axis=1), 1e-300)
+        distances = np.where(np.arange(len(gaps)) == label, np.inf, gaps / lengths)
+        target = int(np.argmin(distances))
+        if not np.isfinite(distances[target]):
+            break
+        step = 1.05 * distances[target] * normals[target] / lengths[target]
+        here = here + tf.constant(step.reshape(here.shape))
+        if int(tf.argmax(outputs(here), axis=1)[0]) != label:
+            best = min(best, _bisected(outputs, start, here, label))
+            break
+    return best
+
+
+def _bisected(outputs: Any, start: Any, end: Any, label: int) -> float:
+    low, high = 0.0, 1.0
+    for _ in range(40):
+        middle = (low + high) / 2
+        same = int(tf.argmax(outputs(start + middle * (end - start)), axis=1)[0]) == label
+        low, high = (middle, high) if same else (low, middle)
+    return high * float(tf.norm(end - start))
+
+
+def _middle(model: Any) -> Any:
+    ends = getattr(model.layers[-2], "activation", None) is keras.activations.sigmoid
+    return tf.constant(0.5 if ends else 0.0, tf.float64)
+
+
+def try_classifier(seed: int) -> Trial:
+    """Certifies five inputs of a random classifier and looks for nearer adversarial examples."""
+    model, inputs = random_classifier(seed)
+    try:
+        radii = itf.lipschitz.certified_radius(model, inputs, verbose=False)
+        copy = float64_copy(model)
+    except ContradictionError as error:
+        return Trial("violated", math.inf, str(error))
+    except ValueError as error:
+        return Trial("refused", why=str(error))
+    ratio = 0.0
+    for point, radius in zip(inputs, radii, strict=True):
+        if not 0 < radius < math.inf:
+            continue
+        found = nearest_adversarial(copy, point)
+        ratio = max(ratio, radius / found)
+        if found < radius * (1 - 1e-9):
+            return Trial("violated", ratio, f"an adversarial example at {found}, radius {radius}")
+    return Trial("held", ratio)

@@ -1,0 +1,72 @@
+"""Every argument of every layer and operation that has a rule: read, harmless, or refused."""
+
+from __future__ import annotations
+
+import inspect
+
+import keras
+import pytest
+from keras import layers, ops
+
+from intriguing_tf.lipschitz import NoBoundError, bound, exactness, registry, rules
+from intriguing_tf.lipschitz.rules.operations import RULES
+
+# What each argument of an operation is to its rule; every one not read refuses the call
+# (`OperationCall.check_all_read`), unless it is the tensor itself.
+TENSORS = {"x", "x1", "x2", "xs", "a", "arrays", "inputs"}
+
+
+def parameters(function) -> list[str]:
+    return [name for name in inspect.signature(function).parameters if name != "self"]
+
+
+@pytest.mark.parametrize(
+    "kind", sorted(registry.known_arguments(), key=lambda k: k.__name__), ids=lambda k: k.__name__
+)
+def test_every_argument_of_a_layer_is_listed(kind):
+    assert rules.linear  # the table is filled by importing the rules
+    known = registry.known_arguments()[kind].known | set(exactness.EVERY_LAYER)
+    names = parameters(kind.__init__)
+    unknown = [
+        name
+        for name in names
+        if name not in known and not name.endswith(tuple(exactness.EVERY_ENDING))
+    ]
+    assert not unknown, f"{kind.__name__} has arguments that no rule knows: {unknown}"
+    first, *others = parameters(kind.call)
+    assert first in ("inputs", "data", "x")
+    assert set(others) <= set(exactness.EVERY_CALL)
+
+
+def test_no_argument_is_listed_that_no_release_has():
+    """Names of arguments are spelled as Keras spells them."""
+    gone = {"rms_scaling"}  # of releases before 3.15
+    named = set().union(*(each.known for each in registry.known_arguments().values()))
+    every = {name for kind in registry.known_arguments() for name in parameters(kind.__init__)}
+    assert named - every <= gone | {"lora_rank", "lora_alpha"}
+
+
+def test_an_argument_that_a_rule_does_not_read_refuses_the_operation():
+    x = keras.Input((4, 4))
+    for y in (ops.max(x, axis=1, initial=3.0), ops.sum(x, axis=1, keepdims=True) * 1.0):
+        if "initial" in str(vars(y._keras_history.operation)):
+            with pytest.raises(NoBoundError, match="initial"):
+                bound(keras.Model(x, y))
+
+
+@pytest.mark.parametrize("name", sorted(RULES))
+def test_operations_with_rules_exist_or_existed(name):
+    assert any(
+        hasattr(module, name)
+        for module in (ops_module("nn"), ops_module("numpy"), ops_module("core"))
+    ) or name in {"Abs", "Amax", "Amin", "HardTanh", "TanhShrink"}
+
+
+def ops_module(name: str):
+    return inspect.getmodule(getattr(ops, {"nn": "relu", "numpy": "add", "core": "cast"}[name]))
+
+
+def test_layers_without_a_rule_are_refused():
+    x = keras.Input((4, 4))
+    with pytest.raises(NoBoundError, match="No Lipschitz rule"):
+        bound(keras.Model(x, layers.SimpleRNN(2)(x)))

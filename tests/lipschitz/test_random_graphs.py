@@ -1,0 +1,29 @@
+"""No whole graph beats its bound, no adversarial example lies within a certified radius."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from tests.lipschitz.random_graphs import try_classifier, try_graph
+from tests.seeds import seed
+
+TIMES = float(os.environ.get("LIPSCHITZ_EXAMPLES", "1"))
+
+
+@pytest.mark.slow
+def test_random_graphs_hold():
+    trials = [try_graph(seed() + i) for i in range(round(30 * TIMES))]
+    violated = [(seed() + i, t.why) for i, t in enumerate(trials) if t.outcome == "violated"]
+    assert not violated
+    held = [trial for trial in trials if trial.outcome == "held"]
+    assert len(held) > len(trials) / 4
+    assert max(trial.ratio for trial in held) > 0.5
+
+
+@pytest.mark.slow
+def test_random_classifiers_hold():
+    trials = [try_classifier(seed() + i) for i in range(round(10 * TIMES))]
+    assert not [(seed() + i, t.why) for i, t in enumerate(trials) if t.outcome == "violated"]
+    assert any(trial.outcome == "held" for trial in trials)
