@@ -20,14 +20,7 @@ from intriguing_tf.lipschitz.rounding import (
     round_down,
     round_up,
 )
-from intriguing_tf.lipschitz.steps import (
-    UNSCALED,
-    Diagonal,
-    Norm,
-    Step,
-    matrix_norm,
-    scaling_error,
-)
+from intriguing_tf.lipschitz.steps import UNSCALED, Diagonal, Norm, Step, matrix_norm, scaling_error
 from intriguing_tf.lipschitz.symbols import (
     CHUNK,
     GramSymbol,
