@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "transfer": ANY_MODEL | {"adversary"},
     "datasets": {"aliases", "checks", "files", "fingerprints", "progress"},
     "models": LEAVES,
-    "zoo": {"datasets", "models", *LEAVES},
+    "zoo": {"datasets", "keras_graph", "models", *LEAVES},
     "training": ANY_MODEL | TOOLS,
     "sweeps": ANY_MODEL | TOOLS | WORK,
     "publishing": ANY_MODEL | TOOLS | WORK | {"datasets", "models", "zoo", "training", "sweeps"},

@@ -1,5 +1,8 @@
 """The graph that a model computes, and batch normalization folded into convolutions."""
 
+import pathlib
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -183,3 +186,14 @@ def test_what_is_in_layers_and_models_within_a_model_is_found():
     kinds = [type(each).__name__ for each in keras_graph.layers_in(model)]
     assert {"Sequential", "TimeDistributed", "Dense", "Flatten"} <= set(kinds)
     assert keras_graph.layer_below(model.layers[-1]) is inner
+
+
+def test_no_other_file_touches_private_names_of_keras():
+    package = pathlib.Path(keras_graph.__file__).parent
+    private = re.compile(
+        r"\._(keras_history|flatten_layers|functional|nodes_by_depth|inputs_struct)"
+    )
+    for file in package.rglob("*.py"):
+        if file.name != "keras_graph.py":
+            assert not private.search(file.read_text("utf-8")), file
+            assert "keras.src" not in file.read_text("utf-8"), file

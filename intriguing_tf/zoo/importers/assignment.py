@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from intriguing_tf.keras_graph import layer_below
 from intriguing_tf.zoo import foreign
 from intriguing_tf.zoo.errors import IntegrityError
 
@@ -192,7 +193,7 @@ def _flattened_maps(layer: keras.layers.Layer) -> tuple[int, ...] | None:
 
 def _layer_below(layer: keras.layers.Layer) -> Any:
     try:
-        return layer.input._keras_history.operation
+        return layer_below(layer)
     except (AttributeError, ValueError):  # Keras's words for it differ by the kind of model
         raise ValueError(
             f"{layer.name!r} must be used once, in a Functional or Sequential model: what lies "
