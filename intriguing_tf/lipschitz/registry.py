@@ -31,7 +31,7 @@ class Inner:
 class Arguments:
     """What becomes of each argument of a layer's constructor, and of its `call`.
 
-    One that is in none of these is unknown: `tests/lipschitz/test_arguments.py` fails for it, so
+    One that is in none of these is unknown: `tests/lipschitz/test_exactness.py` fails for it, so
     that a new release of Keras cannot add one unseen.
 
     Args:
