@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 
+from intriguing_tf.checks import check_between, check_positive_integer
+
 
 @dataclasses.dataclass(frozen=True)
 class Patience:
@@ -20,6 +22,14 @@ class Patience:
             They count from the first byte of the answer's status line on; bytes of the headers do
             not count.
         slowest: bytes per second.
+
+    Raises:
+        TypeError, ValueError: no positive integer of attempts, or times and a rate that are not
+            positive and finite.
+
+    Example:
+
+        itf.zoo.load("imagenet/googlenet", patience=itf.zoo.Patience(attempts=2, window=10.0))
     """
 
     attempts: int = 5
@@ -29,6 +39,11 @@ class Patience:
     silence: float = 30.0
     window: float = 60.0
     slowest: float = 1024.0
+
+    def __post_init__(self) -> None:
+        check_positive_integer("attempts", self.attempts)
+        for name in ("pause", "longest_pause", "connect", "silence", "window", "slowest"):
+            check_between(name, getattr(self, name), 0)
 
     def before(self, attempt: int, asked: float | None = None) -> float:
         """Returns the seconds to wait before an attempt (the first is 1).

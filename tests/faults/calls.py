@@ -55,6 +55,7 @@ LEFT_OUT = {
         _EXPERIMENT,
     ),
     "adversary.Loss": "an abstract class",
+    "training.minimise": "the old name of training.minimize",
     "layers.GroupedConv2D": "its arguments are those of keras.layers.Conv2D, which checks them",
     **dict.fromkeys(
         [
@@ -406,12 +407,13 @@ CALLS: dict[str, Callable[[], Any]] = {
     "units.holm": lambda: {"p_values": [0.01, 0.04]},
     "zoo.list": lambda: {"pattern": "*", "classes": 10, "pinned": True},
     "zoo.info": lambda: {"name": "mnist/conv"},
-    "zoo.path": lambda: {"name": "mnist/fc10-1", "progress": False},
+    "zoo.path": lambda: {"name": "mnist/fc10-1", "verbose": False},
     "zoo.load": lambda: (
         lambda **given: itf.zoo.load(**given).get_weights(),
         {"name": "mnist/fc10-1", "weights": True, "progress": False},
     ),
-    "zoo.pin": lambda: {"name": "imagenet/googlenet", "progress": False},
+    "zoo.pin": lambda: {"name": "imagenet/googlenet", "verbose": False},
+    "zoo.Patience": lambda: {"attempts": 2, "pause": 0.1, "window": 5.0},
     "zoo.clear": lambda: {"pattern": "*"},
     "zoo.verify": lambda: {"pattern": "mnist/fc10-*"},
     "zoo.ModelCard.from_json": lambda: {"values": itf.zoo.info("mnist/fc10-1").json()},
