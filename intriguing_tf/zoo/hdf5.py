@@ -179,12 +179,11 @@ class _File:
                 "file; Keras stores each array in one piece"
             )
         address, stored = struct.unpack_from("<2Q", messages[_LAYOUT], 2)
-        if declared != stored:
-            raise IntegrityError(
-                f"the weights {path} declare {declared:,} bytes and store {stored:,}"
-            )
         start = address if stored else 0
-        self._bytes(start, 0)
+        if declared != stored or start + stored > len(self._content):
+            raise IntegrityError(
+                f"the weights {path} declare {declared:,} bytes, which the file does not store"
+            )
         return np.frombuffer(self._content, dtype, math.prod(shape), start).reshape(shape)
 
     def _bytes(self, start: int, size: int) -> bytes:

@@ -78,15 +78,15 @@ def test_newer_layouts_are_refused():
 
 
 def test_arrays_cannot_hold_more_than_the_file():
-    """Three arrays of the same bytes."""
+    """Three arrays that begin at the same byte, each of two thirds of the file."""
     numbers = np.arange(2000.0)
     content = written(lambda file: [file.create_dataset(f"x{i}", data=numbers) for i in range(3)])
     with h5py.File(io.BytesIO(content)) as file:
         first, *others = sorted(file[f"x{i}"].id.get_offset() for i in range(3))
-    for place in others:
-        content = content.replace(struct.pack("<Q", place), struct.pack("<Q", first))
-    end = first + numbers.nbytes
-    content = content[:40] + struct.pack("<Q", end) + content[48:end]
+    size = numbers.nbytes
+    changes = {2000: 4000, size: 2 * size} | dict.fromkeys(others, first)
+    for old, new in changes.items():
+        content = content.replace(struct.pack("<Q", old), struct.pack("<Q", new))
     with pytest.raises(zoo.IntegrityError, match="bytes of weights"):
         hdf5.read_arrays(content)
 
