@@ -1,7 +1,6 @@
 """The reader of HDF5 against the HDF5 library, and what it refuses."""
 
 import io
-import struct
 
 import h5py
 import numpy as np
@@ -63,7 +62,7 @@ def test_every_type_of_number_and_shape(dtype, shape):
         ({"data": ["text"], "dtype": h5py.string_dtype()}, "not numbers"),
         ({"data": np.zeros(1000), "compression": "gzip"}, "compressed"),
         ({"data": np.zeros(1000), "chunks": (10,)}, "in pieces"),
-        ({"shape": (10**6, 10**6), "dtype": "f4"}, "declare"),
+        ({"shape": (10**6, 10**6), "dtype": "f4"}, "cut short"),
     ],
     ids=["big endian", "complex", "texts", "compressed", "chunks", "not stored"],
 )
@@ -75,20 +74,6 @@ def test_other_arrays_are_refused(dataset, words):
 def test_newer_layouts_are_refused():
     with pytest.raises(zoo.IntegrityError, match="not HDF5 as h5py writes it"):
         hdf5.read_arrays(written(lambda file: None, libver="latest"))
-
-
-def test_arrays_cannot_hold_more_than_the_file():
-    """Three arrays of the same bytes."""
-    numbers = np.arange(2000.0)
-    content = written(lambda file: [file.create_dataset(f"x{i}", data=numbers) for i in range(3)])
-    with h5py.File(io.BytesIO(content)) as file:
-        first, *others = sorted(file[f"x{i}"].id.get_offset() for i in range(3))
-    for place in others:
-        content = content.replace(struct.pack("<Q", place), struct.pack("<Q", first))
-    end = first + numbers.nbytes
-    content = content[:40] + struct.pack("<Q", end) + content[48:end]
-    with pytest.raises(zoo.IntegrityError, match="bytes of weights"):
-        hdf5.read_arrays(content)
 
 
 def test_budgets():
