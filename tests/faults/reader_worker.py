@@ -8,10 +8,12 @@ it is read and a line of JSON after it.
 import json
 import os
 import random
+import signal
 import sys
 from pathlib import Path
 
 MEMORY = 2 << 30
+SECONDS = 10  # of the processor for one file: then a signal ends the process
 NETWORK = ("socket.connect", "socket.getaddrinfo", "subprocess.Popen", "os.system", "os.exec")
 WRITES = ("os.remove", "os.rename", "os.mkdir", "os.rmdir", "os.symlink", "os.chmod")
 
@@ -89,6 +91,7 @@ def main(kind_name: str, seed: int, start: int, number: int) -> None:
         file.write_bytes(content)
         before = peak() and peak()
         say(index=index)
+        signal.setitimer(signal.ITIMER_PROF, SECONDS)
         outcome, detail, watch.on = "read", "", True
         try:
             kind.read(file)
@@ -100,6 +103,7 @@ def main(kind_name: str, seed: int, start: int, number: int) -> None:
                 f"{type(error).__module__}.{type(error).__name__}: {error!r:.300}",
             )
         watch.on = False
+        signal.setitimer(signal.ITIMER_PROF, 0)
         found, watch.found = watch.found, []
         say(index=index, outcome=outcome, detail=detail, memory=peak() - before, found=found)
 
