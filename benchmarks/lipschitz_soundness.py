@@ -29,6 +29,9 @@ def run(what: str, trial: Callable[[int], object], number: int, seed: int) -> in
     """Runs so many trials and prints a table; returns the violations."""
     import keras
 
+    if not number:
+        return 0
+
     started = time.monotonic()
     outcomes: collections.Counter[str] = collections.Counter()
     reasons: collections.Counter[str] = collections.Counter()
@@ -43,6 +46,8 @@ def run(what: str, trial: Callable[[int], object], number: int, seed: int) -> in
             reasons[kind.group(1) if kind else done.why[:40]] += 1
         if done.outcome == "violated":
             print(f"seed {seed + i}: {done.why}", flush=True)
+        if done.outcome == "not copied":
+            reasons["not copied: " + done.why[:200]] += 1
         if i % 50 == 49:
             keras.backend.clear_session()
             gc.collect()

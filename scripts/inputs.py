@@ -23,7 +23,7 @@ DATA = (
     "'labels'"
 )
 _APPLICATIONS = "applications/"
-_MODEL_FILES = {".keras", ".h5", ".hdf5"}
+MODEL_FILES = {".keras", ".h5", ".hdf5"}
 _MNIST = ("sample", "test", "train")
 
 
@@ -49,7 +49,7 @@ def check_model(name: str) -> None:
     if name.startswith(_APPLICATIONS):
         return  # which there are, Keras knows
     path = Path(name).expanduser()
-    if path.suffix in _MODEL_FILES:
+    if path.suffix in MODEL_FILES:
         check_file(name)
     elif path.is_file():
         raise ValueError(f"a model is {MODELS}. Received: the file {name}.")
@@ -83,7 +83,7 @@ def load_model(name: str, application_weights: str | None = "imagenet") -> keras
     if name.startswith(_APPLICATIONS):
         return models.keras_application(name.removeprefix(_APPLICATIONS), application_weights)
     path = Path(name).expanduser()
-    return _load_file(path) if path.suffix in _MODEL_FILES else zoo.load(name)
+    return _load_file(path) if path.suffix in MODEL_FILES else zoo.load(name)
 
 
 def _load_file(path: Path) -> keras.Model:

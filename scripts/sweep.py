@@ -9,6 +9,7 @@ writes a row for each image to a .csv or .parquet file.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from intriguing_tf.scripts import inputs, options
@@ -43,7 +44,10 @@ def run(flags: Any) -> None:
 
     names = {_short(name): name for name in flags.models}
     if len(names) != len(flags.models):
-        raise ValueError(f"--models must differ. Received: {','.join(flags.models)}.")
+        raise ValueError(
+            "--models must differ, files in their names and not in their folders alone. "
+            f"Received: {','.join(flags.models)}."
+        )
     images, labels = inputs.load_images(flags.data, flags.number, flags.bounds)
     done = itf.sweep(
         {name: inputs.load_model(each) for name, each in names.items()},
@@ -66,8 +70,9 @@ def run(flags: Any) -> None:
 
 
 def _short(name: str) -> str:
-    """What the sweep calls a model: its name, without what only says where a file lies."""
-    return name.removesuffix(".keras").removesuffix(".h5").strip("./~")
+    """What the sweep calls a model: its name in the zoo, or its file's without folder or ending."""
+    path = Path(name)
+    return path.stem if path.suffix in inputs.MODEL_FILES else name
 
 
 if __name__ == "__main__":

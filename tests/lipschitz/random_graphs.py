@@ -365,7 +365,7 @@ def nearest_adversarial(model: Any, point: np.ndarray, steps: int = 12) -> float
 
     @tf.function(autograph=False)
     def outputs(x: Any) -> Any:
-        y = tf.reshape(model(x, training=False), [len(x), -1])
+        y = tf.reshape(model(x, training=False), [x.shape[0], -1])
         return y if y.shape[1] > 1 else tf.concat([tf.fill(y.shape, _middle(model)), y], axis=1)
 
     start = tf.constant(point[None], tf.float64)

@@ -61,4 +61,6 @@ def test_workers_that_are_killed_are_replaced_and_results_are_those_of_one_proce
         assert (a.cell, a.rows) == (b.cell, b.rows)
         np.testing.assert_array_equal(a.result.targets, b.result.targets)
         np.testing.assert_array_equal(a.result.status, b.result.status)
-        np.testing.assert_allclose(a.result.images, b.result.images, atol=1e-6)
+        # A search that maxfun ends carries on what its process rounds differently; images mixed
+        # up would be 0.3 apart.
+        np.testing.assert_allclose(a.result.images, b.result.images, atol=5e-3)
