@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import inspect
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -202,6 +203,8 @@ class _EvaluatedCall:
             lambda x: next(remaining) if isinstance(x, keras.KerasTensor) else x,
             call_arguments(self.call.node),
         )
+        if "training" in inspect.signature(self.call.operation.call).parameters:
+            keywords = {**keywords, "training": False}  # some layers are random by default
         try:
             return keras.tree.flatten(self.call.operation(*positional, **keywords))
         except tf.errors.OpError as error:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from intriguing_tf.checks import check_positive_integer
 from intriguing_tf.classifier import check_model
-from intriguing_tf.keras_graph import called_flat, float64_copy
+from intriguing_tf.keras_graph import called_flat, float64_copy, graph_of
 from intriguing_tf.lipschitz.bounds import Bounds, logits_graph
 from intriguing_tf.lipschitz.chains import pairwise_bounds
 from intriguing_tf.lipschitz.contradictions import check_attained
@@ -95,7 +95,7 @@ class Certifier:
     """
 
     def __init__(self, model: keras.Model, verbose: bool | str = "auto"):
-        check_model(model, single=False)
+        check_model(model)
         self.model = model
         self._check_classifier()
         self._copy = float64_copy(model)
@@ -206,13 +206,8 @@ class Certifier:
             check_attained(float(length), float(self.bounds[i, j]), allowed, self.model.name)
 
     def _check_classifier(self) -> None:
-        inputs, outputs = self.model.inputs, self.model.outputs
-        if inputs is None or len(inputs) != 1 or len(outputs) != 1:
-            raise ValueError(
-                "A classifier has one input and one output. Received: model "
-                f"{self.model.name!r} with {len(inputs or [])} inputs and {len(outputs or [])} "
-                "outputs."
-            )
+        graph_of(self.model)
+        outputs = self.model.outputs
         shape = tuple(outputs[0].shape)
         if len(shape) > 2 or shape[1:] == (None,):
             raise ValueError(
@@ -253,8 +248,8 @@ class Certifier:
 
 
 def _rows(outputs: Any) -> Array:
-    """Outputs as float64 [n, numbers of one example]."""
-    outputs = np.asarray(outputs, np.float64)
+    """A model's only output as float64 [n, numbers of one example]."""
+    outputs = np.asarray(keras.tree.flatten(outputs)[0], np.float64)
     return outputs.reshape(len(outputs), -1)
 
 
