@@ -209,8 +209,8 @@ class _EvaluatedCall:
             return keras.tree.flatten(self.call.operation(*positional, **keywords))
         except tf.errors.OpError as error:
             raise NoBoundError(
-                f"{name_of(self.call.operation)}: TensorFlow does not compute it in float64, so "
-                f"that no radius can be certified. `bound` takes it. ({error})"
+                f"{name_of(self.call.operation)}: TensorFlow does not compute it in float64 "
+                f"here, so that no radius can be certified. `bound` takes it. ({error})"
             ) from error
 
     @functools.cached_property

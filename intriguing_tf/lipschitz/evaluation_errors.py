@@ -149,7 +149,7 @@ def is_straight(operation: Any) -> bool:
     layers.Cropping3D, layers.Concatenate, layers.Dropout, layers.Flatten, layers.GaussianDropout,
     layers.GaussianNoise, layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D,
     layers.GlobalMaxPooling3D, layers.Identity, layers.Maximum, layers.MaxPooling1D,
-    layers.MaxPooling2D, layers.MaxPooling3D, layers.Permute, layers.RandomBrightness,
+    layers.MaxPooling2D, layers.Permute, layers.RandomBrightness,
     layers.RandomContrast, layers.RandomFlip, layers.RandomRotation, layers.RandomTranslation,
     layers.RandomZoom, layers.RepeatVector, layers.Reshape,
     layers.SpatialDropout1D, layers.SpatialDropout2D, layers.SpatialDropout3D, layers.UpSampling1D,
@@ -179,7 +179,7 @@ def compared(given: Rounded) -> Any:
 
 @rounds(
     layers.Add, layers.Average, layers.AveragePooling1D, layers.AveragePooling2D,
-    layers.AveragePooling3D, layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D,
+    layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D,
     layers.GlobalAveragePooling3D, own.CeilAveragePooling2D, "Average", "Mean", "Sum",
 )  # fmt: skip
 def averaged(given: Rounded) -> Any:

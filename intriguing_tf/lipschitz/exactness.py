@@ -61,9 +61,9 @@ def check_call(operation: Any, node: Any) -> None:
             _check_methods(layer)
         if node is not None:
             _check_tensors(node)
-            _check_shape(operation, node)
             if isinstance(operation, keras.layers.Layer):
                 check_arguments(operation, node)
+                _check_shape(operation, node)
 
 
 def check_arguments(layer: Any, node: Any) -> None:
@@ -144,8 +144,7 @@ def _check_tensors(node: Any) -> None:
 
 def _check_shape(layer: Any, node: Any) -> None:
     """Raises where a layer would now give another shape than in the model's graph."""
-    kind = type(layer)
-    says = getattr(kind, "compute_output_shape", None) is not keras.Layer.compute_output_shape
+    says = type(layer).compute_output_shape is not keras.Layer.compute_output_shape
     if not says or not len(node.input_tensors) == len(node.outputs) == 1:
         return
     shape = layer.compute_output_shape(tuple(node.input_tensors[0].shape))

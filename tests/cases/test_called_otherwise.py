@@ -185,14 +185,6 @@ def test_an_epsilon_that_float32_rounds_is_counted(kind):
         bound(model_of(kind(epsilon=1e-46), 4))
 
 
-def test_kernels_that_cancel_when_they_are_summed_are_counted():
-    """1e17 + 1 − 1e17 is 1, and 0 in floating point."""
-    dense = layers.EinsumDense("ab,bcd->ac", (1,), dtype="float64")
-    model = model_of(dense, 1, dtype="float64")
-    dense.kernel.assign(np.reshape([1e17, 1.0, -1e17], (1, 1, 3)))
-    assert bound(model).total >= 1.0
-
-
 def test_images_beyond_float32_have_radius_zero():
     x = np.array([[1e39, 0.0], [1.0, 0.0]])
     assert certified_radius(linear(np.eye(2)), x) == pytest.approx([0.0, 1 / math.sqrt(2)])
@@ -237,10 +229,10 @@ def test_layers_that_are_random_by_default_do_nothing():
 
 
 def test_what_tensorflow_does_not_compute_in_float64_has_no_radius():
-    model = model_of(lambda x: layers.Flatten()(layers.MaxPooling3D(2)(x)), 4, 4, 2, 1)
-    assert bound(model).total == 1.0
-    with pytest.raises(NoBoundError, match=r"max_pooling3d.*float64"):
-        certified_radius(model, np.ones((1, 4, 4, 2, 1)))
+    pooling = model_of(lambda x: layers.Flatten()(layers.MaxPooling3D(2)(x)), 4, 4, 2, 1)
+    assert bound(pooling).total == 1.0
+    with pytest.raises(NoBoundError, match=r"MaxPooling3D.*rounding"):
+        certified_radius(pooling, np.ones((1, 4, 4, 2, 1)))
 
 
 @keras.saving.register_keras_serializable("cases")

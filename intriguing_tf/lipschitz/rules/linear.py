@@ -114,13 +114,7 @@ def einsum_dense(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBoun
     shared = [i for i in own if i in inputs and i in outputs]
     contracted = [i for i in own if i in inputs and i not in outputs]
     free = [i for i in own if i not in inputs and i in outputs]
-    summed = [i for i in own if i not in inputs and i not in outputs]
-    over = tuple(own.index(i) for i in summed)
-    terms = math.prod(kernel.shape[axis] for axis in over)
-    lost = gamma(terms) * float(np.linalg.norm(np.abs(kernel).sum(axis=over))) if over else 0.0
-    kernel = kernel.sum(axis=over)
-    kept = [i for i in own if i not in summed]
-    kernel = kernel.transpose([kept.index(i) for i in (*shared, *contracted, *free)])
+    kernel = kernel.transpose([own.index(i) for i in (*shared, *contracted, *free)])
     sizes = [math.prod(layer.kernel.shape[own.index(i)] for i in g) for g in (contracted, free)]
     blocks = kernel.reshape(-1, *sizes)
     factor = 1.0
@@ -129,7 +123,7 @@ def einsum_dense(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBoun
         if size is None:
             raise ValueError(f"the size of index {index!r} is not known.")
         factor *= math.sqrt(size)
-    norms = [Matrix(block, round_up(lost, 64)).norm() for block in blocks]
+    norms = [Matrix(block).norm() for block in blocks]
     upper = round_up(factor * max(norm.upper for norm in norms))
     bound = LayerBound(
         upper,
