@@ -185,6 +185,23 @@ def test_an_epsilon_that_float32_rounds_is_counted(kind):
         bound(model_of(kind(epsilon=1e-46), 4))
 
 
+@pytest.mark.parametrize("activation", [None, "relu"])
+@pytest.mark.parametrize(
+    "scales", [(1e-200, 1e-200, 1e300, 1e100), (1e170, 1e-170), (1e-170, 1e170)], ids=str
+)
+def test_products_that_underflow_are_counted(scales, activation):
+    """The product of the layers is I, and 0 in floating point, or its squares are."""
+    x = y = keras.Input((2,), dtype="float64")
+    denses = [layers.Dense(2, activation, use_bias=False, dtype="float64") for _ in scales]
+    for dense in denses:
+        y = dense(y)
+    model = keras.Model(x, y)
+    for dense, scale in zip(denses, scales, strict=True):
+        dense.set_weights([scale * np.eye(2)])
+    assert bound(model).total >= 1 - 1e-9
+    assert certified_radius(model, np.array([[1.0, 0.0]]))[0] <= 1 / math.sqrt(2)
+
+
 def test_images_beyond_float32_have_radius_zero():
     x = np.array([[1e39, 0.0], [1.0, 0.0]])
     assert certified_radius(linear(np.eye(2)), x) == pytest.approx([0.0, 1 / math.sqrt(2)])
