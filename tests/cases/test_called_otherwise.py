@@ -202,6 +202,22 @@ def test_products_that_underflow_are_counted(scales, activation):
     assert certified_radius(model, np.array([[1.0, 0.0]]))[0] <= 1 / math.sqrt(2)
 
 
+def test_a_margin_is_cut_by_what_underflowed_on_its_way():
+    """The first layers give 0 in floating point, and what is 10 in the exact function."""
+    x = keras.Input((1,), dtype="float64")
+    denses = [layers.Dense(units, dtype="float64") for units in (1, 1, 1, 2)]
+    y = x
+    for dense in denses:
+        y = dense(y)
+    model = keras.Model(x, y)
+    kernels = ([[1e-200]], [[1e-200]], [[1e300]], [[-1e101, 0.0]])
+    biases = ([0.0], [0.0], [0.0], [1.0, 0.0])
+    for dense, kernel, bias in zip(denses, kernels, biases, strict=True):
+        dense.set_weights([np.array(kernel), np.array(bias)])
+    assert model.predict(np.ones((1, 1)), verbose=0).argmax() == 0  # exactly: (−9, 0)
+    assert certified_radius(model, np.ones((1, 1)))[0] == 0.0
+
+
 def test_images_beyond_float32_have_radius_zero():
     x = np.array([[1e39, 0.0], [1.0, 0.0]])
     assert certified_radius(linear(np.eye(2)), x) == pytest.approx([0.0, 1 / math.sqrt(2)])
