@@ -17,6 +17,7 @@ from intriguing_tf.lipschitz.bounds import Bounds, logits_graph
 from intriguing_tf.lipschitz.chains import pairwise_bounds
 from intriguing_tf.lipschitz.contradictions import check_attained
 from intriguing_tf.lipschitz.evaluation import Evaluation, Evaluator
+from intriguing_tf.lipschitz.exactness import check_call
 from intriguing_tf.lipschitz.folding import Entry, fold
 from intriguing_tf.lipschitz.graph import calls_of
 from intriguing_tf.lipschitz.rounding import (
@@ -105,6 +106,8 @@ class Certifier:
         check_model(model)
         self.model = model
         self._check_classifier()
+        for call in calls_of(model).calls:
+            check_call(call.operation, call.node)  # of the model itself: the copy is in float64
         self._copy = float64_copy(model)
         self._evaluate = Evaluator(self._copy)
         self._check_one_unit()

@@ -56,7 +56,7 @@ def test_what_is_no_change_for_two_examples_is_still_refused(function):
         bound(model_of(function, 4))
 
 
-@pytest.mark.parametrize("function", [lambda x: x[:, ::-1], lambda x: x[..., 1:], lambda x: x[...]])
+@pytest.mark.parametrize("function", [lambda x: x[:, ::-1], lambda x: x[..., 1:]])
 def test_slices_of_each_example_are_bounded(function):
     assert bound(model_of(function, 4)).total == 1.0
 
@@ -297,7 +297,7 @@ def test_rounding_of_layers_of_ones_own_counts_each_input():
     register(Sum)(lambda layer, shapes: LayerBound(1.0, combine="sum", rounding=1.0))
     x = keras.Input((2,), dtype="float64")
     first, second = (layers.Dense(2, dtype="float64") for _ in range(2))
-    model = keras.Model(x, Sum()([first(x), second(x)]))
+    model = keras.Model(x, Sum(dtype="float64")([first(x), second(x)]))
     first.set_weights([np.eye(2), np.full(2, 2.0**53)])
     second.set_weights([np.eye(2), np.full(2, -(2.0**53))])
     assert certified_radius(model, np.array([[1.9, 0.0]]))[0] == 0.0
