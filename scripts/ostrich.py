@@ -31,7 +31,7 @@ import intriguing_tf as itf
     options.number("images, from the first on; by default all"),
     options.choice("solver", None, ["scipy", "compiled"], "the adversary's solver"),
     options.boolean(
-        "survive_rounding", False, "magnify distortions that rounding to 8 bits would undo"
+        "survive_rounding", True, "the PNGs too must be the target: magnify what rounding undoes"
     ),
     options.output("ostrich"),
     renamed={"images": "data"},
@@ -44,7 +44,7 @@ def run(flags: Any) -> int:
     import_tensorflow()
 
     files = inputs.image_files(flags.data)[: flags.number]
-    model = inputs.load_model(flags.model)
+    model = inputs.load_model(flags)
     read = itf.datasets.read_images(files, inputs.size_of_images(model))
     for file, reason in read.skipped:
         print(f"skipped {file}: {reason}", file=sys.stderr)
