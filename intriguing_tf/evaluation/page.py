@@ -80,7 +80,7 @@ def by_class(evaluation: Evaluation) -> Table:
         found = these & (evaluation.status == "found")
         become = collections.Counter(evaluation.adversarial_predictions[found].tolist())
         most = ", ".join(
-            f"{_name(evaluation, other)} {count / found.sum():.0%}"
+            f"{_name(evaluation, other)} ({count / found.sum():.0%})"
             for other, count in become.most_common(3)
         )
         certified = evaluation.certified

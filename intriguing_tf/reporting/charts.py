@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from intriguing_tf.checks import check_between, check_kind, check_kinds
 
 # Drawn for black on white, then swapped for colors that follow the reader's setting.
-_INK = "#010203"
+INK = "#010203"
 _LETTERS_PER_INCH = 14  # of a caption
 _CAPTION_GAP = 0.12  # inches between a drawing and its caption
 STYLE: Any = {
@@ -26,13 +26,13 @@ STYLE: Any = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9,
-    "text.color": _INK,
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "legend.frameon": False,
 }
 _THEME = """<style>
@@ -84,7 +84,7 @@ class Picture:
             self.figure.savefig(
                 buffer, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None}
             )
-        svg = buffer.getvalue().replace(_INK, "currentColor")
+        svg = buffer.getvalue().replace(INK, "currentColor")
         head = svg.index(">", svg.index("<svg")) + 1
         return svg[:head] + _THEME + svg[head:]
 
@@ -128,7 +128,7 @@ class Picture:
             "\n".join(textwrap.wrap(self.caption, letters)),
             ha="left",
             va="top",
-            color=_INK,
+            color=INK,
             fontsize=9,
         )
         try:

@@ -10,7 +10,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from intriguing_tf.checks import check_between, check_positive_integer
-from intriguing_tf.reporting.charts import COLORS, STYLE, Picture, check_finite, check_names
+from intriguing_tf.reporting.charts import COLORS, INK, STYLE, Picture, check_finite, check_names
 
 _GAP = 0.12  # between images, in images
 _LINE = 0.35  # of a title of several lines
@@ -89,7 +89,8 @@ def adversarial_rows(
             axes.imshow(np.clip(image, 0, 1), extent=extent, interpolation="none")
         if titles:
             middle = left + 0.5
-            axes.text(middle, top - 0.08, titles[i], ha="center", va="bottom", fontsize=size)
+            place = (middle, top - 0.08, titles[i])
+            axes.text(*place, ha="center", va="bottom", fontsize=size, color=INK)
     axes.set_xlim(-_GAP / 2, width - _GAP / 2)
     axes.set_ylim(height, 0)
     axes.set_aspect("equal")

@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 import intriguing_tf as itf
 
 PACKAGES = (
-    "", "adversary", "datasets", "evaluation", "experiments", "layers", "lipschitz", "models", "reporting",
-    "sweeps", "training", "transfer", "units", "zoo", "zoo.importers",
+    "", "adversary", "datasets", "evaluation", "experiments", "layers", "lipschitz", "models",
+    "reporting", "sweeps", "training", "transfer", "units", "zoo", "zoo.importers",
 )  # fmt: skip
 FAST = {"solver": "scipy", "maxfun": 5, "jit_compile": False}
 RANDOM = np.random.default_rng(1)
