@@ -29,7 +29,7 @@ import intriguing_tf as itf
         itf.datasets.imagenet_class_index,
     ),
     options.number("images, from the first on; by default all"),
-    options.choice("solver", None, ["scipy", "compiled"], "the adversary's solver"),
+    options.solver(None),
     options.boolean(
         "survive_rounding", True, "the PNGs too must be the target: magnify what rounding undoes"
     ),

@@ -15,8 +15,8 @@ import numpy as np
 
 from intriguing_tf.adversary import pictures
 from intriguing_tf.adversary.pictures import SavedImages
-from intriguing_tf.archives import read_arrays, read_content, read_json
-from intriguing_tf.files import write_atomically
+from intriguing_tf.archives import read_arrays, read_json
+from intriguing_tf.files import read_content, write_atomically
 from intriguing_tf.reporting import Picture, ShownAsTable, Table
 
 _FORMAT = 1

@@ -14,9 +14,9 @@ import numpy as np
 from intriguing_tf.adversary import AdversarialResult
 from intriguing_tf.adversary.pictures import kind_of
 from intriguing_tf.adversary.result import ARRAYS
-from intriguing_tf.archives import read_arrays, read_content
+from intriguing_tf.archives import read_arrays
 from intriguing_tf.classifier import Classifier
-from intriguing_tf.files import write_atomically
+from intriguing_tf.files import read_content, write_atomically
 from intriguing_tf.lipschitz import Certifier
 from intriguing_tf.progress import progress_bar
 from intriguing_tf.sweeps import Sweep
