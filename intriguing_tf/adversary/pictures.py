@@ -76,6 +76,8 @@ def plot(
 ) -> Picture | Table:
     """As `AdversarialResult.plot`."""
     check_positive_integer("number", number)
+    if class_names is not None:
+        check_kinds("class_names", class_names, str, "names")
     shown = result[:number]
     layout = kind_of(shown.originals)
     if layout == "table":

@@ -188,8 +188,10 @@ def _images(
         if number is not None:
             check_positive_integer("number", number)
             raise ValueError(f"`number` is for named data; cut arrays. Received: {number}.")
-        if isinstance(data, ImageSet):
+        if isinstance(data, ImageSet) and labels is None:
             return data
+        if isinstance(data, ImageSet):
+            raise TypeError("An ImageSet brings its own labels. Received: `labels` as well.")
         if isinstance(data, tf.data.Dataset):
             return ImageSet(_unbatched(data, model), labels, names)
         return ImageSet(data, None if labels is None else np.asarray(labels), names)

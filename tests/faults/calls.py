@@ -320,11 +320,15 @@ CALLS: dict[str, Callable[[], Any]] = {
         {**LINEAR, "maxcor": 3, "ftol": 1e-9, "gtol": 1e-5, "maxiter": 9, "maxls": 5},
     ),
     "adversary.minimize": lambda: {"value_and_grad": square, **LINEAR, "args": (), "maxiter": 9},
-    "evaluation.evaluate": lambda: {
-        "model": network(), "data": IMAGES, "labels": LABELS, "bounds": (0, 1), "radii": [0.1],
-        "class_names": ["a", "b", "c"], "number": None, "attack": FAST, "folder": None,
-        "shard_size": 2, "ray": None, "workers": None, "name": "m", "verbose": False,
-    },
+    "evaluation.evaluate": lambda: (
+        into_folder(itf.evaluate, "folder"),
+        {
+            "model": network(), "data": IMAGES, "labels": LABELS, "bounds": (0, 1),
+            "radii": [0.1], "class_names": ["a", "b", "c"], "number": None, "attack": FAST,
+            "folder": None, "shard_size": 2, "ray": None, "workers": None, "name": "m",
+            "verbose": False,
+        },
+    ),
     "sweeps.sweep": lambda: (
         sweep,
         {
