@@ -182,7 +182,7 @@ class LBFGSAdversary:
             chosen = np.where(already, predictions, chosen)
         results = self._results(images, predictions, chosen.astype(np.int64), already, rows, found)
         record = self._record(images, targets, seed, time.perf_counter() - started)
-        return AdversarialResult(**results, settings=record)
+        return AdversarialResult(**results, settings=record, classifier=self.classifier)
 
     def minimize(self, images: Any, targets: Any, c: Any) -> np.ndarray:
         """Returns the minimizers of c |r|^2 + loss(x + r, target) in the box, for given c.
