@@ -6,3 +6,4 @@ from .minimizer import minimize as minimize
 from .result import AdversarialResult as AdversarialResult
 from .settings import AttackSettings as AttackSettings
 from .settings import SearchConstants as SearchConstants
+from .stopping import AttackInterrupted as AttackInterrupted
