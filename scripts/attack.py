@@ -30,7 +30,7 @@ _OF_MNIST = 64
     options.string("targets", "random", "'random', 'least_likely', 'nearest', or one class"),
     options.seed("of the random targets"),
     options.choice("solver", "compiled", ["compiled", "scipy"], "the adversary's solver"),
-    options.choice("loss", "cross_entropy", ["cross_entropy", "margin"], "the adversary's loss"),
+    options.choice("loss", "margin", ["margin", "cross_entropy"], "the adversary's loss"),
     options.integer("shown", 64, "images in the picture, at most", lower_bound=1),
     options.output("attack"),
 )
@@ -40,7 +40,7 @@ def run(flags: Any) -> int:
     model = inputs.load_model(flags.model)
     images, labels = inputs.load_images(flags.data, flags.number, flags.bounds, of_mnist=_OF_MNIST)
     is_class = flags.targets.lstrip("-").isdigit()
-    targets = [int(flags.targets)] * len(images) if is_class else flags.targets
+    targets = int(flags.targets) if is_class else flags.targets
     adversary = itf.LBFGSAdversary(model, bounds=flags.bounds, loss=flags.loss, solver=flags.solver)
     result = adversary(images, labels, targets=targets, seed=flags.seed)
     print(result)

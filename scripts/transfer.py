@@ -40,7 +40,7 @@ def run(flags: Any) -> None:
     images, labels = inputs.load_images(flags.data, flags.number, bounds, of_mnist=_OF_MNIST)
     sets = {"undistorted": images}
     for name, model in models.items():
-        adversary = itf.LBFGSAdversary(model, bounds=bounds)
+        adversary = itf.LBFGSAdversary(model, bounds=bounds, loss="cross_entropy")
         result = adversary(images, labels, targets="random", seed=flags.seed)
         (folder / "adversarial").mkdir(parents=True, exist_ok=True)
         result.save(folder / "adversarial" / f"{name.replace('/', '_')}.npz")

@@ -49,8 +49,8 @@ class LBFGSAdversary:
         bounds: (lower, upper) of the variables, floats or arrays that broadcast to an image, or to
             all images of a call; may be infinite, or equal, which holds a variable. Default: (0, 1)
             for images; at a layer, the range of its activation function.
-        loss: "cross_entropy", the paper's, or "margin", the soft maximum of the other logits
-            minus the target's, which comes closer to the minimum.
+        loss: "margin", the soft maximum of the other logits minus the target's, which leads to the
+            minimum itself, or "cross_entropy", the paper's, which ends slightly farther away.
         solver: "compiled", a batched L-BFGS in TensorFlow that chooses c at every step, or
             "scipy", the reference: SciPy's L-BFGS-B for one c after another.
         maxcor: curvature pairs of L-BFGS.
@@ -61,6 +61,9 @@ class LBFGSAdversary:
             XLA takes seconds to compile and then is a quarter faster on networks without
             convolutions: True pays from some twenty thousand images on.
         memory: bytes that a batch may take; images beyond that wait for the next batch.
+        starts: starting points of each image and target: the image itself, then noisy descents.
+            The nearest point of all is kept. Each takes up to `maxfun` evaluations more; where the
+            image itself leads nowhere, three others are tried in any case.
         confidence: how far the target's logit must lie above every other, at least 0. Of
             probabilities (`outputs`) it is their logarithms that count.
         outputs: what the model returns: "logits", "probabilities" (of which the logarithms are
@@ -72,7 +75,7 @@ class LBFGSAdversary:
         classifier: the model, or its part above `layer`, as a map to logits.
         settings: an `AttackSettings`. It cannot change, and neither can the adversary, so that what
             a result records is what ran. `bounds`, `loss`, `solver`, `maxcor`, `maxfun`, `xtol`,
-            `jit_compile`, `memory`, `confidence` and `outputs` are there too.
+            `jit_compile`, `memory`, `starts`, `confidence` and `outputs` are there too.
 
     Raises:
         TypeError, ValueError: a model or setting that is not as above.
@@ -80,7 +83,7 @@ class LBFGSAdversary:
 
     Example:
 
-        adversary = LBFGSAdversary(model, loss="margin")
+        adversary = LBFGSAdversary(model)
         result = adversary(images, labels)
         print(result)
         result.save("adversarial")
@@ -96,13 +99,14 @@ class LBFGSAdversary:
         *,
         layer: keras.layers.Layer | str | None = None,
         bounds: tuple[Any, Any] | None = None,
-        loss: Loss | str = "cross_entropy",
+        loss: Loss | str = "margin",
         solver: str = "compiled",
         maxcor: int = 5,
         maxfun: int = 100,
         xtol: float = 1e-3,
         jit_compile: bool | str = "auto",
         memory: int = 2**30,
+        starts: int = 1,
         confidence: float = 0.0,
         outputs: str = "auto",
         constants: SearchConstants = SearchConstants(),  # noqa: B008 (frozen)
@@ -119,6 +123,7 @@ class LBFGSAdversary:
             xtol=xtol,
             jit_compile=jit_compile,
             memory=memory,
+            starts=starts,
             confidence=confidence,
             outputs=outputs,
             constants=constants,
@@ -139,6 +144,7 @@ class LBFGSAdversary:
     xtol = property(lambda self: self.settings.xtol)
     jit_compile = property(lambda self: self.settings.jit_compile)
     memory = property(lambda self: self.settings.memory)
+    starts = property(lambda self: self.settings.starts)
     confidence = property(lambda self: self.settings.confidence)
     outputs = property(lambda self: self.settings.outputs)
 
@@ -189,7 +195,7 @@ class LBFGSAdversary:
         )
         solver = self._solver(task.images.shape[1:])
         with progress_bar(len(task.rows), "adversary", verbose) as bar, Stopping(limit) as stop:
-            search = Search(solver, self.settings, task, enough, stop, bar)
+            search = Search(solver, self.settings, task, enough, int(seed), stop, bar)
             aimed_at, found = search.run()
             chosen = task.logits.argmax(axis=1) if task.targets is None else task.targets.copy()
             chosen[task.rows] = aimed_at

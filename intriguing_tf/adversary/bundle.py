@@ -6,10 +6,10 @@ gives a cut, a linear function that equals the margin there, and the next trial 
 to the image, and not far from the best point so far, at which every cut is negative (Kiwiel 1985;
 Hiriart-Urruty and Lemaréchal 1993, chapter XV):
 
-    minimize |r|^2 + mu |r - r_best|^2   where   b_i + g_i r <= -aim for each cut i,  x + r in the box
+    minimize |r|^2 + mu |r - r_best|^2  where  b_i + g_i r <= -aim for each cut i, x + r in the box
 
-Its dual has one variable for each cut, and r follows from the multipliers in one line. The margin is
-not convex: a cut that claims the best point not to be adversarial is lowered until it agrees.
+Its dual has one variable for each cut, and r follows from the multipliers in one line. The margin
+is not convex: a cut that claims the best point not to be adversarial is lowered until it agrees.
 
 For a point found here c is 1 / (the sum of the multipliers): with that c, and at a kink with the
 cuts weighted like the multipliers, the point satisfies the conditions for a minimum of the paper's
@@ -77,8 +77,11 @@ class Bundle:
         self.jit_compile = jit_compile
         self._advance = tf.function(self._advance_while, autograph=False, jit_compile=jit_compile)
 
-    def __call__(self, rows: BundleRows, best, multiplier, nfev, stop) -> BundleState:
-        """Returns where the search ends that starts at adversarial changes `best` [n, size]."""
+    def __call__(self, rows: BundleRows, best, multiplier, settled, nfev, stop) -> BundleState:
+        """Returns where the search ends that starts at adversarial changes `best` [n, size].
+
+        Where these are `settled` [n] already, a third of the patience must do.
+        """
         square, m = rows.start, self.constants.bundle_cuts
         ones = tf.ones_like(square)
         nothing = tf.zeros([tf.shape(best)[0], m], best.dtype)
@@ -87,7 +90,8 @@ class Bundle:
             values=nothing, weights=nothing, age=nothing + tf.range(m, 0, -1, dtype=best.dtype),
             trial=best, trial_multiplier=multiplier, best=best, best_square=square,
             best_multiplier=multiplier, proximity=self.constants.bundle_proximity * ones,
-            aim=self.constants.bundle_aim * ones, waited=tf.zeros_like(nfev), nfev=nfev,
+            aim=self.constants.bundle_aim * ones, nfev=nfev,
+            waited=tf.where(settled, self.constants.bundle_patience * 2 // 3, 0),
             done=nfev >= self.maxfun,
         )  # fmt: skip
         return run_to_the_end(self._advance, state, rows, self.jit_compile, stop)
@@ -131,9 +135,7 @@ class Bundle:
         value = margin - dot(gradient, s.trial)
         places = tf.stack([tf.range(tf.shape(place)[0]), place], axis=1)
         kept = tf.gather_nd(s.gradients, places)
-        gradients = tf.tensor_scatter_nd_update(
-            s.gradients, places, choose(where, gradient, kept)
-        )
+        gradients = tf.tensor_scatter_nd_update(s.gradients, places, choose(where, gradient, kept))
         return s._replace(
             gradients=gradients, values=tf.where(here, value[:, None], s.values),
             age=tf.where(here, tf.zeros_like(s.age), s.age + 1),

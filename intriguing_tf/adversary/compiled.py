@@ -107,15 +107,17 @@ class CompiledSolver:
         if stop() or not len(kept):
             return state
         some: Rows = tf.nest.map_structure(lambda value: tf.gather_nd(value, kept), rows)
-        best, square, multiplier, nfev = (
-            tf.gather_nd(value, kept)
-            for value in (state.best, state.best_square, state.best_multiplier, state.nfev)
+        here: State = tf.nest.map_structure(
+            lambda value: tf.gather_nd(value, kept), state._replace(pairs=())
         )
         bundle_rows = BundleRows(
             some.originals, some.targets, some.lower - some.originals, some.upper - some.originals,
-            some.gap, some.confidence, some.enough, square,
+            some.gap, some.confidence, some.enough, here.best_square,
         )  # fmt: skip
-        end = self._bundle(bundle_rows, best - some.originals, multiplier, nfev, stop)
+        end = self._bundle(
+            bundle_rows, here.best - some.originals, here.best_multiplier, here.settled >= 2,
+            here.nfev, stop,
+        )  # fmt: skip
 
         def put(value: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
             return tf.tensor_scatter_nd_update(value, kept, new)

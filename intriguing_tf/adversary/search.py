@@ -11,9 +11,12 @@ from intriguing_tf.adversary.margins import besides, hard_margins
 from intriguing_tf.adversary.segment import shorten
 from intriguing_tf.adversary.settings import AttackSettings
 from intriguing_tf.adversary.solver import Batch, SearchResult, Solver
+from intriguing_tf.adversary.starts import noisy_starts
 from intriguing_tf.adversary.stopping import Stopping
 from intriguing_tf.adversary.targets import screen_classes
 from intriguing_tf.adversary.task import Task
+
+_MORE_STARTS = 3  # where the search from the image itself finds nothing
 
 
 class Search:
@@ -24,6 +27,7 @@ class Search:
         settings: of the adversary.
         task: the images, and which of them to attack.
         enough: l2 at which a search has found enough.
+        seed: of the noise of other starts.
         stop: when to stop.
         bar: a progress bar, moved on by each image that is searched.
     """
@@ -34,10 +38,12 @@ class Search:
         settings: AttackSettings,
         task: Task,
         enough: float,
+        seed: int,
         stop: Stopping,
         bar: Any,
     ):
         self.solver, self.settings, self.stop, self.bar = solver, settings, stop, bar
+        self.seed = seed
         self.batch_size = batch_size(solver.problem, settings)
         self.enough = enough
         self.x = task.images.reshape(len(task.images), -1)[task.rows]
@@ -93,22 +99,68 @@ class Search:
         return found
 
     def _batch(self, rows: np.ndarray, targets: np.ndarray) -> SearchResult:
-        n, solver = len(rows), self.solver
+        """Searches from the images themselves and from the other starts; keeps the nearest."""
+        batch = self._make_batch(rows, targets)
+        found = self._solve(batch)
+        distance = np.where(found.found, _distance(found.x, batch), np.inf)
+        others = self.settings.starts - 1
+        count = np.where(found.found, others, max(others, _MORE_STARTS))
+        again = np.repeat(np.arange(len(rows)), count)
+        numbers = np.concatenate([np.arange(1, k + 1) for k in count])
+        for start in range(0, len(again), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            if self.stop():
+                break
+            which = again[part]
+            some = batch.rows(which)
+            points, evaluations = noisy_starts(
+                self.solver.problem, some, distance[which], numbers[part], self.seed
+            )
+            new = self._solve(some._replace(starts=points))
+            np.add.at(found.nfev, which, new.nfev + evaluations)
+            _keep_nearest(found, distance, new, which, _distance(new.x, some))
+        return found
+
+    def _make_batch(self, rows: np.ndarray, targets: np.ndarray) -> Batch:
         box, logits, x = self.box.rows(rows), self.logits[rows], self.x[rows]
-        margins = hard_margins(logits, targets)
-        confidence = solver.problem.least_confidence(logits)
-        gap = np.maximum(margins + self.settings.confidence, confidence)
-        confidence += self.settings.confidence
-        batch = Batch(
+        confidence = self.solver.problem.least_confidence(logits)
+        wanted = hard_margins(logits, targets) + self.settings.confidence
+        return Batch(
             originals=x, starts=x, targets=targets, lower=box.lower, upper=box.upper,
-            logits=logits, gap=gap, confidence=confidence, enough=np.full(n, self.enough),
+            logits=logits, gap=np.maximum(wanted, confidence),
+            confidence=confidence + self.settings.confidence,
+            enough=np.full(len(rows), self.enough),
         )  # fmt: skip
+
+    def _solve(self, batch: Batch) -> SearchResult:
+        """What the solver finds, brought to the boundary along the segment from the image."""
+        n, solver = len(batch.targets), self.solver
         fill = np.minimum(np.arange(padded(n) if solver.jit_compile else n), n - 1)
         search = solver.search(batch.rows(fill), self.stop)
-        best, found, c, nfev = (np.asarray(value)[:n] for value in search)
+        best, found, c, nfev = (np.array(value)[:n] for value in search)
+        inside = np.clip(best, batch.lower, batch.upper).astype(batch.originals.dtype)
         near, evaluations = shorten(
-            lambda points: solver.problem.hard_margins(points, targets),
-            x, box.clip(best), margins, confidence, box.lower, box.upper,
+            lambda points: solver.problem.hard_margins(points, batch.targets),
+            batch.originals, inside, hard_margins(batch.logits, batch.targets), batch.confidence,
+            batch.lower, batch.upper,
         )  # fmt: skip
-        nearest = np.where(found[:, None], near, x)
+        nearest = np.where(found[:, None], near, batch.originals)
         return SearchResult(nearest, found, c, nfev.astype(np.int64) + evaluations)
+
+
+def _distance(x: np.ndarray, batch: Batch) -> np.ndarray:
+    return np.sqrt(((x - batch.originals).astype(np.float64) ** 2).sum(axis=1))
+
+
+def _keep_nearest(
+    found: SearchResult,
+    distance: np.ndarray,
+    new: SearchResult,
+    rows: np.ndarray,
+    new_distance: np.ndarray,
+) -> None:
+    """Puts what was found nearer for some rows, which may repeat, in place of what was found."""
+    for i, row in enumerate(rows):
+        if new.found[i] and new_distance[i] < distance[row]:
+            distance[row] = new_distance[i]
+            found.x[row], found.found[row], found.c[row] = new.x[i], True, new.c[i]

@@ -97,7 +97,7 @@ class AttackSettings:
         bounds: (lower, upper), read-only arrays of `dtype`.
         dtype: in which the attack computes, "float32" or "float64".
         loss: a `Loss`; its name does too.
-        solver, maxcor, maxfun, xtol, jit_compile, memory, confidence, outputs: as
+        solver, maxcor, maxfun, xtol, jit_compile, memory, starts, confidence, outputs: as
             `LBFGSAdversary` takes them.
         constants: of the search.
 
@@ -113,7 +113,7 @@ class AttackSettings:
     layer: str | None = None
     bounds: tuple[Any, Any] = (0.0, 1.0)
     dtype: str = "float32"
-    loss: Loss = LOSSES["cross_entropy"]
+    loss: Loss = LOSSES["margin"]
     solver: str = "compiled"
     maxcor: int = 5
     maxfun: int = 100
@@ -121,6 +121,7 @@ class AttackSettings:
     jit_compile: bool | str = "auto"
     memory: int = 2**30
     constants: SearchConstants = SearchConstants()
+    starts: int = 1
     confidence: float = 0.0
     outputs: str = "auto"
 
@@ -131,7 +132,7 @@ class AttackSettings:
         check_choice("jit_compile", self.jit_compile, (True, False, "auto"))
         check_between("xtol", self.xtol, 0, 1)
         check_kind("constants", self.constants, SearchConstants, "SearchConstants")
-        for name in ("maxcor", "maxfun", "memory"):
+        for name in ("maxcor", "maxfun", "memory", "starts"):
             check_positive_integer(name, getattr(self, name))
             self._set(name, int(getattr(self, name)))
         self._set("xtol", float(self.xtol))
@@ -158,6 +159,7 @@ class AttackSettings:
             "xtol": self.xtol,
             "dtype": self.dtype,
             "bounds": [describe_bound(bound) for bound in self.bounds],
+            "starts": self.starts,
             "confidence": self.confidence,
             "outputs": self.outputs,
         }

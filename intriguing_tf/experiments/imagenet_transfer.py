@@ -88,7 +88,8 @@ class ImagenetTransfer:
             if not np.array_equal(result.originals, images):
                 raise ValueError(f"{file} belongs to other images; give another folder.")
             return result
-        adversary = LBFGSAdversary(model, bounds=(0.0, 1.0), **self.options)
+        options = {"loss": "cross_entropy", **self.options}  # the paper's
+        adversary = LBFGSAdversary(model, bounds=(0.0, 1.0), **options)
         result = adversary(images, labels, targets="random", seed=self.seed)
         if file is not None:
             file.parent.mkdir(parents=True, exist_ok=True)
