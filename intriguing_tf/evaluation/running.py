@@ -19,7 +19,7 @@ from intriguing_tf.classifier import check_model, input_shape
 from intriguing_tf.datasets import ImageSet
 from intriguing_tf.datasets.loading import load_data
 from intriguing_tf.evaluation.collecting import Collected, collect
-from intriguing_tf.evaluation.doubts import doubts
+from intriguing_tf.evaluation.doubts import doubts, units_of
 from intriguing_tf.evaluation.result import Evaluation
 from intriguing_tf.lipschitz import LipschitzReport, bound
 from intriguing_tf.sweeps import Sweep, sweep
@@ -100,6 +100,7 @@ def evaluate(
     if class_names is not None:
         check_kinds("class_names", class_names, str, "names")
     images = _images(model, data, labels, bounds, class_names, number)
+    images.check_classes(units_of(model))
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(folder if folder is not None else temporary)
         done = sweep(

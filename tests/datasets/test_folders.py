@@ -127,3 +127,14 @@ def test_class_names_of_a_file(tmp_path):
     (tmp_path / "names.txt").write_text("\n")
     with pytest.raises(ValueError, match="an empty file"):
         folders.read_class_names(tmp_path / "names.txt")
+
+
+def test_other_classes_than_the_models_are_refused(photographs):
+    found = itf.datasets.image_folder(photographs, 4)
+    for units in (3, None):
+        found.check_classes(units)
+    with pytest.raises(ValueError, match=r"10 classes .* Received: 3 classes, such as"):
+        found.check_classes(10)
+    with pytest.raises(ValueError, match="2 classes apart"):
+        found.check_classes(1)
+    itf.datasets.image_folder(photographs / "cats", 4).check_classes(10)
