@@ -79,7 +79,8 @@ def image_folder(
         chosen = np.linspace(0, len(files) - 1, min(number, len(files))).round().astype(int)
         files = [files[i] for i in chosen]
     class_of = {file: name or _wnid(file) for file, name in files}
-    readable, images, skipped = _read([*class_of], shape, resize, memory, verbose)
+    names_only = [file for file, _ in files]
+    readable, images, skipped = _read(names_only, shape, resize, memory, verbose)
     labels, names = _labels([class_of[file] for file in readable], found.classes, class_names)
     return ImageSet(images, labels, names, tuple(readable), tuple(found.others + skipped))
 

@@ -168,8 +168,8 @@ def _reshaped(images: Any, shape: Sequence[int | None] | None) -> Any:
 def _channels(images: Any, channels: int) -> Any:
     import tensorflow as tf
 
-    there = images.shape[-1]
-    if there == channels:
+    images = tf.convert_to_tensor(images)
+    if images.shape[-1] == channels:
         return images
     return tf.image.grayscale_to_rgb(images) if channels == 3 else tf.image.rgb_to_grayscale(images)
 
