@@ -43,7 +43,7 @@ def run(flags: Any) -> int:
     data = inputs.load_data(flags, model, of_known=_OF_KNOWN)
     images, labels, _ = data
     is_class = flags.targets.lstrip("-").isdigit()
-    targets = [int(flags.targets)] * len(images) if is_class else flags.targets
+    targets = int(flags.targets) if is_class else flags.targets
     adversary = itf.LBFGSAdversary(model, bounds=flags.bounds, loss=flags.loss, solver=flags.solver)
     result = adversary(images, labels, targets=targets, seed=flags.seed)
     print(result)

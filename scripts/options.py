@@ -146,12 +146,12 @@ def seed(text: str) -> Option:
 
 def loss() -> Option:
     """--loss: the adversary's, who knows which there are; --help cannot wait for TensorFlow."""
-    return string("loss", "cross_entropy", f"the adversary's, as 'cross_entropy', 'margin'; {_ALL}")
+    return string("loss", "margin", f"the adversary's, as 'margin', 'cross_entropy'; {_ALL}")
 
 
 def losses() -> Option:
     """--losses: the adversary's, one after another."""
-    return strings("losses", ["cross_entropy"], f"each as 'cross_entropy', 'margin'; {_ALL}")
+    return strings("losses", ["margin"], f"each as 'margin', 'cross_entropy'; {_ALL}")
 
 
 def solver(default: str | None = "compiled") -> Option:

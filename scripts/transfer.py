@@ -43,7 +43,7 @@ def run(flags: Any) -> None:
     images, labels, _ = inputs.load_data(flags, models[first], first, of_known=_OF_KNOWN)
     sets = {"undistorted": images}
     for name, model in models.items():
-        adversary = itf.LBFGSAdversary(model, bounds=bounds)
+        adversary = itf.LBFGSAdversary(model, bounds=bounds, loss="cross_entropy")
         result = adversary(images, labels, targets="random", seed=flags.seed)
         (folder / "adversarial").mkdir(parents=True, exist_ok=True)
         result.save(folder / "adversarial" / f"{name.replace('/', '_')}.npz")

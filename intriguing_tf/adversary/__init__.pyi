@@ -7,3 +7,4 @@ from .pictures import SavedImages as SavedImages
 from .result import AdversarialResult as AdversarialResult
 from .settings import AttackSettings as AttackSettings
 from .settings import SearchConstants as SearchConstants
+from .stopping import AttackInterrupted as AttackInterrupted

@@ -61,7 +61,8 @@ class Figure5:
                 f"Figure 5 wants a network with ImageNet's {classes} classes. Received: "
                 f"{model.name!r} with {model.output_shape[-1]}."
             )
-        adversary = LBFGSAdversary(model, bounds=(0.0, 1.0), **self.options)
+        options = {"loss": "cross_entropy", **self.options}  # the paper's
+        adversary = LBFGSAdversary(model, bounds=(0.0, 1.0), **options)
         result = adversary(images, targets=np.full(len(images), target, np.int64))
         classifier = Classifier(model)
         rounded = to_bytes(result.images)

@@ -26,10 +26,12 @@ from intriguing_tf.lipschitz.evaluation_errors import (
 )
 from intriguing_tf.lipschitz.graph import Call, Tensor, calls_of
 from intriguing_tf.lipschitz.registry import errors_named, name_of
-from intriguing_tf.lipschitz.rounding import UNIT_ROUNDOFF, product_up
+from intriguing_tf.lipschitz.rounding import LEAST, UNIT_ROUNDOFF, product_up
 from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Slopes, Softmax, Step
 
 Array = np.ndarray
+# What sums of numbers that underflow in float32 may lose.
+UNDERFLOW32 = 1e-36
 
 
 class Evaluator:
@@ -174,15 +176,17 @@ class _EvaluatedCall:
         )
         with errors_named(self.call.operation):
             found = self._rule(given)
+        floor = LEAST if unit == UNIT_ROUNDOFF else UNDERFLOW32
         if self._step is None:
-            return list(found) if isinstance(found, (list, tuple)) else [found]
+            found = list(found) if isinstance(found, (list, tuple)) else [found]
+            return [each + floor for each in found]
         size = sizes[0]
         if self._activated:
             (size,) = self._linear(*sizes, absolute=True)
             bias = getattr(self.call.operation, "bias", None)
             size = (size + (0.0 if bias is None else tf.abs(bias)) + found) * (1 + 1e-9)
         straight = is_straight(self.call.operation)
-        return [activation_error(self._step, straight, size, found, results[0], unit)]
+        return [activation_error(self._step, straight, size, found, results[0], unit) + floor]
 
     def _run_flat(self, *tensors: Any, absolute: bool = False) -> Any:
         outputs = (

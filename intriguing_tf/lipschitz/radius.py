@@ -17,9 +17,17 @@ from intriguing_tf.lipschitz.bounds import Bounds, logits_graph
 from intriguing_tf.lipschitz.chains import pairwise_bounds
 from intriguing_tf.lipschitz.contradictions import check_attained
 from intriguing_tf.lipschitz.evaluation import Evaluation, Evaluator
+from intriguing_tf.lipschitz.exactness import check_call
 from intriguing_tf.lipschitz.folding import Entry, fold
 from intriguing_tf.lipschitz.graph import calls_of
-from intriguing_tf.lipschitz.rounding import UNIT_ROUNDOFF, product_up, round_down, round_up
+from intriguing_tf.lipschitz.rounding import (
+    LEAST,
+    UNIT_ROUNDOFF,
+    lengths,
+    product_up,
+    round_down,
+    round_up,
+)
 from intriguing_tf.lipschitz.rules.activations import SLOPES
 from intriguing_tf.lipschitz.steps import Matrix, Regroup
 from intriguing_tf.progress import progress_bar
@@ -98,6 +106,8 @@ class Certifier:
         check_model(model)
         self.model = model
         self._check_classifier()
+        for call in calls_of(model).calls:
+            check_call(call.operation, call.node)  # of the model itself: the copy is in float64
         self._copy = float64_copy(model)
         self._evaluate = Evaluator(self._copy)
         self._check_one_unit()
@@ -200,8 +210,8 @@ class Certifier:
                 logits, second, batch_dims=1
             )
         gradients = tape.gradient(margins, points, unconnected_gradients="zero").numpy()
-        lengths = np.linalg.norm(gradients.reshape(len(images), -1), axis=1)
-        for length, i, j in zip(lengths, first.numpy(), second.numpy(), strict=True):
+        found = lengths(gradients.reshape(len(images), -1))
+        for length, i, j in zip(found, first.numpy(), second.numpy(), strict=True):
             allowed = 1e-9 * float(np.max(self.bounds))
             check_attained(float(length), float(self.bounds[i, j]), allowed, self.model.name)
 
@@ -314,8 +324,10 @@ def _with_head(
     weights = head.weights
     if len(weights) == 1:
         weights = np.concatenate([np.zeros_like(weights), weights])
-    lengths = np.array([np.linalg.norm(weights - row, axis=1) for row in weights])
-    found = (lengths + 2**0.5 * head.error) * total(entries[:-1])
+    distances = np.array([lengths(weights - row) for row in weights])
+    below = total(entries[:-1])
+    found = (distances + 2**0.5 * head.error) * below
+    found = np.maximum(found, LEAST * ((distances > 0) | (head.error > 0)) * (below > 0))
     chained = pairwise_bounds([entry.step for entry in entries], weights)
     if chained is not None:
         start, values = chained

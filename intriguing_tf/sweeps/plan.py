@@ -158,7 +158,13 @@ def make_plan(
     data, classes = _read(source, of_model, list(dict.fromkeys(adversaries.values())))
     for name, value in targets.items():
         if not isinstance(value, str):
-            class_array(f"targets[{name!r}]", value, data["images"], min(classes.values()))
+            count = data["images"]
+            class_array(f"targets[{name!r}]", value, count, min(classes.values()))
+            if np.shape(value) != (count,):
+                raise ValueError(
+                    f"`targets[{name!r}]` must have shape ({count},). Received: shape "
+                    f"{np.shape(value)}."
+                )
     return Plan(
         data=data,
         models={

@@ -240,7 +240,7 @@ OPERATIONS: list[Callable[[Builder, Any], Any]] = [
     lambda b, x: ops.matmul(x, _matrix(b, x)),
     lambda b, x: x @ _matrix(b, x),
     lambda b, x: x * b.pick([3.0, -1e-20, 1e10, 1 / 3]),
-    lambda b, x: x * b.rng.normal(size=x.shape[-1]).astype("float32"),
+    lambda b, x: x * np.float32(b.rng.normal(size=x.shape[-1])),
     lambda b, x: x / b.pick([3.0, -0.1]),
     lambda b, x: x + b.pick([3.0, 1e12]),
     lambda b, x: 1.0 - x,
