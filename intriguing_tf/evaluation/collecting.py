@@ -61,6 +61,7 @@ class Collected:
 
 def collect(
     model: keras.Model,
+    classifier: Classifier,
     done: Sweep,
     folder: Path,
     bounds: tuple[float, float],
@@ -70,12 +71,12 @@ def collect(
 
     Args:
         model: that was attacked.
+        classifier: the same as a map to logits.
         done: a sweep with one cell.
         folder: where certified radii are kept, a file for each shard.
         bounds: of the images.
         verbose: show progress.
     """
-    classifier = Classifier(model)
     certify, why = _certifier(model)
     columns: dict[str, list[np.ndarray]] = {}
     shown: dict[str, AdversarialResult | None] = {"nearest": None, "farthest": None}

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from intriguing_tf.adversary import AdversarialResult
+from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
 from intriguing_tf.checks import check_kinds, check_positive_integer
 from intriguing_tf.classifier import check_model, input_shape
 from intriguing_tf.datasets import ImageSet
@@ -101,6 +101,8 @@ def evaluate(
         check_kinds("class_names", class_names, str, "names")
     images = _images(model, data, labels, bounds, class_names, number)
     images.check_classes(units_of(model))
+    settings = {"bounds": bounds, **(attack or {})}
+    classifier = LBFGSAdversary(model, **settings).classifier
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(folder if folder is not None else temporary)
         done = sweep(
@@ -109,13 +111,13 @@ def evaluate(
             images.labels,
             folder=place / "sweep",
             targets="nearest",
-            settings={"attack": {"bounds": bounds, **(attack or {})}},
+            settings={"attack": settings},
             shard_size=shard_size,
             ray=ray,
             workers=workers,
             verbose=verbose,
         )
-        found = collect(model, done, place / "certified", bounds, verbose)
+        found = collect(model, classifier, done, place / "certified", bounds, verbose)
         result = done.result(**_CELL) if folder is None else None
     report, why = _layers(model, verbose)
     seconds = time.perf_counter() - started
