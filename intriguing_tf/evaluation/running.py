@@ -18,7 +18,7 @@ from intriguing_tf.checks import check_kinds, check_positive_integer
 from intriguing_tf.classifier import check_model, input_shape
 from intriguing_tf.datasets import ImageSet
 from intriguing_tf.datasets.loading import load_data
-from intriguing_tf.evaluation.collecting import Collected, collect
+from intriguing_tf.evaluation.collecting import NOT_ASKED, Collected, collect
 from intriguing_tf.evaluation.doubts import doubts, units_of
 from intriguing_tf.evaluation.result import Evaluation
 from intriguing_tf.lipschitz import LipschitzReport, bound
@@ -39,6 +39,7 @@ def evaluate(
     class_names: Sequence[str] | None = None,
     number: int | None = None,
     attack: Mapping[str, Any] | None = None,
+    certify: bool = True,
     folder: str | os.PathLike | None = None,
     shard_size: int = 256,
     ray: str | None = None,
@@ -68,6 +69,8 @@ def evaluate(
         class_names: in the order of the model's outputs; by default those that the data bring.
         number: how many images of named data; by default all.
         attack: further arguments of `LBFGSAdversary`, such as {"starts": 3}.
+        certify: whether to bound the layers and to certify radii, which on networks of hundreds
+            of layers may take longer than the attack.
         folder: where the work is kept. A call that was stopped is made again and resumes there; the
             images need not fit into the memory. By default all is kept in the memory.
         shard_size: images that are attacked between two saves.
@@ -117,9 +120,11 @@ def evaluate(
             workers=workers,
             verbose=verbose,
         )
-        found = collect(model, classifier, done, place / "certified", bounds, verbose)
+        found = collect(
+            model if certify else None, classifier, done, place / "certified", bounds, verbose
+        )
         result = done.result(**_CELL) if folder is None else None
-    report, why = _layers(model, verbose)
+    report, why = _layers(model, verbose) if certify else (None, NOT_ASKED)
     seconds = time.perf_counter() - started
     return _evaluation(
         model, name, images, found, bounds, wanted, report, why, done, result, seconds

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from intriguing_tf.sweeps.shards import ShardFolder
-from tests.evaluation.small import evaluate, images, network
+from tests.evaluation.small import FAST, evaluate, images, network
 
 
 @pytest.fixture(scope="module")
@@ -114,6 +114,23 @@ def test_what_cannot_be_bounded_is_said_in_words():
     assert found.certified is None and "multiply" in found.why_not_certified.lower()
     assert math.isnan(found.certified_accuracy(0.1)) and found.robust_accuracy(0) == 1
     assert found.why_not_certified in str(found)
+
+
+def test_nothing_is_certified_that_was_not_asked_for(model):
+    found = evaluate(model, images(), certify=False, attack=FAST | {"outputs": "logits"})
+    assert found.certified is None and found.lipschitz is None
+    assert "it was not asked for" in str(found)
+    with pytest.raises(ValueError, match="not asked for"):
+        found.layers()
+
+
+def test_probabilities_that_the_graph_hides():
+    """A SavedModel's softmax cannot be seen; as probabilities the distances are the same."""
+    hidden = network(activation="softmax")
+    logits = evaluate(hidden, images(), bounds=(-9.0, 9.0), certify=False)
+    said = FAST | {"outputs": "probabilities"}
+    found = evaluate(hidden, images(), bounds=(-9.0, 9.0), certify=False, attack=said)
+    np.testing.assert_allclose(found.l2, logits.l2, rtol=0.2)
 
 
 @pytest.mark.parametrize(
