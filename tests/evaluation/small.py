@@ -23,4 +23,4 @@ def images(number=10):
 
 
 def evaluate(model, data, labels=None, **options):
-    return itf.evaluate(model, data, labels, attack=FAST, verbose=False, **options)
+    return itf.evaluate(model, data, labels, verbose=False, **{"attack": FAST, **options})
