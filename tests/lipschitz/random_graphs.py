@@ -327,7 +327,8 @@ class Trial:
     """What came of one graph.
 
     Args:
-        outcome: "held", "refused", "violated", or "not copied".
+        outcome: "held", "refused", "violated", or "not copied"; of a classifier also "no radius",
+            where all are 0 or infinite, and "not fooled", where no adversarial example was found.
         ratio: what was attained over the bound.
         why: of a refusal or violation.
     """
