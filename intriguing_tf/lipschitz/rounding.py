@@ -19,7 +19,7 @@ UNIT_ROUNDOFF = 2.0**-53
 # Layers round constants that are not weights (a factor, an ε) to float32, up or down.
 ROUNDED = 2.0**-22
 CONSTANT = 1 + ROUNDED
-# Underflow counts as this much; it is above the range where numbers lose digits.
+# What underflows counts as this; it is above the range where numbers lose digits.
 LEAST = 1e-290
 # Up to this size one batched LAPACK call beats a Python loop over single factorizations.
 BATCHED_SIZE = 96
