@@ -9,6 +9,7 @@ perturbations and adversarial images (attack.png).
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from intriguing_tf.scripts.command import command
 
 import intriguing_tf as itf
 from intriguing_tf import reporting
+from intriguing_tf.adversary import AttackInterrupted
 from intriguing_tf.files import write_atomically
 
 _OF_MNIST = 64
@@ -35,18 +37,27 @@ _OF_MNIST = 64
     options.output("attack"),
 )
 def run(flags: Any) -> int:
-    """Runs the attack that the flags ask for; returns 0 if it succeeded on every image."""
+    """Runs the attack that the flags ask for; returns 0 if it succeeded on every image.
+
+    On Ctrl-C what was found until then is saved.
+    """
     lower, upper = flags.bounds
     model = inputs.load_model(flags.model)
     images, labels = inputs.load_images(flags.data, flags.number, flags.bounds, of_mnist=_OF_MNIST)
     is_class = flags.targets.lstrip("-").isdigit()
     targets = int(flags.targets) if is_class else flags.targets
     adversary = itf.LBFGSAdversary(model, bounds=flags.bounds, loss=flags.loss, solver=flags.solver)
-    result = adversary(images, labels, targets=targets, seed=flags.seed)
+    interrupted = False
+    try:
+        result = adversary(images, labels, targets=targets, seed=flags.seed)
+    except AttackInterrupted as stopped:
+        result, interrupted = stopped.result, True
     print(result)
 
     folder = Path(flags.output)
     result.save(folder / "attack")
+    if interrupted:
+        return 128 + signal.SIGINT
     shown = slice(flags.shown)
     titles = [
         f"already {before}" if status == "already" else f"{before} → {after}"

@@ -31,7 +31,7 @@ import intriguing_tf as itf
     options.number("images, from the first on; by default all"),
     options.choice("solver", None, ["scipy", "compiled"], "the adversary's solver"),
     options.boolean(
-        "survive_rounding", False, "magnify distortions that rounding to 8 bits would undo"
+        "survive_rounding", True, "pixels of the 256 values that a PNG holds, and success there"
     ),
     options.output("ostrich"),
     renamed={"images": "data"},

@@ -20,8 +20,6 @@ from intriguing_tf.files import write_atomically
 from intriguing_tf.reporting import Table
 from intriguing_tf.transfer import rms
 
-# Least factors by which a distortion is magnified until it outlives 8-bit rounding.
-_FACTORS = tuple(1.02**step for step in range(1, 81))
 _MAGNIFICATION = 10
 _BATCH = 16  # images of this size in memory at once, activations included
 
@@ -32,7 +30,7 @@ class Figure5:
 
     Args:
         target: the class's name, WordNet number or index among ImageNet's 1000.
-        survive_rounding: magnify each distortion just enough to outlive rounding to 8 bits.
+        survive_rounding: look for images whose pixels have the 256 values that a PNG holds.
         options: further keywords of `LBFGSAdversary` (solver, loss, ...).
     """
 
@@ -62,13 +60,12 @@ class Figure5:
                 f"{model.name!r} with {model.output_shape[-1]}."
             )
         options = {"loss": "cross_entropy", **self.options}  # the paper's
+        if self.survive_rounding:
+            options["levels"] = 256
         adversary = LBFGSAdversary(model, bounds=(0.0, 1.0), **options)
         result = adversary(images, targets=np.full(len(images), target, np.int64))
         classifier = Classifier(model)
-        adversarial = result.images
-        if self.survive_rounding:
-            adversarial = _magnified(classifier, result, target)
-        rounded = to_bytes(adversarial)
+        rounded = to_bytes(result.images)
         return Figure5Result(
             names=tuple(names),
             target=target,
@@ -177,23 +174,6 @@ def to_bytes(images: np.ndarray) -> np.ndarray:
 
 def _to_floats(pixels: np.ndarray) -> np.ndarray:
     return pixels.astype(np.float32) / np.float32(255)
-
-
-def _magnified(classifier: Classifier, result: AdversarialResult, target: int) -> np.ndarray:
-    """Magnifies each found distortion by the first factor that outlives rounding, if any does."""
-    images = np.array(result.images)
-    change = images - np.asarray(result.originals)
-    lost = np.flatnonzero(
-        result.success & (classifier.predict(_to_floats(to_bytes(images)), _BATCH) != target)
-    )
-    for factor in _FACTORS:
-        if not len(lost):
-            break
-        larger = np.clip(np.asarray(result.originals)[lost] + factor * change[lost], 0, 1)
-        outlives = classifier.predict(_to_floats(to_bytes(larger)), _BATCH) == target
-        images[lost[outlives]] = larger[outlives]
-        lost = lost[~outlives]
-    return images
 
 
 def _write_png(path: Path, pixels: np.ndarray) -> Path:
