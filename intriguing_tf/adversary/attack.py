@@ -210,7 +210,7 @@ class LBFGSAdversary:
             arrays = confirm(self.classifier, self.settings, task, chosen.astype(np.int64), found)
         asked = {"enough": enough or None, "time_limit": limit, "masked": mask is not None}
         record = self._record(solver, targets, seed, asked, stop.reason, started)
-        result = AdversarialResult(**arrays, settings=record)
+        result = AdversarialResult(**arrays, settings=record, classifier=self.classifier)
         if stop.reason == "interrupted":
             raise AttackInterrupted(result)
         return result

@@ -108,7 +108,8 @@ class CompiledSolver:
             return state
         some: Rows = tf.nest.map_structure(lambda value: tf.gather_nd(value, kept), rows)
         here: State = tf.nest.map_structure(
-            lambda value: tf.gather_nd(value, kept), state._replace(pairs=())
+            lambda value: tf.gather_nd(value, kept),
+            state._replace(pairs=()),  # type: ignore[arg-type]  # the bundle needs none
         )
         bundle_rows = BundleRows(
             some.originals, some.targets, some.lower - some.originals, some.upper - some.originals,

@@ -46,7 +46,7 @@ class SearchConstants:
         nearest_screen: of these it searches those whose linearized distance is at most this many
             times the least.
         bundle_after: share of `maxfun` after which a search that has found a point, and has not
-            ended, goes on as a bundle method.
+            ended, continues as a bundle method.
         bundle_cuts: cuts that the bundle keeps.
         bundle_proximity: weight of the distance from the best point, before it adapts.
         bundle_aim: how far below 0 the cuts must lie, as a share of the margin at the image ...

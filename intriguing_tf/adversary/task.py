@@ -64,7 +64,7 @@ def make_task(
     if isinstance(targets, str):
         already = predictions != truth
     else:
-        if labels is not None and (chosen == truth).all():
+        if labels is not None and chosen is not None and np.array_equal(chosen, truth):
             raise ValueError(
                 "`targets` must differ from `labels`: each is the class that its image is to be "
                 "classified as. Without `labels` images that are misclassified can be attacked "

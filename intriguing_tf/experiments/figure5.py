@@ -12,12 +12,13 @@ import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
+from intriguing_tf.adversary.pictures import in_8_bits, name_of
 from intriguing_tf.classifier import Classifier
 from intriguing_tf.datasets import imagenet_class_index, imagenet_class_names
 from intriguing_tf.experiments import paper
 from intriguing_tf.experiments.results import Result
 from intriguing_tf.files import write_atomically
-from intriguing_tf.reporting import Table
+from intriguing_tf.reporting import Picture, Table, image_triples
 from intriguing_tf.transfer import rms
 
 _MAGNIFICATION = 10
@@ -30,12 +31,13 @@ class Figure5:
 
     Args:
         target: the class's name, WordNet number or index among ImageNet's 1000.
-        survive_rounding: look for images whose pixels have the 256 values that a PNG holds.
+        survive_rounding: round away from the original, and magnify just enough, what rounding to
+            8 bits would undo.
         options: further keywords of `LBFGSAdversary` (solver, loss, ...).
     """
 
     target: str | int = paper.FIGURE_5.target
-    survive_rounding: bool = False
+    survive_rounding: bool = True
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def run(self, model: keras.Model, images: np.ndarray, names: Sequence[str]) -> Figure5Result:
@@ -60,12 +62,13 @@ class Figure5:
                 f"{model.name!r} with {model.output_shape[-1]}."
             )
         options = {"loss": "cross_entropy", **self.options}  # the paper's
-        if self.survive_rounding:
-            options["levels"] = 256
         adversary = LBFGSAdversary(model, bounds=(0.0, 1.0), **options)
         result = adversary(images, targets=np.full(len(images), target, np.int64))
         classifier = Classifier(model)
         rounded = to_bytes(result.images)
+        if self.survive_rounding:
+            found = np.flatnonzero(result.status == "found")
+            rounded[found], _ = in_8_bits(result[found], classifier)
         return Figure5Result(
             names=tuple(names),
             target=target,
@@ -145,6 +148,33 @@ class Figure5Result(Result):
         ]
         return np.concatenate(rows)
 
+    def picture(self) -> Picture:
+        """Returns the paper's picture with the classes above the images, and its caption."""
+        classes = imagenet_class_names()
+        triples = np.stack(
+            [
+                np.asarray(self.adversarial.originals),
+                np.stack([_to_floats(self._difference(i)) for i in range(len(self.names))]),
+                _to_floats(self.rounded),
+            ],
+            axis=1,
+        )
+        titles = [
+            (
+                name_of(before, classes),
+                f"difference, {_MAGNIFICATION} times",
+                name_of(after, classes),
+            )
+            for before, after in zip(
+                self.adversarial.original_predictions, self.rounded_predictions, strict=True
+            )
+        ]
+        caption = (
+            "From left to right: the original and its class, the difference magnified "
+            f"{_MAGNIFICATION} times around gray, the adversarial image of 8 bits and its class."
+        )
+        return image_triples("figure5", caption, triples, titles)
+
     def save(self, folder: str | Path) -> Path:
         """Writes the sheet, each image's three pictures as PNG, and the result as `.npz`.
 
@@ -160,7 +190,7 @@ class Figure5Result(Result):
             _write_png(folder / f"{stem}_adversarial.png", self.rounded[i])
         self.adversarial.save(folder / "result.npz")
         write_atomically(folder / "table.txt", str(self.table()))
-        return _write_png(folder / "figure5.png", self.sheet())
+        return write_atomically(folder / "figure5.png", self.picture().png())
 
     def _difference(self, i: int) -> np.ndarray:
         change = _to_floats(self.rounded[i]) - np.asarray(self.adversarial.originals)[i]
