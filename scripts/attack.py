@@ -10,6 +10,7 @@ perturbations and adversarial images (attack.png). Photographs are fitted to the
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from intriguing_tf.scripts import inputs, options
 from intriguing_tf.scripts.command import command
 
 import intriguing_tf as itf
+from intriguing_tf.adversary import AttackInterrupted
 from intriguing_tf.files import write_atomically
 
 _OF_KNOWN = 64
@@ -37,7 +39,10 @@ _OF_KNOWN = 64
     options.output("attack"),
 )
 def run(flags: Any) -> int:
-    """Runs the attack that the flags ask for; returns 0 if it succeeded on every image."""
+    """Runs the attack that the flags ask for; returns 0 if it succeeded on every image.
+
+    On Ctrl-C what was found until then is saved.
+    """
     model = inputs.load_model(flags)
     data = inputs.load_data(flags, model, of_known=_OF_KNOWN)
     images, labels, _ = data
@@ -45,11 +50,17 @@ def run(flags: Any) -> int:
     targets = int(flags.targets) if is_class else flags.targets
     chosen = {name: getattr(flags, name) for name in ("bounds", "loss", "solver", "outputs")}
     adversary = itf.LBFGSAdversary(model, **chosen)
-    result = adversary(images, labels, targets=targets, seed=flags.seed)
+    interrupted = False
+    try:
+        result = adversary(images, labels, targets=targets, seed=flags.seed)
+    except AttackInterrupted as stopped:
+        result, interrupted = stopped.result, True
     print(result)
 
     folder = Path(flags.output)
     result.save(folder / "attack")
+    if interrupted:
+        return 128 + signal.SIGINT
     shown = result.plot(data.class_names, number=flags.shown, columns=16)
     if isinstance(shown, itf.reporting.Picture):
         write_atomically(folder / "attack.png", shown.png())
