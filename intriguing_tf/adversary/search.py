@@ -71,7 +71,8 @@ class Search:
             batch = self._make_batch(rows, targets[rows])
             margins = functools.partial(self._hard_margins, batch.targets)
             found.x[rows], found.found[rows], evaluations = to_lattice(
-                margins, batch.originals, found.x[rows], self.box.rows(rows), batch.confidence, levels,
+                margins, batch.originals, found.x[rows], self.box.rows(rows), batch.confidence,
+                levels,
             )  # fmt: skip
             found.nfev[rows] += evaluations
 
