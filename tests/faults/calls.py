@@ -61,7 +61,7 @@ LEFT_OUT = {
     "layers.GroupedConv2D": "its arguments are those of keras.layers.Conv2D, which checks them",
     **dict.fromkeys(
         [
-            "lipschitz.NoBoundError", "zoo.CatalogueError", "zoo.DownloadError",
+            "adversary.AttackInterrupted", "lipschitz.NoBoundError", "zoo.CatalogueError", "zoo.DownloadError",
             "zoo.IntegrityError", "zoo.UnpinnedError",
         ],
         _ERROR,
