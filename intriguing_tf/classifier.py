@@ -72,6 +72,19 @@ class Classifier:
             return self._predict(inputs)
         model = self.model
         outputs = folded_call(model, inputs) if folded else model(inputs, training=False)
+        return self._logits_in_graph(outputs)
+
+    def logits_of(self, inputs: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        """Returns the logits [n, classes] that gave the model's outputs for some inputs.
+
+        Within a `tf.function` they are found below the outputs. Outside of one the model runs again
+        if it squashes them.
+        """
+        if not tf.executing_eagerly():
+            return self._logits_in_graph(outputs)
+        return self._predict(tf.cast(inputs, self.dtype))
+
+    def _logits_in_graph(self, outputs: Any) -> tf.Tensor:
         outputs = _single_output(outputs)
         width = outputs.shape[1] if outputs.shape.rank == 2 else None
         if outputs.shape.rank == 1:

@@ -99,9 +99,7 @@ def test_no_bound_is_below_a_network_with_some_pairs_swapped():
         # W₂ = −W₁ᵀ on the pairs' differences, where a swap adds what a slope would take away.
         first = random.normal(size=(4, 4))
         model.set_weights([first, np.zeros(4), -first.T[:, :3], np.zeros(3)])
-        largest = max(
-            np.linalg.norm(first[:3] @ p @ first.T, 2) for p in permutations_of_pairs(4)
-        )
+        largest = max(np.linalg.norm(first[:3] @ p @ first.T, 2) for p in permutations_of_pairs(4))
         report = itf.lipschitz.bound(model)
         assert report.total >= largest
         norms = np.linalg.norm(first, 2) * np.linalg.norm(first[:3], 2)
