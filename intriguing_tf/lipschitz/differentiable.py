@@ -110,7 +110,9 @@ class PowerIteration:
 
     def __init__(self, layer: keras.layers.Layer, input_shape: tuple, variable: Callable):
         if type(layer) not in LAYERS:
-            raise ValueError(f"Layer {layer.name!r} is none of those with a differentiable norm.")
+            raise ValueError(
+                f"Layer {layer.name!r} ({type(layer).__name__}) has no norm that can be followed."
+            )
         shape = input_shape[-1:] if isinstance(layer, keras.layers.Dense) else input_shape[1:]
         if None in shape:
             raise ValueError(

@@ -173,7 +173,7 @@ def build(recipe: Recipe) -> keras.Model:
     return getattr(models, recipe.builder)(**arguments)
 
 
-def adversarial_model(recipe: Recipe, model: keras.Model, images: int) -> AdversarialModel:
+def adversarial_model(recipe: Recipe, model: keras.Model, images: int = 60_000) -> AdversarialModel:
     """Returns the model that trains a network with the recipe's pools and penalties.
 
     Args:

@@ -1,5 +1,6 @@
 from .adversarial_model import AdversarialModel as AdversarialModel
 from .callbacks import AdversarialAccuracy as AdversarialAccuracy
+from .callbacks import CertifiedAccuracy as CertifiedAccuracy
 from .callbacks import LipschitzMonitor as LipschitzMonitor
 from .certified_margin import CertifiedMargin as CertifiedMargin
 from .fitting import FittingCurve as FittingCurve

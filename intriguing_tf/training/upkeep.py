@@ -10,11 +10,17 @@ import numpy as np
 
 
 class Upkeep(keras.callbacks.Callback):
-    """Renews the pools, watches the loss, and adds what the pools cost to the epoch's logs."""
+    """Renews the pools, watches the loss, and adds what the pools cost to the epoch's logs.
+
+    Norms that certified margins measure are refreshed before validation.
+    """
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._seconds = 0.0
         self._made: list[tuple[int, float]] = []
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self.model.refresh_norms()
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.model.check_progress()
