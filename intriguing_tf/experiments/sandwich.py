@@ -42,7 +42,8 @@ class Sandwich(Result):
             images: float [n, *input shape], within `bounds`.
             bounds: of the pixels.
         """
-        result = LBFGSAdversary(model, bounds=bounds)(images, targets="nearest")
+        adversary = LBFGSAdversary(model, bounds=bounds, loss="cross_entropy")
+        result = adversary(images, targets="nearest")
         found = np.where(result.success, result.l2, np.inf).astype(np.float64)
         return cls(certified_radius(model, images), found)
 

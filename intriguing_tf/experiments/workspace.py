@@ -56,7 +56,7 @@ class Experiment(abc.ABC, Generic[RecordT]):
     these settings, the models' weights and the images, so it must depend on nothing else.
 
     Attributes:
-        record: class of what is measured, a subclass of `results.Record`.
+        record: class of what is measured, a subclass of `results.KeptResult`.
         models: the paper's names of the models that the record depends on.
     """
 
@@ -214,7 +214,8 @@ class Workspace:
         architecture = _architecture(model)
         if architecture not in self._adversaries:
             network = keras.models.clone_model(model)
-            self._adversaries[architecture] = network, LBFGSAdversary(network)
+            adversary = LBFGSAdversary(network, loss="cross_entropy")
+            self._adversaries[architecture] = network, adversary
         network, adversary = self._adversaries[architecture]
         network.set_weights(model.get_weights())
         return adversary

@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -228,11 +229,8 @@ def _constant_of_chain(model: keras.Model, calls: Sequence[Call]) -> float:
     branching = [
         call for call in calls if len(call.inputs) != 1 or operations.count(call.operation) != 1
     ]
-    changing = [
-        call
-        for call in calls
-        if type(call.operation) not in LAYERS and getattr(call.operation, "trainable_weights", None)
-    ]
+    others = [call for call in calls if type(call.operation) not in LAYERS]
+    changing = [call for call in others if _changes(call.operation)]
     if branching:
         raise ValueError(
             f"The whole model must be a chain of layers. Received: model {model.name!r} with "
@@ -240,22 +238,26 @@ def _constant_of_chain(model: keras.Model, calls: Sequence[Call]) -> float:
         )
     if changing:
         raise ValueError(
-            f"The norms of {_named(changing)} of model {model.name!r} change in training and have "
+            f"The bound of {_named(changing)} of model {model.name!r} changes in training and has "
             f"no gradient here. Valid: {', '.join(kind.__name__ for kind in LAYERS)}, and layers "
-            "without weights."
+            "that training does not change."
         )
-    steps = [
-        step
-        for call in calls
-        for step in rule_of(call).steps
-        if not (step.linear and type(call.operation) in LAYERS)
-    ]
+    # The first step of a layer with a kernel is the kernel's, which is followed.
+    steps = [step for call in others for step in rule_of(call).steps]
+    followed = [call for call in calls if type(call.operation) in LAYERS]
+    steps += [step for call in followed for step in rule_of(call).steps[1:]]
     return math.prod(step.norm(attained=False).upper for step in steps)
 
 
 def _named(calls: Sequence[Call]) -> str:
     layers = {call.operation: None for call in calls}
     return ", ".join(f"{layer.name!r} ({type(layer).__name__})" for layer in layers)
+
+
+def _changes(layer: Any) -> bool:
+    """Whether training changes what a layer computes."""
+    moving = isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+    return bool(moving or getattr(layer, "trainable_weights", None))
 
 
 def _root_of_largest(gram: tf.Tensor) -> tf.Tensor:

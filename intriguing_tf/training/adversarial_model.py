@@ -12,14 +12,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from intriguing_tf.adversary.inputs import check_logits
 from intriguing_tf.classifier import Classifier
-from intriguing_tf.keras_graph import layers_in
 from intriguing_tf.training.batch import Batch, row_weights
 from intriguing_tf.training.certified_margin import CertifiedMargin
 from intriguing_tf.training.fitting import check_labels
 from intriguing_tf.training.gradient_penalty import GradientPenalty
 from intriguing_tf.training.lipschitz_penalty import LipschitzPenalty
+from intriguing_tf.training.parts import check_classifier, check_parts
 from intriguing_tf.training.pool import (
     AdversarialPool,
     ExamplesOfBatch,
@@ -49,9 +48,10 @@ class AdversarialModel(keras.Model):
     Args:
         model: a built Sequential or Functional classifier (logits, softmax, or one sigmoid or
             logit unit); with pools on the images only, any classifier. Labels are integers `[n]`
-            or one-hot `[n, classes]`.
+            or `[n, classes]`, one-hot or soft. What `sample_weight` and `class_weight` say of an
+            image holds for its examples and for penalties, too.
         pools: `AdversarialPool`s.
-        penalties: `LipschitzPenalty`s and `GradientPenalty`s.
+        penalties: `CertifiedMargin`s, `LipschitzPenalty`s and `GradientPenalty`s.
         **kwargs: of `keras.Model`, such as `name`.
 
     Raises:
@@ -78,9 +78,9 @@ class AdversarialModel(keras.Model):
         penalties: Sequence[Penalty] = (),
         **kwargs: Any,
     ):
-        pools = _check_parts("pools", pools, (AdversarialPool,))
-        penalties = _check_parts("penalties", penalties, typing.get_args(Penalty))
-        width = _check_classifier(model)
+        pools = check_parts("pools", pools, (AdversarialPool,))
+        penalties = check_parts("penalties", penalties, typing.get_args(Penalty))
+        width = check_classifier(model)
         super().__init__(**{"name": f"adversarial_{model.name}"} | kwargs)
         self.model = model
         self.pools, self.penalties = pools, penalties
@@ -372,32 +372,3 @@ class AdversarialModel(keras.Model):
         for key in ("pools", "penalties"):
             values[key] = [read(each, custom_objects) for each in config[key]]
         return cls(**values)
-
-
-def _check_parts(name: str, parts: Any, kinds: tuple[type, ...]) -> tuple:
-    for part in parts if isinstance(parts, Sequence) else [None]:
-        if not isinstance(part, kinds):
-            raise TypeError(
-                f"`{name}` must be a list of {' or '.join(kind.__name__ for kind in kinds)} "
-                f"objects. Received: {parts if part is None else part!r}."
-            )
-    return tuple(parts)
-
-
-def _check_classifier(model: Any) -> int:
-    """Checks that a model is a classifier in one precision; returns the width of its outputs."""
-    classifier = Classifier(model)
-    for layer in [model, *layers_in(model)]:
-        if layer.compute_dtype not in ("float32", "float64"):
-            raise ValueError(
-                "Models are trained in float32 or float64. Received: layer "
-                f"{layer.name!r} of model {model.name!r} with dtype policy "
-                f"{layer.dtype_policy.name!r}."
-            )
-    shape = classifier.input_shape
-    sizes = [size for size in shape or () if size is not None]
-    if shape is not None and len(sizes) == len(shape):
-        some = np.random.default_rng(0).random((4, *sizes))
-        check_logits(classifier.predict_logits(some))
-    output = getattr(model, "output_shape", None)
-    return int(output[-1]) if output is not None and len(output) == 2 else 1
