@@ -232,7 +232,8 @@ def _shifted_batches(recipe: Recipe, images: np.ndarray, labels: np.ndarray) -> 
     frame = [[0, 0], [most, most], [most, most], [0, 0]]
     height, width = images.shape[1:3]
 
-    def shift(batch: tf.Tensor, classes: tf.Tensor, seed: tf.Tensor) -> tuple:
+    def shift(rows: tuple[tf.Tensor, tf.Tensor], seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        batch, classes = rows
         place = tf.random.stateless_uniform([2], seed, 0, 2 * most + 1, tf.int32)
         moved = tf.pad(batch, frame)[:, place[0] : place[0] + height, place[1] : place[1] + width]
         return tf.ensure_shape(moved, batch.shape), classes
@@ -240,7 +241,7 @@ def _shifted_batches(recipe: Recipe, images: np.ndarray, labels: np.ndarray) -> 
     batches = tf.data.Dataset.from_tensor_slices((images, labels)).shuffle(len(images), recipe.seed)
     batches = batches.batch(size, drop_remainder=True)
     seeds = tf.data.Dataset.random(recipe.seed, rerandomize_each_iteration=True).batch(2)
-    return tf.data.Dataset.zip(batches, seeds).map(lambda rows, seed: shift(*rows, seed))
+    return tf.data.Dataset.zip(batches, seeds).map(shift)
 
 
 def _fit(model, fitting, inputs, targets, seed, verbose, **options) -> FittingCurve:

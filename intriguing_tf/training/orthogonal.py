@@ -50,7 +50,7 @@ class OrthogonalConstraint(keras.constraints.Constraint):
             gram = tf.matmul(kernel, kernel, transpose_a=tall, transpose_b=not tall)
             identity = tf.eye(gram.shape[0], dtype=gram.dtype)
             # No singular value is above the root of this; the iteration needs them below √3.
-            largest = 1 + tf.norm(gram - identity)
+            largest = tf.minimum(tf.norm(gram), 1 + tf.norm(gram - identity))
             scale = tf.where(largest < 3, tf.ones_like(largest), 1 / largest)
             step = 1.5 * identity - 0.5 * scale * gram
             kernel = tf.sqrt(scale) * (tf.matmul(kernel, step) if tall else tf.matmul(step, kernel))
