@@ -165,6 +165,15 @@ def moved(given: Rounded) -> Any:
     return _minus(given.run(*given.errors), zero)
 
 
+@rounds(own.GroupSort)
+def ordered(given: Rounded) -> Any:
+    """No place in the order moves by more than the largest error of its group."""
+    (error,) = given.errors
+    groups, axis = given.operation.groups(error)
+    largest = ops.max(groups, axis, keepdims=True) + ops.zeros_like(groups)
+    return ops.reshape(largest, ops.shape(error))
+
+
 @rounds(layers.Minimum, "Min", "Amin")
 def least(given: Rounded) -> Any:
     return -given.run(*(-error for error in given.errors))
