@@ -73,7 +73,24 @@ def chains_of(steps: Sequence[Step], bounds: Sequence[float]) -> list[JointBound
     return found
 
 
-def pairwise_bounds(steps: Sequence[Step], weights: Array) -> tuple[int, Array] | None:
+@dataclasses.dataclass(frozen=True, eq=False)
+class PairwiseChain:
+    """The matrix chain at the end of a path, and bounds of all differences of two outputs.
+
+    Args:
+        start: where in the path it starts.
+        weights: its last matrix [k, n].
+        multipliers: Λ_1 … Λ_(L−1), for slopes in [0, 1].
+        bounds: [k, k].
+    """
+
+    start: int
+    weights: Array
+    multipliers: list[Array]
+    bounds: Array
+
+
+def pairwise_chain(steps: Sequence[Step], weights: Array) -> PairwiseChain | None:
     """Bounds all differences of two outputs of the matrix chain at the end of a path.
 
     Args:
@@ -81,7 +98,7 @@ def pairwise_bounds(steps: Sequence[Step], weights: Array) -> tuple[int, Array] 
         weights: its weights [k, n], perhaps with a row of zeros added.
 
     Returns:
-        Where the chain starts, and the bounds [k, k]; `None` if the path does not end in a chain.
+        `None` if the path does not end in a chain.
     """
     start = next((i for i in range(len(steps)) if _chain_end(steps, i) == len(steps) > i + 2), None)
     head = steps[-1]
@@ -89,13 +106,15 @@ def pairwise_bounds(steps: Sequence[Step], weights: Array) -> tuple[int, Array] 
         return None
     problem = _linear_chain([*steps[start:-1], dataclasses.replace(head, weights=weights)])
     with threads_for(max(problem.widths)):
-        bounds = _pairwise_bounds(problem)
-    return None if bounds is None else (start, bounds)
+        recursion = Recursion(problem.stages(np.arange(1)))
+        multipliers = optimize(recursion, _iterations(problem, 1))
+        bounds = _pairwise_bounds(problem, recursion, multipliers)
+    return None if bounds is None else PairwiseChain(start, weights, multipliers, bounds)
 
 
-def _pairwise_bounds(problem: LinearChain) -> Array | None:
-    recursion = Recursion(problem.stages(np.arange(1)))
-    multipliers = optimize(recursion, _iterations(problem, 1))
+def _pairwise_bounds(
+    problem: LinearChain, recursion: Recursion, multipliers: list[Array]
+) -> Array | None:
     joint = recursion.joint(multipliers)
     growth = 1e-7
     while joint is not None and growth < 1e-2:
