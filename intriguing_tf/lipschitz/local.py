@@ -178,7 +178,7 @@ class _Batch:
             gram = np.broadcast_to(gram, (len(radii), *gram.shape[1:]))
             diagonal = np.maximum(np.einsum("fkk->fk", gram), 0)
             spread, total = self._slopes_at(i, radii[:, None] * np.sqrt(diagonal))
-            root, tau, top, vectors = self._choose(i, gram, spread)
+            root, tau, top, vectors = self._choose(i, gram, spread, total)
             spread, total = spread.astype(np.float32), total.astype(np.float32)
             side = np.sqrt(tau)
             pivot = -gram * side[:, :, None] * side[:, None, :]
@@ -200,8 +200,10 @@ class _Batch:
         total = high + low
         return (high - low) * (1 + 1e-15) + 1e-15 * np.abs(total), total
 
-    def _choose(self, i: int, gram: Array, spread: Array) -> tuple[Array, Array, Array, Array]:
-        """τ = sigmoid(q)/λ_max(E B E) · E², from p and q, with E² = exp(p) · δ."""
+    def _choose(
+        self, i: int, gram: Array, spread: Array, total: Array
+    ) -> tuple[Array, Array, Array, Array]:
+        """τ = sigmoid(q) max(δ/s)/λ_max(E B E) · E², from p and q, with E² = exp(p) · δ."""
         share = np.maximum(spread / self._slopes[i].high, LEAST_SPREAD)
         squares = (np.exp(self._scales[i]) * share).astype(np.float32)
         root = np.sqrt(squares)
@@ -212,7 +214,8 @@ class _Batch:
         self._vectors[i] = vectors
         stretched = root * vectors
         top = np.einsum("fk,fkj,fj->f", stretched, gram, stretched, optimize=True)
-        share = _sigmoid(self._shares[:, i]).astype(np.float32)
+        widest = np.max(spread / np.maximum(total, spread), axis=1)
+        share = (_sigmoid(self._shares[:, i]) * widest).astype(np.float32)
         return root, (share / top)[:, None] * squares, top, vectors
 
     def _gradient(self, layers: Sequence[_Layer], margins: Array) -> tuple[Array, Array]:
