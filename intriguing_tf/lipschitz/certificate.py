@@ -21,6 +21,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from intriguing_tf.lipschitz.convolution import Convolution
+from intriguing_tf.lipschitz.operators import dense_kernel
 from intriguing_tf.lipschitz.rounding import BATCHED_SIZE, UNIT_ROUNDOFF, all_below, gamma, is_below
 from intriguing_tf.lipschitz.steps import Matrix
 from intriguing_tf.lipschitz.symbols import CHUNK, frequency_grid
@@ -173,7 +174,7 @@ class ConvolutionChain(LinearChain):
     _complex = True
 
     def __init__(self, convolutions: Sequence[Convolution]):
-        self._layers = [(_dense_kernel(each), each) for each in convolutions]
+        self._layers = [(dense_kernel(each), each) for each in convolutions]
         self.widths = [each.outputs for each in convolutions]
         self.aliases = [math.prod(axis.stride for axis in each.axes) for each in convolutions]
         self.errors = [each.error for each in convolutions]
@@ -217,19 +218,6 @@ class ConvolutionChain(LinearChain):
 
     def _inputs(self) -> int:
         return 4 * self._layers[0][1].inputs * self.aliases[0]
-
-
-def _dense_kernel(layer: Convolution) -> Array:
-    """The kernel [*size, inputs, outputs] with zeros between the groups."""
-    if layer.groups == 1:
-        return layer.kernel
-    *size, inputs, outputs = layer.kernel.shape
-    per_group = outputs // layer.groups
-    kernel = np.zeros((*size, layer.inputs, outputs))
-    for group in range(layer.groups):
-        to = slice(group * per_group, (group + 1) * per_group)
-        kernel[..., group * inputs : (group + 1) * inputs, to] = layer.kernel[..., to]
-    return kernel
 
 
 def _common_torus(convolutions: Sequence[Convolution]) -> tuple[int, ...]:

@@ -183,8 +183,11 @@ def _chain_end(steps: Sequence[Step], start: int) -> int:
     end = start + 1
     while end + 1 < len(steps):
         slopes, linear = steps[end], steps[end + 1]
-        fits = isinstance(slopes, Slopes) and slopes.low >= 0 and 0 < slopes.high < math.inf
-        if not fits or not linear.chainable or type(linear) is not type(steps[start]):
+        if (
+            not is_chainable_activation(slopes)
+            or not linear.chainable
+            or type(linear) is not type(steps[start])
+        ):
             break
         if _linear_chain(steps[start : end + 2]).certificate_cost > CERTIFICATE_COST:
             break
@@ -192,12 +195,20 @@ def _chain_end(steps: Sequence[Step], start: int) -> int:
     return end
 
 
+def is_chainable_activation(step: Step) -> bool:
+    """Whether a step is an activation with slopes in [0, b]."""
+    return isinstance(step, Slopes) and step.low >= 0 and 0 < step.high < math.inf
+
+
 def _linear_chain(steps: Sequence[Step]) -> LinearChain:
+    kind: Any = _CHAINS[type(steps[0])]
+    return kind(linear_steps(steps))
+
+
+def linear_steps(steps: Sequence[Step]) -> list[Any]:
     """The linear steps, with each activation's largest slope moved into the next one."""
     factors = [1.0, *(step.norm().upper for step in steps[1::2])]
-    linear = [
-        step if factor == 1.0 else step.scaled(after=Diagonal(np.array(factor)))
+    return [
+        step if factor == 1.0 else step.scaled(before=Diagonal(np.array(factor)))
         for step, factor in zip(steps[::2], factors, strict=True)
     ]
-    kind: Any = _CHAINS[type(steps[0])]
-    return kind(linear)

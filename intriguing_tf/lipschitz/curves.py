@@ -47,9 +47,7 @@ class Curve:
         for piece in range(PIECES):
             for side, sign in enumerate((-1, 1)):
                 ends = center + sign * piece * step, center + sign * (piece + 1) * step
-                low, high = self.between(
-                    np.minimum(*ends) - inflated, np.maximum(*ends) + inflated
-                )
+                low, high = self.between(np.minimum(*ends) - inflated, np.maximum(*ends) + inflated)
                 sums[side] += low
                 sums[side + 2] += high
                 least = np.minimum(least, sums[side] / (piece + 1))

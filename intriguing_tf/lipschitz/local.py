@@ -20,7 +20,6 @@ import numpy as np
 from intriguing_tf.lipschitz.rounding import (
     UNIT_ROUNDOFF,
     all_below,
-
     gamma,
     is_below,
 )

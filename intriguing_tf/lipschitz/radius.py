@@ -63,9 +63,10 @@ def certified_radius(
         its own precision predicts another class than its copy in float64.
 
     Raises:
-        ValueError: as `bound`; an unknown `method`; images that are integers, not finite or of another shape; a model
-            that cannot be copied to float64, or whose copy computes something else.
-            `NoBoundError`, a ValueError, for layers without a bound of their rounding errors.
+        ValueError: as `bound`; an unknown `method`; images that are integers, not finite or of
+            another shape; a model that cannot be copied to float64, or whose copy computes
+            something else. `NoBoundError`, a ValueError, for layers without a bound of their
+            rounding errors.
 
     Example:
 
@@ -94,9 +95,7 @@ class Certifier:
         certifier.radius(images)
     """
 
-    def __init__(
-        self, model: keras.Model, verbose: bool | str = "auto", *, method: str = "global"
-    ):
+    def __init__(self, model: keras.Model, verbose: bool | str = "auto", *, method: str = "global"):
         check_model(model, single=False)
         if method not in ("global", "local"):
             raise ValueError(f'`method` must be "global" or "local". Received: {method!r}.')

@@ -1,14 +1,14 @@
-"""Local chains: exact where they must be, above every difference in the ball, better than global."""
+"""Local chains: exact where they must be, above every difference in the ball."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from keras import activations
 
 from intriguing_tf.lipschitz.local import LocalChain, Units, _Batch
 from intriguing_tf.lipschitz.rules.activations import SLOPES
 from intriguing_tf.lipschitz.steps import SIGMOID
-from keras import activations
 
 RELU = SLOPES[activations.relu]
 FUNCTIONS = {"relu": lambda z: np.maximum(z, 0), "sigmoid": lambda z: 1 / (1 + np.exp(-z))}
