@@ -25,14 +25,16 @@ from intriguing_tf.lipschitz.threads import threads_for
 Array = np.ndarray
 
 # Floating-point operations that one chain may cost: for its certificate, and for choosing Λ.
-CERTIFICATE_COST = 1e10
-SEARCH_COST = 3e10
+CERTIFICATE_COST = 1e12
+SEARCH_COST = 1e11
 ITERATIONS = 100
 # With many frequencies a step costs more and gains less.
 ITERATIONS_OF_MANY = 80
 # Frequencies on which Λ is chosen where all would cost too much; so many violated ones are added
-# to them in each round.
+# to them in each round. Large layers make do with a few, and with a few steps.
 SAMPLE = 16
+SMALL_SAMPLE = 4
+STEPS_OF_SMALL_SAMPLE = 20
 ROUNDS = 6
 # Relative growth of L² that is taken rather than to choose Λ again.
 LATER_GROWTH = 4e-3
@@ -130,7 +132,9 @@ def _pairwise_bounds(
 
 def chain_bound(problem: LinearChain) -> float:
     """Chooses Λ on a sample, certifies it everywhere, and adds what failed to the sample."""
-    sample = _spread(np.arange(problem.count), SAMPLE)
+    costly = problem.step_cost * SAMPLE * STEPS_OF_SMALL_SAMPLE > SEARCH_COST
+    most = SMALL_SAMPLE if costly else SAMPLE
+    sample = _spread(np.arange(problem.count), most)
     multipliers: list[Array] | None = None
     for trial in range(ROUNDS):
         iterations = _iterations(problem, len(sample)) // (1 if trial == 0 else 4)
@@ -140,7 +144,7 @@ def chain_bound(problem: LinearChain) -> float:
         result = _certified(problem, multipliers, recursion, allowed)
         if isinstance(result, float):
             return result
-        sample = np.union1d(sample, _spread(result, SAMPLE))
+        sample = np.union1d(sample, _spread(result, most))
     return math.inf
 
 
@@ -153,11 +157,11 @@ def _certified(
     growth = 1e-6
     remaining = np.arange(problem.count)
     while growth < 1e-2 and math.isfinite(target):
-        tail = target * (1 + growth) * np.eye(problem.widths[-1])
-        remaining = problem.violations(multipliers, tail, remaining)
+        remaining = problem.violations(multipliers, target * (1 + growth), remaining)
         if not len(remaining):
             return round_up(math.sqrt(target * (1 + growth)))
-        needed = Recursion(problem.stages(_spread(remaining, SAMPLE))).largest(multipliers)
+        worst = _spread(remaining, SMALL_SAMPLE if problem.step_cost > 1e9 else SAMPLE)
+        needed = Recursion(problem.stages(worst)).largest(multipliers)
         if needed > least * (1 + allowed) or math.isinf(needed):
             return remaining
         if needed <= target * (1 + growth):
