@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import io
 import json
-import os
-import stat
 import zipfile
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from intriguing_tf.text import cut, printable
+from intriguing_tf.text import words
 
 # Each is ten times what the largest honest file has.
 RATIO = 200  # unpacked bytes per byte: results on digits reach 15
@@ -21,25 +18,6 @@ LEAST = 16 << 20  # unpacked bytes that are always accepted
 MEMBERS = 200  # arrays in a file: a shard has 12
 JSON = 64 << 20  # bytes: the manifest of 50 000 shards has 4 MB
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-
-
-def read_content(path: str | os.PathLike, largest: int | None = None) -> bytes:
-    """Returns the bytes of a regular file.
-
-    Args:
-        path: of the file.
-        largest: bytes that are accepted.
-
-    Raises:
-        OSError: it is not there, or cannot be read.
-        ValueError: it is a pipe or a device, or larger.
-    """
-    state = os.stat(path)
-    if not stat.S_ISREG(state.st_mode) and not stat.S_ISDIR(state.st_mode):
-        raise ValueError(f"{path} must be a regular file. Received: a pipe or a device.")
-    if largest is not None and state.st_size > largest:
-        raise ValueError(f"{path} may have {largest:,} bytes. Received: {state.st_size:,}.")
-    return Path(path).read_bytes()
 
 
 def read_arrays(content: bytes, names: Collection[str]) -> dict[str, np.ndarray]:
@@ -76,12 +54,6 @@ def read_json(content: bytes | str) -> Any:
         return json.loads(content)
     except (ValueError, RecursionError, MemoryError) as error:
         raise ValueError(f"not JSON ({words(error)})") from None
-
-
-def words(error: Exception) -> str:
-    """Returns the kind of an error and the beginning of what it says, on one line."""
-    said = next((each for each in error.args if isinstance(each, str)), "")
-    return f"{type(error).__name__}: {printable(cut(said))}".rstrip(": .\n")
 
 
 def _check(members: Collection[zipfile.ZipInfo], size: int) -> None:

@@ -1,4 +1,4 @@
-"""Files that are written atomically: whole, or as they were before."""
+"""Files that are written atomically, whole or as they were before; files of anyone, read."""
 
 from __future__ import annotations
 
@@ -57,3 +57,22 @@ def is_plain_file(path: str | os.PathLike) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     return stat.S_ISREG(state.st_mode) and state.st_nlink == 1
+
+
+def read_content(path: str | os.PathLike, largest: int | None = None) -> bytes:
+    """Returns the bytes of a regular file.
+
+    Args:
+        path: of the file.
+        largest: bytes that are accepted.
+
+    Raises:
+        OSError: it is not there, or cannot be read.
+        ValueError: it is a pipe or a device, or larger.
+    """
+    state = os.stat(path)
+    if not stat.S_ISREG(state.st_mode) and not stat.S_ISDIR(state.st_mode):
+        raise ValueError(f"{path} must be a regular file. Received: a pipe or a device.")
+    if largest is not None and state.st_size > largest:
+        raise ValueError(f"{path} may have {largest:,} bytes. Received: {state.st_size:,}.")
+    return Path(path).read_bytes()

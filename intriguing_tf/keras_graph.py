@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -235,6 +236,17 @@ def named_tensors(model: keras.Model, kind: str) -> Any:
     `None` where it has no graph of layers.
     """
     return getattr(model, f"_{kind}_struct", None)
+
+
+def called_flat(model: keras.Model, tensors: Sequence[Any]) -> list[Any]:
+    """Returns the outputs of a model with a graph, with `training=False`, as a list.
+
+    Args:
+        model: the model.
+        tensors: one for each of its inputs, in their order, however they are named or nested.
+    """
+    given = keras.tree.pack_sequence_as(named_tensors(graph_of(model), "inputs"), list(tensors))
+    return keras.tree.flatten(model(given, training=False))
 
 
 def float64_copy(model: keras.Model) -> keras.Model:

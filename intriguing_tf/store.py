@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 
 import filelock
 
-from intriguing_tf.archives import JSON, read_content, read_json
-from intriguing_tf.files import leftovers, write_atomically
+from intriguing_tf.archives import JSON, read_json
+from intriguing_tf.files import leftovers, read_content, write_atomically
 from intriguing_tf.fingerprints import json_fingerprint, versions
 from intriguing_tf.progress import shows_progress
 from intriguing_tf.text import cut

@@ -22,5 +22,16 @@ def cut(text: str, longest: int = 200) -> str:
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
+def one_line(text: str, longest: int = 200) -> str:
+    """Returns the beginning of a text, printable and without line breaks."""
+    return cut(printable(" ".join(text[: longest + 1].split())), longest)
+
+
+def words(error: BaseException) -> str:
+    """Returns the kind of an error and the beginning of what it says; objects are not formatted."""
+    said = next((each for each in error.args if type(each) is str), "")
+    return f"{type(error).__name__}: {one_line(said)}".rstrip(": .")
+
+
 def _prints(char: str) -> bool:
     return char.isprintable() or char == "\n" or unicodedata.category(char) == "Zs"

@@ -29,8 +29,8 @@ _OF_MNIST = 64
     options.number(f"images, from the first on; by default {_OF_MNIST} of MNIST, all of a file"),
     options.string("targets", "random", "'random', 'least_likely', 'nearest', or one class"),
     options.seed("of the random targets"),
-    options.choice("solver", "compiled", ["compiled", "scipy"], "the adversary's solver"),
-    options.choice("loss", "cross_entropy", ["cross_entropy", "margin"], "the adversary's loss"),
+    options.solver(),
+    options.loss(),
     options.integer("shown", 64, "images in the picture, at most", lower_bound=1),
     options.output("attack"),
 )

@@ -22,6 +22,8 @@ boolean: Callable[..., Option] = functools.partial(functools.partial, flags.DEFI
 choice: Callable[..., Option] = functools.partial(functools.partial, flags.DEFINE_enum)
 strings: Callable[..., Option] = functools.partial(functools.partial, flags.DEFINE_list)
 
+_ALL = "any other name lists all"
+
 
 def integers(name: str, default: Sequence[int], text: str) -> Option:
     """An option of integers between commas."""
@@ -102,6 +104,21 @@ def number(text: str, default: int | None = None, least: int = 1) -> Option:
 def seed(text: str) -> Option:
     """--seed: of everything that is random."""
     return integer("seed", 0, text, lower_bound=0)
+
+
+def loss() -> Option:
+    """--loss: the adversary's, who knows which there are; --help cannot wait for TensorFlow."""
+    return string("loss", "cross_entropy", f"the adversary's, as 'cross_entropy', 'margin'; {_ALL}")
+
+
+def losses() -> Option:
+    """--losses: the adversary's, one after another."""
+    return strings("losses", ["cross_entropy"], f"each as 'cross_entropy', 'margin'; {_ALL}")
+
+
+def solver(default: str | None = "compiled") -> Option:
+    """--solver: the adversary's."""
+    return string("solver", default, f"the adversary's, as 'compiled', 'scipy'; {_ALL}")
 
 
 def output(default: str | None, text: str = "folder of the results") -> Option:

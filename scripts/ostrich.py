@@ -29,7 +29,7 @@ import intriguing_tf as itf
         itf.datasets.imagenet_class_index,
     ),
     options.number("images, from the first on; by default all"),
-    options.choice("solver", None, ["scipy", "compiled"], "the adversary's solver"),
+    options.solver(None),
     options.boolean(
         "survive_rounding", False, "magnify distortions that rounding to 8 bits would undo"
     ),

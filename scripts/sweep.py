@@ -24,8 +24,8 @@ import intriguing_tf as itf
     options.bounds(),
     options.number("images, from the first on; by default all"),
     options.strings("targets", ["random"], "of 'random', 'least_likely', 'nearest'"),
-    options.strings("losses", ["cross_entropy"], "of 'cross_entropy', 'margin'"),
-    options.choice("solver", "compiled", ["compiled", "scipy"], "the adversary's solver"),
+    options.losses(),
+    options.solver(),
     options.seed("of the random targets"),
     options.integer("shard_size", 256, "images in a shard", lower_bound=1),
     options.string(

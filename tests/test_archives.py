@@ -1,13 +1,12 @@
 """Arrays of anyone: data only, within a budget, one kind of error."""
 
 import io
-import os
 import zipfile
 
 import numpy as np
 import pytest
 
-from intriguing_tf.archives import read_arrays, read_content, read_json
+from intriguing_tf.archives import read_arrays, read_json
 
 ARRAYS = {"a": np.arange(6.0).reshape(2, 3), "b": np.array(["x", "yy"])}
 
@@ -57,13 +56,3 @@ def test_anything_else_is_refused(content):
 def test_what_is_not_json_is_refused(text):
     with pytest.raises(ValueError, match="not JSON"):
         read_json(text)
-
-
-def test_pipes_and_large_files_are_not_read(tmp_path):
-    os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(ValueError, match="a pipe or a device"):
-        read_content(tmp_path / "pipe")
-    (tmp_path / "file").write_bytes(b"12345")
-    with pytest.raises(ValueError, match=r"may have 4 bytes. Received: 5"):
-        read_content(tmp_path / "file", 4)
-    assert read_content(tmp_path / "file", 5) == b"12345"

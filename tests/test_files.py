@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from intriguing_tf.files import leftovers, write_atomically
+from intriguing_tf.files import leftovers, read_content, write_atomically
 
 
 def test_text_and_bytes_are_written_and_folders_made(tmp_path):
@@ -42,3 +42,14 @@ def test_only_temporary_files_of_ours_are_left_over(tmp_path):
     (tmp_path / ".a3.npz.k3_x9abc").symlink_to(ours)
     assert leftovers(tmp_path, r"a\d\.npz") == [ours]
     assert leftovers(tmp_path / "none", "a") == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are Unix's")
+def test_pipes_and_large_files_are_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ValueError, match="a pipe or a device"):
+        read_content(tmp_path / "pipe")
+    (tmp_path / "file").write_bytes(b"12345")
+    with pytest.raises(ValueError, match=r"may have 4 bytes. Received: 5"):
+        read_content(tmp_path / "file", 4)
+    assert read_content(tmp_path / "file", 5) == b"12345"

@@ -1,6 +1,6 @@
 """Text that is printed does to a terminal what it seems to do."""
 
-from intriguing_tf.text import cut, printable
+from intriguing_tf.text import cut, one_line, printable, words
 
 
 def test_text_that_prints_stays_as_it_is():
@@ -15,3 +15,21 @@ def test_what_a_terminal_would_obey_is_shown():
 def test_only_the_beginning_of_long_text():
     assert cut("x" * 200) == "x" * 200
     assert cut("abcdefgh", 6) == "abc..."
+
+
+def test_one_line_of_what_anyone_wrote():
+    assert one_line("a\n  b\t\x1b[2J c") == r"a b \x1b[2J c"
+    assert one_line("x" * 10_000, 100) == "x" * 97 + "..."
+
+
+class Bomb:
+    def __repr__(self):
+        raise AssertionError("it was formatted")
+
+    __str__ = __repr__
+
+
+def test_the_words_of_an_error_hold_no_objects():
+    assert words(ValueError("too  deep.\n")) == "ValueError: too deep"
+    assert words(KeyError(Bomb(), "a text")) == "KeyError: a text"
+    assert words(KeyError(Bomb())) == "KeyError"

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from intriguing_tf.archives import read_arrays, read_content, read_json
-from intriguing_tf.files import write_atomically
+from intriguing_tf.archives import read_arrays, read_json
+from intriguing_tf.files import read_content, write_atomically
 from intriguing_tf.reporting import Table
 
 _FORMAT = 1

@@ -11,7 +11,7 @@ from intriguing_tf.experiments import paper
 from intriguing_tf.experiments.beside import PaperComparison, beside
 from intriguing_tf.experiments.matrices import NOT_CLIPPED, UNBOUNDED
 from intriguing_tf.experiments.records import Estimate
-from intriguing_tf.experiments.results import Record
+from intriguing_tf.experiments.results import KeptResult
 from intriguing_tf.experiments.workspace import Experiment, ImageSet, Workspace
 from intriguing_tf.reporting import Picture, Table, image_rows
 from intriguing_tf.transfer import error_matrix, gaussian_noise, rms
@@ -48,7 +48,7 @@ class Panel:
 
 
 @dataclasses.dataclass(frozen=True)
-class Figure7Result(Record):
+class Figure7Result(KeptResult):
     """What `Figure7` measured; prints as a table."""
 
     settings: Figure7

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from intriguing_tf.experiments import paper
-from intriguing_tf.experiments.results import Record
+from intriguing_tf.experiments.results import KeptResult
 from intriguing_tf.experiments.workspace import Experiment, ImageSet, Workspace
 from intriguing_tf.reporting import Picture, Table, distribution_chart, image_rows
 from intriguing_tf.units import Comparison, TwoSampleTest, compare, holm
@@ -67,7 +67,7 @@ class LayerResult:
 
 
 @dataclasses.dataclass(frozen=True)
-class Figures1And2Result(Record):
+class Figures1And2Result(KeptResult):
     """What `Figures1And2` measured; prints as its tables."""
 
     settings: Figures1And2

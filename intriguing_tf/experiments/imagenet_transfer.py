@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
+from intriguing_tf.adversary import AdversarialResult
 from intriguing_tf.checks import check_kind, check_positive_integer
 from intriguing_tf.classifier import check_model
+from intriguing_tf.sweeps import sweep
 from intriguing_tf.transfer import ErrorMatrix, amplify, error_matrix, gaussian_noise
 
 
@@ -51,12 +53,12 @@ class ImagenetTransfer:
             models: ImageNet networks on pixels in [0, 1], all of one input size (see `at_size`).
             images: float32 `[n, height, width, 3]` in [0, 1].
             labels: int64 `[n]`, the true classes; targets are drawn from the others.
-            folder: keeps each model's adversarial result, and takes up what it finds there.
+            folder: of a sweep (see `intriguing_tf.sweep`): attacks that are there are not repeated.
 
         Raises:
             TypeError: not Keras models by name.
-            ValueError: models of several input sizes, or images that they do not take; results in
-                the folder that belong to other images.
+            ValueError: models of several input sizes, images that they do not take, or a folder
+                that holds attacks on other images, models or options.
         """
         check_kind("models", models, Mapping, "a dictionary of Keras models by name")
         for model in models.values():
@@ -65,8 +67,7 @@ class ImagenetTransfer:
         if len(set(sizes.values())) != 1:
             raise ValueError(f"The models must take images of one size. Received: {sizes}.")
         sets = {"undistorted": images}
-        for name, model in models.items():
-            result = self._attack(name, model, images, labels, folder)
+        for name, result in self._attack(models, images, labels, folder).items():
             sets[f"for {name}"] = result.images
             for stddev in self.stddevs:
                 sets[f"for {name}, amplified to {stddev}"] = amplify(result, stddev)
@@ -76,24 +77,21 @@ class ImagenetTransfer:
 
     def _attack(
         self,
-        name: str,
-        model: keras.Model,
+        models: Mapping[str, keras.Model],
         images: np.ndarray,
         labels: np.ndarray,
         folder: str | Path | None,
-    ) -> AdversarialResult:
-        file = None if folder is None else Path(folder) / f"{name.replace('/', '_')}.npz"
-        if file is not None and file.exists():
-            result = AdversarialResult.load(file)
-            if not np.array_equal(result.originals, images):
-                raise ValueError(f"{file} belongs to other images; give another folder.")
-            return result
-        adversary = LBFGSAdversary(model, bounds=(0.0, 1.0), **self.options)
-        result = adversary(images, labels, targets="random", seed=self.seed)
-        if file is not None:
-            file.parent.mkdir(parents=True, exist_ok=True)
-            result.save(file)
-        return result
+    ) -> dict[str, AdversarialResult]:
+        with tempfile.TemporaryDirectory() as unkept:
+            attacks = sweep(
+                models,
+                images,
+                labels,
+                folder=unkept if folder is None else folder,
+                settings={"attack": {"bounds": (0.0, 1.0), **self.options}},
+                seed=self.seed,
+            )
+            return {name: attacks.result(model=name) for name in models}
 
 
 def at_size(model: keras.Model, size: tuple[int, int]) -> keras.Model:

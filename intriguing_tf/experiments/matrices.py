@@ -12,7 +12,7 @@ import numpy as np
 from intriguing_tf.experiments.beside import PaperComparison, beside
 from intriguing_tf.experiments.paper import TransferTable
 from intriguing_tf.experiments.records import Estimate
-from intriguing_tf.experiments.results import Record
+from intriguing_tf.experiments.results import KeptResult
 from intriguing_tf.experiments.workspace import Experiment, ImageSet, Workspace
 from intriguing_tf.reporting import Picture, Table, heat_maps
 from intriguing_tf.transfer import error_matrix, gaussian_noise, rms
@@ -69,7 +69,7 @@ class Matrix:
 
 
 @dataclasses.dataclass(frozen=True)
-class MatrixRecord(Record):
+class MatrixResult(KeptResult):
     """An error matrix; prints in the paper's layout."""
 
     settings: Experiment[Any]

@@ -152,7 +152,7 @@ TABLE_5 = {
 }
 
 
-class Figure5(NamedTuple):
+class Ostriches(NamedTuple):
     """AlexNet's adversarial examples: one target for all, and their average distortion."""
 
     target: str
@@ -160,7 +160,7 @@ class Figure5(NamedTuple):
     distortion: float
 
 
-FIGURE_5 = Figure5("ostrich, Struthio camelus", 64, 0.006508)
+FIGURE_5 = Ostriches("ostrich, Struthio camelus", 64, 0.006508)
 
 
 class Figure7Panel(NamedTuple):

@@ -15,7 +15,7 @@ from intriguing_tf.experiments.claims import table as claims_table
 from intriguing_tf.experiments.figure7 import Figure7
 from intriguing_tf.experiments.figures1_2 import Figures1And2
 from intriguing_tf.experiments.records import Estimate, to_json
-from intriguing_tf.experiments.results import Record
+from intriguing_tf.experiments.results import KeptResult
 from intriguing_tf.experiments.seeds import Seeds
 from intriguing_tf.experiments.table1 import Table1
 from intriguing_tf.experiments.table2 import Table2
@@ -37,7 +37,7 @@ class Reproduction:
         report: see `intriguing_tf.reporting.Report`.
     """
 
-    results: dict[str, Record]
+    results: dict[str, KeptResult]
     report: Report
 
     def scalars(self) -> dict[str, float]:

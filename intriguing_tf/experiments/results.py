@@ -24,7 +24,7 @@ class Result(abc.ABC):
         return "\n\n".join(map(str, self.tables()))
 
 
-class Record(Result):
+class KeptResult(Result):
     """A `Result` that a workspace keeps as JSON and a report shows as a section.
 
     Subclasses are frozen dataclasses whose fields are of JSON's types, tuples, dictionaries by

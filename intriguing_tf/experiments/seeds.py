@@ -8,7 +8,7 @@ from typing import ClassVar
 from intriguing_tf.experiments import paper
 from intriguing_tf.experiments.beside import PaperComparison, beside
 from intriguing_tf.experiments.records import Estimate
-from intriguing_tf.experiments.results import Record
+from intriguing_tf.experiments.results import KeptResult
 from intriguing_tf.experiments.workspace import Experiment, ImageSet, Workspace
 from intriguing_tf.reporting import Table
 from intriguing_tf.transfer import error_matrix
@@ -43,7 +43,7 @@ class RetrainedModel:
 
 
 @dataclasses.dataclass(frozen=True)
-class SeedsResult(Record):
+class SeedsResult(KeptResult):
     """What `Seeds` measured; prints as a table."""
 
     settings: Seeds

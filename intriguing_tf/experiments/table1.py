@@ -11,7 +11,7 @@ from intriguing_tf.experiments import paper
 from intriguing_tf.experiments.beside import PaperComparison, beside
 from intriguing_tf.experiments.matrices import wrong_by_model
 from intriguing_tf.experiments.records import Estimate
-from intriguing_tf.experiments.results import Record
+from intriguing_tf.experiments.results import KeptResult
 from intriguing_tf.experiments.workspace import Experiment, ImageSet, Workspace
 from intriguing_tf.reporting import Picture, Table, interval_chart
 
@@ -55,7 +55,7 @@ class AttackedModel:
 
 
 @dataclasses.dataclass(frozen=True)
-class Table1Result(Record):
+class Table1Result(KeptResult):
     """What `Table1` measured; prints as the paper's table with the paper's figures beside it."""
 
     settings: Table1

@@ -6,12 +6,12 @@ import dataclasses
 from typing import ClassVar
 
 from intriguing_tf.experiments import paper
-from intriguing_tf.experiments.matrices import MatrixRecord, attacked_sets, control_sets, measure
+from intriguing_tf.experiments.matrices import MatrixResult, attacked_sets, control_sets, measure
 from intriguing_tf.experiments.workspace import Experiment, ImageSet, Workspace
 
 
 @dataclasses.dataclass(frozen=True)
-class Table2Result(MatrixRecord):
+class Table2Result(MatrixResult):
     """What `Table2` measured; prints as the paper's table."""
 
     settings: Table2

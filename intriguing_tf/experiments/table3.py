@@ -9,7 +9,7 @@ from intriguing_tf.experiments import paper
 from intriguing_tf.experiments.beside import PaperComparison, beside
 from intriguing_tf.experiments.matrices import wrong_by_model
 from intriguing_tf.experiments.records import Estimate
-from intriguing_tf.experiments.results import Record
+from intriguing_tf.experiments.results import KeptResult
 from intriguing_tf.experiments.workspace import Experiment, ImageSet, Workspace
 from intriguing_tf.reporting import Table
 
@@ -36,7 +36,7 @@ class ModelOfHalf:
 
 
 @dataclasses.dataclass(frozen=True)
-class Table3Result(Record):
+class Table3Result(KeptResult):
     """What `Table3` measured; prints as the paper's table with the paper's figures beside it."""
 
     settings: Table3

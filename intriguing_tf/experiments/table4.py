@@ -9,13 +9,13 @@ from typing import ClassVar
 import numpy as np
 
 from intriguing_tf.experiments import paper
-from intriguing_tf.experiments.matrices import MatrixRecord, attacked_sets, control_sets, measure
+from intriguing_tf.experiments.matrices import MatrixResult, attacked_sets, control_sets, measure
 from intriguing_tf.experiments.workspace import Experiment, ImageSet, Workspace
 from intriguing_tf.transfer import amplify
 
 
 @dataclasses.dataclass(frozen=True)
-class Table4Result(MatrixRecord):
+class Table4Result(MatrixResult):
     """What `Table4` measured; prints as the paper's table."""
 
     settings: Table4

@@ -56,7 +56,7 @@ class Experiment(abc.ABC, Generic[RecordT]):
     these settings, the models' weights and the images, so it must depend on nothing else.
 
     Attributes:
-        record: class of what is measured, a subclass of `results.Record`.
+        record: class of what is measured, a subclass of `results.KeptResult`.
         models: the paper's names of the models that the record depends on.
     """
 

@@ -26,7 +26,7 @@ Array = np.ndarray
 
 # Floating-point operations that one chain may cost: for its certificate, and for choosing Λ.
 CERTIFICATE_COST = 1e12
-SEARCH_COST = 1e11
+SEARCH_COST = 3e10
 ITERATIONS = 100
 # With many frequencies a step costs more and gains less.
 ITERATIONS_OF_MANY = 80
@@ -35,6 +35,9 @@ ITERATIONS_OF_MANY = 80
 SAMPLE = 16
 SMALL_SAMPLE = 4
 STEPS_OF_SMALL_SAMPLE = 20
+# So many steps are worth more than SEARCH_COST, up to MOST_SEARCH_COST.
+FEW = 4
+MOST_SEARCH_COST = 3e11
 ROUNDS = 6
 # Relative growth of L² that is taken rather than to choose Λ again.
 LATER_GROWTH = 4e-3
@@ -177,7 +180,8 @@ def _spread(indices: Array, most: int) -> Array:
 
 def _iterations(problem: LinearChain, frequencies: int) -> int:
     most = ITERATIONS if frequencies == 1 else ITERATIONS_OF_MANY
-    return int(min(most, SEARCH_COST / (problem.step_cost * frequencies)))
+    step = problem.step_cost * frequencies
+    return int(min(most, max(SEARCH_COST / step, min(FEW, MOST_SEARCH_COST / step))))
 
 
 def _chain_end(steps: Sequence[Step], start: int) -> int:

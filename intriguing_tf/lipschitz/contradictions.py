@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from intriguing_tf.keras_graph import float64_copy, graph_of, named_tensors
+from intriguing_tf.keras_graph import called_flat, float64_copy, layers_in
 
 Array = np.ndarray
 
@@ -69,15 +69,16 @@ def check_bound(model: keras.Model, total: float, lost: float, took: float) -> N
     deadline = time.monotonic() + max(SECONDS, SHARE * took)
     computed, unit = _in_most_digits(model)
     rng = np.random.default_rng(0)
-    for scale in SCALES:
+    large = model.count_params() > LARGEST_COPY
+    for scales in [[scale] for scale in SCALES] if large else [SCALES]:
         if time.monotonic() > deadline:
             return
         points = [
-            tf.constant(scale * rng.normal(size=_sizes(x.shape)), tf.as_dtype(x.dtype))
+            tf.constant(_random(rng, scales, x.shape), tf.as_dtype(x.dtype))
             for x in computed.inputs
         ]
         try:
-            found = attained(lambda given: _outputs(computed, given), points, deadline)
+            found = attained(lambda given: called_flat(computed, given), points, deadline)
         except (LookupError, ValueError, tf.errors.OpError):
             return  # an operation without a derivative, or sizes that do not fit
         check_attained(found, total, unit * (total + lost), f"model {model.name!r}")
@@ -86,7 +87,9 @@ def check_bound(model: keras.Model, total: float, lost: float, took: float) -> N
 def attained(
     function: Callable[[Sequence[Any]], list[Any]], points: Sequence[Any], deadline: float
 ) -> float:
-    """Returns the largest ‖J v‖/‖v‖ that a few power iterations find, each point by itself.
+    """Returns the largest ‖Jᵀu‖/‖u‖ that a few power iterations find, each point by itself.
+
+    J v, which only gives the next u, is taken by differences; it costs one forward pass.
 
     Args:
         function: from tensors [n, …] to tensors [n, …].
@@ -95,59 +98,48 @@ def attained(
     """
     rng = np.random.default_rng(1)
     points = list(points)
-    vectors = _unit([tf.constant(rng.normal(size=x.shape), x.dtype) for x in points])
-    best = 0.0
-    for _ in range(STEPS):
-        images = _unit(_images(function, points, vectors))
-        with tf.GradientTape() as tape:
-            tape.watch(points)
-            outputs = function(points)
+
+    def random(tensors: Sequence[Any]) -> list[Any]:
+        return _unit([tf.constant(rng.normal(size=x.shape), x.dtype) for x in tensors])
+
+    step = float(np.finfo(points[0].dtype.as_numpy_dtype).eps) ** (1 / 3)
+    reach = step * tf.maximum(_lengths(points), 1.0)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(points)
+        outputs = function(points)
+    vectors, best, started = random(points), 0.0, time.monotonic()
+    for done in range(1, STEPS + 1):
+        moved = function([x + _times(reach, v) for x, v in zip(points, vectors, strict=True)])
+        images = _unit([y - x for x, y in zip(outputs, moved, strict=True)])
+        images = _where_finite(images, random(outputs))
         back = tape.gradient(outputs, points, images, unconnected_gradients="zero")
         lengths = _lengths(back).numpy()  # ‖Jᵀu‖ for a unit vector u: never above ‖J‖
         best = max(best, float(np.max(lengths[np.isfinite(lengths)], initial=0.0)))
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        if now + (now - started) / done > deadline:
             break
-        vectors = _unit(back)
+        vectors = _where_finite(_unit(back), random(points))
     return best
 
 
-def _images(
-    function: Callable[[Sequence[Any]], list[Any]], points: list[Any], vectors: list[Any]
-) -> list[Any]:
-    """J v; by differences where an operation has no second derivative, which J v takes here."""
-    try:
-        with tf.autodiff.ForwardAccumulator(points, vectors) as forward:
-            outputs = function(points)
-        images = [forward.jvp(y) for y in outputs]
-        return [
-            tf.zeros_like(y) if image is None else image
-            for y, image in zip(outputs, images, strict=True)
-        ]
-    except LookupError:
-        step = 1e-5
-        moved = function([x + step * v for x, v in zip(points, vectors, strict=True)])
-        return [y - x for x, y in zip(function(points), moved, strict=True)]
+def _random(rng: np.random.Generator, scales: Sequence[float], shape: Sequence[int | None]) -> Any:
+    """A random point of each scale."""
+    sizes = [len(scales), *(UNKNOWN if size is None else size for size in shape[1:])]
+    return np.reshape(scales, [-1] + [1] * (len(sizes) - 1)) * rng.normal(size=sizes)
 
 
 def _in_most_digits(model: keras.Model) -> tuple[keras.Model, float]:
     """The model in float64, and what rounding may add to a product, as a share; or as it is."""
-    double = all(x.dtype == "float64" for x in model.weights)
+    layers = [each for each in layers_in(model) if not isinstance(each, keras.Model)]
+    if all(each.compute_dtype == "float64" for each in layers):
+        return model, 1e-9
     if model.count_params() <= LARGEST_COPY:
         try:
             copy = float64_copy(model)
         except ValueError:
-            return model, 1e-9 if double else 1e-2
+            return model, 1e-2
         return copy, 1e-9
     return model, 1e-2
-
-
-def _outputs(model: keras.Model, points: Sequence[Any]) -> list[Any]:
-    given = keras.tree.pack_sequence_as(named_tensors(graph_of(model), "inputs"), list(points))
-    return keras.tree.flatten(model(given, training=False))
-
-
-def _sizes(shape: Sequence[int | None]) -> list[int]:
-    return [1, *(UNKNOWN if size is None else size for size in shape[1:])]
 
 
 def _lengths(tensors: Sequence[Any]) -> Any:
@@ -158,6 +150,19 @@ def _lengths(tensors: Sequence[Any]) -> Any:
 def _unit(tensors: Sequence[Any]) -> list[Any]:
     """Divides by the length of all of them together, example by example."""
     lengths = tf.maximum(_lengths(tensors), 1e-300)
+    return [_times(1 / lengths, x) for x in tensors]
+
+
+def _times(factors: Any, x: Any) -> Any:
+    """Multiplies each example by its factor."""
+    return x * tf.cast(tf.reshape(factors, [-1, *[1] * (len(x.shape) - 1)]), x.dtype)
+
+
+def _where_finite(tensors: Sequence[Any], others: Sequence[Any]) -> list[Any]:
+    """The tensors of each example whose length is finite and not 0; of the others, `others`."""
+    lengths = _lengths(tensors)
+    good = tf.math.is_finite(lengths) & (lengths > 0)
     return [
-        x / tf.cast(tf.reshape(lengths, [-1, *[1] * (len(x.shape) - 1)]), x.dtype) for x in tensors
+        tf.where(tf.reshape(good, [-1, *[1] * (len(x.shape) - 1)]), x, y)
+        for x, y in zip(tensors, others, strict=True)
     ]

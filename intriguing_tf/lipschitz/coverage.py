@@ -18,24 +18,70 @@ from intriguing_tf.lipschitz.evaluation_errors import has_error_rule
 from intriguing_tf.lipschitz.registry import known_arguments, why_unbounded
 
 NO_RULE = "no rule is registered"
-# Layers and operations that are refused, and why no rule is to be expected; matched by name.
+# Why layers and operations have no rule, by name.
 REASONS = {
     "it is random, and changes its input in training only if at all; no rule is registered": (
-        "AugMix AutoContrast CutMix MixUp Pipeline RandAugment"
+        "AugMix AutoContrast CutMix MixUp Pipeline RandAugment RandomColorDegeneration "
+        "RandomColorJitter RandomElasticTransform RandomErasing RandomGaussianBlur RandomGrayscale "
+        "RandomHue RandomInvert RandomPerspective RandomPosterization RandomSaturation "
+        "RandomSharpness RandomShear"
     ),
-    "it takes integers or strings": (
-        "CategoryEncoding HashedCrossing Hashing IntegerLookup StringLookup TextVectorization"
+    "it resizes images that are smaller than its crop; use CenterCrop or Resizing": "RandomCrop",
+    "its states depend on one another from step to step": (
+        "Bidirectional GRUCell LSTMCell RNN SimpleRNN SimpleRNNCell StackedRNNCells "
+        "associative_scan cond fori_loop map scan switch vectorized_map while_loop"
+    ),
+    "it takes integers or strings, or gives integers": (
+        "CategoryEncoding HashedCrossing Hashing IntegerLookup StringLookup TextVectorization "
+        "ReversibleEmbedding argmax argmin argpartition argsort bincount bitwise_and "
+        "bitwise_invert bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor "
+        "count_nonzero digitize gcd histogram in_top_k lcm left_shift multi_hot nanargmax "
+        "nanargmin nonzero one_hot right_shift searchsorted unravel_index"
     ),
     "what it computes is not known to Keras": (
-        "FlaxLayer JaxLayer Lambda TFSMLayer TorchModuleWrapper"
+        "FlaxLayer JaxLayer Lambda TFSMLayer TorchModuleWrapper custom_gradient"
     ),
     "no layer that computes": "InputLayer InputSpec Layer Wrapper MaxNumBoundingBoxes",
+    "it jumps": (
+        "Equalization Solarization ContrastLimitedAdaptiveHistogramEqualization all any ceil "
+        "equal fix floor floor_divide fmod greater greater_equal hard_shrink heaviside isclose "
+        "isfinite isin isinf isnan isneginf isposinf isreal less less_equal logical_and "
+        "logical_not logical_or logical_xor mod not_equal round sign signbit sparsemax threshold "
+        "trunc unique"
+    ),
+    "its slope is not bounded": (
+        "MelSpectrogram STFTSpectrogram arccos arccosh arcsin arctanh cbrt cosh cumprod det "
+        "erfinv exp exp2 expm1 inv log log10 log1p log2 logdet nancumprod nanprod pinv "
+        "power prod reciprocal rsqrt sinh slogdet solve sqrt square tan nanstd nanvar std var "
+        "moments normalize layer_normalization rms_normalization batch_normalization cholesky"
+    ),
+    "it multiplies or divides two things that both depend on the input, or may": (
+        "cross divide_no_nan dot_product_attention einsum glu inner kron ldexp outer tensordot "
+        "vdot correlate corrcoef cdist"
+    ),
+    "it makes a tensor that does not depend on the input": (
+        "arange bartlett blackman empty empty_like eye full full_like geomspace hamming hanning "
+        "identity kaiser linspace logspace meshgrid ones ones_like shape size ndim tri zeros "
+        "zeros_like"
+    ),
+    "it is a loss": (
+        "binary_crossentropy categorical_crossentropy ctc_loss ctc_decode psnr "
+        "sparse_categorical_crossentropy"
+    ),
+    "it has complex numbers": (
+        "angle conj conjugate fft fft2 ifft2 imag irfft istft polar real rfft stft view_as_complex "
+        "view_as_real"
+    ),
 }
+
+
+def _reasons() -> dict[str, str]:
+    return {name: reason for reason, names in REASONS.items() for name in names.split()}
 
 
 def layer_rows() -> Iterator[tuple[str, str, str, str]]:
     """Yields name, whether it has a rule, whether radii are certified, and why not."""
-    by_name = {name: reason for reason, names in REASONS.items() for name in names.split()}
+    by_name = _reasons()
     ruled = known_arguments()
     assert rules.linear  # importing the rules fills the table
     for name in sorted(dir(keras.layers)):
@@ -51,6 +97,7 @@ def layer_rows() -> Iterator[tuple[str, str, str, str]]:
 
 def operation_rows() -> Iterator[tuple[str, str, str, str]]:
     """The same of the functions of `keras.ops`."""
+    by_name = _reasons()
     for name in sorted(dir(keras.ops)):
         function = getattr(keras.ops, name)
         if name.startswith("_") or not inspect.isfunction(function):
@@ -59,7 +106,7 @@ def operation_rows() -> Iterator[tuple[str, str, str, str]]:
         if kind in rules.operations.RULES:
             yield name, "rule", "yes" if has_error_rule(kind) else "no", ""
         else:
-            yield name, "refused", "", NO_RULE
+            yield name, "refused", "", by_name.get(name, NO_RULE)
 
 
 def operation_name(function: Any) -> str | None:

@@ -13,6 +13,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -126,16 +127,21 @@ def constant_bound(model: keras.Model) -> float:
 
 def _constant_bound_of(call: Call) -> float:
     layer = call.operation
-    product = 1.0
-    for step in rule_of(call).steps:
-        if not (step.linear and getattr(layer, "weights", None)):
-            product *= step.norm(attained=False).upper
-        elif type(layer) not in LAYERS:
-            raise ValueError(
-                f"`total` cannot follow layer {layer.name!r} ({type(layer).__name__}), whose "
-                "bound changes in training and has no gradient here. Give `target`."
-            )
-    return product
+    steps = rule_of(call).steps
+    if type(layer) in LAYERS:
+        steps = steps[1:]  # the first is the kernel's, which `layer_bound` follows
+    elif _changes(layer):
+        raise ValueError(
+            f"`total` cannot follow layer {layer.name!r} ({type(layer).__name__}), whose bound "
+            "changes in training and has no gradient here. Give `target`."
+        )
+    return math.prod(step.norm(attained=False).upper for step in steps)
+
+
+def _changes(layer: Any) -> bool:
+    """Whether training changes what a layer computes."""
+    moving = isinstance(layer, keras.layers.BatchNormalization) and layer.trainable
+    return bool(moving or getattr(layer, "trainable_weights", None))
 
 
 def _root_of_largest(gram: tf.Tensor) -> tf.Tensor:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import inspect
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -20,10 +22,12 @@ from intriguing_tf.lipschitz.evaluation_errors import (
     activation_error,
     error_rule,
     is_straight,
+    multiplied,
 )
 from intriguing_tf.lipschitz.graph import Call, Tensor, calls_of
+from intriguing_tf.lipschitz.registry import errors_named, name_of
 from intriguing_tf.lipschitz.rounding import UNIT_ROUNDOFF, product_up
-from intriguing_tf.lipschitz.steps import LayerBound
+from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Slopes, Softmax, Step
 
 Array = np.ndarray
 
@@ -50,6 +54,12 @@ class Evaluator:
     def squashes(self) -> bool:
         """Whether a softmax or sigmoid on top of the logits was left out."""
         return any(not each.call.squashes for each in self.calls)
+
+    @property
+    def numbers(self) -> int:
+        """How many numbers the tensors of one example have; an unknown size counts as 1."""
+        shapes = [x.shape[1:] for each in self.calls for x in each.call.node.outputs]
+        return sum(math.prod(size or 1 for size in shape) for shape in shapes)
 
     def __call__(self, images: Array) -> Evaluation:
         """Evaluates a batch, float64 [n, *input shape]."""
@@ -150,9 +160,20 @@ class _EvaluatedCall:
         self.call = call
         self._result = rule_of(call)
         self._rule = error_rule(call.operation, self._result)
-        self._activated = hasattr(call.operation, "kernel") or hasattr(
-            call.operation, "pointwise_kernel"
-        )
+        self._activated = self._rule is multiplied
+        steps = self._result.steps[1:] if self._activated else self._result.steps
+        ending = steps if self._activated or self._rule is activation else ()
+        if len(ending) > 1 or not all(isinstance(step, (Slopes, Softmax)) for step in ending):
+            raise NoBoundError(
+                f"{name_of(call.operation)}: no bound of the rounding errors of its activation is "
+                "known, so that no radius can be certified. `bound` takes it."
+            )
+        self._step = ending[0] if ending else None  # the activation that ends the call
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The steps of the call."""
+        return self._result.steps
 
     def bound(self, slopes: Sequence[float]) -> float:
         """A Lipschitz bound of the outputs, from those of the inputs."""
@@ -191,19 +212,13 @@ class _EvaluatedCall:
         given = Rounded(
             self._run_flat, self.call.operation, self.call.node, sizes, errors, result, unit
         )
-        found = self._rule(given)
+        with errors_named(self.call.operation):
+            found = self._rule(given)
         if self._step is None or not self._activated:
             return sizes[0], found
         (size,) = self._linear(*sizes, absolute=True)
         bias = getattr(self.call.operation, "bias", None)
         return (size + (0.0 if bias is None else tf.abs(bias)) + found) * (1 + 1e-9), found
-
-    @functools.cached_property
-    def _step(self) -> Any:
-        """The activation that ends the call, as a step; `None` if there is none."""
-        steps = self._result.steps[1:] if self._activated else self._result.steps
-        ends = self._activated or self._rule is activation
-        return steps[-1] if steps and ends else None
 
     def _run_flat(self, *tensors: Any, absolute: bool = False) -> Any:
         outputs = (
@@ -224,7 +239,15 @@ class _EvaluatedCall:
             lambda x: next(remaining) if isinstance(x, keras.KerasTensor) else x,
             call_arguments(self.call.node),
         )
-        return keras.tree.flatten(self.call.operation(*positional, **keywords))
+        if "training" in inspect.signature(self.call.operation.call).parameters:
+            keywords = {**keywords, "training": False}  # some layers are random by default
+        try:
+            return keras.tree.flatten(self.call.operation(*positional, **keywords))
+        except tf.errors.OpError as error:
+            raise NoBoundError(
+                f"{name_of(self.call.operation)}: TensorFlow does not compute it in float64 "
+                f"here, so that no radius can be certified. `bound` takes it. ({error})"
+            ) from error
 
     @functools.cached_property
     def _absolute(self) -> Any:

@@ -73,7 +73,7 @@ def error_rule(operation: Any, result: LayerBound | Steps) -> Rule:
     """
     kind, key = type(operation), _key(operation)
     if isinstance(result, LayerBound) and result.rounding is not None:
-        return functools.partial(_stated, result.bound, result.rounding)
+        return functools.partial(_stated, result)
     if key not in _RULES or is_registered(kind):
         raise NoBoundError(
             f"{operation.name!r} ({kind.__name__}) has a Lipschitz bound, but no bound of its "
@@ -82,16 +82,20 @@ def error_rule(operation: Any, result: LayerBound | Steps) -> Rule:
     return _RULES[key]
 
 
-def _stated(bound: float, rounding: float, given: Rounded) -> Any:
-    """The whole output moves by `bound` times the whole error, and rounds as stated."""
+def _stated(rule: LayerBound, given: Rounded) -> Any:
+    """The whole output moves by the bound times the whole error, and rounds as stated."""
+    rank = len(given.result.shape)
 
     def length(tensors: Sequence[Any]) -> Any:
         flat = [ops.reshape(each, (each.shape[0], -1)) for each in tensors]
-        rank = len(given.result.shape)
-        return ops.reshape(ops.norm(ops.concatenate(flat, 1), axis=1), (-1, *[1] * (rank - 1)))
+        if rule.combine == "sum":
+            found = sum(ops.norm(each, axis=1) for each in flat)
+        else:
+            found = ops.norm(ops.concatenate(flat, 1), axis=1)
+        return ops.reshape(found, (-1, *[1] * (rank - 1)))
 
-    moved = bound * length(given.errors)
-    cost = rounding * given.unit * (bound * length(given.sizes) + given.result)
+    moved = rule.bound * length(given.errors)
+    cost = rule.rounding * given.unit * (rule.bound * length(given.sizes) + given.result)
     return (moved + cost) * (1 + 1e-9) + ops.zeros_like(given.result)
 
 
@@ -106,7 +110,9 @@ def activation_error(
         size, error, result, unit: as in `Rounded`.
     """
     if isinstance(step, Slopes):
-        cost = 4 * result if straight else SMOOTH * (size + result + 1)
+        cost = 4 * result
+        if not straight:
+            cost = SMOOTH * max(1.0, step.bound) * (size + result + 1)
         return step.bound * error * (1 + 1e-12) + unit * cost
     if isinstance(step, Softmax):
         axes = tuple(range(1, len(error.shape)))
@@ -143,7 +149,7 @@ def is_straight(operation: Any) -> bool:
     layers.Cropping3D, layers.Concatenate, layers.Dropout, layers.Flatten, layers.GaussianDropout,
     layers.GaussianNoise, layers.GlobalMaxPooling1D, layers.GlobalMaxPooling2D,
     layers.GlobalMaxPooling3D, layers.Identity, layers.Maximum, layers.MaxPooling1D,
-    layers.MaxPooling2D, layers.MaxPooling3D, layers.Permute, layers.RandomBrightness,
+    layers.MaxPooling2D, layers.Permute, layers.RandomBrightness,
     layers.RandomContrast, layers.RandomFlip, layers.RandomRotation, layers.RandomTranslation,
     layers.RandomZoom, layers.RepeatVector, layers.Reshape,
     layers.SpatialDropout1D, layers.SpatialDropout2D, layers.SpatialDropout3D, layers.UpSampling1D,
@@ -173,7 +179,7 @@ def compared(given: Rounded) -> Any:
 
 @rounds(
     layers.Add, layers.Average, layers.AveragePooling1D, layers.AveragePooling2D,
-    layers.AveragePooling3D, layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D,
+    layers.GlobalAveragePooling1D, layers.GlobalAveragePooling2D,
     layers.GlobalAveragePooling3D, own.CeilAveragePooling2D, "Average", "Mean", "Sum",
 )  # fmt: skip
 def averaged(given: Rounded) -> Any:

@@ -40,6 +40,8 @@ EVERY_CALL = {
 }
 
 
+# Keras replaces these methods of every layer by wrappers.
+_WRAPPED_BY_KERAS = frozenset({"build", "quantize"})
 _MAKE_MASKS = (keras.layers.Embedding, keras.layers.Masking)
 
 
@@ -61,6 +63,7 @@ def check_call(operation: Any, node: Any) -> None:
             _check_tensors(node)
             if isinstance(operation, keras.layers.Layer):
                 check_arguments(operation, node)
+                _check_shape(operation, node)
 
 
 def check_arguments(layer: Any, node: Any) -> None:
@@ -70,7 +73,10 @@ def check_arguments(layer: Any, node: Any) -> None:
     parameters = inspect.signature(layer.call).parameters
     first = next(iter(parameters), None)
     for name, value in bound.items():
-        if name == first or (_is_tensor(value) and is_registered(type(layer)) and name != "mask"):
+        if name == first:
+            _check_inputs(value)
+            continue
+        if _is_tensor(value) and is_registered(type(layer)) and name != "mask":
             continue
         nothing = all(leaf is None for leaf in keras.tree.flatten(value))
         if nothing or (name == "training" and not value):
@@ -81,6 +87,17 @@ def check_arguments(layer: Any, node: Any) -> None:
                 f"its rule does not cover the call argument {name}={shown}. Call it on its inputs "
                 "alone"
             )
+
+
+def _check_inputs(inputs: Any) -> None:
+    others = [
+        leaf for leaf in keras.tree.flatten(inputs) if not isinstance(leaf, keras.KerasTensor)
+    ]
+    if any(leaf is not None for leaf in others):
+        raise NoBoundError(
+            "it is called on an array that does not depend on the model's input. Add it by an "
+            f"operation such as `x + array`. Received: {type(others[0]).__name__} among its inputs"
+        )
 
 
 def _layers_of(operation: Any) -> Iterator[Any]:
@@ -104,10 +121,15 @@ def _check_precision(layer: Any) -> None:
 
 
 def _check_methods(layer: Any) -> None:
-    method = next((each for each in ("call", "__call__") if each in vars(layer)), None)
-    if method is not None:
-        raise NoBoundError(f"the `{method}` of layer {layer.name!r} was replaced")
     kind = type(layer)
+    replaced = [
+        name
+        for name in vars(layer)
+        if name not in _WRAPPED_BY_KERAS
+        and inspect.isfunction(inspect.getattr_static(kind, name, None))
+    ]
+    if replaced:
+        raise NoBoundError(f"the `{replaced[0]}` of layer {layer.name!r} was replaced")
     owner = next(each for each in kind.__mro__ if "compute_mask" in vars(each))
     if not is_registered(kind):
         return
@@ -117,12 +139,30 @@ def _check_methods(layer: Any) -> None:
 
 def _check_tensors(node: Any) -> None:
     for tensor in [*node.input_tensors, *node.outputs]:
-        if tensor.dtype not in PRECISIONS:
-            raise NoBoundError(
-                f"its tensors are {tensor.dtype}, and bounds hold for float32 and float64 only. "
-                "Of a model that begins with integers, such as an Embedding, take the part from "
-                "the first floating-point tensor on: keras_graph.above(model, layer)"
-            )
+        check_dtype(tensor)
+
+
+def _check_shape(layer: Any, node: Any) -> None:
+    """Raises where a layer would now give another shape than in the model's graph."""
+    says = type(layer).compute_output_shape is not keras.Layer.compute_output_shape
+    if not says or not len(node.input_tensors) == len(node.outputs) == 1:
+        return
+    shape = layer.compute_output_shape(tuple(node.input_tensors[0].shape))
+    if tuple(shape) != tuple(node.outputs[0].shape):
+        raise NoBoundError(
+            "one of its attributes was changed after the model was built: it would give shape "
+            f"{tuple(shape)}. Build the model again. Received: shape {tuple(node.outputs[0].shape)}"
+        )
+
+
+def check_dtype(tensor: Any) -> None:
+    """Raises unless a tensor holds float32 or float64."""
+    if tensor.dtype not in PRECISIONS:
+        raise NoBoundError(
+            f"its tensors are {tensor.dtype}, and bounds hold for float32 and float64 only. Of a "
+            "model that begins with integers, such as an Embedding, take the part from the first "
+            "floating-point tensor on: intriguing_tf.keras_graph.above(model, layer)"
+        )
 
 
 def _is_tensor(value: Any) -> bool:

@@ -10,9 +10,9 @@ import keras
 
 from intriguing_tf.aliases import moved_names
 from intriguing_tf.keras_graph import given_tensors, graph_of, nodes_of
-from intriguing_tf.lipschitz.exactness import check_arguments
+from intriguing_tf.lipschitz.exactness import check_arguments, check_dtype
 from intriguing_tf.lipschitz.registry import errors_named, is_registered
-from intriguing_tf.lipschitz.steps import Shape
+from intriguing_tf.lipschitz.steps import NoBoundError, Shape
 
 __getattr__ = moved_names(__name__, "intriguing_tf.lipschitz.bounds", "bound")
 
@@ -96,10 +96,12 @@ def _enter(
             continue
         name = prefix + layer.name
         is_model = isinstance(layer, keras.Model) and not is_registered(type(layer))
+        given = node.input_tensors
         if is_model:
             with errors_named(layer):
                 check_arguments(layer, node)
-        given = given_tensors(layer, node) if is_model else node.input_tensors
+                given = given_tensors(layer, node)
+                _check_sizes(layer, given)
         inputs = tuple(tensors[id(tensor)] for tensor in given)
         if is_model:
             outputs = _enter(layer, inputs, f"{name}/", calls)
@@ -110,3 +112,15 @@ def _enter(
             calls.append(Call(number, name, layer, node, inputs, shapes, outputs))
         tensors.update(zip(map(id, node.outputs), outputs, strict=True))
     return tuple(tensors[id(tensor)] for tensor in graph.outputs)
+
+
+def _check_sizes(model: keras.Model, given: Sequence[Any]) -> None:
+    """Raises where a model within is called on other sizes than those that its rules will read."""
+    for own, tensor in zip(graph_of(model).inputs, given, strict=True):
+        check_dtype(own)
+        pairs = zip(own.shape[1:], tensor.shape[1:], strict=True)
+        if any(want is not None and want != got for want, got in pairs):
+            raise NoBoundError(
+                f"it was built for inputs of shape {tuple(own.shape)}, and rules hold for these "
+                f"sizes only. Received: shape {tuple(tensor.shape)}"
+            )

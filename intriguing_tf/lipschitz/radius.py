@@ -10,11 +10,12 @@ import tensorflow as tf
 
 from intriguing_tf.checks import check_positive_integer
 from intriguing_tf.classifier import check_model
-from intriguing_tf.keras_graph import float64_copy
+from intriguing_tf.keras_graph import called_flat, float64_copy, graph_of
 from intriguing_tf.lipschitz.contradictions import check_attained
 from intriguing_tf.lipschitz.evaluation import Evaluation, Evaluator
 from intriguing_tf.lipschitz.margins import MarginBounds
 from intriguing_tf.lipschitz.rounding import UNIT_ROUNDOFF, round_down
+from intriguing_tf.lipschitz.rules.activations import SLOPES
 from intriguing_tf.progress import progress_bar
 
 Array = np.ndarray
@@ -27,6 +28,11 @@ FLOAT32 = 2.0**-24
 MOST_GAIN = 64.0
 # Images of a batch at which the bounds are compared with gradients.
 CHECKED = 4
+# Sizes of the random inputs on which copy and model are compared, in standard deviations.
+SCALES = (0.1, 1.0, 30.0)
+# Numbers of a batch's tensors in float64 that are held at once; larger batches are divided.
+LARGEST_BATCH = 2**26
+BETWEEN_0_AND_1 = (SLOPES[keras.activations.hard_sigmoid], SLOPES[keras.activations.sparse_sigmoid])
 
 
 def certified_radius(
@@ -96,21 +102,30 @@ class Certifier:
     """
 
     def __init__(self, model: keras.Model, verbose: bool | str = "auto", *, method: str = "global"):
-        check_model(model, single=False)
+        check_model(model)
         if method not in ("global", "local"):
             raise ValueError(f'`method` must be "global" or "local". Received: {method!r}.')
         self.model = model
         self._check_classifier()
         self._copy = float64_copy(model)
         self._evaluate = Evaluator(self._copy)
+        self._check_one_unit()
+        self._compare_at_random()
         margins = MarginBounds(model, verbose)
         self.bounds = margins.values
         self._local = margins.local() if method == "local" else None
 
     def radius(self, images: Any, batch_size: int = 256, verbose: bool | str = "auto") -> Array:
-        """Returns the certified radius of each image, float64 [n]."""
+        """Returns the certified radius of each image, float64 [n].
+
+        Raises:
+            ValueError: as `certified_radius`; the model's weights are no longer those of the
+                bounds.
+        """
         check_positive_integer("batch_size", batch_size)
         images = self._check(images)
+        self._check_weights()
+        batch_size = min(batch_size, max(1, LARGEST_BATCH // max(self._evaluate.numbers, 1)))
         parts = [np.zeros(0)]
         with progress_bar(len(images), "certified radii", verbose) as bar:
             for start in range(0, len(images), batch_size):
@@ -122,7 +137,10 @@ class Certifier:
     def _radius(self, images: Array) -> Array:
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             near = self._evaluate(images)
-            self._compare(images, near)
+            if not np.all(np.isfinite(near.logits)):
+                raise ValueError("The model's logits are not finite on these images.")
+            outputs = _rows(self.model.predict(images, batch_size=len(images), verbose=0))
+            self._compare(images, near, outputs)
             self._check_slopes(images[:CHECKED])
             logits, errors = _two_classes(near.logits, near.errors())
             predicted = logits.argmax(axis=1)
@@ -133,7 +151,7 @@ class Certifier:
             more = _two_classes(near.logits, near.errors(finite))[1]
             radii = np.where(np.isinf(radii), radii, _least(_cut(logits, errors + more), slopes))
             radii = self._larger(near, radii, predicted)
-        agrees = self._predicted(images) == predicted
+        agrees = self._predicted(outputs) == predicted
         return np.array([round_down(each, 16) for each in np.where(agrees, radii, 0.0)])
 
     def _larger(self, near: Evaluation, radii: Array, predicted: Array) -> Array:
@@ -145,28 +163,49 @@ class Certifier:
         found = self._local.radii(near, predicted, _cut(logits, errors), radii)
         return np.maximum(radii, np.minimum(found, most))
 
-    def _predicted(self, images: Array) -> Array:
-        """The class that `predict` gives; −1 where two tie."""
-        outputs = self._outputs(self.model, images)
+    def _predicted(self, outputs: Array) -> Array:
+        """The class that outputs of `predict` give; −1 where two tie or one is not finite."""
         if outputs.shape[1] == 1:
             middle = 0.5 if self._evaluate.squashes else 0.0
             outputs = np.concatenate([np.full_like(outputs, middle), outputs], axis=1)
         best = outputs.max(axis=1, keepdims=True)
-        return np.where(np.sum(outputs == best, axis=1) == 1, outputs.argmax(axis=1), -1)
+        clear = np.isfinite(outputs).all(axis=1) & (np.sum(outputs == best, axis=1) == 1)
+        return np.where(clear, outputs.argmax(axis=1), -1)
 
-    def _compare(self, images: Array, near: Evaluation) -> None:
-        """Raises where copy and model differ by more than rounding."""
-        if not np.all(np.isfinite(near.logits)):
-            raise ValueError("The model's logits are not finite on these images.")
-        own, copied = self._outputs(self.model, images), self._outputs(self._copy, images)
+    def _compare(self, images: Array, near: Evaluation, own: Array) -> None:
+        """Raises where the model's own outputs differ from the copy's by more than rounding."""
+        copied = _rows(called_flat(self._copy, [tf.constant(images, tf.float64)])[0])
         errors = near.errors(unit=FLOAT32, rounded=True)
         allowed = TOLERANCE * errors.max(axis=1, keepdims=True) + 1e-5
-        if np.any(np.abs(own - copied) > allowed):
+        finite = np.isfinite(own).all(axis=1)  # others get the radius 0
+        differences = np.abs(own - copied)[finite]
+        if np.any(differences > allowed[finite]):
             raise ValueError(
                 f"A copy of model {self.model.name!r} in float64 computes something else: outputs "
-                f"differ by {np.max(np.abs(own - copied)):.3g}, of which rounding explains "
+                f"differ by {np.max(differences):.3g}, of which rounding explains "
                 f"{np.max(allowed):.3g}. A layer keeps something that is neither in its "
-                "configuration (`get_config`) nor in its weights."
+                "configuration (`get_config`) nor in its weights, or was changed since the copy "
+                "was made."
+            )
+
+    def _compare_at_random(self) -> None:
+        shape = self.model.inputs[0].shape[1:]
+        if None in shape:
+            return
+        scales = np.reshape(SCALES, [-1] + [1] * len(shape))
+        images = scales * np.random.default_rng(0).normal(size=(len(SCALES), *shape))
+        images = images.astype("float32")
+        with np.errstate(invalid="ignore", over="ignore"):
+            own = _rows(called_flat(self.model, [tf.constant(images)])[0])
+            near = self._evaluate(images)
+            self._compare(images, near, own)
+
+    def _check_weights(self) -> None:
+        own, copied = self.model.get_weights(), self._copy.get_weights()
+        if not all(np.array_equal(x, y) for x, y in zip(own, copied, strict=True)):
+            raise ValueError(
+                f"The weights of model {self.model.name!r} were changed after this Certifier was "
+                "made, and its bounds are of the weights of then. Make a new one: Certifier(model)."
             )
 
     def _check_slopes(self, images: Array) -> None:
@@ -187,23 +226,24 @@ class Certifier:
             allowed = 1e-9 * float(np.max(self.bounds))
             check_attained(float(length), float(self.bounds[i, j]), allowed, self.model.name)
 
-    @staticmethod
-    def _outputs(model: keras.Model, images: Array) -> Array:
-        outputs = np.asarray(model.predict(images, batch_size=len(images), verbose=0), np.float64)
-        return outputs.reshape(len(images), -1)
-
     def _check_classifier(self) -> None:
-        inputs, outputs = self.model.inputs, self.model.outputs
-        if inputs is None or len(inputs) != 1 or len(outputs) != 1:
-            raise ValueError(
-                "A classifier has one input and one output. Received: model "
-                f"{self.model.name!r} with {len(inputs or [])} inputs and {len(outputs or [])} "
-                "outputs."
-            )
+        graph_of(self.model)
+        outputs = self.model.outputs
         shape = tuple(outputs[0].shape)
         if len(shape) > 2 or shape[1:] == (None,):
             raise ValueError(
                 f"A classifier's output has shape [n, classes] or [n]. Received: {shape}."
+            )
+
+    def _check_one_unit(self) -> None:
+        """Raises where one output unit may be a probability, or a logit, and nobody can tell."""
+        steps = self._evaluate.calls[-1].steps if self._evaluate.calls else ()
+        one = int(np.prod(self.model.outputs[0].shape[1:])) == 1
+        if one and any(step is each for step in steps[-1:] for each in BETWEEN_0_AND_1):
+            raise ValueError(
+                "One output unit is a logit (two classes, divided at 0) or ends in a sigmoid "
+                "(divided at 1/2). Received: one unit that ends in a hard or sparse sigmoid; end "
+                "the model in what enters it, or in a sigmoid."
             )
 
     def _check(self, images: Any) -> Array:
@@ -225,7 +265,13 @@ class Certifier:
             )
         if not np.all(np.isfinite(images)):
             raise ValueError("`images` must be finite. Received: NaN or infinite pixels.")
-        return images
+        return images.astype(np.float64) if images.dtype.itemsize > 8 else images
+
+
+def _rows(outputs: Any) -> Array:
+    """A model's only output as float64 [n, numbers of one example]."""
+    outputs = np.asarray(keras.tree.flatten(outputs)[0], np.float64)
+    return outputs.reshape(len(outputs), -1)
 
 
 def _two_classes(logits: Array, errors: Array) -> tuple[Array, Array]:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Shape, Steps
 
@@ -151,6 +152,7 @@ def apply_rule(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound | Steps 
             "(layer, input_shapes) -> LayerBound."
         )
     with errors_named(layer):
+        check_finite(layer)
         if kind not in _registered:
             check_defaults(layer, _arguments[kind].refused)
         result = rule(layer, input_shapes)
@@ -168,6 +170,14 @@ def check_defaults(layer: Any, names: frozenset[str]) -> None:
         value = getattr(layer, name, defaults[name].default)
         if value != defaults[name].default:
             raise NoBoundError(f"its rule does not cover {name}={value!r}")
+
+
+def check_finite(layer: Any) -> None:
+    """Raises unless all weights of a layer are finite, biases too, which no norm reads."""
+    for weight in getattr(layer, "weights", ()):
+        values = keras.ops.convert_to_numpy(weight)
+        if values.dtype.kind == "f" and not np.all(np.isfinite(values)):
+            raise ValueError(f"its weight {weight.name!r} must be finite, and is not.")
 
 
 @contextlib.contextmanager

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from intriguing_tf.adversary.result import ARRAYS, AdversarialResult, stored_result
-from intriguing_tf.archives import read_arrays, read_content, read_json
-from intriguing_tf.files import is_plain_file, leftovers, write_atomically
+from intriguing_tf.archives import read_arrays, read_json
+from intriguing_tf.files import is_plain_file, leftovers, read_content, write_atomically
 from intriguing_tf.sweeps.plan import Cell, Plan
 from intriguing_tf.text import cut
 

@@ -17,6 +17,8 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+from intriguing_tf.files import read_content
+from intriguing_tf.text import one_line, words
 from intriguing_tf.zoo.errors import CatalogueError, IntegrityError
 
 
@@ -85,15 +87,8 @@ def reading(
 def in_words(fault: Exception) -> str:
     """Returns what an exception says, as one printable line; objects in it are not formatted."""
     if isinstance(fault, IntegrityError | CatalogueError):
-        return printable(str(fault)).rstrip(".")
-    said = next((each for each in fault.args if type(each) is str), "")
-    return f"{type(fault).__name__}: {printable(said, 300)}".rstrip(".: ")
-
-
-def printable(text: str, longest: int = 1000) -> str:
-    """Returns text as one line without what a terminal would obey, cut to a length."""
-    line = "".join(letter if letter.isprintable() else " " for letter in text[: longest + 1])
-    return line if len(line) <= longest else f"{line[:longest]} …"
+        return one_line(str(fault), 1000).rstrip(".")
+    return words(fault)
 
 
 def shown(value: Any) -> str:
@@ -108,14 +103,10 @@ def read_bytes(file: str | Path, budget: Budget = BUDGET) -> bytes:
         OSError: it is not there, or cannot be read.
         IntegrityError: it is a device or a pipe, or has more bytes than the budget.
     """
-    path = Path(file)  # an integer would be an open file's number
-    state = path.stat()
-    if stat.S_ISDIR(state.st_mode):
-        raise IsADirectoryError(f"{file} is a folder, not a file.")
-    if not stat.S_ISREG(state.st_mode):
-        raise IntegrityError(f"{file} is not a regular file.")
-    within(budget.file, state.st_size, f"{file}: bytes of a file")
-    return path.read_bytes()
+    try:
+        return read_content(Path(file), budget.file)  # an integer would be an open file's number
+    except ValueError as error:
+        raise IntegrityError(str(error)) from None
 
 
 def within(budget: int, found: int, what: str) -> None:

@@ -11,7 +11,7 @@ import pytest
 from intriguing_tf.store import Store, claim
 from intriguing_tf.sweeps import Sweep
 from intriguing_tf.sweeps.shards import ShardFolder
-from tests.faults import tampering
+from tests.faults import mutations, tampering
 
 PLAN = tampering.plan()
 CELL = PLAN.cells[0]
@@ -82,9 +82,9 @@ def test_a_shard_beyond_the_last_is_nobodys(folder, cell):
 CONTENT = {
     "empty": b"",
     "text": b"no archive",
-    "an archive of something else": tampering.saved({"x": np.zeros(3)}),
-    "no provenance": tampering.saved(
-        {name: getattr(tampering.result(5), name) for name in tampering.FIELDS}
+    "an archive of something else": mutations.npz({"x": np.zeros(3)}),
+    "no provenance": mutations.npz(
+        {name: array for name, array in vars(tampering.result(5)).items() if name != "settings"}
     ),
 }
 
@@ -113,7 +113,7 @@ def test_arrays_that_are_not_a_results(folder, cell, name, array):
     with np.load(shard(cell, 1)) as stored:
         arrays = dict(stored) | {name: array}
     write_as_shard(
-        cell, 1, tampering.saved({key: value for key, value in arrays.items() if value is not None})
+        cell, 1, mutations.npz({key: value for key, value in arrays.items() if value is not None})
     )
     assert_damaged(folder)
 

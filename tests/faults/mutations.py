@@ -1,28 +1,28 @@
-"""Files that were whole, slightly damaged: by bytes, in archives within them, and in JSON."""
+"""What was whole, slightly damaged: bytes, archives, arrays within them, and JSON."""
 
+import copy
 import io
 import json
 import random
 import struct
 import zipfile
 
+import numpy as np
+
+NESTED = "nested"  # a value that becomes lists in one another
 JUNK = (
-    None,
-    True,
-    -1,
-    0,
-    10**9,
-    10**30,
-    1e308,
-    "",
-    "x" * 1000,
-    "\x1b[2J",
-    "../x",
-    [],
-    {},
-    [[[[]]]],
-)
+    None, True, False, 0, -1, 1, 2**31, 2**63, 10**400, 1e308, float("nan"), float("inf"), "", "x",
+    "\x1b[2J", "../../../etc/passwd", "/etc/passwd", "a\nb", "²", "x" * 10_000, [], {}, [[]],
+    [[[[]]]], {"": {}}, [None], {"a": 1}, ["x"] * 1000, NESTED,
+)  # fmt: skip
 NUMBERS = (0, 1, 0x7F, 0xFF, 0x7FFF, 0xFFFF, 2**31 - 1, 2**32 - 1, 2**63 - 1, 2**64 - 1)
+ARRAYS = (
+    np.array(None, object), np.zeros((0,)), np.zeros((3, 0, 7)), np.array(5), np.array("x"),
+    np.full(10, np.nan), np.full(10, -1.0), np.arange(10), np.zeros(10, "complex64"),
+    np.zeros(10, "M8[s]"), np.array(["found"] * 9 + ["lost"]), np.zeros(10, "V3"),
+)  # fmt: skip
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+BOMB = 20 << 20  # bytes that a member unpacks to
 
 
 def damaged(content: bytes, chance: random.Random) -> bytes:
@@ -32,13 +32,10 @@ def damaged(content: bytes, chance: random.Random) -> bytes:
     return content
 
 
-def damaged_archive(content: bytes, chance: random.Random, methods=(zipfile.ZIP_STORED,)) -> bytes:
-    """Changes within one member of a zip, which is written again with the right checksums."""
+def unzipped(content: bytes) -> dict[str, bytes]:
+    """The members of a zip."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        members = {info.filename: archive.read(info) for info in archive.infolist()}
-    name = chance.choice(sorted(members))
-    members[name] = damaged(members[name], chance)
-    return zipped(members, chance.choice(methods))
+        return {info.filename: archive.read(info) for info in archive.infolist()}
 
 
 def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes:
@@ -50,23 +47,79 @@ def zipped(members: dict[str, bytes], method: int = zipfile.ZIP_STORED) -> bytes
     return stream.getvalue()
 
 
-def damaged_json(content: bytes, chance: random.Random) -> bytes:
-    """One value of a JSON text replaced by another, or one key left out."""
+def damaged_archive(content: bytes, chance: random.Random) -> bytes:
+    """Changes within one member of a zip, which is written again with the right checksums."""
+    members = unzipped(content)
+    name = chance.choice(sorted(members))
+    members[name] = damaged(members[name], chance)
+    return zipped(members, chance.choice(METHODS))
+
+
+def npz(arrays: dict[str, np.ndarray]) -> bytes:
+    """A `.npz` of arrays."""
+    stream = io.BytesIO()
+    np.savez(stream, **arrays)
+    return stream.getvalue()
+
+
+def other_array(content: bytes, chance: random.Random) -> bytes:
+    """A `.npz` in which one array is of another type or shape."""
+    with np.load(io.BytesIO(content)) as stored:
+        arrays = dict(stored)
+    return npz(arrays | {chance.choice(sorted(arrays)): chance.choice(ARRAYS)})
+
+
+def odd_member(content: bytes, chance: random.Random) -> bytes:
+    """A `.npz` with a member that claims a shape it does not have, unpacks to much, is no array."""
+    members = unzipped(content)
+    name = chance.choice(sorted(members))
+    shape = chance.choice(["(10000000000000,)", "(-1,)", "(99999999999999999999,)", "((1,),)"])
+    header = f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    members[name] = chance.choice([
+        b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header,
+        members[name] + bytes(chance.choice([1 << 20, BOMB])),
+        b"\x93NUMPY\x01\x00\x10\x00{'a': f()}     \n",
+        b"",
+        b"\x80\x04cos\nsystem\n",
+    ])  # fmt: skip
+    if chance.random() < 0.1:
+        members[f"../{name}"] = members.pop(name)
+    return zipped(members, chance.choice(METHODS))
+
+
+NPZ = (damaged, damaged_archive, other_array, odd_member)
+
+
+def damaged_json(content: bytes | str, chance: random.Random) -> bytes:
+    """JSON in which one to three values are others, gone, or under other names."""
     values = json.loads(content)
-    places = []
+    for _ in range(chance.randint(1, 3)):
+        places = [(here, key) for here in _containers(values) for key in _keys(here)]
+        if not places:
+            break
+        here, key = chance.choice(places)
+        kind = chance.random()
+        if kind < 0.15:
+            del here[key]
+        elif kind < 0.25 and isinstance(here, dict):
+            here[str(chance.choice(JUNK))] = here.pop(key)
+        else:
+            here[key] = copy.deepcopy(chance.choice(JUNK))
+    depth = chance.choice([90, 900, 90_000])
+    return json.dumps(values).replace(f'"{NESTED}"', depth * "[" + depth * "]").encode()
+
+
+def _containers(values):
     todo = [values]
     while todo:
         here = todo.pop()
-        for key in here if isinstance(here, dict) else range(len(here)):
-            places.append((here, key))
-            if isinstance(here[key], dict | list):
-                todo.append(here[key])
-    here, key = chance.choice(places)
-    if isinstance(here, dict) and chance.random() < 0.2:
-        del here[key]
-    else:
-        here[key] = chance.choice(JUNK)
-    return json.dumps(values).encode()
+        if isinstance(here, dict | list):
+            yield here
+            todo += here.values() if isinstance(here, dict) else here
+
+
+def _keys(here):
+    return [*here] if isinstance(here, dict) else range(len(here))
 
 
 def _flip(content: bytes, chance: random.Random) -> bytes:

@@ -1,8 +1,9 @@
-"""Kinds of files that come from outside: whole examples, ways to damage them, and their readers."""
+"""What comes from outside, by kind: whole examples, ways to damage them, and their readers."""
 
 import io
 import json
-import zipfile
+import random
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -13,26 +14,46 @@ import numpy as np
 from intriguing_tf import zoo
 from intriguing_tf.zoo import builders, catalogue, keras_files, locations, site
 from intriguing_tf.zoo.cards import ModelCard
-from tests.faults import mutations
+from tests.faults import mutations, tampering
 from tests.zoo import foreign_files
 
-METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
+FILE = "mnist/fc10-1/file"  # where a damaged file lies in its folder; a card is of that name
+Files = dict[str, bytes]  # by their paths in a folder
 
 
 class Kind(NamedTuple):
-    """A kind of file.
+    """A kind of files.
 
     Args:
         whole: returns examples that the reader accepts.
-        changes: ways to damage one, each `change(content, chance)`.
-        read: reads a file, and returns what it holds.
-        errors: that the reader documents for a file that is there.
+        damage: damages one.
+        read: reads what is in a folder.
+        errors: that the reader documents for files that are there.
     """
 
-    whole: Callable[[], list[bytes]]
-    changes: tuple[Callable, ...]
+    whole: Callable[[], list[Files]]
+    damage: Callable[[Files, random.Random], Files]
     read: Callable[[Path], object]
     errors: tuple[type[Exception], ...]
+
+
+def of_one_file(whole, changes, read, *errors) -> Kind:
+    """A kind of file that can be damaged in several ways, each `change(content, chance)`."""
+    return Kind(
+        lambda: [{FILE: content} for content in whole()],
+        lambda files, chance: {FILE: chance.choice(changes)(files[FILE], chance)},
+        lambda folder: read(folder / FILE),
+        errors,
+    )
+
+
+def folder_of(write) -> list[Files]:
+    """The files that a function writes into a folder."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write(folder)
+        files = [file for file in folder.rglob("*") if file.is_file()]
+        return [{file.relative_to(folder).as_posix(): file.read_bytes() for file in files}]
 
 
 def network():
@@ -105,22 +126,16 @@ def npz_examples():
 
 def weights_within(content, chance):
     """The HDF5 file in a `.keras` file is damaged, the archive is whole."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        members = {info.filename: archive.read(info) for info in archive.infolist()}
+    members = mutations.unzipped(content)
     members["model.weights.h5"] = mutations.damaged(members["model.weights.h5"], chance)
     return mutations.zipped(members)
 
 
 def configuration_within(content, chance):
-    """One value of the configuration in a `.keras` file is another, the archive is whole."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        members = {info.filename: archive.read(info) for info in archive.infolist()}
+    """Values of the configuration in a `.keras` file are others, the archive is whole."""
+    members = mutations.unzipped(content)
     members["config.json"] = mutations.damaged_json(members["config.json"], chance)
     return mutations.zipped(members)
-
-
-def in_archive(content, chance):
-    return mutations.damaged_archive(content, chance, METHODS)
 
 
 def read_network(path):
@@ -173,41 +188,51 @@ def catalogue_example():
     return [json.dumps(content | {"entries": content["entries"][:6]}).encode()]
 
 
-DAMAGE = mutations.damaged
+def a_sweep():
+    return folder_of(tampering.write_sweep)
+
+
+DAMAGE, WITHIN = mutations.damaged, mutations.damaged_archive
 IMPORTERS = zoo.importers
 KINDS = {
-    "keras": Kind(
-        keras_examples, (DAMAGE, configuration_within), read_network, (zoo.IntegrityError,)
+    "keras": of_one_file(
+        keras_examples, (DAMAGE, configuration_within), read_network, zoo.IntegrityError
     ),
-    "hdf5": Kind(keras_examples, (weights_within,), read_network, (zoo.IntegrityError,)),
-    "pth": Kind(
+    "hdf5": of_one_file(keras_examples, (weights_within,), read_network, zoo.IntegrityError),
+    "pth": of_one_file(
         lambda: [written(foreign_files.write_pth, pytorch_arrays())],
-        (DAMAGE, in_archive, in_archive),
+        (DAMAGE, WITHIN, WITHIN),
         imported(IMPORTERS.pytorch, network),
-        (zoo.IntegrityError,),
+        zoo.IntegrityError,
     ),
-    "old pth": Kind(
+    "old pth": of_one_file(
         lambda: [written(foreign_files.write_old_pth, pytorch_arrays())],
         (DAMAGE,),
         imported(IMPORTERS.pytorch, network),
-        (zoo.IntegrityError,),
+        zoo.IntegrityError,
     ),
-    "caffemodel": Kind(
-        caffe_examples, (DAMAGE,), imported(IMPORTERS.caffe, caffe_network), (zoo.IntegrityError,)
+    "caffemodel": of_one_file(
+        caffe_examples, (DAMAGE,), imported(IMPORTERS.caffe, caffe_network), zoo.IntegrityError
     ),
-    "npz": Kind(
-        npz_examples,
-        (DAMAGE, in_archive, in_archive),
-        imported(IMPORTERS.npz, network),
-        (zoo.IntegrityError,),
+    "npz": of_one_file(
+        npz_examples, mutations.NPZ, imported(IMPORTERS.npz, network), zoo.IntegrityError
     ),
-    "catalogue": Kind(
-        catalogue_example, (DAMAGE, mutations.damaged_json), read_catalogue, (zoo.CatalogueError,)
+    "catalogue": of_one_file(
+        catalogue_example, (DAMAGE, mutations.damaged_json), read_catalogue, zoo.CatalogueError
     ),
-    "card": Kind(
+    "card": of_one_file(
         card_examples,
         (DAMAGE, mutations.damaged_json),
         read_card,
-        (zoo.CatalogueError, zoo.IntegrityError),
+        zoo.CatalogueError,
+        zoo.IntegrityError,
+    ),
+    "manifest": Kind(a_sweep, tampering.damage_manifest, tampering.read_sweep, (ValueError,)),
+    "shard": Kind(a_sweep, tampering.damage_shard, tampering.read_sweep, (ValueError,)),
+    "result": Kind(
+        lambda: folder_of(tampering.write_result),
+        tampering.damage_result,
+        tampering.read_result,
+        (ValueError,),
     ),
 }

@@ -154,7 +154,7 @@ PARTS: dict[str, Callable[[], Cases]] = {
     },
 }
 # `make test` compares these, `make guard` all.
-QUICK = ("sweep", "lipschitz-conv", "training", "compiled-fc100-100-10", "scipy")
+QUICK = ("sweep", "lipschitz-ae", "training", "compiled-fc100-100-10")
 
 
 def fields_of(result: Any) -> dict[str, Any]:

@@ -4,8 +4,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import layers
 
-from intriguing_tf.lipschitz.differentiable import convolution_bound, dense_bound
+from intriguing_tf.lipschitz.differentiable import (
+    constant_bound,
+    convolution_bound,
+    dense_bound,
+)
 from intriguing_tf.lipschitz.geometry import Geometry
 
 
@@ -108,3 +113,28 @@ def test_zero_kernels_have_no_norm_and_finite_gradients():
             value = bound(kernel)
         assert value.numpy() < 1e-6
         assert np.isfinite(tape.gradient(value, kernel).numpy()).all()
+
+
+@pytest.mark.parametrize(
+    "layer, shape",
+    [
+        (layers.TimeDistributed(layers.Dense(2)), (3, 2)),
+        (layers.EinsumDense("abc,cd->abd", (3, 2)), (3, 2)),
+        (layers.LayerNormalization(), (4,)),
+        (layers.BatchNormalization(), (4,)),
+        (layers.BatchNormalization(scale=False, center=False), (4,)),
+        (layers.PReLU(), (4,)),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_layers_that_training_changes_are_no_constants(layer, shape):
+    x = keras.Input(shape)
+    with pytest.raises(ValueError, match="changes in training"):
+        constant_bound(keras.Model(x, layers.Dense(2)(layers.Flatten()(layer(x)))))
+
+
+def test_constants_are_what_has_no_weights_that_train():
+    x = keras.Input((4,))
+    y = layers.Normalization(mean=1.0, variance=4.0)(x)
+    y = layers.Dense(3, "sigmoid")(layers.Dropout(0.5)(y))
+    assert constant_bound(keras.Model(x, layers.ReLU()(y))) == pytest.approx(1 / 8)

@@ -66,8 +66,13 @@ def test_one_class_as_the_target(tmp_path):
 
 @pytest.mark.parametrize(
     "flag, words",
-    [("--model=mnist/fc100-100", "mnist/fc100-100-10"), ("--bounds=0,x", "must be two numbers")],
-    ids=["model", "bounds"],
+    [
+        ("--model=mnist/fc100-100", "mnist/fc100-100-10"),
+        ("--bounds=0,x", "must be two numbers"),
+        ("--loss=?", "cross_entropy, margin"),
+        ("--solver=?", "compiled, scipy"),
+    ],
+    ids=["model", "bounds", "loss", "solver"],
 )
 def test_bad_flags_leave_no_folder(flag, words, tmp_path, capsys):
     assert run.main([flag, f"--output={tmp_path / 'out'}"]) == 1

@@ -6,7 +6,8 @@ import pytest
 
 from intriguing_tf.sweeps.manifests import check_manifest
 from intriguing_tf.sweeps.plan import Plan
-from tests.faults.tampering import JUNK, plan
+from tests.faults.mutations import JUNK
+from tests.faults.tampering import plan
 
 
 def test_what_a_plan_writes_is_read_back():

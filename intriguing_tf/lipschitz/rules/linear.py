@@ -114,10 +114,7 @@ def einsum_dense(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBoun
     shared = [i for i in own if i in inputs and i in outputs]
     contracted = [i for i in own if i in inputs and i not in outputs]
     free = [i for i in own if i not in inputs and i in outputs]
-    summed = [i for i in own if i not in inputs and i not in outputs]
-    kernel = kernel.sum(axis=tuple(own.index(i) for i in summed))
-    kept = [i for i in own if i not in summed]
-    kernel = kernel.transpose([kept.index(i) for i in (*shared, *contracted, *free)])
+    kernel = kernel.transpose([own.index(i) for i in (*shared, *contracted, *free)])
     sizes = [math.prod(layer.kernel.shape[own.index(i)] for i in g) for g in (contracted, free)]
     blocks = kernel.reshape(-1, *sizes)
     factor = 1.0

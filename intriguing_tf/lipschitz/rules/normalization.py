@@ -13,11 +13,11 @@ from keras import layers
 from intriguing_tf.lipschitz.norms import as_weights
 from intriguing_tf.lipschitz.registry import built_in, unbounded
 from intriguing_tf.lipschitz.rounding import (
-    CONSTANT,
     ROUNDED,
     UNIT_ROUNDOFF,
     constant_error,
     gamma,
+    round_down,
     round_up,
 )
 from intriguing_tf.lipschitz.rules.common import own_axis, weights_of
@@ -154,11 +154,13 @@ def _divided(
             that moves the output by no more than so many units of bound · ‖input‖; `None` if
             that is not known.
     """
-    root = math.sqrt(epsilon)
-    if root == 0:
-        raise NoBoundError("with ε = 0 it divides by zero at a constant input")
-    bound = round_up(upper / root * CONSTANT)
-    attained = min(lower / root / CONSTANT, bound)
+    moved = float(constant_error(epsilon))  # a layer in float32 rounds it, a tiny one to 0
+    if epsilon <= moved:
+        raise NoBoundError(
+            f"with ε = 0 it divides by zero at a constant input. Received: epsilon={epsilon!r}"
+        )
+    bound = round_up(upper / math.sqrt(epsilon - moved), 8)
+    attained = min(round_down(lower / math.sqrt(epsilon + moved), 8), bound)
     rounding = None if summed is None else 8.0 * summed + 64.0
     return LayerBound(bound, attained=attained, how=how, size=str(size), rounding=rounding)
 

@@ -273,6 +273,7 @@ def added(call: OperationCall) -> Result:
     call.same_shape()
     call.operands()
     if len(call.shapes) == 1:
+        call.constant()
         # c − x turns the sign of x; that matters where branches are summed.
         turned = type(call.operation).__name__ == "Subtract" and not isinstance(
             call.operands()[0], keras.KerasTensor
@@ -307,7 +308,12 @@ def _scaled(call: OperationCall, factor: np.ndarray, error: np.ndarray | float) 
 def maximum(call: OperationCall) -> Result:
     call.same_shape()
     call.operands()
-    return Steps((Slopes(0.0, 1.0),)) if len(call.shapes) == 1 else BESIDE
+    if len(call.shapes) > 1:
+        return BESIDE
+    constant = next(x for x in call.operands() if not isinstance(x, keras.KerasTensor))
+    if np.any(np.isnan(keras.ops.convert_to_numpy(constant))):
+        raise NoBoundError("it compares with NaN")
+    return Steps((Slopes(0.0, 1.0),))
 
 
 @operation("Matmul", "Dot")
@@ -360,4 +366,18 @@ def beside(call: OperationCall) -> LayerBound:
 def rearranged(call: OperationCall) -> Result:
     if len(call.shapes) > 1:
         raise NoBoundError("what it moves must not depend on the input")
+    kind = type(call.operation).__name__
+    if kind in ("Flip", "Repeat", "Roll", "Take"):
+        call.own_axes(call.setting("axis"))
+    if kind == "GetItem":
+        _check_key(call.operands()[1], len(call.shapes[0]))
     return moved(call.run, call.shapes[0])
+
+
+def _check_key(key: Any, rank: int) -> None:
+    """Raises where indices choose among the examples: two examples would not show `x[:2]`."""
+    keys = list(key) if isinstance(key, tuple) else [key]
+    others = [each for each in keys if each is not None and each is not Ellipsis]
+    whole = isinstance(keys[0], slice) and keys[0] in (slice(None), slice(None, None, 1))
+    if not whole and not (keys[0] is Ellipsis and len(others) < rank):
+        raise NoBoundError("it indexes the batch; its first index must be `:` or `...`")

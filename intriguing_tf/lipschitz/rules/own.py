@@ -12,7 +12,7 @@ from intriguing_tf import layers
 from intriguing_tf.lipschitz.convolution import DENSE_SIZE, Convolution
 from intriguing_tf.lipschitz.geometry import Axis, Geometry, axes
 from intriguing_tf.lipschitz.registry import built_in
-from intriguing_tf.lipschitz.rounding import CONSTANT, round_up
+from intriguing_tf.lipschitz.rounding import CONSTANT, ROUNDED, constant_error, round_up
 from intriguing_tf.lipschitz.rules.activations import activation_steps
 from intriguing_tf.lipschitz.rules.common import spatial_shape, strides_of, times, weights_of
 from intriguing_tf.lipschitz.rules.linear import convolution
@@ -30,15 +30,18 @@ built_in(
 def local_response_normalization(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     """At zero the Jacobian is k^(−β) I; docs/lipschitz.md derives how much longer it can get."""
     beta = layer.beta
-    least = layer.k**-beta
+    # k and β are rounded to float32.
+    low = layer.k - float(constant_error(layer.k))
+    off = float(constant_error(beta))
+    least = max(low ** -(beta - off), low ** -(beta + off))
     whole = layer.size // 2 >= (input_shapes[0][-1] or math.inf) - 1
     if layer.alpha == 0 or (layer.size == 1 and beta <= 1) or (whole and beta <= 1):
         factor, how = 1.0, "Jacobian at zero"
     else:
         factor = 1 + 2 * math.sqrt(2) * (beta / (beta + 1)) ** (beta + 1)
         how = "k^(−β)(1 + 2√2 (β/(β+1))^(β+1))"
-    bound = factor * least * CONSTANT**2
-    attained = min(least / CONSTANT**2, bound)
+    bound = round_up(factor * least * CONSTANT)
+    attained = min(layer.k**-beta / (1 + 4 * (beta + 1) * ROUNDED), bound)
     return LayerBound(bound, attained=attained, how=how, size=str(layer.size))
 
 

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from intriguing_tf.keras_graph import layer_below
+from intriguing_tf.text import one_line
 from intriguing_tf.zoo import foreign
 from intriguing_tf.zoo.errors import IntegrityError
 
@@ -202,6 +203,6 @@ def _layer_below(layer: keras.layers.Layer) -> Any:
 
 
 def _names(keys: Any) -> str:
-    names = sorted(foreign.printable("/".join(key), 100) for key in keys)
+    names = sorted(one_line("/".join(key), 100) for key in keys)
     shown = ", ".join(names[:5]) or "none"
     return shown if len(names) <= 5 else f"{shown} and {len(names) - 5} more"

@@ -39,7 +39,7 @@ class Call:
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
-class Record:
+class Outside:
     """A persistent id: what the pickle says about something that is kept outside of it."""
 
     description: Any
@@ -71,7 +71,7 @@ def read(stream: io.BytesIO, budget: Budget = BUDGET) -> Any:
 
     Returns:
         Nested `dict` with str keys, `list`, `tuple`, `str`, `int`, `float`, `bool`, `None`,
-        `Name`, `Call`, `Record`.
+        `Name`, `Call`, `Outside`.
 
     Raises:
         IntegrityError: the pickle needs anything else, or more than the budget. What else may be
@@ -166,7 +166,7 @@ class _Machine:
 
     def record(self, argument: Any) -> None:
         description = self._pop()
-        self._nest([description], Record(description.value), description.depth)
+        self._nest([description], Outside(description.value), description.depth)
 
     def attributes(self, argument: Any) -> None:
         """BUILD: what is set on a dictionary is skipped, and nothing else may be changed."""

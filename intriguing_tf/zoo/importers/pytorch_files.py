@@ -21,7 +21,7 @@ import numpy as np
 from intriguing_tf.zoo import foreign
 from intriguing_tf.zoo.errors import IntegrityError
 from intriguing_tf.zoo.importers import assignment, pickles
-from intriguing_tf.zoo.importers.pickles import Call, Name, Record
+from intriguing_tf.zoo.importers.pickles import Call, Name, Outside
 
 _DTYPES = {
     "DoubleStorage": "<f8",
@@ -236,7 +236,7 @@ def _tensor(name: str, described: Any) -> _Tensor:
 
 def _storage(record: Any) -> _Storage:
     """Understands ("storage", type, key, device, size) and, in old files, a view, which is none."""
-    parts = record.description if type(record) is Record else None
+    parts = record.description if type(record) is Outside else None
     if type(parts) is not tuple or not 5 <= len(parts) <= 6 or parts[5:] not in ((), (None,)):
         raise IntegrityError("it has a tensor without a storage, or with one of an unknown kind")
     kind, name, key, _, size = parts[:5]
