@@ -30,10 +30,11 @@ def block_of(branches: Sequence[Sequence[Step]]) -> Block | None:
         return None
     shortcut, path = sorted(branches, key=len)
     layers = _layers(path)
-    if len(shortcut) > 1 or layers is None:
+    beside = [step for step in shortcut if isinstance(step, (Matrix, Convolution))]
+    if len(shortcut) > 1 or len(beside) < len(shortcut) or layers is None:
         return None
-    found = operators_of([[step for step in shortcut if _multiplies(step)], layers])
-    if found is None or any(not _multiplies(step) for step in shortcut):
+    found = operators_of([beside, layers])
+    if found is None:
         return None
     (own, others), shape = found
     block = Block(others, own[0] if own else None, shape)

@@ -134,12 +134,13 @@ def operators_of(
     those of the first path's first layer in the same order as the others'. `None` where kinds
     differ, later layers have strides, or a path is empty while others have strides.
     """
-    layers = [layer for path in paths for layer in path]
-    if not layers or any(type(layer) is not type(layers[0]) for layer in layers):
+    matrices = [[each for each in path if isinstance(each, Matrix)] for path in paths]
+    convolutions = [[each for each in path if isinstance(each, Convolution)] for path in paths]
+    if any(matrices) and any(convolutions):
         return None
-    if isinstance(layers[0], Matrix):
-        return [[_of_matrix(layer) for layer in path] for path in paths], ()
-    return _of_convolutions(paths)
+    if any(matrices):
+        return [[_of_matrix(layer) for layer in path] for path in matrices], ()
+    return _of_convolutions(convolutions) if any(convolutions) else None
 
 
 def _of_matrix(layer: Matrix) -> Operator:

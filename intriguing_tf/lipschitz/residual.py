@@ -157,7 +157,7 @@ class Certificate:
             units[:, columns, rows] += _adjoint(beside)
         cross = self._cross(frequencies, last, ends)
         if block.reduces:
-            inverse = self._inverse
+            inverse = np.asarray(self._inverse)
             stretched = inverse * cross if np.ndim(inverse) == 0 else inverse @ cross
             units += _adjoint(cross) @ stretched + self._slack() * np.eye(ends[-1])
             return (result + _adjoint(result)) / 2
