@@ -14,7 +14,7 @@ import keras
 from intriguing_tf.classifier import check_model
 from intriguing_tf.lipschitz import rules
 from intriguing_tf.lipschitz.blocks import block_of
-from intriguing_tf.lipschitz.chains import chains_of
+from intriguing_tf.lipschitz.chains import Budget, chains_of
 from intriguing_tf.lipschitz.contradictions import check_bound
 from intriguing_tf.lipschitz.exactness import check_call
 from intriguing_tf.lipschitz.folding import Entry, add_linear, fold
@@ -77,6 +77,7 @@ class Bounds:
         self.report = ReportBuilder()
         self.cancelled = 1.0
         self._best = best
+        self._budget = Budget()
         self._unbounded = unbounded
         self._attained = attained
         self._verbose = verbose
@@ -112,7 +113,7 @@ class Bounds:
     def _with_chains(self, below: float, entries: list[Entry], bounds: list[float]) -> float:
         factors = [below]
         done = 0
-        for chain in chains_of([entry.step for entry in entries], bounds):
+        for chain in chains_of([entry.step for entry in entries], bounds, self._budget):
             factors += [*bounds[done : chain.start], chain.bound]
             done = chain.stop
             within = slice(chain.start, chain.stop)

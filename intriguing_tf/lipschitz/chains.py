@@ -25,8 +25,11 @@ from intriguing_tf.lipschitz.threads import threads_for
 Array = np.ndarray
 
 # Floating-point operations that one chain may cost: for its certificate, and for choosing Λ.
-CERTIFICATE_COST = 1e12
+CERTIFICATE_COST = 7e11
 SEARCH_COST = 3e10
+# Certificates of all chains of a network together may cost so much; then those up to CHEAP remain.
+ALL_CERTIFICATES_COST = 1.5e12
+CHEAP = 1e10
 ITERATIONS = 100
 # With many frequencies a step costs more and gains less.
 ITERATIONS_OF_MANY = 80
@@ -55,21 +58,38 @@ class JointBound:
     bound: float
 
 
-def chains_of(steps: Sequence[Step], bounds: Sequence[float]) -> list[JointBound]:
+@dataclasses.dataclass
+class Budget:
+    """Floating-point operations that are left for the certificates of a network's chains."""
+
+    left: float = ALL_CERTIFICATES_COST
+
+    @property
+    def most(self) -> float:
+        """What the next one may cost."""
+        return max(min(CERTIFICATE_COST, self.left), CHEAP)
+
+
+def chains_of(
+    steps: Sequence[Step], bounds: Sequence[float], budget: Budget | None = None
+) -> list[JointBound]:
     """Returns the stretches of a path whose joint bound is below the product of their steps'.
 
     Args:
         steps: the folded steps of a path.
         bounds: the bound of each.
+        budget: what is left for certificates; it is reduced.
     """
     found: list[JointBound] = []
+    budget = budget or Budget()
     position = 0
     while position < len(steps):
-        stop = _chain_end(steps, position)
+        stop = _chain_end(steps, position, budget.most)
         if stop - position < 3:
             position += 1
             continue
         problem = _linear_chain(steps[position:stop])
+        budget.left -= problem.certificate_cost
         with threads_for(max(problem.widths)):
             value = chain_bound(problem)
         if value < math.prod(bounds[position:stop]):
@@ -184,7 +204,7 @@ def _iterations(problem: LinearChain, frequencies: int) -> int:
     return int(min(most, max(SEARCH_COST / step, min(FEW, MOST_SEARCH_COST / step))))
 
 
-def _chain_end(steps: Sequence[Step], start: int) -> int:
+def _chain_end(steps: Sequence[Step], start: int, most: float = CERTIFICATE_COST) -> int:
     """Where the longest affordable chain from `start` ends: linear, slopes, linear, …, linear."""
     if not steps[start].chainable:
         return start
@@ -197,7 +217,7 @@ def _chain_end(steps: Sequence[Step], start: int) -> int:
             or type(linear) is not type(steps[start])
         ):
             break
-        if _linear_chain(steps[start : end + 2]).certificate_cost > CERTIFICATE_COST:
+        if _linear_chain(steps[start : end + 2]).certificate_cost > most:
             break
         end += 2
     return end
