@@ -225,7 +225,7 @@ class _Proof:
         """Eliminates block after block at one frequency."""
         factorize = lapack.dpotrf if self._real else lapack.zpotrf
         solve = blas.dtrsm if self._real else blas.ztrsm
-        slack = cholesky_error(self._size, 1.0, self._error, self._real)
+        margin = cholesky_error(self._size, 1.0, self._error, self._real)
         factors: list[Array] = []
         for i in range(self._blocks):
             width, found = self._chain.widths[i], []
@@ -234,7 +234,7 @@ class _Proof:
                 if below[i].shape[-1] == width:
                     of = below[i][f % len(below[i])]
                     block -= of[copy % len(of)]
-                block[np.diag_indices(width)] += 1 - slack
+                block[np.diag_indices(width)] += 1 - margin
                 for alias in range(beside[i - 1].shape[3] if i else 0):
                     factor = factors[copy * beside[i - 1].shape[3] + alias]
                     right = np.asfortranarray(beside[i - 1][f, copy, :, alias])

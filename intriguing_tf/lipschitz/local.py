@@ -275,10 +275,10 @@ def _backward(layer: _Layer, adjoint: Array) -> tuple[Array, Array, Array]:
 
 @dataclasses.dataclass(frozen=True)
 class _Above:
-    """Matrices Y with M⁻¹ ⪯ Y + slack · I, [n, h, h] and [n]."""
+    """Matrices Y with M⁻¹ ⪯ Y + excess · I, [n, h, h] and [n]."""
 
     matrices: Array
-    slack: Array
+    excess: Array
 
     @property
     def size(self) -> Array:
@@ -289,9 +289,9 @@ class _Above:
         """Bounds of √(d M⁻¹ dᵀ) for rows d [n, k, h] that are off by at most `error`."""
         squares = np.einsum("fkn,fnm,fkm->fk", heads, self.matrices, heads, optimize=True)
         long = np.sum(heads**2, axis=2) * (1 + 1e-12)
-        rounding = 4 * gamma(heads.shape[2] + 8) * self.size + self.slack
+        rounding = 4 * gamma(heads.shape[2] + 8) * self.size + self.excess
         off = error + 4 * UNIT_ROUNDOFF * np.sqrt(long)
-        longest = np.sqrt(self.size + self.slack)[:, None]
+        longest = np.sqrt(self.size + self.excess)[:, None]
         return np.sqrt(np.maximum(squares, 0) + rounding[:, None] * long) + off * longest
 
 
@@ -300,15 +300,15 @@ def _gram_above(weights: Array, error: float, inverse: _Above | None, first: Arr
     norm = float(np.linalg.norm(weights)) * (1 + 1e-12)
     terms = 4 * gamma(2 * max(weights.shape) + 16)
     if inverse is None:
-        gram, slack = first[None].copy(), np.array([2 * error * norm + error**2 + terms * norm**2])
+        gram, excess = first[None].copy(), np.array([2 * error * norm + error**2 + terms * norm**2])
     else:
         gram = weights @ inverse.matrices @ weights.T
         gram = (gram + gram.swapaxes(1, 2)) / 2
         size = inverse.size
-        slack = inverse.slack * (norm + error) ** 2
-        slack = slack + (2 * error * norm + error**2 + terms * norm**2) * size
+        excess = inverse.excess * (norm + error) ** 2
+        excess = excess + (2 * error * norm + error**2 + terms * norm**2) * size
     largest = np.einsum("fkk->fk", gram).max(axis=1)
-    _diagonal(gram)[...] += (slack + 4 * UNIT_ROUNDOFF * largest)[:, None] * (1 + 1e-12)
+    _diagonal(gram)[...] += (excess + 4 * UNIT_ROUNDOFF * largest)[:, None] * (1 + 1e-12)
     return gram
 
 
@@ -333,19 +333,19 @@ def _step_above(gram: Array, side: Array, spread: Array, total: Array) -> tuple[
     proved &= rest < 0.1
     longest = longest / (1 - np.minimum(rest, 0.1))
     proved &= longest * off < 0.1
-    slack = longest**2 * off / (1 - np.minimum(longest * off, 0.1)) + longest * rest
+    excess = longest**2 * off / (1 - np.minimum(longest * off, 0.1)) + longest * rest
     image = gram * side[:, None, :]
     result = gram + image @ inverse @ image.swapaxes(1, 2)
     reach = np.sum(image * image, axis=(1, 2)) * (1 + 1e-12)
-    slack = slack * reach + 4 * gamma(2 * size + 16) * reach * longest
-    slack = slack + 4 * UNIT_ROUNDOFF * np.linalg.norm(gram, axis=(1, 2))
+    excess = excess * reach + 4 * gamma(2 * size + 16) * reach * longest
+    excess = excess + 4 * UNIT_ROUNDOFF * np.linalg.norm(gram, axis=(1, 2))
     result = 0.25 * (result + result.swapaxes(1, 2)) / 2
     result = result * total[:, :, None] * total[:, None, :]
-    slack = 0.25 * slack * np.max(total**2, axis=1) * (1 + 1e-12)
+    excess = 0.25 * excess * np.max(total**2, axis=1) * (1 + 1e-12)
     tau = side * side
     _diagonal(result)[...] += spread**2 / (4 * tau)
-    slack = slack + 16 * UNIT_ROUNDOFF * np.linalg.norm(result, axis=(1, 2))
-    return _Above(result, slack * (1 + 1e-12)), proved
+    excess = excess + 16 * UNIT_ROUNDOFF * np.linalg.norm(result, axis=(1, 2))
+    return _Above(result, excess * (1 + 1e-12)), proved
 
 
 def _all_below_one(matrices: Array, errors: Array) -> Array:

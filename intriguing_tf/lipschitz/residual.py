@@ -113,7 +113,7 @@ class Certificate:
         return failed
 
     def _eliminated(self) -> tuple[Array | None, float]:
-        """X and a slack with L² (L² I − VᵀV)⁻¹ ⪯ X + slack · I; `None` if there is none."""
+        """X and a excess with L² (L² I − VᵀV)⁻¹ ⪯ X + excess · I; `None` if there is none."""
         shortcut = self._block.shortcut
         if shortcut is None:
             value = self._square / (self._square - 1) if self._square > 1 else math.inf
@@ -159,7 +159,7 @@ class Certificate:
         if block.reduces:
             inverse = np.asarray(self._inverse)
             stretched = inverse * cross if np.ndim(inverse) == 0 else inverse @ cross
-            units += _adjoint(cross) @ stretched + self._slack() * np.eye(ends[-1])
+            units += _adjoint(cross) @ stretched + self._excess() * np.eye(ends[-1])
             return (result + _adjoint(result)) / 2
         assert block.shortcut is not None
         shortcut = block.shortcut.symbols(frequencies) / self._root
@@ -195,8 +195,8 @@ class Certificate:
         size = (first + last) / self._root
         return size, ((first_off + last_off) / self._root + 16 * UNIT_ROUNDOFF * size)
 
-    def _slack(self) -> float:
-        """What the slack of the eliminated inverse adds, and the rounding of its product."""
+    def _excess(self) -> float:
+        """What the excess of the eliminated inverse adds, and the rounding of its product."""
         assert self._inverse is not None
         size, off = self._cross_size()
         whole = size + off
