@@ -14,6 +14,8 @@ from intriguing_tf.lipschitz.steps import Diagonal, Matrix, Slopes, Step
 
 # Floating-point operations that the certificate of one block may cost.
 BLOCK_COST = 2e11
+# Norms of layers, about, whose squares and products are far from under- and overflow.
+MODERATE = 1e-10, 1e10
 
 
 def block_of(branches: Sequence[Sequence[Step]]) -> Block | None:
@@ -34,7 +36,7 @@ def block_of(branches: Sequence[Sequence[Step]]) -> Block | None:
     if len(shortcut) > 1 or len(beside) < len(shortcut) or layers is None:
         return None
     found = operators_of([beside, layers])
-    if found is None:
+    if found is None or not all(map(_is_moderate, [*beside, *layers])):
         return None
     (own, others), shape = found
     block = Block(others, own[0] if own else None, shape)
@@ -60,6 +62,10 @@ def _layers(path: Sequence[Step]) -> list[Matrix | Convolution] | None:
 
 def _multiplies(step: Step) -> bool:
     return isinstance(step, (Matrix, Convolution)) and step.chainable
+
+
+def _is_moderate(step: Step) -> bool:
+    return MODERATE[0] < step.magnitude() < MODERATE[1]
 
 
 def _spelled_out(diagonal: Diagonal, following: Step) -> Matrix | Convolution | None:

@@ -303,8 +303,5 @@ def combined(rule: LayerBound, bounds: Sequence[float]) -> float:
         whole = sum(bounds)
     else:
         whole = bounds[0] if len(bounds) == 1 else math.hypot(*bounds)
-    return (
-        rule.bound * whole
-        if len(bounds) == 1
-        else round_up(product_up([rule.bound, whole]), len(bounds))
-    )
+    bound = product_up([rule.bound, whole])
+    return bound if len(bounds) == 1 else round_up(bound, len(bounds))

@@ -18,7 +18,7 @@ import numpy as np
 from intriguing_tf.lipschitz.certificate import ConvolutionChain, LinearChain, MatrixChain
 from intriguing_tf.lipschitz.convolution import Convolution
 from intriguing_tf.lipschitz.multipliers import Recursion, optimize
-from intriguing_tf.lipschitz.rounding import UNIT_ROUNDOFF, round_up
+from intriguing_tf.lipschitz.rounding import LEAST, UNIT_ROUNDOFF, round_up
 from intriguing_tf.lipschitz.steps import Diagonal, Matrix, Slopes, Step
 from intriguing_tf.lipschitz.threads import threads_for
 
@@ -44,6 +44,8 @@ MOST_SEARCH_COST = 3e11
 ROUNDS = 6
 # Relative growth of L² that is taken rather than to choose Λ again.
 LATER_GROWTH = 4e-3
+# Sizes of linear steps that a chain may join.
+TAME = 1e-30, 1e30
 
 
 _CHAINS = {Matrix: MatrixChain, Convolution: ConvolutionChain}
@@ -144,7 +146,10 @@ def _pairwise_bounds(
     growth = 1e-7
     while joint is not None and growth < 1e-2:
         lifted = (joint[0] + joint[0].T) / 2
-        lifted += growth * np.linalg.norm(lifted, 2) * np.eye(len(lifted))
+        size = float(np.linalg.norm(lifted, 2))
+        if not LEAST < size < 1 / LEAST:
+            return None
+        lifted += growth * size * np.eye(len(lifted))
         if not len(problem.violations(multipliers, lifted, np.arange(1))):
             squares = np.diag(lifted)[:, None] + np.diag(lifted)[None] - 2 * lifted
             rounding = 8 * UNIT_ROUNDOFF * np.max(np.abs(lifted))
@@ -179,7 +184,7 @@ def _certified(
     least = target
     growth = 1e-6
     remaining = np.arange(problem.count)
-    while growth < 1e-2 and math.isfinite(target):
+    while growth < 1e-2 and LEAST < target < 1 / LEAST:
         remaining = problem.violations(multipliers, target * (1 + growth), remaining)
         if not len(remaining):
             return round_up(math.sqrt(target * (1 + growth)))
@@ -206,21 +211,24 @@ def _iterations(problem: LinearChain, frequencies: int) -> int:
 
 def _chain_end(steps: Sequence[Step], start: int, most: float = CERTIFICATE_COST) -> int:
     """Where the longest affordable chain from `start` ends: linear, slopes, linear, …, linear."""
-    if not steps[start].chainable:
+    if not (steps[start].chainable and _is_tame(steps[start])):
         return start
     end = start + 1
     while end + 1 < len(steps):
         slopes, linear = steps[end], steps[end + 1]
-        if (
-            not is_chainable_activation(slopes)
-            or not linear.chainable
-            or type(linear) is not type(steps[start])
-        ):
+        fits = is_chainable_activation(slopes) and linear.chainable
+        fits = fits and type(linear) is type(steps[start])
+        if not (fits and _is_tame(linear)):
             break
         if _linear_chain(steps[start : end + 2]).certificate_cost > most:
             break
         end += 2
     return end
+
+
+def _is_tame(step: Step) -> bool:
+    """Whether squares of its weights, and products of such, neither under- nor overflow."""
+    return TAME[0] < step.magnitude() < TAME[1]
 
 
 def is_chainable_activation(step: Step) -> bool:

@@ -6,6 +6,7 @@ the Lipschitz constant. One above the bound shows an error in a rule, and raises
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -46,7 +47,7 @@ def check_attained(found: float, bound: float, allowed: float, what: str) -> Non
     Raises:
         ContradictionError: it names both numbers.
     """
-    if found > bound * (1 + 1e-6) + allowed:
+    if math.isfinite(found) and found > bound * (1 + 1e-6) + allowed:
         raise ContradictionError(
             f"The Lipschitz bound of {what} is {bound:.9g}, but its Jacobian has the norm "
             f"{found:.9g} at a point. One of the rules is wrong: do not use the bound, and please "

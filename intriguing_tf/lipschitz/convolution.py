@@ -13,9 +13,11 @@ import numpy as np
 
 from intriguing_tf.lipschitz.geometry import Axis, Geometry
 from intriguing_tf.lipschitz.rounding import (
+    LEAST,
     gamma,
     lanczos,
     largest_eigenvalue,
+    lengths,
     normalize,
     round_down,
     round_up,
@@ -104,7 +106,7 @@ class Convolution(Step):
         else:
             with threads_for(min(self.kernel.shape[-2:])):
                 found = unit._torus_norm(attained)
-        upper = round_up(found.upper + unit.error) * scale
+        upper = max(round_up(found.upper + unit.error) * scale, LEAST)
         lower = found.lower
         if lower is not None:
             lower = max(round_down(lower - unit.error), 0.0) * scale
@@ -275,7 +277,7 @@ def oriented(taps: Array) -> Array:
 
 def _sum_of_tap_norms(kernel: Array) -> float:
     taps = kernel.reshape(-1, math.prod(kernel.shape[-2:]))
-    return round_up(float(np.sum(np.linalg.norm(taps, axis=1))), kernel.size)
+    return round_up(float(np.sum(lengths(taps))), kernel.size)
 
 
 def _flat(indices: Sequence[Array], shape: Sequence[int]) -> Array:

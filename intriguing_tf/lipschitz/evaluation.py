@@ -26,10 +26,12 @@ from intriguing_tf.lipschitz.evaluation_errors import (
 )
 from intriguing_tf.lipschitz.graph import Call, Tensor, calls_of
 from intriguing_tf.lipschitz.registry import errors_named, name_of
-from intriguing_tf.lipschitz.rounding import UNIT_ROUNDOFF, product_up
+from intriguing_tf.lipschitz.rounding import LEAST, UNIT_ROUNDOFF, product_up
 from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Slopes, Softmax, Step
 
 Array = np.ndarray
+# What sums of numbers that underflow in float32 may lose.
+UNDERFLOW32 = 1e-36
 
 
 class Evaluator:
@@ -130,7 +132,7 @@ class Evaluation:
             given = [errors[tensor] for tensor in tensors]
             values = calls[number].run_linear([self.values[tensor] for tensor in tensors])
             _, error = calls[number].linear_errors(sizes, given, values, UNIT_ROUNDOFF)
-            found.append((values.numpy(), error.numpy()))
+            found.append((values.numpy(), error.numpy() + LEAST))
         return found
 
     def _errors(self, radius: Any, unit: float, rounded: bool) -> dict[Tensor, Any]:
@@ -200,10 +202,12 @@ class _EvaluatedCall:
     ) -> list[Any]:
         """The errors of the outputs."""
         size, found = self.linear_errors(sizes, errors, results[0], unit)
+        floor = LEAST if unit == UNIT_ROUNDOFF else UNDERFLOW32
         if self._step is None:
-            return list(found) if isinstance(found, (list, tuple)) else [found]
+            found = list(found) if isinstance(found, (list, tuple)) else [found]
+            return [each + floor for each in found]
         straight = is_straight(self.call.operation)
-        return [activation_error(self._step, straight, size, found, results[0], unit)]
+        return [activation_error(self._step, straight, size, found, results[0], unit) + floor]
 
     def linear_errors(
         self, sizes: Sequence[Any], errors: Sequence[Any], result: Any, unit: float

@@ -17,7 +17,7 @@ import keras
 from keras import layers, ops
 
 from intriguing_tf import layers as own
-from intriguing_tf.keras_graph import call_arguments, is_keras_operation
+from intriguing_tf.keras_graph import call_arguments, is_keras_operation, unexported
 from intriguing_tf.lipschitz.registry import is_registered
 from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Slopes, Softmax, Step, Steps
 
@@ -154,7 +154,7 @@ def is_straight(operation: Any) -> bool:
     layers.RandomZoom, layers.RepeatVector, layers.Reshape,
     layers.SpatialDropout1D, layers.SpatialDropout2D, layers.SpatialDropout3D, layers.UpSampling1D,
     layers.UpSampling3D, layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D,
-    own.CeilMaxPooling2D,
+    own.CeilMaxPooling2D, *unexported("convnext", "StochasticDepth"),
     "Amax", "Concatenate", "Copy", "ExpandDims", "Flip", "GetItem", "Max", "Moveaxis", "Pad",
     "Ravel", "Repeat", "Reshape", "Roll", "Rot90", "Split", "Squeeze", "Stack", "StopGradient",
     "Swapaxes", "Take", "Tile", "Transpose",
@@ -173,7 +173,7 @@ def least(given: Rounded) -> Any:
 @rounds("Maximum", "Minimum")
 def compared(given: Rounded) -> Any:
     if len(given.errors) == 1:
-        return given.errors[0]
+        return given.errors[0] + given.unit * given.result
     return ops.maximum(*given.errors)
 
 
@@ -279,9 +279,17 @@ def standardized(given: Rounded) -> Any:
 @rounds(layers.Subtract, "Add", "Subtract")
 def added(given: Rounded) -> Any:
     result = 4 * given.unit * given.result
+    if len(given.errors) == 1:  # a constant, which float32 rounds
+        result = result + given.unit * ops.abs(ops.cast(_constant(given.node), "float64"))
     for error in given.errors:
         result = result + error
     return _plus(result, 0.0)
+
+
+@rounds(*unexported("convnext", "LayerScale"))
+def scaled_by_weights(given: Rounded) -> Any:
+    factor = ops.abs(ops.convert_to_tensor(given.operation.gamma))
+    return factor * given.errors[0] * (1 + 1e-12) + 8 * given.unit * given.result
 
 
 @rounds("Multiply")

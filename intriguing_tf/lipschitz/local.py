@@ -12,6 +12,7 @@ cost nothing. Everything here runs on many images at once, [n, …].
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 
@@ -114,7 +115,8 @@ class LocalChain:
             for at in range(0, len(todo), step):
                 rows = todo[at : at + step]
                 batch = _Batch(self, [each.chosen(rows) for each in units], predicted[rows])
-                found[rows] = batch.radii(margins[rows], start[rows])
+                with contextlib.suppress(np.linalg.LinAlgError):  # then these stay 0
+                    found[rows] = batch.radii(margins[rows], start[rows])
         return found
 
 

@@ -14,7 +14,7 @@ from intriguing_tf.lipschitz.evaluation import Evaluation
 from intriguing_tf.lipschitz.folding import Entry, fold
 from intriguing_tf.lipschitz.graph import calls_of
 from intriguing_tf.lipschitz.local import LocalChain, Units
-from intriguing_tf.lipschitz.rounding import product_up, round_down, round_up
+from intriguing_tf.lipschitz.rounding import LEAST, lengths, product_up, round_down, round_up
 from intriguing_tf.lipschitz.steps import Matrix, Regroup, Slopes
 
 Array = np.ndarray
@@ -66,8 +66,10 @@ class MarginBounds:
         weights = head.weights
         if len(weights) == 1:
             weights = np.concatenate([np.zeros_like(weights), weights])
-        lengths = np.array([np.linalg.norm(weights - row, axis=1) for row in weights])
-        found = (lengths + 2**0.5 * head.error) * self._total(len(self._entries) - 1)
+        distances = np.array([lengths(weights - row) for row in weights])
+        below = self._total(len(self._entries) - 1)
+        found = (distances + 2**0.5 * head.error) * below
+        found = np.maximum(found, LEAST * ((distances > 0) | (head.error > 0)) * (below > 0))
         self._chain = pairwise_chain([entry.step for entry in self._entries], weights)
         if self._chain is not None:
             found = np.minimum(found, self._chain.bounds * self._total(self._chain.start))

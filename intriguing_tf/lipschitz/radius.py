@@ -13,8 +13,10 @@ from intriguing_tf.classifier import check_model
 from intriguing_tf.keras_graph import called_flat, float64_copy, graph_of
 from intriguing_tf.lipschitz.contradictions import check_attained
 from intriguing_tf.lipschitz.evaluation import Evaluation, Evaluator
+from intriguing_tf.lipschitz.exactness import check_call
+from intriguing_tf.lipschitz.graph import calls_of
 from intriguing_tf.lipschitz.margins import MarginBounds
-from intriguing_tf.lipschitz.rounding import UNIT_ROUNDOFF, round_down
+from intriguing_tf.lipschitz.rounding import UNIT_ROUNDOFF, lengths, round_down
 from intriguing_tf.lipschitz.rules.activations import SLOPES
 from intriguing_tf.progress import progress_bar
 
@@ -107,6 +109,8 @@ class Certifier:
             raise ValueError(f'`method` must be "global" or "local". Received: {method!r}.')
         self.model = model
         self._check_classifier()
+        for call in calls_of(model).calls:
+            check_call(call.operation, call.node)  # of the model itself: the copy is in float64
         self._copy = float64_copy(model)
         self._evaluate = Evaluator(self._copy)
         self._check_one_unit()
@@ -221,8 +225,8 @@ class Certifier:
                 logits, second, batch_dims=1
             )
         gradients = tape.gradient(margins, points, unconnected_gradients="zero").numpy()
-        lengths = np.linalg.norm(gradients.reshape(len(images), -1), axis=1)
-        for length, i, j in zip(lengths, first.numpy(), second.numpy(), strict=True):
+        found = lengths(gradients.reshape(len(images), -1))
+        for length, i, j in zip(found, first.numpy(), second.numpy(), strict=True):
             allowed = 1e-9 * float(np.max(self.bounds))
             check_attained(float(length), float(self.bounds[i, j]), allowed, self.model.name)
 

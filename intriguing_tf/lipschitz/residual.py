@@ -40,6 +40,13 @@ LATER_GROWTH = 4e-3
 
 def block_bound(block: Block) -> float:
     """Returns a proved Lipschitz bound of a residual block; `inf` where none was found."""
+    try:
+        return _block_bound(block)
+    except np.linalg.LinAlgError:  # of the search, where numbers are far apart
+        return math.inf
+
+
+def _block_bound(block: Block) -> float:
     frequencies = block.frequencies
     sample = _spread(np.arange(len(frequencies)), SAMPLE)
     multipliers = start_of(BlockProblem(block, frequencies[sample]))

@@ -19,6 +19,8 @@ UNIT_ROUNDOFF = 2.0**-53
 # Layers round constants that are not weights (a factor, an ε) to float32, up or down.
 ROUNDED = 2.0**-22
 CONSTANT = 1 + ROUNDED
+# What underflows counts as this; it is above the range where numbers lose digits.
+LEAST = 1e-290
 # Up to this size one batched LAPACK call beats a Python loop over single factorizations.
 BATCHED_SIZE = 96
 # Up to this size all eigenvalues cost less than an iteration for the largest.
@@ -57,7 +59,12 @@ def product_up(factors: list[float]) -> float:
     if 0.0 in factors:
         return 0.0
     rounded = [factor for factor in factors if factor != 1.0]
-    return math.prod(rounded) if len(rounded) < 2 else round_up(math.prod(rounded), len(rounded))
+    if len(rounded) < 2:
+        return math.prod(rounded)
+    product = 1.0
+    for factor in rounded:
+        product = max(product * factor, LEAST)  # one that underflows may be made large again
+    return round_up(product, len(rounded))
 
 
 def normalize(weights: Array) -> tuple[Array, float]:
@@ -71,6 +78,19 @@ def normalize(weights: Array) -> tuple[Array, float]:
         return weights, 1.0
     scale = 2.0 ** min(math.frexp(largest)[1], 1023)
     return weights / scale, scale
+
+
+def frobenius(values: Array) -> float:
+    """Returns the root of the sum of squares, of numbers however large or small."""
+    scaled, scale = normalize(values)
+    return float(np.linalg.norm(scaled.ravel())) * scale
+
+
+def lengths(rows: Array) -> Array:
+    """Returns the lengths of the rows of a matrix, of numbers however large or small."""
+    largest = np.max(np.abs(rows), axis=-1, initial=0.0, keepdims=True)
+    scale = np.ldexp(1.0, np.frexp(np.where(largest > 0, largest, 1.0))[1] - 1)
+    return np.linalg.norm(rows / scale, axis=-1) * scale[..., 0]
 
 
 def cholesky_error(size: int, bound: float, error: float, real: bool) -> float:

@@ -14,7 +14,9 @@ from intriguing_tf.checks import check_kind
 from intriguing_tf.lipschitz import curves
 from intriguing_tf.lipschitz.curves import Curve
 from intriguing_tf.lipschitz.rounding import (
+    LEAST,
     UNIT_ROUNDOFF,
+    frobenius,
     gamma,
     largest_eigenvalue,
     normalize,
@@ -160,7 +162,8 @@ def scaling_error(
     a, b = np.abs(after.scale), np.abs(before.scale)
     exact = a * sizes * b
     largest = (a + after.errors) * (sizes + errors) * (b + before.errors)
-    return (largest - exact) * (1 + 1e-12) + 8 * UNIT_ROUNDOFF * largest
+    underflow = LEAST * ((a > 0) & (sizes > 0) & (b > 0))
+    return (largest - exact) * (1 + 1e-12) + 8 * UNIT_ROUNDOFF * largest + underflow
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -195,14 +198,15 @@ class Matrix(Step):
         weights = after.scale * self.weights * before.scale
         rounding = scaling_error(np.abs(self.weights), before, after)
         error = self.error * after.norm().upper * before.norm().upper
-        return Matrix(weights, round_up(error + float(np.linalg.norm(rounding)), weights.size))
+        return Matrix(weights, round_up(error + frobenius(rounding), weights.size))
 
     def followed_by(self, following: Step) -> Step | None:
         if not isinstance(following, Matrix):
             return super().followed_by(following)
-        norms = float(np.linalg.norm(following.weights)), float(np.linalg.norm(self.weights))
+        norms = frobenius(following.weights), frobenius(self.weights)
         error = gamma(self.weights.shape[0] + 2) * norms[0] * norms[1]
         error += following.error * (norms[1] + self.error) + self.error * norms[0]
+        error += LEAST if all(norms) else 0.0
         return Matrix(following.weights @ self.weights, round_up(error, 64))
 
     def plus(self, others: Sequence[Step], identities: int) -> Matrix | None:
@@ -213,7 +217,7 @@ class Matrix(Step):
         if identities:
             weights.append(identities * np.eye(len(weights[0])))
         terms = len(weights) + len(weights[0])
-        lost = gamma(terms) * sum(float(np.linalg.norm(each)) for each in weights)
+        lost = gamma(terms) * sum(frobenius(each) for each in weights)
         error = round_up(lost + sum(matrix.error for matrix in matrices), len(weights))
         return Matrix(np.sum(weights, axis=0), error)
 
@@ -357,4 +361,5 @@ def matrix_norm(weights: Array) -> tuple[float, float]:
     gram = scaled.T @ scaled
     error = 2 * gamma(len(scaled) + 4) * float(np.sum(scaled * scaled))
     upper, lower = largest_eigenvalue(gram[None], error)
-    return round_up(math.sqrt(upper)) * scale, round_down(math.sqrt(lower)) * scale
+    upper = max(round_up(math.sqrt(upper)) * scale, LEAST)
+    return upper, round_down(math.sqrt(lower)) * scale

@@ -2,6 +2,8 @@ from .alexnets import alexnet as alexnet
 from .alexnets import alexnet_one_tower as alexnet_one_tower
 from .applications import keras_application as keras_application
 from .efficientnet_lite import efficientnet_lite0 as efficientnet_lite0
+from .efficientnet_lite import efficientnet_lite1 as efficientnet_lite1
+from .efficientnet_lite import efficientnet_lite2 as efficientnet_lite2
 from .inception import googlenet as googlenet
 from .mnist import ae400_10 as ae400_10
 from .mnist import conv as conv

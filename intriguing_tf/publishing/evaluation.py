@@ -47,7 +47,7 @@ def measure(
     classifier = Classifier(model)
     metrics = _full_errors(classifier, card.recipe.get("data", "train")) if full else {}
     metrics["sample_error"] = _error(classifier, images, labels)
-    adversary = LBFGSAdversary(model, bounds=card.bounds)
+    adversary = LBFGSAdversary(model, bounds=card.bounds, loss="cross_entropy")
     result = adversary(images, labels, **ATTACK, verbose=verbose)
     metrics["average_distortion"] = result.mean_distortion
     metrics["attack"] = {

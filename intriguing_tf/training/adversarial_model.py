@@ -351,6 +351,6 @@ def _check_classifier(model: Any) -> int:
     sizes = [size for size in shape or () if size is not None]
     if shape is not None and len(sizes) == len(shape):
         some = np.random.default_rng(0).random((4, *sizes))
-        check_logits(classifier.predict_logits(some))
+        check_logits(classifier.predict_logits(some), classifier)
     output = getattr(model, "output_shape", None)
     return int(output[-1]) if output is not None and len(output) == 2 else 1

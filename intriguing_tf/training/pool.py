@@ -50,7 +50,8 @@ class AdversarialPool:
             "least_likely".
         bounds: of the layer's outputs; default: (0, 1) for images, at a layer the range of its
             activation function.
-        attack: further arguments of `LBFGSAdversary`, such as {"maxfun": 30}.
+        attack: further arguments of `LBFGSAdversary`, such as {"maxfun": 30}. The loss is the
+            paper's, "cross_entropy", unless they say otherwise.
         seed: of random targets, of what is replaced and of what is drawn.
 
     Raises:
@@ -134,7 +135,8 @@ class PoolExamples(abc.ABC):
         self.pool, self.number = pool, number
         self._below = None if pool.layer is None else up_to(model, pool.layer)
         self._above = model if pool.layer is None else above(model, pool.layer)
-        self._adversary = LBFGSAdversary(model, layer=pool.layer, bounds=pool.bounds, **pool.attack)
+        attack = {"loss": "cross_entropy", **pool.attack}  # the paper's
+        self._adversary = LBFGSAdversary(model, layer=pool.layer, bounds=pool.bounds, **attack)
 
     def _box(self, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Returns the bounds and their range, 1 where it is infinite."""

@@ -182,3 +182,6 @@ class ModelCard(Record, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         return str(self.table())
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()

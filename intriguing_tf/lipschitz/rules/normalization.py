@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from intriguing_tf.keras_graph import unexported
 from intriguing_tf.lipschitz.norms import as_weights
 from intriguing_tf.lipschitz.registry import built_in, unbounded
 from intriguing_tf.lipschitz.rounding import (
@@ -49,6 +50,13 @@ def rescaling(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     scale, offset = as_weights(layer.scale, "scale"), as_weights(layer.offset, "offset")
     check_not_broadcast(input_shapes[0], scale.shape, offset.shape)
     return per_channel(scale, constant_error(scale))
+
+
+@built_in(*unexported("convnext", "LayerScale"), weights="init_values projection_dim")
+def layer_scale(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBound:
+    scale = weights_of(layer, "gamma")
+    check_not_broadcast(input_shapes[0], scale.shape)
+    return per_channel(scale, 0.0)
 
 
 @built_in(layers.Normalization, reads="axis invert", weights="mean variance")
