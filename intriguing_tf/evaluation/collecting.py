@@ -22,6 +22,7 @@ from intriguing_tf.progress import progress_bar
 from intriguing_tf.sweeps import Sweep
 from intriguing_tf.sweeps.shards import Shard
 
+NOT_ASKED = "it was not asked for."
 _SHOWN = 16  # examples that are kept with their images, of the nearest and of the farthest
 _BATCH = 256
 # A certificate may exceed what was found by so much of it, since distances are rounded.
@@ -60,7 +61,8 @@ class Collected:
 
 
 def collect(
-    model: keras.Model,
+    model: keras.Model | None,
+    classifier: Classifier,
     done: Sweep,
     folder: Path,
     bounds: tuple[float, float],
@@ -69,13 +71,13 @@ def collect(
     """Reads the shards of a sweep; certifies their images; keeps the nearest and the farthest.
 
     Args:
-        model: that was attacked.
+        model: to certify, or `None` not to.
+        classifier: that was attacked.
         done: a sweep with one cell.
         folder: where certified radii are kept, a file for each shard.
         bounds: of the images.
         verbose: show progress.
     """
-    classifier = Classifier(model)
     certify, why = _certifier(model)
     columns: dict[str, list[np.ndarray]] = {}
     shown: dict[str, AdversarialResult | None] = {"nearest": None, "farthest": None}
@@ -121,8 +123,10 @@ def collect(
     )
 
 
-def _certifier(model: keras.Model) -> tuple[Certifier | None, str]:
+def _certifier(model: keras.Model | None) -> tuple[Certifier | None, str]:
     """Returns what certifies radii, or why nothing does."""
+    if model is None:
+        return None, NOT_ASKED
     try:
         return Certifier(model, verbose=False), ""
     except (ValueError, TypeError) as error:

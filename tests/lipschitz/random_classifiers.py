@@ -63,7 +63,7 @@ def try_classifier(seed: int, lbfgs: bool = False) -> Trial:
         return Trial("refused", why=str(error))
     tried = (radii > 0) & np.isfinite(radii)
     if not tried.any():
-        return Trial("held")
+        return Trial("no radius")
     points, radii = inputs[tried].astype(np.float64), radii[tried]
     found = nearest_adversarial(copy, points)
     if lbfgs:
@@ -73,7 +73,7 @@ def try_classifier(seed: int, lbfgs: bool = False) -> Trial:
     if ratios[worst] > 1 + 1e-9:
         why = f"an adversarial example at {found[worst]}, radius {radii[worst]}"
         return Trial("violated", float(ratios[worst]), why)
-    return Trial("held", float(ratios[worst]))
+    return Trial("held" if np.isfinite(found).any() else "not fooled", float(ratios[worst]))
 
 
 def nearest_adversarial(model: Any, points: Array) -> Array:
