@@ -95,7 +95,7 @@ def _stated(rule: LayerBound, given: Rounded) -> Any:
         return ops.reshape(found, (-1, *[1] * (rank - 1)))
 
     moved = rule.bound * length(given.errors)
-    cost = rule.rounding * given.unit * (rule.bound * length(given.sizes) + given.result)
+    cost = (rule.rounding or 0.0) * given.unit * (rule.bound * length(given.sizes) + given.result)
     return (moved + cost) * (1 + 1e-9) + ops.zeros_like(given.result)
 
 
