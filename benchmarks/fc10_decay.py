@@ -49,7 +49,7 @@ def measured(decay: float) -> tuple[str, ...]:
     for stddev in (0.1, 0.3):
         noisy = itf.transfer.gaussian_noise(images, stddev)
         errors.append((classifier.predict(noisy) != labels).mean())
-    result = itf.LBFGSAdversary(model)(images, labels, verbose=False)
+    result = itf.LBFGSAdversary(model, loss="cross_entropy")(images, labels, verbose=False)
     return (
         f"{decay:g}",
         *(f"{100 * error:.1f}" for error in errors),

@@ -48,7 +48,7 @@ def main(arguments: list[str]) -> None:
     target = itf.datasets.imagenet_class_index("ostrich")
     targets = np.full(len(predicted), target, np.int64)
     options = {} if FLAGS.maxfun is None else {"maxfun": FLAGS.maxfun}
-    adversary = itf.LBFGSAdversary(model, solver=FLAGS.solver, **options)
+    adversary = itf.LBFGSAdversary(model, loss="cross_entropy", solver=FLAGS.solver, **options)
     seconds, result = timed(lambda: adversary(sample.images, targets=targets))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     print(result)

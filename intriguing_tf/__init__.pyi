@@ -1,4 +1,5 @@
 from . import datasets as datasets
+from . import evaluation as evaluation
 from . import experiments as experiments
 from . import layers as layers
 from . import lipschitz as lipschitz
@@ -11,6 +12,8 @@ from . import units as units
 from . import zoo as zoo
 from .adversary import AdversarialResult as AdversarialResult
 from .adversary import LBFGSAdversary as LBFGSAdversary
+from .evaluation import evaluate as evaluate
 from .sweeps import sweep as sweep
+from .zoo.names import load_model as load_model
 
 __version__: str

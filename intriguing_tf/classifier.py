@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from intriguing_tf import keras_graph
 from intriguing_tf.aliases import moved_names
+from intriguing_tf.checks import check_choice
 from intriguing_tf.keras_graph import folded_call, named_tensors
 
 __getattr__ = moved_names(__name__, "intriguing_tf.keras_graph", "above", "find_layer", "up_to")
@@ -19,6 +20,9 @@ __getattr__ = moved_names(__name__, "intriguing_tf.keras_graph", "above", "find_
 _TRANSPARENT = frozenset(
     {"Identity", "Cast", "ExpandDims", "Reshape", "Squeeze", "Snapshot", "StopGradient"}
 )
+# Operations by which an ensemble averages the probabilities of its members.
+_AVERAGING = frozenset({"AddN", "AddV2", "Mean", "Mul", "Pack", "RealDiv", "Sum", "ConcatV2"})
+OUTPUTS = ("auto", "logits", "probabilities")
 
 
 class Classifier:
@@ -33,6 +37,9 @@ class Classifier:
         model: a built `keras.Model` with one input and one output.
         layer: a layer, or its name. The classifier is then the sub-network above it, and its
             inputs are that layer's activations.
+        outputs: what the model returns: "logits"; "probabilities", whose logarithms then are the
+            logits; or "auto": what enters its softmax or sigmoid if there is one, the logarithms
+            where an average of softmaxes is returned, and otherwise its outputs are the logits.
 
     Raises:
         TypeError: `model` is not a Keras 3 model.
@@ -46,8 +53,16 @@ class Classifier:
         labels = classifier.predict(images)
     """
 
-    def __init__(self, model: keras.Model, layer: keras.layers.Layer | str | None = None):
+    def __init__(
+        self,
+        model: keras.Model,
+        layer: keras.layers.Layer | str | None = None,
+        outputs: str = "auto",
+    ):
         check_model(model)
+        check_choice("outputs", outputs, OUTPUTS)
+        self.outputs = outputs
+        self.squashes = False  # whether users see probabilities; known once it has been traced
         self.model = model if layer is None else keras_graph.above(model, layer)
         self.dtype = tf.as_dtype(_input_dtype(self.model))
         self._traced: dict[tuple[int, ...], Any] = {}
@@ -69,9 +84,30 @@ class Classifier:
                 differently.
         """
         if tf.executing_eagerly():
-            return self._predict(inputs)
+            return self._run(inputs)[0]
+        return self._forward(inputs, folded)[0]
+
+    def logits_of(self, inputs: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        """Returns the logits [n, classes] that gave the model's outputs for some inputs.
+
+        Within a `tf.function` they are found below the outputs. Outside of one the model runs
+        again, with `training=False`.
+        """
+        if tf.executing_eagerly():
+            return self.logits(tf.cast(inputs, self.dtype))
+        return self._both(outputs)[0]
+
+    def _forward(self, inputs: tf.Tensor, folded: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """The logits and scores of a batch."""
         model = self.model
-        outputs = folded_call(model, inputs) if folded else model(inputs, training=False)
+        return self._both(folded_call(model, inputs) if folded else model(inputs, training=False))
+
+    def _both(self, outputs: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """Logits [n, classes], and the scores by which a user compares the classes.
+
+        Scores are the model's own outputs, rounded as it rounds them; of a single output unit, how
+        far it lies above the threshold between the classes.
+        """
         outputs = _single_output(outputs)
         width = outputs.shape[1] if outputs.shape.rank == 2 else None
         if outputs.shape.rank == 1:
@@ -81,26 +117,44 @@ class Classifier:
                 "A classifier returns one row of class scores for each input: shape [n, classes]. "
                 f"Received: outputs of shape {outputs.shape} from model {self.model.name!r}."
             )
-        logits = tf.cast(_before_squashing(outputs, width), self.dtype)
-        logits = tf.reshape(logits, [-1, width])
-        return tf.concat([tf.zeros_like(logits), logits], axis=1) if width == 1 else logits
+        kind, before = _read(outputs, width, self.outputs)
+        scores = tf.reshape(tf.cast(outputs, self.dtype), [-1, width])
+        logits = tf.reshape(tf.cast(before, self.dtype), [-1, width])
+        self.squashes = kind != "logits"
+        if width == 1:
+            scores = scores - 0.5 if self.squashes else scores
+            scores = tf.concat([tf.zeros_like(scores), scores], axis=1)
+            rest = 1 - logits if kind == "probabilities" else tf.zeros_like(logits)
+            logits = tf.concat([rest, logits], axis=1)
+        if kind == "probabilities":
+            logits = tf.math.log(tf.maximum(logits, logits.dtype.as_numpy_dtype(1e-37)))
+        return logits, scores
 
     def predict_logits(self, images: Any, batch_size: int = 256) -> np.ndarray:
         """Returns the logits [n, classes] of an array of images, evaluated in batches."""
-        parts = [self._predict(batch).numpy() for batch in self.batches(images, batch_size)]
-        return np.concatenate(parts)
+        return self.predict_both(images, batch_size)[0]
 
-    def _predict(self, batch: tf.Tensor) -> tf.Tensor:
+    def predict(self, images: Any, batch_size: int = 256) -> np.ndarray:
+        """Returns the predicted classes of an array of images as int64 [n].
+
+        They are those of the largest outputs of the model itself, as `model.predict` gives them:
+        where two probabilities are equal once rounded, the first class.
+        """
+        return self.predict_both(images, batch_size)[1]
+
+    def predict_both(self, images: Any, batch_size: int = 256) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the logits [n, classes] and the predicted classes, int64 [n]."""
+        parts = [[v.numpy() for v in self._run(b)] for b in self.batches(images, batch_size)]
+        logits, scores = map(np.concatenate, zip(*parts, strict=True))
+        return logits, scores.argmax(axis=1).astype(np.int64)
+
+    def _run(self, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         shape = tuple(batch.shape[1:])
         if shape not in self._traced:
             spec = tf.TensorSpec([None, *shape], self.dtype)
-            function = tf.function(self.logits, autograph=False)
+            function = tf.function(self._forward, autograph=False)
             self._traced[shape] = function.get_concrete_function(spec)
         return self._traced[shape](batch)
-
-    def predict(self, images: Any, batch_size: int = 256) -> np.ndarray:
-        """Returns the predicted classes of an array of images as int64 [n]."""
-        return self.predict_logits(images, batch_size).argmax(axis=1).astype(np.int64)
 
     def batches(self, images: Any, batch_size: int) -> Iterator[tf.Tensor]:
         """Yields the images in batches, in the model's dtype. An empty array is one empty batch."""
@@ -173,19 +227,38 @@ def _single_output(outputs: Any) -> tf.Tensor:
     return outputs
 
 
-def _before_squashing(outputs: tf.Tensor, width: int) -> tf.Tensor:
-    """Follows the traced graph from the output back to what enters its softmax or sigmoid.
+def _read(outputs: tf.Tensor, width: int, kind: str) -> tuple[str, tf.Tensor]:
+    """What the outputs are, and the tensor that tells the logits.
 
-    A softmax over fewer numbers than there are classes is kept: it changes their order. The rules
-    of `intriguing_tf.lipschitz` find the same tensor in the graph of layers.
+    With "auto" the traced graph is followed back to what enters its softmax or sigmoid. A softmax
+    over fewer numbers than there are classes is kept: it changes their order. The rules of
+    `intriguing_tf.lipschitz` find the same tensor in the graph of layers.
+
+    Returns:
+        "logits" or "probabilities" and the outputs, or "squashed" and the logits before a softmax
+        or sigmoid.
     """
+    if kind != "auto":
+        return kind, outputs
     tensor = outputs
     while tensor.op.type in _TRANSPARENT or _moves_one_axis(tensor.op):
         tensor = tensor.op.inputs[0]
-    if tensor.op.type == "Sigmoid":
-        return tensor.op.inputs[0]
     whole = tensor.op.type in {"Softmax", "LogSoftmax"} and tensor.shape[-1] == width
-    return tensor.op.inputs[0] if whole else outputs
+    if whole or tensor.op.type == "Sigmoid":
+        return "squashed", tensor.op.inputs[0]
+    return ("probabilities" if _averages_softmaxes(tensor) else "logits"), outputs
+
+
+def _averages_softmaxes(tensor: tf.Tensor) -> bool:
+    """Whether sums, means and constant factors lead from softmaxes, and nothing else, to it."""
+    kinds, pending = set(), [tensor]
+    while pending:
+        operation = pending.pop().op
+        if operation.type in _AVERAGING | _TRANSPARENT:
+            pending += operation.inputs
+        else:
+            kinds.add(operation.type)
+    return "Softmax" in kinds and kinds <= {"Softmax", "Const"}
 
 
 def _moves_one_axis(operation: tf.Operation) -> bool:

@@ -2,13 +2,15 @@
 
   itf-attack --model=mnist/fc100-100-10 --data=sample --number=64 --output=attack
   itf-attack --model=my.keras --data=my.npz --bounds=-1,1 --targets=nearest
+  itf-attack --model=mine.py:build --data=photographs/ --save_images
 
 Prints a table, and saves the result (attack.npz, attack.json) and a picture of originals,
-perturbations and adversarial images (attack.png).
+perturbations and adversarial images (attack.png). Photographs are fitted to the model.
 """
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -16,55 +18,58 @@ from intriguing_tf.scripts import inputs, options
 from intriguing_tf.scripts.command import command
 
 import intriguing_tf as itf
-from intriguing_tf import reporting
+from intriguing_tf.adversary import AttackInterrupted
 from intriguing_tf.files import write_atomically
 
-_OF_MNIST = 64
+_OF_KNOWN = 64
 
 
 @command(
     options.model("mnist/fc100-100-10"),
     options.data(),
     options.bounds(),
-    options.number(f"images, from the first on; by default {_OF_MNIST} of MNIST, all of a file"),
+    options.number(f"images; by default all of a file or folder, {_OF_KNOWN} of other data"),
     options.string("targets", "random", "'random', 'least_likely', 'nearest', or one class"),
     options.seed("of the random targets"),
     options.solver(),
     options.loss(),
+    options.outputs(),
     options.integer("shown", 64, "images in the picture, at most", lower_bound=1),
+    options.boolean("save_images", False, "also save PNGs of 8 bits that still are adversarial"),
     options.output("attack"),
 )
 def run(flags: Any) -> int:
-    """Runs the attack that the flags ask for; returns 0 if it succeeded on every image."""
-    lower, upper = flags.bounds
-    model = inputs.load_model(flags.model)
-    images, labels = inputs.load_images(flags.data, flags.number, flags.bounds, of_mnist=_OF_MNIST)
+    """Runs the attack that the flags ask for; returns 0 if it succeeded on every image.
+
+    On Ctrl-C what was found until then is saved.
+    """
+    model = inputs.load_model(flags)
+    data = inputs.load_data(flags, model, of_known=_OF_KNOWN)
+    images, labels, _ = data
     is_class = flags.targets.lstrip("-").isdigit()
-    targets = [int(flags.targets)] * len(images) if is_class else flags.targets
-    adversary = itf.LBFGSAdversary(model, bounds=flags.bounds, loss=flags.loss, solver=flags.solver)
-    result = adversary(images, labels, targets=targets, seed=flags.seed)
+    targets = int(flags.targets) if is_class else flags.targets
+    chosen = {name: getattr(flags, name) for name in ("bounds", "loss", "solver", "outputs")}
+    adversary = itf.LBFGSAdversary(model, **chosen)
+    interrupted = False
+    try:
+        result = adversary(images, labels, targets=targets, seed=flags.seed)
+    except AttackInterrupted as stopped:
+        result, interrupted = stopped.result, True
     print(result)
 
     folder = Path(flags.output)
     result.save(folder / "attack")
-    shown = slice(flags.shown)
-    titles = [
-        f"already {before}" if status == "already" else f"{before} → {after}"
-        for status, before, after in zip(
-            result.status[shown],
-            result.original_predictions[shown],
-            result.predictions[shown],
-            strict=True,
-        )
-    ]
-    picture = reporting.adversarial_rows(
-        (result.originals[shown] - lower) / (upper - lower),
-        (result.images[shown] - lower) / (upper - lower),
-        titles,
-        columns=16,
-    )
-    write_atomically(folder / "attack.png", picture.png())
-    print(f"\nPicture: {folder / 'attack.png'}. {picture.caption}")
+    if interrupted:
+        return 128 + signal.SIGINT
+    shown = result.plot(data.class_names, number=flags.shown, columns=16)
+    if isinstance(shown, itf.reporting.Picture):
+        write_atomically(folder / "attack.png", shown.png())
+        print(f"\nPicture: {folder / 'attack.png'}. {shown.caption}")
+    else:
+        write_atomically(folder / "examples.md", shown.markdown())
+        print(f"\n{shown}\n\nThe examples: {folder / 'examples.md'}")
+    if flags.save_images:
+        print(f"\n{result.save_images(folder / 'images', class_names=data.class_names)}")
     return 0 if result.success.all() else 1
 
 

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from absl import flags
@@ -91,7 +92,7 @@ class Command:
             _, *rest = values(["", *arguments])
             self._warn_of_old_names(values)
             if rest and not self.takes_arguments:
-                return _failed(f"flags only. Received: {' '.join(rest)}", status=2)
+                return _failed(self._flags_only(values, rest), status=2)
             _silence_logs()
             if self.imports_tensorflow:
                 import_tensorflow()
@@ -112,6 +113,14 @@ class Command:
             flags.DEFINE_alias(old, new, flag_values=values)
             values[old].help = f"deprecated: --{new}"
         return values
+
+    def _flags_only(self, values: flags.FlagValues, rest: Sequence[str]) -> str:
+        """Says which flag may have been meant by what is not one."""
+        of_data = Path(rest[0]).is_dir() or Path(rest[0]).suffix in {".npz", ".png", ".jpg"}
+        likely = ["data", "model", "models"] if of_data else ["model", "models", "data"]
+        flag = next((name for name in likely if name in values), None)
+        hint = f": type --{flag}={rest[0]}" if flag else ""
+        return f"flags only{hint}. Received: {' '.join(rest)}"
 
     def _warn_of_old_names(self, values: flags.FlagValues) -> None:
         for old, new in self.renamed.items():

@@ -1,4 +1,4 @@
-"""What command lines name: the one place where names become models and images.
+"""What flags name: models and images, as the package resolves their names, for every command.
 
 The `check_...` functions take moments and need no TensorFlow, so that a mistyped name is told at
 once; the `load_...` functions do the work.
@@ -6,25 +6,25 @@ once; the `load_...` functions do the work.
 
 from __future__ import annotations
 
-import zipfile
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from intriguing_tf import datasets, layers, models, zoo
+from intriguing_tf import datasets
+from intriguing_tf.datasets import names as data_names
+from intriguing_tf.zoo import names as model_names
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
 
-MODELS = "a name of the zoo, a .keras or .h5 file, or applications/NAME of keras.applications"
-DATA = (
-    "MNIST's 'test' or 'train', the bundled 'sample', or an .npz file with arrays 'images' and "
-    "'labels'"
+MODELS, PREPROCESSING, check_model = (
+    model_names.MODELS,
+    model_names.PREPROCESSING,
+    model_names.check_model_name,
 )
-_APPLICATIONS = "applications/"
-MODEL_FILES = {".keras", ".h5", ".hdf5"}
-_MNIST = ("sample", "test", "train")
+DATA, check_data = data_names.DATA, data_names.check_data_name
+_OF_IMAGENET = ("imagenet/", "applications/")
 
 
 def check_file(name: str) -> Path:
@@ -39,129 +39,84 @@ def check_file(name: str) -> Path:
     return path
 
 
-def check_model(name: str) -> None:
-    """Checks the name of a model.
+def check_class_names(name: str) -> None:
+    """Checks what --class_names names.
 
     Raises:
-        ValueError: neither the name of an entry of the zoo nor that of a file of a model.
-        FileNotFoundError: no such file.
+        FileNotFoundError: neither "imagenet" nor a file.
     """
-    if name.startswith(_APPLICATIONS):
-        return  # which there are, Keras knows
-    path = Path(name).expanduser()
-    if path.suffix in MODEL_FILES:
+    if name != "imagenet":
         check_file(name)
-    elif path.is_file():
-        raise ValueError(f"a model is {MODELS}. Received: the file {name}.")
-    else:
-        _check_entry(name)
 
 
-def _check_entry(name: str) -> None:
-    """Checks a name that is no file's; unless it begins as the zoo's do, a file may be meant."""
-    try:
-        zoo.info(name)
-    except ValueError as error:
-        if zoo.list(f"{name.split('/')[0]}/*"):
-            raise
-        raise ValueError(f"no such file: {name}. {error}") from None
+def load_model(
+    flags: Any, name: str | None = None, application_weights: str | None = "imagenet"
+) -> keras.Model:
+    """Returns the model that --model names, or that of another name.
 
-
-def load_model(name: str, application_weights: str | None = "imagenet") -> keras.Model:
-    """Returns the model of a name; it is not compiled.
-
-    Args:
-        name: of an entry of the zoo, of a `.keras` or `.h5` file, or `applications/` and the name
-            of a network of `keras.applications`, which then takes pixels in [0, 1].
-        application_weights: of the latter: "imagenet", or `None` for random ones.
+    --preprocess stands in front of models of the user's own, and must find one in --model.
 
     Raises:
-        ValueError: an unknown name, a file that Keras cannot load, unavailable weights.
-        FileNotFoundError: no such file.
+        TypeError, ValueError, OSError: as `intriguing_tf.load_model`.
     """
-    check_model(name)
-    if name.startswith(_APPLICATIONS):
-        return models.keras_application(name.removeprefix(_APPLICATIONS), application_weights)
-    path = Path(name).expanduser()
-    return _load_file(path) if path.suffix in MODEL_FILES else zoo.load(name)
+    preprocess = flags.preprocess if name is None or model_names.is_own(name) else None
+    return model_names.load_model(
+        name or flags.model, preprocess=preprocess, application_weights=application_weights
+    )
 
 
-def _load_file(path: Path) -> keras.Model:
-    import keras  # here: --help must not load it
-
-    for layer in dir(layers):  # Keras finds registered layers only once they are imported
-        getattr(layers, layer)
-    try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises many kinds for one cause: the file is wrong
-        raise ValueError(f"Keras cannot load {path}: {error}") from error
-
-
-def check_data(name: str) -> None:
-    """Checks the name of a set of images.
-
-    Raises:
-        ValueError: neither MNIST nor an `.npz` file.
-        FileNotFoundError: no such file.
-    """
-    if name in _MNIST:
-        return
-    check_file(name)
-    if Path(name).suffix != ".npz":
-        raise ValueError(f"data are {DATA}. Received: {name}.")
-
-
-def load_images(
-    name: str,
-    number: int | None = None,
-    bounds: tuple[float, float] = (0.0, 1.0),
+def load_data(
+    flags: Any,
+    model: keras.Model,
+    name: str | None = None,
     *,
-    of_mnist: int | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the first images and labels of the set of a name.
+    of_known: int | None = None,
+    in_memory: bool = True,
+    of_classifier: bool = True,
+) -> datasets.ImageSet:
+    """Returns the images that --data names, in the size that a model takes, within --bounds.
 
     Args:
-        name: MNIST's "test" or "train", the bundled "sample", or a path to an `.npz` file with
-            arrays "images" and "labels".
-        number: how many; by default all of a file.
-        bounds: least and largest pixel value, finite, to which MNIST is scaled.
-        of_mnist: how many of MNIST where `number` is `None`; by default all.
+        flags: with --data, --number, --bounds and --class_names.
+        model: that takes the images.
+        name: of the model; by default --model.
+        of_known: how many images of MNIST or tensorflow-datasets without --number.
+        in_memory: whether the images must be an array.
+        of_classifier: whether the model's outputs are the classes of the images.
 
     Raises:
-        ValueError: other data than these, or more images than there are.
-        FileNotFoundError: no such file, or MNIST is unavailable.
+        TypeError, ValueError, OSError: as `load_data` of `intriguing_tf.datasets.loading`.
     """
-    check_data(name)
-    if name in _MNIST:
-        images, labels = _load_mnist(name, bounds)
-        number = number or of_mnist
-    else:
-        images, labels = _load_npz(Path(name).expanduser())
-    if number is not None and not 0 < number <= len(images):
-        raise ValueError(
-            f"`number` must be from 1 to {len(images)} for {name!r}. Received: {number}."
-        )
-    return images[:number], labels[:number]
+    from intriguing_tf import classifier  # here, as below: --help must load neither TensorFlow
+    from intriguing_tf.datasets import loading  # nor NumPy
+    from intriguing_tf.evaluation import doubts
+
+    found = loading.load_data(
+        flags.data,
+        classifier.input_shape(model),
+        number=flags.number,
+        of_known=of_known,
+        bounds=flags.bounds,
+        class_names=class_names(flags, name or flags.model),
+    )
+    if of_classifier:
+        found.check_classes(doubts.units_of(model))
+    if found.skipped:
+        print(f"skipped {len(found.skipped)} files:", file=sys.stderr)
+    for file, reason in found.skipped:
+        print(f"  {file}: {reason}", file=sys.stderr)
+    return found.in_memory() if in_memory else found
 
 
-def _load_mnist(name: str, bounds: tuple[float, float]) -> tuple[np.ndarray, np.ndarray]:
-    images, labels = datasets.mnist_sample() if name == "sample" else datasets.mnist(name)
-    if bounds == (0.0, 1.0):
-        return images, labels
-    lower, upper = bounds
-    return (lower + (upper - lower) * images).clip(lower, upper).astype(images.dtype), labels
+def class_names(flags: Any, model: str) -> Sequence[str] | None:
+    """Returns the class names that --class_names gives, or ImageNet's for a network of ImageNet."""
+    if flags.class_names is None and not model.startswith(_OF_IMAGENET):
+        return None
+    if flags.class_names in (None, "imagenet"):
+        return datasets.imagenet_class_names()
+    from intriguing_tf.datasets import folders  # here: --help must not load NumPy
 
-
-def _load_npz(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    import numpy as np  # here: --help is quicker without
-
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            if not {"images", "labels"} <= set(stored):
-                raise ValueError(f"it must hold 'images' and 'labels', and holds {sorted(stored)}")
-            return stored["images"], stored["labels"]
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is not an .npz file of images and labels: {error}.") from error
+    return folders.read_class_names(flags.class_names)
 
 
 def size_of_images(model: keras.Model) -> tuple[int, int]:
@@ -177,7 +132,7 @@ def size_of_images(model: keras.Model) -> tuple[int, int]:
 
 
 def image_files(names: Sequence[str]) -> list[Path]:
-    """Returns image files: those named, and those in the folders named (or in wnid folders there).
+    """Returns image files: those named, and those in the folders named or in class folders there.
 
     Raises:
         ValueError: no names, or a folder without images.
@@ -185,12 +140,6 @@ def image_files(names: Sequence[str]) -> list[Path]:
     """
     if not names:
         raise ValueError("name image files or folders of them, such as --data=cat.jpg.")
-    files: list[Path] = []
-    for path in (Path(name).expanduser() for name in names):
-        if path.is_dir():
-            files += datasets.image_files(path) or datasets.imagenet_files(path)
-        elif path.is_file():
-            files.append(path)
-        else:
-            raise FileNotFoundError(f"no such file or folder: {path}")
-    return files
+    from intriguing_tf.datasets import folders  # here: --help must not load NumPy
+
+    return [file for name in names for file in folders.image_files_in(name)]

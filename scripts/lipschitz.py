@@ -4,6 +4,7 @@
   itf-lipschitz --model=my.keras --format=markdown --output=bounds
   itf-lipschitz --model=applications/EfficientNetB0 --unbounded=inf
   itf-lipschitz --model=mnist/conv --number=64 --output=bounds
+  itf-lipschitz --model=mnist/fc100-100-10 --number=64 --radius=local
   itf-lipschitz --alexnet_kernels=alexnet.npz
 
 Prints the table, or JSON; --output saves it with a picture: a bar per layer, its bound and its
@@ -16,6 +17,7 @@ paper's.
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,6 +36,12 @@ from intriguing_tf.files import write_atomically
     ),
     options.choice("format", "text", ["text", "markdown", "json"], "what to print"),
     options.number("images of --data to certify and to attack; by default none"),
+    options.choice(
+        "radius",
+        "global",
+        ["global", "local"],
+        "certify by bounds of all inputs, or of a ball each",
+    ),
     options.data(),
     options.bounds(),
     options.checked(
@@ -60,7 +68,7 @@ def run(flags: Any) -> None:
         return
     files = {
         **{f"{name}.md": text for name, text in markdown.items()},
-        **{f"{name}.svg": picture.svg() for name, picture in found.pictures.items()},
+        **{f"{name}.svg": picture.svg(captioned=True) for name, picture in found.pictures.items()},
         f"{next(iter(markdown))}.json": values,
     }
     for name, content in files.items():
@@ -86,7 +94,9 @@ def _table_5(flags: Any) -> _Found:
 
 
 def _bounds(flags: Any) -> _Found:
-    model = inputs.load_model(flags.model, application_weights=None)
+    model = inputs.load_model(flags, application_weights=None)
+    if flags.model.startswith("applications/") and ":" not in flags.model:
+        print(f"{flags.model} has random weights; Keras's: {flags.model}:imagenet", file=sys.stderr)
     report = lipschitz.bound(model, flags.method, flags.unbounded)
     drawn = [row for row in report.rows if row.bound != 1 or row.size]
     totals = f"total {report.total:.4g}, product of the layers {report.product:.4g}"
@@ -104,8 +114,8 @@ def _bounds(flags: Any) -> _Found:
 
 
 def _add_sandwich(found: _Found, model: Any, flags: Any) -> None:
-    images, _ = inputs.load_images(flags.data, flags.number, flags.bounds)
-    measured = experiments.Sandwich.of(model, images, flags.bounds)
+    images, *_ = inputs.load_data(flags, model)
+    measured = experiments.Sandwich.of(model, images, flags.bounds, flags.radius)
     found.tables["sandwich"] = measured.table()
     found.pictures["sandwich"] = measured.picture()
     found.values["certified"] = measured.certified.tolist()

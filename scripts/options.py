@@ -65,28 +65,57 @@ def one_of(*names: str) -> Option:
 
 
 def model(default: str | None, name: str = "model") -> Option:
-    """--model: which model a command works on."""
-    return checked(string(name, default, inputs.MODELS), name, inputs.check_model)
+    """--model and --preprocess: which model a command works on; a further model under a name."""
+    named = checked(string(name, default, inputs.MODELS), name, inputs.check_model)
+    return together(named, preprocess()) if name == "model" else named
 
 
 def models(default: Sequence[str]) -> Option:
-    """--models: which models a command works on."""
+    """--models and --preprocess: which models a command works on."""
 
     def check(names: Sequence[str]) -> None:
         for name in names:
             inputs.check_model(name)
 
-    return checked(strings("models", [*default], f"each {inputs.MODELS}"), "models", check)
+    named = checked(strings("models", [*default], f"each {inputs.MODELS}"), "models", check)
+    return together(named, preprocess())
+
+
+def preprocess() -> Option:
+    """--preprocess: what stands in front of a model of one's own."""
+    text = (
+        "what a model of your own wants done with pixels in [0, 1]: a mode of keras.applications, "
+        "or 'pixels' for values from 0 to 255"
+    )
+    return choice("preprocess", None, [*inputs.PREPROCESSING], text)
 
 
 def data(default: str = "sample") -> Option:
-    """--data: which images a command works on."""
-    return checked(string("data", default, inputs.DATA), "data", inputs.check_data)
+    """--data and --class_names: which images a command works on, and what their classes are."""
+    text = "'imagenet', or a text file with a class name per line in the order of the outputs"
+    return together(
+        checked(strings("data", [default], inputs.DATA), "data", inputs.check_data),
+        checked(
+            string("class_names", None, text),
+            "class_names",
+            inputs.check_class_names,
+        ),
+    )
+
+
+def together(*options: Option) -> Option:
+    """Several options as one."""
+
+    def define(*, flag_values: flags.FlagValues) -> None:
+        for option in options:
+            option(flag_values=flag_values)
+
+    return define
 
 
 def photographs() -> Option:
     """--data: which image files a command works on."""
-    text = "image files, and folders of them (or of wnid folders)"
+    text = "image files, and folders of them or of class folders"
     return checked(strings("data", [], text), "data", inputs.image_files)
 
 
@@ -94,6 +123,15 @@ def bounds() -> Option:
     """--bounds: least and largest pixel value, a pair of floats."""
     text = "least and largest pixel value; MNIST is scaled to them"
     return _parsed(_Bounds(), "bounds", (0, 1), text)
+
+
+def ray() -> tuple[Option, Option]:
+    """--ray and --workers: where shards are made."""
+    text = (
+        "'local' for worker processes on this machine, or the address of a Ray cluster; by default "
+        "this process does the work"
+    )
+    return string("ray", None, text), integer("workers", None, "processes of Ray", lower_bound=1)
 
 
 def number(text: str, default: int | None = None, least: int = 1) -> Option:
@@ -106,14 +144,23 @@ def seed(text: str) -> Option:
     return integer("seed", 0, text, lower_bound=0)
 
 
+def outputs() -> Option:
+    """--outputs: what the model returns."""
+    text = (
+        "what the model returns; 'auto' finds a softmax at its end, but not within a SavedModel or "
+        "a function: then say so"
+    )
+    return choice("outputs", "auto", ["auto", "logits", "probabilities"], text)
+
+
 def loss() -> Option:
     """--loss: the adversary's, who knows which there are; --help cannot wait for TensorFlow."""
-    return string("loss", "cross_entropy", f"the adversary's, as 'cross_entropy', 'margin'; {_ALL}")
+    return string("loss", "margin", f"the adversary's, as 'margin', 'cross_entropy'; {_ALL}")
 
 
 def losses() -> Option:
     """--losses: the adversary's, one after another."""
-    return strings("losses", ["cross_entropy"], f"each as 'cross_entropy', 'margin'; {_ALL}")
+    return strings("losses", ["margin"], f"each as 'margin', 'cross_entropy'; {_ALL}")
 
 
 def solver(default: str | None = "compiled") -> Option:

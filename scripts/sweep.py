@@ -3,19 +3,20 @@
   itf-sweep --models=mnist/fc10-1e-4,mnist/fc100-100-10 --data=test --output=sweep
   itf-sweep --models=my.keras --data=my.npz --targets=random,nearest --ray=local --workers=4
 
-Started again with the same flags it makes only what is missing. Prints a table; --table also
+Started again with the same flags it makes only what is missing; with a larger --number it attacks
+the images that are new. Prints a table; --table also
 writes a row for each image to a .csv or .parquet file.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from intriguing_tf.scripts import inputs, options
 from intriguing_tf.scripts.command import command
 
 import intriguing_tf as itf
+from intriguing_tf.zoo.names import short_name
 
 
 @command(
@@ -28,13 +29,7 @@ import intriguing_tf as itf
     options.solver(),
     options.seed("of the random targets"),
     options.integer("shard_size", 256, "images in a shard", lower_bound=1),
-    options.string(
-        "ray",
-        None,
-        "'local' for worker processes on this machine, or the address of a Ray cluster; by "
-        "default this process does the work",
-    ),
-    options.integer("workers", None, "processes of Ray", lower_bound=1),
+    *options.ray(),
     options.string("output", "sweep", "folder of the sweep; what is there already is not repeated"),
     options.string("table", None, "a .csv or .parquet file for a row per image"),
     renamed={"folder": "output"},
@@ -42,15 +37,17 @@ import intriguing_tf as itf
 def run(flags: Any) -> None:
     """Runs the sweep that the flags ask for."""
 
-    names = {_short(name): name for name in flags.models}
+    names = {short_name(name): name for name in flags.models}
     if len(names) != len(flags.models):
         raise ValueError(
             "--models must differ, files in their names and not in their folders alone. "
             f"Received: {','.join(flags.models)}."
         )
-    images, labels = inputs.load_images(flags.data, flags.number, flags.bounds)
+    models = {name: inputs.load_model(flags, each) for name, each in names.items()}
+    first = next(iter(models.values()))
+    images, labels, _ = inputs.load_data(flags, first, flags.models[0], in_memory=False)
     done = itf.sweep(
-        {name: inputs.load_model(each) for name, each in names.items()},
+        models,
         images,
         labels,
         folder=flags.output,
@@ -67,12 +64,6 @@ def run(flags: Any) -> None:
     print(done)
     if flags.table is not None:
         print(f"\nA row for each image: {done.write_table(flags.table)}.")
-
-
-def _short(name: str) -> str:
-    """What the sweep calls a model: its name in the zoo, or its file's without folder or ending."""
-    path = Path(name)
-    return path.stem if path.suffix in inputs.MODEL_FILES else name
 
 
 if __name__ == "__main__":

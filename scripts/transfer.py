@@ -19,14 +19,16 @@ import intriguing_tf as itf
 from intriguing_tf import reporting
 from intriguing_tf.files import write_atomically
 
-_OF_MNIST = 128
+_OF_KNOWN = 128
 
 
 @command(
     options.models(["mnist/fc10-1e-4", "mnist/fc100-100-10", "mnist/ae400-10"]),
     options.data(),
     options.bounds(),
-    options.number(f"images, from the first on; by default {_OF_MNIST} of MNIST, all of a file"),
+    options.number(
+        f"images, from the first on; by default {_OF_KNOWN} of a known data set, all of files"
+    ),
     options.reals("noise", [0.1, 0.3], "stddevs of Gaussian noise"),
     options.reals("amplify", [0.1], "stddevs to amplify the distortions to"),
     options.seed("of targets and noise"),
@@ -36,11 +38,12 @@ def run(flags: Any) -> None:
     """Measures the matrix that the flags ask for."""
 
     folder, bounds = Path(flags.output), flags.bounds
-    models = {name: inputs.load_model(name) for name in flags.models}
-    images, labels = inputs.load_images(flags.data, flags.number, bounds, of_mnist=_OF_MNIST)
+    models = {name: inputs.load_model(flags, name) for name in flags.models}
+    first = flags.models[0]
+    images, labels, _ = inputs.load_data(flags, models[first], first, of_known=_OF_KNOWN)
     sets = {"undistorted": images}
     for name, model in models.items():
-        adversary = itf.LBFGSAdversary(model, bounds=bounds)
+        adversary = itf.LBFGSAdversary(model, bounds=bounds, loss="cross_entropy")
         result = adversary(images, labels, targets="random", seed=flags.seed)
         (folder / "adversarial").mkdir(parents=True, exist_ok=True)
         result.save(folder / "adversarial" / f"{name.replace('/', '_')}.npz")
@@ -56,7 +59,7 @@ def run(flags: Any) -> None:
     picture = reporting.heat_maps(
         "errors", caption, {"": matrix.errors}, matrix.rows, matrix.columns
     )
-    write_atomically(folder / "errors.svg", picture.svg())
+    write_atomically(folder / "errors.svg", picture.svg(captioned=True))
     assert matrix.distortion is not None
     values = {
         "rows": matrix.rows,

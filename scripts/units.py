@@ -40,10 +40,13 @@ def run(flags: Any) -> None:
     from intriguing_tf.experiments.records import to_json  # loads TensorFlow
 
     lower, upper = flags.bounds
-    images, labels = inputs.load_images(flags.data, flags.number, flags.bounds)
-    feature_model = flags.feature_model and inputs.load_model(flags.feature_model)
+    model = inputs.load_model(flags)
+    images, labels, _ = inputs.load_data(flags, model, of_classifier=False)
+    if labels is None:
+        raise ValueError("--data must have labels, which the comparison is about. Received: none.")
+    feature_model = flags.feature_model and inputs.load_model(flags, flags.feature_model)
     found = units.compare(
-        inputs.load_model(flags.model),
+        model,
         flags.layer,
         images,
         labels,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +13,7 @@ import tensorflow as tf
 import intriguing_tf
 from intriguing_tf.adversary import inputs
 from intriguing_tf.adversary.batching import batch_size
+from intriguing_tf.adversary.bounds import default_bounds, make_box
 from intriguing_tf.adversary.compiled import CompiledSolver
 from intriguing_tf.adversary.losses import Loss, find_loss
 from intriguing_tf.adversary.problem import Problem
@@ -21,9 +21,12 @@ from intriguing_tf.adversary.result import AdversarialResult
 from intriguing_tf.adversary.scipy_solver import SciPySolver
 from intriguing_tf.adversary.search import Search
 from intriguing_tf.adversary.settings import AttackSettings, SearchConstants
-from intriguing_tf.adversary.solver import SearchResult, Solver
-from intriguing_tf.adversary.targets import choose_targets, class_array
+from intriguing_tf.adversary.solver import Solver
+from intriguing_tf.adversary.stopping import AttackInterrupted, Stopping
+from intriguing_tf.adversary.targets import class_array
+from intriguing_tf.adversary.task import confirm, make_task
 from intriguing_tf.aliases import RenamedAttribute
+from intriguing_tf.checks import check_positive, check_seed
 from intriguing_tf.classifier import Classifier
 from intriguing_tf.keras_graph import find_layer
 from intriguing_tf.progress import progress_bar
@@ -43,11 +46,11 @@ class LBFGSAdversary:
             logit unit (two classes). It runs with `training=False`. Any input shape.
         layer: a layer or its name: attack the sub-network above it. Images are then activations
             of that layer.
-        bounds: (lower, upper) of the variables, floats or arrays that broadcast to an image; may
-            be infinite. Default: (0, 1) for images; at a layer, the range of its activation
-            function.
-        loss: "cross_entropy", the paper's, or "margin", the soft maximum of the other logits
-            minus the target's, which comes closer to the minimum.
+        bounds: (lower, upper) of the variables, floats or arrays that broadcast to an image, or to
+            all images of a call; may be infinite, or equal, which holds a variable. Default: (0, 1)
+            for images; at a layer, the range of its activation function.
+        loss: "margin", the soft maximum of the other logits minus the target's, which leads to the
+            minimum itself, or "cross_entropy", the paper's, which ends slightly farther away.
         solver: "compiled", a batched L-BFGS in TensorFlow that chooses c at every step, or
             "scipy", the reference: SciPy's L-BFGS-B for one c after another.
         maxcor: curvature pairs of L-BFGS.
@@ -58,14 +61,24 @@ class LBFGSAdversary:
             XLA takes seconds to compile and then is a quarter faster on networks without
             convolutions: True pays from some twenty thousand images on.
         memory: bytes that a batch may take; images beyond that wait for the next batch.
-
+        starts: starting points of each image and target: the image itself, then noisy descents.
+            The nearest point of all is kept. Each takes up to `maxfun` evaluations more; where the
+            image itself leads nowhere, three others are tried in any case.
+        confidence: how far the target's logit must lie above every other, at least 0. Of
+            probabilities (`outputs`) it is their logarithms that count.
+        levels: how many values a pixel of the result may have, from its lower to its upper bound:
+            256 for images that survive a file of 8 bits. Success means success there. Needs
+            finite bounds.
+        outputs: what the model returns: "logits", "probabilities" (of which the logarithms are
+            attacked), or "auto": what enters its softmax or sigmoid if its graph ends in one, the
+            logarithms if it averages softmaxes (an ensemble), else its outputs are the logits.
         constants: of the compiled search, for experiments with the method.
 
     Attributes:
         classifier: the model, or its part above `layer`, as a map to logits.
         settings: an `AttackSettings`. It cannot change, and neither can the adversary, so that what
             a result records is what ran. `bounds`, `loss`, `solver`, `maxcor`, `maxfun`, `xtol`,
-            `jit_compile` and `memory` are there too.
+            `jit_compile`, `memory`, `starts`, `confidence`, `levels` and `outputs` are there too.
 
     Raises:
         TypeError, ValueError: a model or setting that is not as above.
@@ -73,7 +86,7 @@ class LBFGSAdversary:
 
     Example:
 
-        adversary = LBFGSAdversary(model, loss="margin")
+        adversary = LBFGSAdversary(model)
         result = adversary(images, labels)
         print(result)
         result.save("adversarial")
@@ -89,19 +102,23 @@ class LBFGSAdversary:
         *,
         layer: keras.layers.Layer | str | None = None,
         bounds: tuple[Any, Any] | None = None,
-        loss: Loss | str = "cross_entropy",
+        loss: Loss | str = "margin",
         solver: str = "compiled",
         maxcor: int = 5,
         maxfun: int = 100,
         xtol: float = 1e-3,
         jit_compile: bool | str = "auto",
         memory: int = 2**30,
+        starts: int = 1,
+        confidence: float = 0.0,
+        levels: int | None = None,
+        outputs: str = "auto",
         constants: SearchConstants = SearchConstants(),  # noqa: B008 (frozen)
     ):
-        classifier = Classifier(model, layer)
+        classifier = Classifier(model, layer, outputs)
         settings = AttackSettings(
             layer=None if layer is None else find_layer(model, layer).name,
-            bounds=inputs.default_bounds(model, layer, bounds),
+            bounds=default_bounds(model, layer, bounds),
             dtype=classifier.dtype.name,
             loss=find_loss(loss),
             solver=solver,
@@ -110,6 +127,10 @@ class LBFGSAdversary:
             xtol=xtol,
             jit_compile=jit_compile,
             memory=memory,
+            starts=starts,
+            confidence=confidence,
+            levels=levels,
+            outputs=outputs,
             constants=constants,
         )
         vars(self).update(classifier=classifier, settings=settings, _solvers={})
@@ -128,25 +149,40 @@ class LBFGSAdversary:
     xtol = property(lambda self: self.settings.xtol)
     jit_compile = property(lambda self: self.settings.jit_compile)
     memory = property(lambda self: self.settings.memory)
+    starts = property(lambda self: self.settings.starts)
+    confidence = property(lambda self: self.settings.confidence)
+    levels = property(lambda self: self.settings.levels)
+    outputs = property(lambda self: self.settings.outputs)
 
     def __call__(
         self,
         images: Any,
         labels: Any = None,
         targets: Any = "random",
+        mask: Any = None,
+        enough: float | None = None,
+        time_limit: float | None = None,
         seed: int = 0,
         verbose: bool | str = "auto",
     ) -> AdversarialResult:
         """Finds an adversarial example for each image.
 
         Args:
-            images: floating array or tensor [n, ...] within the bounds, n > 0.
-            labels: integers [n], the true classes. Images that the model misclassifies already
-                come back unchanged. Without labels its own predictions stand for them.
-            targets: integers [n]; "random" (uniform over the classes besides the label);
-                "least_likely"; "nearest" (whichever class is nearest, up to the classes that a
-                linear estimate puts at 1.5 times the least distance or more).
-            seed: of random targets.
+            images: floating array or tensor [n, ...] within the bounds, n > 0, or a finite
+                `tf.data.Dataset` of images or of pairs (images, labels). What rounding led out of
+                the bounds is clipped.
+            labels: the true classes, integers [n] or [n, 1], one class for all, or one-hot rows.
+                Without labels the model's own predictions stand for them.
+            targets: classes in a form that labels may have, or "random" (uniform over the classes
+                besides the label); "least_likely"; "nearest" (whichever class is nearest, up to
+                the classes that a linear estimate puts at 1.5 times the least distance or more;
+                it fails only once every class was tried). Given classes, every image that is not
+                yet classified as its target is attacked; otherwise images that are misclassified
+                as they are come back unchanged.
+            mask: booleans that broadcast to the images; where false, the pixel is held.
+            enough: l2 at which the search for an image ends.
+            time_limit: seconds after which the best found so far comes back.
+            seed: of random targets and of noise.
             verbose: show a progress bar; "auto": if the standard error is a terminal.
 
         Returns:
@@ -155,34 +191,29 @@ class LBFGSAdversary:
 
         Raises:
             TypeError, ValueError: inputs that are not as above.
+            AttackInterrupted: a `KeyboardInterrupt`, on Ctrl-C; its `result` has what was found.
         """
         started = time.perf_counter()
-        images = inputs.check_images(images, self.classifier, self.bounds)
-        logits = inputs.check_logits(self.classifier.predict_logits(images))
-        n, classes = logits.shape
-        finite = np.isfinite(logits).all(axis=1)
-        predictions = np.where(finite, logits.argmax(axis=1), -1).astype(np.int64)
-        truth = predictions if labels is None else class_array("labels", labels, n, classes)
-        chosen = choose_targets(targets, logits, np.maximum(truth, 0), seed)
-        already = finite & (predictions != truth)
-        if chosen is not None:
-            already |= finite & (predictions == chosen)
-
-        rows = np.flatnonzero(finite & ~already)
-        with progress_bar(len(rows), "adversary", verbose) as bar:
-            solver, (lower, upper) = self._solver(images.shape[1:]), self._box(images)
-            search = Search(solver, self.settings, lower, upper, bar)
-            x = images.reshape(n, -1)[rows]
-            if chosen is None:
-                chosen = logits.argmax(axis=1)
-                chosen[rows], found = search.nearest(x, logits[rows])
-            else:
-                found = search(x, chosen[rows], logits[rows])
-        if isinstance(targets, str):
-            chosen = np.where(already, predictions, chosen)
-        results = self._results(images, predictions, chosen.astype(np.int64), already, rows, found)
-        record = self._record(images, targets, seed, time.perf_counter() - started)
-        return AdversarialResult(**results, settings=record)
+        enough = 0.0 if enough is None else check_positive("enough", enough)
+        limit = None if time_limit is None else check_positive("time_limit", time_limit)
+        task = make_task(
+            self.classifier, self.settings, images, labels, targets, mask, check_seed(seed)
+        )
+        solver = self._solver(task.images.shape[1:])
+        with progress_bar(len(task.rows), "adversary", verbose) as bar, Stopping(limit) as stop:
+            search = Search(solver, self.settings, task, enough, int(seed), stop, bar)
+            aimed_at, found = search.run()
+            chosen = task.logits.argmax(axis=1) if task.targets is None else task.targets.copy()
+            chosen[task.rows] = aimed_at
+            if isinstance(targets, str):
+                chosen = np.where(task.already, task.predictions, chosen)
+            arrays = confirm(self.classifier, self.settings, task, chosen.astype(np.int64), found)
+        asked = {"enough": enough or None, "time_limit": limit, "masked": mask is not None}
+        record = self._record(solver, targets, seed, asked, stop.reason, started)
+        result = AdversarialResult(**arrays, settings=record, classifier=self.classifier)
+        if stop.reason == "interrupted":
+            raise AttackInterrupted(result)
+        return result
 
     def minimize(self, images: Any, targets: Any, c: Any) -> np.ndarray:
         """Returns the minimizers of c |r|^2 + loss(x + r, target) in the box, for given c.
@@ -202,21 +233,15 @@ class LBFGSAdversary:
             TypeError, ValueError: inputs that are not as above.
         """
         images = inputs.check_images(images, self.classifier, self.bounds)
-        logits = inputs.check_logits(self.classifier.predict_logits(images))
+        logits = inputs.check_logits(self.classifier.predict_logits(images), self.classifier)
         targets = class_array("targets", targets, *logits.shape)
         weights = inputs.check_weights(c, len(images))
-        solver = self._solver(images.shape[1:])
+        solver, box = self._solver(images.shape[1:]), make_box(self.bounds, images)
         flat = images.reshape(len(images), -1)
-        lower, upper = self._box(images)
-        low, high = (np.broadcast_to(bound, flat.shape) for bound in (lower, upper))
-        x, _ = solver.minimize(flat, targets, low, high, weights)
-        return np.clip(np.asarray(x), lower, upper).astype(images.dtype).reshape(images.shape)
+        x, _ = solver.minimize(flat, targets, box.lower, box.upper, weights)
+        return box.clip(np.asarray(x)).reshape(images.shape)
 
     minimise = RenamedAttribute("minimize")
-
-    def _box(self, images: np.ndarray) -> list[np.ndarray]:
-        """The bounds of one image as flat arrays in the images' dtype."""
-        return [np.broadcast_to(b, images.shape[1:]).reshape(-1) for b in self.bounds]
 
     def _solver(self, shape: tuple[int, ...]) -> Solver:
         if shape not in self._solvers:
@@ -228,59 +253,26 @@ class LBFGSAdversary:
         """Returns how many images of this shape go into a batch, for the memory allowed."""
         return batch_size(self._solver(tuple(shape)).problem, self.settings)
 
-    def _results(
-        self,
-        images: np.ndarray,
-        predictions: np.ndarray,
-        targets: np.ndarray,
-        already: np.ndarray,
-        rows: np.ndarray,
-        search: SearchResult,
-    ) -> dict[str, np.ndarray]:
-        """The arrays of a result: what was found for some rows and a forward pass confirms."""
-        n = len(images)
-        points = images.reshape(n, -1).copy()
-        points[rows] = search.x
-        after = self.classifier.predict(points.reshape(images.shape))
-        found = np.zeros(n, bool)
-        found[rows] = search.found
-        found &= after == targets
-        points[~found] = images.reshape(n, -1)[~found]
-        c = np.full(n, np.nan)
-        c[rows] = search.c
-        nfev = np.full(n, 1, np.int64)
-        nfev[rows] += search.nfev
-        status = np.full(n, "failed", dtype="<U7")
-        status[already] = "already"
-        status[found] = "found"
-        change = points - images.reshape(n, -1)
-        lower, upper = self._box(images)
-        width = upper.astype(np.float64) - lower
-        scaled = change / np.where(np.isfinite(width), width, 1.0)
-        return {
-            "images": points.reshape(images.shape),
-            "originals": images,
-            "targets": targets,
-            "predictions": np.where(found, after, predictions),
-            "original_predictions": predictions,
-            "status": status,
-            "distortion": _norms(scaled, status) / math.sqrt(change.shape[1]),
-            "l2": _norms(change, status),
-            "c": np.where(found, c, np.nan),
-            "nfev": nfev,
-        }
-
     def _record(
-        self, images: np.ndarray, targets: Any, seed: int, seconds: float
+        self,
+        solver: Solver,
+        targets: Any,
+        seed: int,
+        asked: dict[str, Any],
+        stopped: str | None,
+        started: float,
     ) -> dict[str, Any]:
+        """The settings of a result."""
         return {
             "attack": "L-BFGS",
             **self.settings.to_json(),
             "targets": targets if isinstance(targets, str) else "given",
             "seed": int(seed),
-            "jit_compile": self._solver(images.shape[1:]).jit_compile,
+            **{name: value for name, value in asked.items() if value},
+            **({"stopped": stopped} if stopped else {}),
+            "jit_compile": solver.jit_compile,
             "model": self.classifier.model.name,
-            "seconds": seconds,
+            "seconds": time.perf_counter() - started,
             "versions": {
                 "intriguing_tf": intriguing_tf.__version__,
                 "tensorflow": tf.__version__,
@@ -288,8 +280,3 @@ class LBFGSAdversary:
                 "numpy": np.__version__,
             },
         }
-
-
-def _norms(change: np.ndarray, status: np.ndarray) -> np.ndarray:
-    norms = np.sqrt((change.astype(np.float64) ** 2).sum(axis=1))
-    return np.where(status == "failed", np.inf, norms)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import time
+from collections.abc import Callable
 from typing import Any
 
 import tensorflow as tf
@@ -11,6 +13,7 @@ from intriguing_tf.adversary.problem import Problem
 from intriguing_tf.adversary.settings import AttackSettings
 
 _LARGEST_BATCH = 1024
+_ASKING = 0.25  # seconds between questions whether to stop
 _SMALLEST_FIXED = 256  # below this a smaller batch saves less than compiling for it costs
 
 
@@ -40,33 +43,47 @@ def padded(n: int) -> int:
     return 4 ** math.ceil(math.log(n, 4) - 1e-9)
 
 
-def run_to_the_end(advance: Any, state: Any, rows: tuple, fixed_shapes: bool) -> Any:
+def run_to_the_end(
+    advance: Any,
+    state: Any,
+    rows: tuple,
+    fixed_shapes: bool,
+    stop: Callable[[], bool] = lambda: False,
+) -> Any:
     """Advances a batch until every row is done, the unfinished rows alone once others are.
 
     Args:
-        advance: a `tf.function` of `(state, rows, most_left)` that steps until at most `most_left`
-            rows are left, and returns the state.
+        advance: a `tf.function` of `(state, rows, most_left, most_steps)` that steps until at most
+            `most_left` rows are left or `most_steps` steps were taken, and returns the state.
         state: a NamedTuple of tensors, or of such tuples, with one row per problem, and with a
             bool field `done`.
         rows: tensors with one row per problem that do not change.
         fixed_shapes: every new batch size is compiled (XLA), so sizes are few: they shrink by
             four, and not below 256.
+        stop: asked a few times a second; once it says so, the state comes back as it is then.
 
     Returns:
         The state of all rows, in their order.
     """
     if not fixed_shapes:  # one trace then serves every batch size
         specs = tf.nest.map_structure(_any_rows, (state, rows))
-        advance = advance.get_concrete_function(*specs, tf.TensorSpec([], tf.int32))
-    size = int(state.done.shape[0])
+        advance = advance.get_concrete_function(*specs, *[tf.TensorSpec([], tf.int32)] * 2)
     where = None  # rows of the whole state that the running state holds
-    whole = state
+    whole, steps = state, 1
     while True:
-        most_left = _next_size(size, fixed_shapes)
-        state = advance(state, rows, tf.constant(most_left, tf.int32))
+        most_left = _next_size(int(state.done.shape[0]), fixed_shapes)
+        left = stopped = None
+        while left is None or (left > most_left and not stopped):
+            started = time.perf_counter()
+            state = advance(
+                state, rows, tf.constant(most_left, tf.int32), tf.constant(steps, tf.int32)
+            )
+            left = int(tf.reduce_sum(tf.cast(~state.done, tf.int32)))
+            share = _ASKING / max(time.perf_counter() - started, 1e-6)
+            steps = min(max(1, int(steps * min(share, 4))), 10**6)
+            stopped = stop()
         whole = state if where is None else _scatter(whole, where, state)
-        left = int(tf.reduce_sum(tf.cast(~state.done, tf.int32)))
-        if left == 0:
+        if left == 0 or stopped:
             return whole
         kept = tf.argsort(tf.cast(state.done, tf.int32), stable=True)[
             : most_left if fixed_shapes else left
@@ -75,17 +92,21 @@ def run_to_the_end(advance: Any, state: Any, rows: tuple, fixed_shapes: bool) ->
         state, rows = tf.nest.map_structure(
             lambda value, kept=kept: tf.gather(value, kept), (state, rows)
         )
-        size = int(state.done.shape[0])
 
 
-def step_until(step: Any, state: Any, most_left: tf.Tensor) -> Any:
-    """Steps a state in one loop of TensorFlow until at most `most_left` rows are left."""
+def step_until(step: Any, state: Any, most_left: tf.Tensor, most_steps: tf.Tensor) -> Any:
+    """Steps a state in one loop of TensorFlow until at most `most_left` rows are left.
+
+    Or until `most_steps` steps were taken.
+    """
     return tf.while_loop(
-        lambda state: tf.reduce_sum(tf.cast(~state.done, tf.int32)) > most_left,
-        lambda state: (step(state),),
-        (state,),
+        lambda taken, state: (
+            (taken < most_steps) & (tf.reduce_sum(tf.cast(~state.done, tf.int32)) > most_left)
+        ),
+        lambda taken, state: (taken + 1, step(state)),
+        (tf.constant(0, tf.int32), state),
         parallel_iterations=1,
-    )[0]
+    )[1]
 
 
 def _next_size(size: int, fixed_shapes: bool) -> int:

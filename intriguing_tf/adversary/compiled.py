@@ -16,19 +16,20 @@ for the cross-entropy, which is an increasing function of that soft maximum.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.adversary.batching import run_to_the_end, step_until
+from intriguing_tf.adversary.bundle import Bundle, BundleRows
 from intriguing_tf.adversary.lbfgs import Pairs, choose, dot, free_variables, inverse_hessian
 from intriguing_tf.adversary.losses import Loss, soft_maximum
-from intriguing_tf.adversary.margins import above_target
 from intriguing_tf.adversary.minimizer import Minimizer
 from intriguing_tf.adversary.problem import Problem
 from intriguing_tf.adversary.settings import AttackSettings, SearchConstants
-from intriguing_tf.adversary.solver import SearchResult
+from intriguing_tf.adversary.solver import Batch, SearchResult
 
 
 class Rows(NamedTuple):
@@ -40,6 +41,7 @@ class Rows(NamedTuple):
     upper: tf.Tensor  # [n, size]
     gap: tf.Tensor  # [n] margin at the original
     confidence: tf.Tensor  # [n] margins are raised by this: below 0 they survive rounding
+    enough: tf.Tensor  # [n] squared distance at which a search ends
     sharpness: tf.Tensor  # [n]
 
 
@@ -84,17 +86,49 @@ class CompiledSolver:
         self._advance = tf.function(
             self._advance_while, autograph=False, jit_compile=self.jit_compile
         )
+        self._bundle = Bundle(problem, settings, self.jit_compile)
         self._penalty = Minimizer(
             self._penalized, maxcor=settings.maxcor, maxiter=settings.maxfun, ftol=1e-12,
             gtol=1e-7, jit_compile=self.jit_compile,
         )  # fmt: skip
 
-    def search(self, originals, targets, lower, upper, logits) -> SearchResult:
+    def search(self, batch: Batch, stop: Callable[[], bool] = lambda: False) -> SearchResult:
         """Returns the nearest points found that the model classifies as the targets."""
-        rows, state = self._first(*self._tensors(originals, targets, lower, upper, logits))
-        state = run_to_the_end(self._advance, state, rows, fixed_shapes=self.jit_compile)
+        rows, state = self._first(batch)
+        state = run_to_the_end(self._advance, state, rows, self.jit_compile, stop)
+        if self.loss.adapts_weights:
+            state = self._polish(rows, state, stop)
         found = tf.math.is_finite(state.best_square)
         return SearchResult(state.best, found, 1 / state.best_multiplier, state.nfev)
+
+    def _polish(self, rows: Rows, state: State, stop: Callable[[], bool]) -> State:
+        """Continues with the bundle method where a point was found and evaluations are left."""
+        kept = tf.where(tf.math.is_finite(state.best_square) & (state.nfev < self.settings.maxfun))
+        if stop() or not len(kept):
+            return state
+        some: Rows = tf.nest.map_structure(lambda value: tf.gather_nd(value, kept), rows)
+        here: State = tf.nest.map_structure(
+            lambda value: tf.gather_nd(value, kept),
+            state._replace(pairs=()),  # type: ignore[arg-type]  # the bundle needs none
+        )
+        bundle_rows = BundleRows(
+            some.originals, some.targets, some.lower - some.originals, some.upper - some.originals,
+            some.gap, some.confidence, some.enough, here.best_square,
+        )  # fmt: skip
+        end = self._bundle(
+            bundle_rows, here.best - some.originals, here.best_multiplier, here.settled >= 2,
+            here.nfev, stop,
+        )  # fmt: skip
+
+        def put(value: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
+            return tf.tensor_scatter_nd_update(value, kept, new)
+
+        return state._replace(
+            best=put(state.best, some.originals + end.best),
+            best_square=put(state.best_square, end.best_square),
+            best_multiplier=put(state.best_multiplier, end.best_multiplier),
+            nfev=put(state.nfev, end.nfev),
+        )
 
     def minimize(self, originals, targets, lower, upper, c) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the minimizers [n, size] of c |r|^2 + loss for the given c [n], and `nfev`."""
@@ -110,18 +144,23 @@ class CompiledSolver:
     def _penalized(self, x, originals, targets, c):
         return penalized(self.problem, self.loss, x, originals, targets, c)
 
-    def _first(self, originals, targets, lower, upper, logits) -> tuple[Rows, State]:
-        """The first trial is the original itself."""
-        above = above_target(logits, targets)
-        gap = tf.reduce_max(above, axis=1)
-        confidence = tf.constant(self.problem.least_confidence(np.asarray(logits)), gap.dtype)
+    def _first(self, batch: Batch) -> tuple[Rows, State]:
+        """The first trial is the start itself."""
+        dtype = self.problem.dtype
+        originals, starts, targets, *others = batch
+        originals, starts, lower, upper, logits, gap, confidence, enough = (
+            tf.convert_to_tensor(array, dtype) for array in (originals, starts, *others)
+        )
+        targets = tf.convert_to_tensor(targets, tf.int64)
         nothing, ones = tf.zeros_like(gap), tf.ones_like(gap)
         no, zero = tf.zeros_like(gap, tf.bool), tf.zeros_like(gap, tf.int32)
-        rows = Rows(originals, targets, lower, upper, gap, confidence, self.loss.sharpness(gap))
+        rows = Rows(
+            originals, targets, lower, upper, gap, confidence, enough**2, self.loss.sharpness(gap)
+        )
         flat = tf.zeros_like(originals)
         return rows, State(
             x=originals, loss=gap, gradient=flat, margin=gap,
-            trial=originals, direction=flat, length=ones,
+            trial=starts, direction=flat, length=ones,
             pairs=Pairs.empty(originals, self.settings.maxcor),
             multiplier=nothing, merit=nothing, overshoot=self.constants.first_overshoot * ones,
             log_weights=tf.zeros_like(logits), unconditional=~no,
@@ -129,9 +168,9 @@ class CompiledSolver:
             settled=zero, waited=zero, nfev=zero, done=no,
         )  # fmt: skip
 
-    def _advance_while(self, state: State, rows: Rows, most_left: tf.Tensor) -> State:
+    def _advance_while(self, state: State, rows: Rows, most_left, most_steps) -> State:
         """Steps until at most `most_left` images are left."""
-        return step_until(lambda s: self._step(s, rows), state, most_left)
+        return step_until(lambda s: self._step(s, rows), state, most_left, most_steps)
 
     def _step(self, s: State, rows: Rows) -> State:
         """One evaluation for every image: judge the trial, and propose the next."""
@@ -175,6 +214,10 @@ class CompiledSolver:
         most_overshoot = tf.where(found, constants.most_overshoot * tf.ones_like(overshoot), 1.0)
         settled = tf.where(accepted, tf.where(rests, s.settled + 1, 0), s.settled)
         nfev = s.nfev + tf.cast(~s.done, tf.int32)
+        most = self.settings.maxfun * tf.ones_like(nfev)
+        if self.loss.adapts_weights:  # the bundle follows
+            most = tf.where(found, int(constants.bundle_after * self.settings.maxfun), most)
+        satisfied = improves & (there_square <= rows.enough)
         stuck = ~accepted & (s.length < constants.shortest_step * 1e-3)
         state = s._replace(
             x=choose(accepted, s.trial, s.x),
@@ -189,7 +232,7 @@ class CompiledSolver:
             best_square=tf.where(improves, there_square, s.best_square),
             best_multiplier=tf.where(improves, s.multiplier, s.best_multiplier),
             settled=settled, waited=tf.where(improves, 0, s.waited + 1), nfev=nfev,
-            done=s.done | (settled >= 2) | (nfev >= self.settings.maxfun) | stuck,
+            done=s.done | (settled >= 2) | (nfev >= most) | stuck | satisfied,
         )  # fmt: skip
         return self._propose(state, rows, learnt)
 

@@ -1,85 +1,60 @@
-"""Checks of what users hand to the adversary."""
+"""What users hand to the adversary, checked and as arrays."""
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
-import keras
 import numpy as np
+import tensorflow as tf
 
+from intriguing_tf.adversary.bounds import fills_little, fit_into
 from intriguing_tf.classifier import Classifier
-from intriguing_tf.keras_graph import find_layer
-
-# Ranges of activation functions, for attacks on the layers above them.
-_RANGES = {
-    "linear": (-np.inf, np.inf),
-    "sigmoid": (0.0, 1.0),
-    "hard_sigmoid": (0.0, 1.0),
-    "softmax": (0.0, 1.0),
-    "tanh": (-1.0, 1.0),
-    "softsign": (-1.0, 1.0),
-    "relu": (0.0, np.inf),
-    "softplus": (0.0, np.inf),
-    "exponential": (0.0, np.inf),
-    "relu6": (0.0, 6.0),
-    "elu": (-1.0, np.inf),
-}
 
 
-def default_bounds(model: keras.Model, layer: Any, bounds: Any) -> Any:
-    """Returns the bounds given, or else the range of what is attacked."""
-    if bounds is not None:
-        return bounds
-    if layer is None:
-        return 0.0, 1.0
-    layer = find_layer(model, layer)
-    name = getattr(getattr(layer, "activation", None), "__name__", None)
-    if isinstance(layer, keras.layers.ReLU) and not layer.negative_slope:
-        name = "relu" if layer.max_value is None else None
-    if name not in _RANGES:
-        raise ValueError(
-            f"The range of the outputs of layer {layer.name!r} is not known. Give `bounds`, for "
-            "example bounds=(-np.inf, np.inf)."
-        )
-    return _RANGES[name]
-
-
-def check_bounds(bounds: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Returns (lower, upper) as arrays.
+def unpack(images: Any, labels: Any, classifier: Classifier) -> tuple[Any, Any]:
+    """Returns images and labels; those of a `tf.data.Dataset` as arrays.
 
     Raises:
-        TypeError, ValueError: not a pair of numbers or arrays, NaN, or a lower bound that is not
-            below the upper.
+        ValueError: a dataset that does not end, is empty, has no images, or has labels where
+            labels are given too.
     """
-    try:
-        lower, upper = (np.asarray(bound, np.float64) for bound in bounds)
-    except (TypeError, ValueError) as error:
-        raise TypeError(
-            f"`bounds` must be a pair (lower, upper) of numbers or arrays. Received: {bounds!r}."
-        ) from error
-    if np.isnan(lower).any() or np.isnan(upper).any() or not (lower < upper).all():
-        raise ValueError(f"Each lower bound must lie below its upper bound. Received: {bounds!r}.")
-    return lower, upper
-
-
-def describe_bound(bound: np.ndarray) -> float | str | list[float | str]:
-    """Returns a bound as JSON can hold it: a number, or the least and largest of an array."""
-    values = [float(bound.min()), float(bound.max())]
-    texts = [v if np.isfinite(v) else str(v) for v in values]
-    return texts[0] if values[0] == values[1] else texts
+    if not isinstance(images, tf.data.Dataset):
+        return images, labels
+    if images.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError("A dataset must end: take(n) of it. Received: an infinite one.")
+    spec = images.element_spec
+    pair = isinstance(spec, (tuple, list))
+    first = spec[0] if pair else spec
+    if not isinstance(first, tf.TensorSpec) or (pair and len(spec) != 2):
+        raise ValueError(
+            f"A dataset must give images, or pairs (images, labels). Received: {spec}."
+        )
+    if pair and labels is not None:
+        raise ValueError("Give labels once. Received: `labels`, and a dataset that has its own.")
+    expected = classifier.input_shape
+    if expected is not None and first.shape.rank == len(expected):
+        images = images.batch(256)
+    parts = [element if pair else (element,) for element in images.as_numpy_iterator()]
+    if not parts:
+        raise ValueError("At least one image is needed. Received: an empty dataset.")
+    arrays = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    return arrays[0], arrays[1] if pair else labels
 
 
 def check_images(
     images: Any, classifier: Classifier, bounds: tuple[np.ndarray, np.ndarray]
 ) -> np.ndarray:
-    """Returns the images as an array in the model's dtype.
+    """Returns the images as an array in the model's dtype, within the bounds.
+
+    Warns if they fill so little of the bounds that they must have another scale.
 
     Raises:
         TypeError: integer images.
         ValueError: no images, a wrong shape, values that are not finite or out of bounds.
     """
     array = np.asarray(images)
-    lower, upper = bounds
+    upper = bounds[1]
     if not np.issubdtype(array.dtype, np.floating):
         hint = ""
         if array.dtype == np.uint8 and np.isfinite(upper).all():
@@ -99,39 +74,45 @@ def check_images(
         raise ValueError(f"Images must have shape (n, {wanted}). Received: shape {array.shape}.")
     if not len(array):
         raise ValueError("At least one image is needed. Received: none.")
-    try:
-        np.broadcast_shapes(lower.shape, array.shape[1:])
-        broadcast = [np.broadcast_to(bound, array.shape[1:]) for bound in bounds]
-    except ValueError as error:
-        raise ValueError(
-            f"`bounds` of shapes {lower.shape} and {upper.shape} do not fit images of shape "
-            f"{array.shape[1:]}."
-        ) from error
     if not np.isfinite(array).all():
         bad = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))
         raise ValueError(f"Images must be finite. Received: NaN or infinity in image {bad[0]}.")
-    array = array.astype(classifier.dtype.as_numpy_dtype)
-    if (array < broadcast[0]).any() or (array > broadcast[1]).any():
-        raise ValueError(
-            f"Images must lie within the bounds [{lower.min():g}, {upper.max():g}]. Received: "
-            f"values from {array.min():g} to {array.max():g}. Scale the images, or give `bounds` "
-            "(of the adversary or of the pool)."
+    array = fit_into(array.astype(classifier.dtype.as_numpy_dtype), bounds)
+    if fills_little(array, bounds):
+        warnings.warn(
+            f"The images' values, {array.min():g} to {array.max():g}, fill less than 1 % of the "
+            f"bounds [{bounds[0].min():g}, {bounds[1].max():g}]. If those are not the range of the "
+            "pixels, distortions come out too small, and the model may see other images than it "
+            "was trained on.",
+            stacklevel=3,
         )
     return array
 
 
-def check_logits(logits: np.ndarray) -> np.ndarray:
+def check_logits(logits: np.ndarray, classifier: Classifier) -> np.ndarray:
     """Raises if the model's outputs cannot be logits of two or more classes."""
     if logits.shape[1] < 2:
         raise ValueError(f"The model must tell two classes or more. Received: {logits.shape[1]}.")
     finite = np.isfinite(logits).all(axis=1)
     rows = logits[finite]
-    if len(rows) and (rows >= 0).all() and np.allclose(rows.sum(axis=1), 1, atol=1e-3):
+    if classifier.outputs == "auto" and _are_probabilities(rows):
         raise ValueError(
             "The model's outputs look like probabilities, and no softmax was found in its graph "
-            "whose input would be the logits. Let the model return logits."
+            'whose input would be the logits. Let the model return logits, or give outputs="proba'
+            'bilities" to attack their logarithms.'
+        )
+    if classifier.outputs == "probabilities" and not _are_probabilities(np.exp(rows)):
+        raise ValueError(
+            'With outputs="probabilities" the model\'s outputs must be at least 0 with the sum 1 '
+            f"for each image. Received: sums from {np.exp(rows).sum(axis=1).min():g} to "
+            f"{np.exp(rows).sum(axis=1).max():g}."
         )
     return logits
+
+
+def _are_probabilities(rows: np.ndarray) -> bool:
+    sums = rows.sum(axis=1, dtype=np.float64)
+    return bool(len(rows)) and bool((rows >= 0).all()) and np.allclose(sums, 1, atol=1e-3)
 
 
 def check_weights(c: Any, n: int) -> np.ndarray:

@@ -74,7 +74,7 @@ def free_variables(
     x: tf.Tensor, gradient: tf.Tensor, lower: tf.Tensor, upper: tf.Tensor
 ) -> tf.Tensor:
     """Returns 1 where a variable may move and 0 where a bound holds it, in the dtype of `x`."""
-    held = ((x <= lower) & (gradient > 0)) | ((x >= upper) & (gradient < 0))
+    held = (lower >= upper) | ((x <= lower) & (gradient > 0)) | ((x >= upper) & (gradient < 0))
     return tf.cast(~held, x.dtype)
 
 

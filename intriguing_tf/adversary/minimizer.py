@@ -156,8 +156,10 @@ class Minimizer:
         projected = tf.clip_by_value(x - gradient, lower, upper) - x
         return tf.reduce_max(tf.abs(projected), axis=1) <= self.gtol
 
-    def _advance_while(self, state: _State, rows, most_left: tf.Tensor) -> _State:
-        return step_until(lambda s: self._step(s, *rows), state, most_left)
+    def _advance_while(
+        self, state: _State, rows, most_left: tf.Tensor, most_steps: tf.Tensor
+    ) -> _State:
+        return step_until(lambda s: self._step(s, *rows), state, most_left, most_steps)
 
     def _step(self, s: _State, lower, upper, *args) -> _State:
         fun, gradient = self.value_and_grad(s.trial, *args)

@@ -13,9 +13,11 @@ import tensorflow as tf
 from intriguing_tf.adversary.losses import LOSSES
 from intriguing_tf.adversary.margins import above_target, hard_margins
 from intriguing_tf.classifier import Classifier
-from intriguing_tf.keras_graph import operations_in
+from intriguing_tf.keras_graph import layers_in, operations_in
 
-_ROUNDINGS = 64  # roundings of the largest logit that an adversarial example's margin survives
+# What another forward pass may change of the largest logit, as a share of it: 64 roundings; of
+# the half types, which sum up in float32, 8.
+_ROUNDING = {"float64": 2**-46, "float32": 2**-17, "float16": 2**-7, "bfloat16": 2**-4}
 
 
 class Evaluation(NamedTuple):
@@ -99,11 +101,18 @@ class Problem:
         """Returns the margin [n] that the rounding of another forward pass may take away.
 
         Only points with a margin below minus this count as adversarial. `logits` [n, classes] are
-        those of the images.
+        those of the images. Probabilities are rounded on the scale of 1, however small the logits.
         """
-        computed = tf.as_dtype(self.classifier.model.compute_dtype)
-        epsilon = max(np.finfo(dtype.as_numpy_dtype).eps for dtype in (computed, self.dtype))
-        return _ROUNDINGS * epsilon * np.abs(logits).max(axis=1)
+        largest = np.abs(logits).max(axis=1)
+        return self._rounding * np.maximum(largest, 1.0 if self.classifier.squashes else 0.0)
+
+    @functools.cached_property
+    def _rounding(self) -> float:
+        """What rounding may change, as a share of the largest logit."""
+        layers = layers_in(self.classifier.model)
+        used = {self.dtype.name, self.classifier.model.compute_dtype}
+        used |= {layer.compute_dtype for layer in layers}
+        return max(_ROUNDING[name] for name in used if name in _ROUNDING)
 
     @functools.cached_property
     def graph(self) -> tf.Graph:

@@ -6,15 +6,18 @@ import dataclasses
 import io
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 
+from intriguing_tf.adversary import pictures
+from intriguing_tf.adversary.pictures import SavedImages
 from intriguing_tf.archives import read_arrays, read_json
 from intriguing_tf.files import read_content, write_atomically
-from intriguing_tf.reporting import Table
+from intriguing_tf.reporting import Picture, ShownAsTable, Table
 
 _FORMAT = 1
 STATUSES = ("found", "already", "failed")
@@ -27,26 +30,37 @@ _DTYPES = {
     **dict.fromkeys(("distortion", "l2", "c"), "float64"),
     "status": "<U7",
 }
+_STOPPED = {"time_limit": "reached its time limit", "interrupted": "was interrupted"}
 _PRINTED = {"solver", "loss", "targets", "seed"}  # settings that the table shows
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class AdversarialResult:
+class AdversarialResult(ShownAsTable):
     """Adversarial examples; row i belongs to image i.
 
     Attributes:
         images: [n, ...] the adversarial images; the originals where none was found.
-        originals: [n, ...] the images as they were given.
+        originals: [n, ...] the images as they were given, within the bounds.
         targets: int64 [n] the classes aimed at.
-        predictions: int64 [n] the model's classes of `images`.
+        predictions: int64 [n] the model's classes of `images`, as `model.predict` gives them.
         original_predictions: int64 [n] its classes of `originals`; -1 where not finite.
         status: str [n] "found", "already" (nothing had to be changed) or "failed".
         distortion: float64 [n] root mean square change per variable, in units of the range of the
             bounds (section 4.2): 0 for "already", infinite for "failed".
         l2: float64 [n] Euclidean norm of the change; likewise.
-        c: float64 [n] the largest c that succeeded; NaN unless "found".
+        c: float64 [n] the largest c that succeeded, or 1 / (the sum of the multipliers) where the
+            bundle found the point; NaN unless "found".
         nfev: int64 [n] evaluations of the model: gradients and forward passes.
-        settings: how the examples were made: solver, loss, seed, versions, seconds and the like.
+        settings: how the examples were made: solver, loss, seed, versions, seconds and the like;
+            "stopped" if it was cut short.
+        classifier: what was attacked; `None` for a result that comes from a file.
+
+    Example:
+
+        result[3]; result[result.status == "found"]  # results of these rows
+        result.plot(class_names)
+        result.to_dataframe().groupby("target").l2.median()
+        result.save_images("pictures")
     """
 
     images: np.ndarray
@@ -60,6 +74,7 @@ class AdversarialResult:
     c: np.ndarray
     nfev: np.ndarray
     settings: dict[str, Any]
+    classifier: Any = None
 
     @property
     def success(self) -> np.ndarray:
@@ -75,10 +90,93 @@ class AdversarialResult:
     def __len__(self) -> int:
         return len(self.images)
 
-    def __str__(self) -> str:
-        return str(self.table())
+    __repr__ = ShownAsTable.__str__
 
-    __repr__ = __str__
+    def __getitem__(self, rows: Any) -> AdversarialResult:
+        """Returns the result of some rows: of an integer, a slice, a mask or an array of rows.
+
+        Raises:
+            IndexError: there is no such row, or a mask of another length.
+        """
+        chosen = np.arange(len(self))[rows]
+        arrays = {name: getattr(self, name)[np.atleast_1d(chosen)] for name in ARRAYS}
+        return dataclasses.replace(self, **arrays)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "classifier": None}  # what TensorFlow compiled cannot be pickled
+
+    def plot(
+        self,
+        class_names: Sequence[str] | None = None,
+        model: keras.Model | None = None,
+        *,
+        number: int = 16,
+        columns: int = 8,
+    ) -> Picture | Table:
+        """Draws the first examples: original, magnified perturbation, and adversarial image.
+
+        Titles say the classes before and after; their probabilities too, where the model is known.
+
+        Args:
+            class_names: in the order of the classes; by default their numbers.
+            model: that was attacked, for a result that comes from a file.
+            number: of examples, at most.
+            columns: examples beside each other.
+
+        Returns:
+            A `Picture` of images or series; for other data a `Table` with the variables that
+            changed most. Notebooks show both.
+
+        Example:
+
+            picture = result[:8].plot(itf.datasets.imagenet_class_names())
+            pathlib.Path("examples.png").write_bytes(picture.png())
+        """
+        return pictures.plot(self, class_names, model, number, columns)
+
+    def to_dataframe(self, class_names: Sequence[str] | None = None) -> Any:
+        """Returns everything but the images as a pandas.DataFrame, a row per image.
+
+        Args:
+            class_names: in the order of the classes; they then stand for the numbers.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("A DataFrame needs pandas: pip install pandas.") from error
+        columns = {name: getattr(self, name) for name in ARRAYS[2:]}
+        for name in ("targets", "predictions", "original_predictions") if class_names else ():
+            columns[name] = [pictures.name_of(label, class_names) for label in columns[name]]
+        return pandas.DataFrame(columns)
+
+    def save_images(
+        self,
+        folder: str | os.PathLike,
+        model: keras.Model | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> SavedImages:
+        """Writes the examples that were found as PNGs of 8 bits that still are adversarial.
+
+        Where rounding to 8 bits undoes an example, it is rounded away from the original, then
+        magnified by up to 4.9. Each file is read back and classified. Of targets "nearest", an
+        image counts as adversarial in any other class; else in its target class.
+
+        Args:
+            folder: made when it is not there.
+            model: that was attacked, for a result that comes from a file.
+            class_names: in the order of the classes, for the names of the files.
+
+        Returns:
+            What was written, and which rows were lost to rounding: those get no file.
+
+        Raises:
+            ValueError: data that are no images, or a result from a file without `model`.
+            OSError: the folder cannot be written to.
+        """
+        return pictures.save_images(self, folder, model, class_names)
 
     def table(self) -> Table:
         """Returns the summary that `print` shows."""
@@ -105,8 +203,11 @@ class AdversarialResult:
             f"{already} of {len(self)} images are misclassified as they are. Are the labels right, "
             "and do the images have the scale that the model was trained on?"
         ]
-        doubtful = 2 * already > len(self)
-        return Table("Adversarial examples", ("", ""), rows, notes if doubtful else ())
+        notes = notes if 2 * already > len(self) else []
+        stopped = _STOPPED.get(str(self.settings.get("stopped")))
+        if stopped:
+            notes.append(f"The attack {stopped}: images that it had not come to count as failed.")
+        return Table("Adversarial examples", ("", ""), rows, notes)
 
     def save(self, path: str | os.PathLike) -> Path:
         """Writes `path.npz` (the arrays) and `path.json` (settings and summary).

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from intriguing_tf.adversary.problem import Problem
 from intriguing_tf.adversary.settings import AttackSettings
-from intriguing_tf.adversary.solver import SearchResult
+from intriguing_tf.adversary.solver import Batch, SearchResult
 
 _BRACKETING = 12  # powers of ten tried before the search over c gives up
 _BISECTIONS = 7  # of the bracket in log c: to within 2 % (10 ** (1 / 2 ** 7))
@@ -68,28 +68,31 @@ class SciPySolver:
         values = self._compiled(tf.cast(x, self.problem.dtype), tf.constant(targets))
         return tuple(value.numpy()[:n].astype(np.float64) for value in values)
 
-    def search(self, originals, targets, lower, upper, logits) -> SearchResult:
+    def search(self, batch: Batch, stop: Callable[[], bool] = lambda: False) -> SearchResult:
         """Returns the nearest points found that the model classifies as the targets.
 
         c is bracketed by powers of ten, from the value that would be right if the margin were
         linear, and then bisected in log c; each run starts from the last minimizer.
         """
-        x0, low, high = (np.asarray(a, np.float64) for a in (originals, lower, upper))
-        confidence = self.problem.least_confidence(logits)
-        so_far = _BestSoFar(x0, np.asarray(targets), self._evaluate, confidence)
+        x0, starts, low, high = (
+            np.asarray(a, np.float64)
+            for a in (batch.originals, batch.starts, batch.lower, batch.upper)
+        )
+        so_far = _BestSoFar(x0, batch.targets, self._evaluate, batch.confidence)
         _, gradient, gap = so_far.evaluate(x0, np.arange(len(x0)))
         held = ((x0 <= low) & (gradient > 0)) | ((x0 >= high) & (gradient < 0))
         square = (np.where(held, 0, gradient) ** 2).sum(axis=1)
         c = square / np.maximum(2 * gap, 1e-30)
         succeeded, failed = np.zeros(len(c)), np.full(len(c), np.inf)
-        start = x0.copy()
+        start = starts.copy()
         active = np.isfinite(c) & (c > 0) & np.isfinite(gap)
         best_c = np.full(len(c), np.inf)
         for _ in range(_BRACKETING + _BISECTIONS):
+            active &= so_far.best_square > batch.enough**2
             rows = np.flatnonzero(active)
-            if not rows.size:
+            if not rows.size or stop():
                 break
-            start[rows], margin = self._minimize(so_far, rows, start, low, high, c)
+            start[rows], margin = self._minimize(so_far, rows, start, low, high, c, stop)
             success = np.zeros(len(c), bool)
             success[rows] = margin < 0
             best_c = np.where(active & success, c, best_c)
@@ -109,15 +112,15 @@ class SciPySolver:
         x, _ = self._minimize(so_far, np.arange(len(x0)), x0, low, high, np.asarray(c, np.float64))
         return x, so_far.nfev
 
-    def _minimize(self, so_far: _BestSoFar, rows, start, low, high, c):
+    def _minimize(self, so_far: _BestSoFar, rows, start, low, high, c, stop=lambda: False):
         """Runs L-BFGS-B for the given rows; returns their minimizers and margins."""
         runs = [_Run(row, start[row], low[row], high[row], self.options) for row in rows]
         with threadpool_limits(1, user_api="blas"):
             if self.lockstep:
-                _advance(runs, so_far, c)
+                _advance(runs, so_far, c, stop)
             else:
                 for run in runs:
-                    _advance([run], so_far, c)
+                    _advance([run], so_far, c, stop)
         minimizers = np.stack([run.x for run in runs])
         return minimizers, so_far.evaluate(minimizers, rows)[2]
 
@@ -194,10 +197,10 @@ class _Run:
         self.x = result.x
 
 
-def _advance(runs: list[_Run], so_far: _BestSoFar, c: np.ndarray) -> None:
-    """Advances runs together until all have ended."""
+def _advance(runs: list[_Run], so_far: _BestSoFar, c: np.ndarray, stop: Callable[[], bool]) -> None:
+    """Advances runs together until all have ended, or it is time to stop."""
     parked = [(run, point) for run in runs if (point := run.first()) is not None]
-    while parked:
+    while parked and not stop():
         rows = np.array([run.row for run, _ in parked])
         points = np.stack([point for _, point in parked])
         values = so_far.objective(points, rows, c)

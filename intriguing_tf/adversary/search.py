@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 
 from intriguing_tf.adversary.batching import batch_size, padded
-from intriguing_tf.adversary.margins import hard_margins
+from intriguing_tf.adversary.margins import besides, hard_margins
+from intriguing_tf.adversary.rounding import to_lattice
 from intriguing_tf.adversary.segment import shorten
 from intriguing_tf.adversary.settings import AttackSettings
-from intriguing_tf.adversary.solver import SearchResult, Solver
+from intriguing_tf.adversary.solver import Batch, SearchResult, Solver
+from intriguing_tf.adversary.starts import noisy_starts
+from intriguing_tf.adversary.stopping import Stopping
 from intriguing_tf.adversary.targets import screen_classes
+from intriguing_tf.adversary.task import Task
+
+_MORE_STARTS = 3  # where the search from the image itself finds nothing
 
 
 class Search:
@@ -20,7 +27,10 @@ class Search:
     Args:
         solver: of images of one shape.
         settings: of the adversary.
-        lower, upper: [size], the bounds of one image.
+        task: the images, and which of them to attack.
+        enough: l2 at which a search has found enough.
+        seed: of the noise of other starts.
+        stop: when to stop.
         bar: a progress bar, moved on by each image that is searched.
     """
 
@@ -28,59 +38,152 @@ class Search:
         self,
         solver: Solver,
         settings: AttackSettings,
-        lower: np.ndarray,
-        upper: np.ndarray,
+        task: Task,
+        enough: float,
+        seed: int,
+        stop: Stopping,
         bar: Any,
     ):
-        self.solver, self.settings, self.bar = solver, settings, bar
-        self.lower, self.upper = lower, upper
+        self.solver, self.settings, self.stop, self.bar = solver, settings, stop, bar
+        self.seed = seed
         self.batch_size = batch_size(solver.problem, settings)
+        self.enough = enough
+        self.x = task.images.reshape(len(task.images), -1)[task.rows]
+        self.logits, self.box = task.logits[task.rows], task.box.rows(task.rows)
+        self.targets = None if task.targets is None else task.targets[task.rows]
 
-    def nearest(self, x: np.ndarray, logits: np.ndarray) -> tuple[np.ndarray, SearchResult]:
-        """Searches every class that can be the nearest; returns the nearest found, and its class.
+    def run(self) -> tuple[np.ndarray, SearchResult]:
+        """Returns the target of each image to attack, and what was found."""
+        if self.targets is None:
+            targets, found = self._nearest()
+        else:
+            targets = self.targets
+            found = self._search(np.arange(len(self.x)), targets)
+        if self.settings.levels is not None:
+            self._round(targets, found, self.settings.levels)
+        return targets, found
 
-        Args:
-            x: [n, size] the images.
-            logits: [n, classes] at the images.
-        """
-        others, kept = screen_classes(
-            self.solver.problem, x, logits, self.lower, self.upper, self.batch_size,
-            self.settings.constants,
-        )  # fmt: skip
-        rows, k = np.nonzero(kept)
-        targets = others[rows, k]
-        self.bar.reset(total=len(rows))
-        search = self(x[rows], targets, logits[rows])
-        square = ((search.x - x[rows]).astype(np.float64) ** 2).sum(axis=1)
-        order = np.lexsort((np.where(search.found, square, np.inf), rows))
-        first = order[np.searchsorted(rows[order], np.arange(len(x)))]
-        nfev = np.bincount(rows, search.nfev, len(x)).astype(np.int64) + others.shape[1]
-        found = SearchResult(search.x[first], search.found[first], search.c[first], nfev)
-        return targets[first], found
+    def _round(self, targets: np.ndarray, found: SearchResult, levels: int) -> None:
+        """Brings what was found to the lattice of pixel values."""
+        every = np.flatnonzero(found.found)
+        for start in range(0, len(every), self.batch_size):
+            rows = every[start : start + self.batch_size]
+            batch = self._make_batch(rows, targets[rows])
+            margins = functools.partial(self._hard_margins, batch.targets)
+            found.x[rows], found.found[rows], evaluations = to_lattice(
+                margins, batch.originals, found.x[rows], self.box.rows(rows), batch.confidence,
+                levels,
+            )  # fmt: skip
+            found.nfev[rows] += evaluations
 
-    def __call__(self, x: np.ndarray, targets: np.ndarray, logits: np.ndarray) -> SearchResult:
-        """Searches one target for each image [n, size]; `logits` are those at the images."""
-        parts = [SearchResult(x[:0], np.zeros(0, bool), np.zeros(0), np.zeros(0, np.int64))]
-        for start in range(0, len(x), self.batch_size):
-            batch = slice(start, start + self.batch_size)
-            parts.append(self._batch(x[batch], targets[batch], logits[batch]))
-            self.bar.update(len(x[batch]))
-        return SearchResult(*map(np.concatenate, zip(*parts, strict=True)))
+    def _hard_margins(self, targets: np.ndarray, points: np.ndarray) -> np.ndarray:
+        return self.solver.problem.hard_margins(points, targets)
 
-    def _batch(self, x: np.ndarray, targets: np.ndarray, logits: np.ndarray) -> SearchResult:
-        n, solver = len(x), self.solver
-        fill = np.minimum(np.arange(padded(n) if solver.jit_compile else n), n - 1)
-        low, high = (np.broadcast_to(bound, x[fill].shape) for bound in (self.lower, self.upper))
-        search = solver.search(x[fill], targets[fill], low, high, logits[fill])
-        best, found, c, nfev = (np.asarray(value)[:n] for value in search)
-        near, evaluations = shorten(
-            lambda points: solver.problem.hard_margins(points, targets),
-            x,
-            np.clip(best, self.lower, self.upper).astype(x.dtype),
-            hard_margins(logits, targets),
-            solver.problem.least_confidence(logits),
-            self.lower,
-            self.upper,
+    def _nearest(self) -> tuple[np.ndarray, SearchResult]:
+        """Searches the classes that can be the nearest, and all others where none succeeds."""
+        targets = besides(self.logits, self.logits.argmax(axis=1), -np.inf).argmax(axis=1)
+        best = self._nothing(np.arange(len(self.x)))
+        untried = ~besides(np.zeros(self.logits.shape, bool), self.logits.argmax(axis=1), True)
+        while (left := np.flatnonzero(~best.found & untried.any(axis=1))).size and not self.stop():
+            others, kept = screen_classes(
+                self.solver.problem, self.x[left], self.logits[left], untried[left],
+                self.box.rows(left), self.batch_size, self.settings.constants,
+            )  # fmt: skip
+            rows, k = np.nonzero(kept)
+            self.bar.reset(total=len(rows))
+            search = self._search(left[rows], others[rows, k])
+            np.add.at(best.nfev, left[rows], search.nfev)
+            best.nfev[left] += others.shape[1]
+            untried[left[rows], others[rows, k]] = False
+            square = ((search.x - self.x[left[rows]]).astype(np.float64) ** 2).sum(axis=1)
+            order = np.lexsort((np.where(search.found, square, np.inf), rows))
+            first = order[np.searchsorted(rows[order], np.arange(len(left)))]
+            targets[left] = others[rows, k][first]
+            for whole, part in zip(best[:3], search[:3], strict=True):
+                whole[left] = part[first]
+        return targets, best
+
+    def _nothing(self, rows: np.ndarray) -> SearchResult:
+        n = len(rows)
+        return SearchResult(
+            self.x[rows], np.zeros(n, bool), np.full(n, np.nan), np.zeros(n, np.int64)
         )
-        nearest = np.where(found[:, None], near, x)
+
+    def _search(self, rows: np.ndarray, targets: np.ndarray) -> SearchResult:
+        """Searches one target for each of some images."""
+        found = self._nothing(rows)
+        for start in range(0, len(rows), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            if self.stop():
+                break
+            for whole, new in zip(found, self._batch(rows[part], targets[part]), strict=True):
+                whole[part] = new
+            self.bar.update(len(rows[part]))
+        return found
+
+    def _batch(self, rows: np.ndarray, targets: np.ndarray) -> SearchResult:
+        """Searches from the images themselves and from the other starts; keeps the nearest."""
+        batch = self._make_batch(rows, targets)
+        found = self._solve(batch)
+        distance = np.where(found.found, _distance(found.x, batch), np.inf)
+        others = self.settings.starts - 1
+        count = np.where(found.found, others, max(others, _MORE_STARTS))
+        again = np.repeat(np.arange(len(rows)), count)
+        numbers = np.concatenate([np.arange(1, k + 1) for k in count])
+        for start in range(0, len(again), self.batch_size):
+            part = slice(start, start + self.batch_size)
+            if self.stop():
+                break
+            which = again[part]
+            some = batch.rows(which)
+            points, evaluations = noisy_starts(
+                self.solver.problem, some, distance[which], numbers[part], self.seed
+            )
+            new = self._solve(some._replace(starts=points))
+            np.add.at(found.nfev, which, new.nfev + evaluations)
+            _keep_nearest(found, distance, new, which, _distance(new.x, some))
+        return found
+
+    def _make_batch(self, rows: np.ndarray, targets: np.ndarray) -> Batch:
+        box, logits, x = self.box.rows(rows), self.logits[rows], self.x[rows]
+        confidence = self.solver.problem.least_confidence(logits)
+        wanted = hard_margins(logits, targets) + self.settings.confidence
+        return Batch(
+            originals=x, starts=x, targets=targets, lower=box.lower, upper=box.upper,
+            logits=logits, gap=np.maximum(wanted, confidence),
+            confidence=confidence + self.settings.confidence,
+            enough=np.full(len(rows), self.enough),
+        )  # fmt: skip
+
+    def _solve(self, batch: Batch) -> SearchResult:
+        """What the solver finds, brought to the boundary along the segment from the image."""
+        n, solver = len(batch.targets), self.solver
+        fill = np.minimum(np.arange(padded(n) if solver.jit_compile else n), n - 1)
+        search = solver.search(batch.rows(fill), self.stop)
+        best, found, c, nfev = (np.array(value)[:n] for value in search)
+        inside = np.clip(best, batch.lower, batch.upper).astype(batch.originals.dtype)
+        near, evaluations = shorten(
+            lambda points: solver.problem.hard_margins(points, batch.targets),
+            batch.originals, inside, hard_margins(batch.logits, batch.targets), batch.confidence,
+            batch.lower, batch.upper,
+        )  # fmt: skip
+        nearest = np.where(found[:, None], near, batch.originals)
         return SearchResult(nearest, found, c, nfev.astype(np.int64) + evaluations)
+
+
+def _distance(x: np.ndarray, batch: Batch) -> np.ndarray:
+    return np.sqrt(((x - batch.originals).astype(np.float64) ** 2).sum(axis=1))
+
+
+def _keep_nearest(
+    found: SearchResult,
+    distance: np.ndarray,
+    new: SearchResult,
+    rows: np.ndarray,
+    new_distance: np.ndarray,
+) -> None:
+    """Puts what was found nearer for some rows, which may repeat, in place of what was found."""
+    for i, row in enumerate(rows):
+        if new.found[i] and new_distance[i] < distance[row]:
+            distance[row] = new_distance[i]
+            found.x[row], found.found[row], found.c[row] = new.x[i], True, new.c[i]

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from intriguing_tf.adversary.inputs import check_bounds, describe_bound
+from intriguing_tf.adversary.bounds import check_bounds, describe_bound
 from intriguing_tf.adversary.losses import LOSSES, Loss, find_loss
 from intriguing_tf.checks import (
     check_between,
@@ -15,6 +15,7 @@ from intriguing_tf.checks import (
     check_kind,
     check_positive_integer,
 )
+from intriguing_tf.classifier import OUTPUTS
 
 SOLVERS = ("compiled", "scipy")
 
@@ -44,6 +45,13 @@ class SearchConstants:
             image's own.
         nearest_screen: of these it searches those whose linearized distance is at most this many
             times the least.
+        bundle_after: share of `maxfun` after which a search that has found a point, and has not
+            ended, continues as a bundle method.
+        bundle_cuts: cuts that the bundle keeps.
+        bundle_proximity: weight of the distance from the best point, before it adapts.
+        bundle_aim: how far below 0 the cuts must lie, as a share of the margin at the image ...
+        bundle_more: ... and by how much more after each trial that is not adversarial.
+        bundle_patience: evaluations that may bring hardly anything before the bundle ends.
     """
 
     near: float = 0.1
@@ -62,6 +70,12 @@ class SearchConstants:
     least_log_weight: float = -30.0
     nearest_candidates: int = 9
     nearest_screen: float = 1.5
+    bundle_after: float = 0.7
+    bundle_cuts: int = 16
+    bundle_proximity: float = 1.0
+    bundle_aim: float = 1e-5
+    bundle_more: float = 1e-4
+    bundle_patience: int = 15
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -83,7 +97,8 @@ class AttackSettings:
         bounds: (lower, upper), read-only arrays of `dtype`.
         dtype: in which the attack computes, "float32" or "float64".
         loss: a `Loss`; its name does too.
-        solver, maxcor, maxfun, xtol, jit_compile, memory: as `LBFGSAdversary` takes them.
+        solver, maxcor, maxfun, xtol, jit_compile, memory, starts, confidence, levels, outputs: as
+            `LBFGSAdversary` takes them.
         constants: of the search.
 
     Raises:
@@ -98,7 +113,7 @@ class AttackSettings:
     layer: str | None = None
     bounds: tuple[Any, Any] = (0.0, 1.0)
     dtype: str = "float32"
-    loss: Loss = LOSSES["cross_entropy"]
+    loss: Loss = LOSSES["margin"]
     solver: str = "compiled"
     maxcor: int = 5
     maxfun: int = 100
@@ -106,6 +121,10 @@ class AttackSettings:
     jit_compile: bool | str = "auto"
     memory: int = 2**30
     constants: SearchConstants = SearchConstants()
+    starts: int = 1
+    confidence: float = 0.0
+    levels: int | None = None
+    outputs: str = "auto"
 
     def __post_init__(self) -> None:
         check_kind("layer", self.layer, (str, type(None)), "the name of a layer, or None")
@@ -114,12 +133,24 @@ class AttackSettings:
         check_choice("jit_compile", self.jit_compile, (True, False, "auto"))
         check_between("xtol", self.xtol, 0, 1)
         check_kind("constants", self.constants, SearchConstants, "SearchConstants")
-        for name in ("maxcor", "maxfun", "memory"):
+        for name in ("maxcor", "maxfun", "memory", "starts"):
             check_positive_integer(name, getattr(self, name))
             self._set(name, int(getattr(self, name)))
         self._set("xtol", float(self.xtol))
+        check_choice("outputs", self.outputs, OUTPUTS)
+        if self.confidence != 0:
+            check_between("confidence", self.confidence, 0)
+        self._set("confidence", float(self.confidence))
         self._set("loss", find_loss(self.loss))
         bounds = tuple(bound.astype(self.dtype) for bound in check_bounds(self.bounds))
+        if self.levels is not None:
+            check_positive_integer("levels", self.levels)
+            if self.levels < 2 or not all(np.isfinite(bound).all() for bound in bounds):
+                raise ValueError(
+                    "`levels` must be at least 2, and the bounds finite, since the first and the "
+                    f"last level are the bounds. Received: {self.levels}, bounds {self.bounds!r}."
+                )
+            self._set("levels", int(self.levels))
         for bound in bounds:
             bound.setflags(write=False)
         self._set("bounds", bounds)
@@ -137,6 +168,10 @@ class AttackSettings:
             "xtol": self.xtol,
             "dtype": self.dtype,
             "bounds": [describe_bound(bound) for bound in self.bounds],
+            "starts": self.starts,
+            "confidence": self.confidence,
+            "levels": self.levels,
+            "outputs": self.outputs,
         }
         if self.constants != SearchConstants():
             described["constants"] = dataclasses.asdict(self.constants)

@@ -2,12 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from intriguing_tf.adversary.problem import Problem
 from intriguing_tf.adversary.settings import AttackSettings
+
+
+class Batch(NamedTuple):
+    """Searches that advance together; row i belongs to search i.
+
+    Attributes:
+        originals: [n, size] the images, as flat vectors.
+        starts: [n, size] the points that the searches start from.
+        targets: int64 [n].
+        lower, upper: [n, size], equal where a variable is held.
+        logits: [n, classes] at the originals.
+        gap: [n] what the margin at the originals lacks of the confidence asked for; positive.
+        confidence: [n] margins must lie below minus this.
+        enough: [n] l2 at which a search has found enough.
+    """
+
+    originals: np.ndarray
+    starts: np.ndarray
+    targets: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    logits: np.ndarray
+    gap: np.ndarray
+    confidence: np.ndarray
+    enough: np.ndarray
+
+    def rows(self, rows: Any) -> Batch:
+        """Returns the searches of some rows."""
+        return Batch(*(each[rows] for each in self))
 
 
 class SearchResult(NamedTuple):
@@ -32,12 +62,12 @@ class Solver(Protocol):
 
     def __init__(self, problem: Problem, settings: AttackSettings): ...
 
-    def search(self, originals, targets, lower, upper, logits) -> SearchResult:
+    def search(self, batch: Batch, stop: Callable[[], bool]) -> SearchResult:
         """Returns the nearest points found that the model classifies as the targets.
 
         Args:
-            originals: [n, size]. targets: [n]. lower, upper: [n, size]. logits: [n, classes] at
-                the originals.
+            batch: the searches.
+            stop: asked a few times a second; once it says so, the best so far come back.
         """
         ...
 

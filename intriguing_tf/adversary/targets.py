@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from intriguing_tf.adversary.bounds import Box
 from intriguing_tf.adversary.margins import besides
 from intriguing_tf.adversary.problem import Problem
 from intriguing_tf.adversary.settings import SearchConstants
@@ -19,8 +20,9 @@ def choose_targets(
     """Returns the target of each image as int64 [n], or `None` for "nearest".
 
     Args:
-        targets: int [n], or "random" (uniform over the classes that are not the image's label),
-            "least_likely" (the smallest logit), "nearest" (left to the search).
+        targets: classes in a form that `class_array` takes, or "random" (uniform over the classes
+            that are not the image's label), "least_likely" (the smallest logit), "nearest" (left
+            to the search).
         logits: [n, classes] at the images.
         labels: int64 [n]; random and least likely targets are never these.
         seed: of the random targets.
@@ -46,29 +48,50 @@ def choose_targets(
 
 
 def class_array(name: str, values: Any, n: int, classes: int) -> np.ndarray:
-    """Checks class numbers and returns them as int64 [n]."""
+    """Checks class numbers and returns them as int64 [n].
+
+    Args:
+        values: integers [n] or [n, 1]; one class for all; or one-hot rows [n, classes].
+    """
     array = np.asarray(values)
+    if array.shape == (n, classes) and array.dtype.kind in "fiub":
+        array = _from_one_hot(name, array)
     if not np.issubdtype(array.dtype, np.integer):
         raise TypeError(
-            f"`{name}` must be integers, one class for each image. Received: dtype {array.dtype}."
+            f"`{name}` must be integers, one class for each image. Received: dtype {array.dtype}. "
+            f"Convert class numbers: {name}.astype('int64')."
         )
-    if array.shape != (n,):
-        raise ValueError(f"`{name}` must have shape ({n},). Received: shape {array.shape}.")
+    if array.shape == (n, 1):
+        array = array[:, 0]
+    if array.shape not in {(n,), ()}:
+        raise ValueError(
+            f"`{name}` must have shape ({n},) or ({n}, 1), be one class for all, or be one-hot "
+            f"rows of shape ({n}, {classes}). Received: shape {array.shape}."
+        )
     outside = array[(array < 0) | (array >= classes)]
     if outside.size:
         raise ValueError(
             f"`{name}` must lie between 0 and {classes - 1}, the model's classes. "
             f"Received: {outside[0]}."
         )
-    return array.astype(np.int64)
+    return np.broadcast_to(array, n).astype(np.int64)
+
+
+def _from_one_hot(name: str, rows: np.ndarray) -> np.ndarray:
+    if not (((rows == 0) | (rows == 1)).all() and (rows.sum(axis=1) == 1).all()):
+        raise ValueError(
+            f"One-hot rows of `{name}` must hold one 1 each and 0 elsewhere. Received: others; "
+            f"if they are scores, give {name}.argmax(axis=1)."
+        )
+    return rows.argmax(axis=1)
 
 
 def screen_classes(
     problem: Problem,
     x: np.ndarray,
     logits: np.ndarray,
-    lower: np.ndarray,
-    upper: np.ndarray,
+    untried: np.ndarray,
+    box: Box,
     batch_size: int,
     constants: SearchConstants,
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -78,24 +101,28 @@ def screen_classes(
         problem: the classifier.
         x: [n, size] the images.
         logits: [n, classes] at the images.
-        lower, upper: [size].
+        untried: bool [n, classes], the classes to choose from: as many for each image.
+        box: of the images.
         batch_size: of the gradient evaluations.
         constants: how many classes are looked at, and how near to the nearest they must be.
 
     Returns:
-        Classes, int64 [n, k], the most likely besides the image's own, and a mask [n, k] of
-        those to search, at least one for each image.
+        Classes, int64 [n, k], the most likely of those untried, and a mask [n, k] of those to
+        search, at least one for each image.
     """
-    others = np.argsort(besides(-logits, logits.argmax(axis=1), np.inf), axis=1)
-    others = others[:, : min(constants.nearest_candidates, logits.shape[1] - 1)]
+    count = min(constants.nearest_candidates, int(untried.sum(axis=1).max()))
+    others = np.argsort(np.where(untried, -logits, np.inf), axis=1)[:, :count]
+    valid = np.take_along_axis(untried, others, axis=1)
     estimates = np.full(others.shape, np.inf)
-    for j in range(others.shape[1]):
+    for j in range(count):
         for start in range(0, len(x), batch_size):
             batch = slice(start, start + batch_size)
             estimates[batch, j] = _linear_distance(
-                problem, x[batch], others[batch, j], lower, upper
+                problem, x[batch], others[batch, j], box.lower[batch], box.upper[batch]
             )
+    estimates[~valid] = np.inf
     kept = estimates <= constants.nearest_screen * estimates.min(axis=1, keepdims=True)
+    kept &= valid
     kept[:, 0] |= ~kept.any(axis=1)
     return others, kept
 
@@ -104,7 +131,7 @@ def _linear_distance(problem: Problem, x, targets, lower, upper) -> np.ndarray:
     """Distance [n] at which the linearized margin vanishes, for variables that may move."""
     there = problem.evaluate_margin(x, targets)
     gradient = there.gradient.numpy()
-    held = ((x <= lower) & (gradient > 0)) | ((x >= upper) & (gradient < 0))
+    held = (lower >= upper) | ((x <= lower) & (gradient > 0)) | ((x >= upper) & (gradient < 0))
     slope = np.linalg.norm(np.where(held, 0, gradient), axis=1)
     with np.errstate(divide="ignore", invalid="ignore"):
         distance = there.margin.numpy() / slope

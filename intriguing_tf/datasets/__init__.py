@@ -1,4 +1,4 @@
-"""Images in: MNIST and ImageNet."""
+"""Images in: MNIST, ImageNet, and any folder of images."""
 
 import lazy_loader
 

@@ -1,3 +1,5 @@
+from .folders import image_folder as image_folder
+from .image_sets import ImageSet as ImageSet
 from .imagenet_data import ImageFiles as ImageFiles
 from .imagenet_data import image_files as image_files
 from .imagenet_data import imagenet as imagenet

@@ -16,7 +16,7 @@ from intriguing_tf.datasets import imagenet_labels
 if TYPE_CHECKING:
     import tensorflow as tf
 
-_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif"})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif"})
 # Before the centre is cut out, the shorter side becomes this many pixels for each 224 wanted.
 _SHORT_SIDE = 256 / 224
 
@@ -78,7 +78,7 @@ def imagenet(
         for images, labels in itf.datasets.imagenet("val/", size=224, batch_size=32):
             print(images.shape, labels.numpy())
     """
-    shape = _size(size)
+    shape = image_size(size)
     if batch_size is not None:
         check_positive_integer("batch_size", batch_size)
     if Path(source).is_dir():
@@ -116,7 +116,7 @@ def image_files(folder: str | Path) -> list[Path]:
     Raises:
         FileNotFoundError, NotADirectoryError: there is no such folder.
     """
-    return sorted(file for file in Path(folder).iterdir() if file.suffix.lower() in _SUFFIXES)
+    return sorted(file for file in Path(folder).iterdir() if file.suffix.lower() in SUFFIXES)
 
 
 def read_images(files: Sequence[str | Path], size: int | tuple[int, int] = 224) -> ImageFiles:
@@ -138,7 +138,7 @@ def read_images(files: Sequence[str | Path], size: int | tuple[int, int] = 224) 
 
         print(itf.datasets.read_images(["cat.jpg"], size=224))
     """
-    shape = _size(size)
+    shape = image_size(size)
     paths = [Path(file) for file in files]
     if not paths:
         raise ValueError("`files` must name at least one image file. Received none.")
@@ -161,21 +161,36 @@ def read_images(files: Sequence[str | Path], size: int | tuple[int, int] = 224) 
 def _readable(
     files: Iterable[Path], shape: tuple[int, int], skipped: list[tuple[Path, str]]
 ) -> Iterator[tuple[Path, np.ndarray]]:
+    for file in files:
+        try:
+            image = decode(file)
+        except ValueError as error:
+            logging.warning("Skipped %s: %s.", file, error)
+            skipped.append((file, str(error)))
+            continue
+        yield file, cut_out(image, shape).numpy()
+
+
+def decode(file: Path, channels: int = 3) -> tf.Tensor:
+    """Returns the pixels of an image file, uint8 `[height, width, channels]`; of a GIF, one frame.
+
+    Raises:
+        ValueError: it cannot be decoded; the reason.
+        OSError: it cannot be read.
+    """
     import tensorflow as tf
 
-    for file in files:
-        content = file.read_bytes()
-        try:
-            image = tf.io.decode_image(content, channels=3, expand_animations=False)
-        except tf.errors.InvalidArgumentError as error:
-            reason = (error.message or "").split(" [Op")[0].split("\n")[0].strip(" .")
-            logging.warning("Skipped %s: %s.", file, reason)
-            skipped.append((file, reason))
-            continue
-        yield file, _fit(image, shape).numpy()
+    content = file.read_bytes()
+    try:
+        image = tf.io.decode_image(content, channels=3, expand_animations=False)
+    except tf.errors.InvalidArgumentError as error:
+        reason = (error.message or "").split("}} ")[-1].split(" [Op")[0]
+        reason = reason.split("\n")[0].strip(" .")
+        raise ValueError(reason) from None
+    return tf.image.rgb_to_grayscale(image) if channels == 1 else image
 
 
-def _fit(image: tf.Tensor, shape: tuple[int, int]) -> tf.Tensor:
+def cut_out(image: tf.Tensor, shape: tuple[int, int]) -> tf.Tensor:
     """Scales and cuts a uint8 image to `shape`, float32 in [0, 1]."""
     import tensorflow as tf
 
@@ -226,7 +241,7 @@ def _tfds_dataset(name: str, split: str, shape: tuple[int, int]) -> tf.data.Data
     indices = _indices_of(name, info.features["label"].names)
     table = tf.constant(indices, tf.int64)
     return dataset.map(
-        lambda image, label: (_fit(image, shape), tf.gather(table, label)),
+        lambda image, label: (cut_out(image, shape), tf.gather(table, label)),
         num_parallel_calls=tf.data.AUTOTUNE,
     )
 
@@ -247,7 +262,12 @@ def _label(file: Path) -> int | None:
     return wnids.index(file.parent.name) if file.parent.name in wnids else None
 
 
-def _size(size: int | tuple[int, int]) -> tuple[int, int]:
+def image_size(size: int | tuple[int, int]) -> tuple[int, int]:
+    """Returns height and width.
+
+    Raises:
+        ValueError: they are not positive.
+    """
     height, width = (size, size) if isinstance(size, int) else tuple(size)
     if height < 1 or width < 1:
         raise ValueError(f"`size` must be positive. Received: {size}.")

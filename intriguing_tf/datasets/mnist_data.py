@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
-import os
 from pathlib import Path
 
 import numpy as np
+
+from intriguing_tf.datasets.names import data_dir
 
 SPLITS = ("train", "test")
 SUBSETS = (None, "p1", "p2")
@@ -54,7 +55,7 @@ def mnist(split: str, subset: str | None = None) -> tuple[np.ndarray, np.ndarray
             "P1 and P2 are halves of the training set. "
             f"Received: split={split!r}, subset={subset!r}"
         )
-    images, labels = _read(split, os.environ.get("TFDS_DATA_DIR") or None)
+    images, labels = _read(split, data_dir())
     if subset is not None:
         indices = halves(labels)[subset]
         images, labels = images[indices], labels[indices]

@@ -92,7 +92,7 @@ def corrupt(
     folder = Path(folder)
     result = sweep(
         {"network": model}, images, labels, folder=folder, targets=targets, seed=seed,
-        shard_size=shard_size, verbose=verbose,
+        settings={"default": {"loss": "cross_entropy"}}, shard_size=shard_size, verbose=verbose,
     ).result()  # fmt: skip
     dataset = folder / "dataset"
     with locked(folder):

@@ -12,16 +12,15 @@ import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
+from intriguing_tf.adversary.pictures import in_8_bits, name_of
 from intriguing_tf.classifier import Classifier
 from intriguing_tf.datasets import imagenet_class_index, imagenet_class_names
 from intriguing_tf.experiments import paper
 from intriguing_tf.experiments.results import Result
 from intriguing_tf.files import write_atomically
-from intriguing_tf.reporting import Table
+from intriguing_tf.reporting import Picture, Table, image_triples
 from intriguing_tf.transfer import rms
 
-# Least factors by which a distortion is magnified until it outlives 8-bit rounding.
-_FACTORS = tuple(1.02**step for step in range(1, 81))
 _MAGNIFICATION = 10
 _BATCH = 16  # images of this size in memory at once, activations included
 
@@ -32,12 +31,13 @@ class Figure5:
 
     Args:
         target: the class's name, WordNet number or index among ImageNet's 1000.
-        survive_rounding: magnify each distortion just enough to outlive rounding to 8 bits.
+        survive_rounding: round away from the original, and magnify just enough, what rounding to
+            8 bits would undo.
         options: further keywords of `LBFGSAdversary` (solver, loss, ...).
     """
 
     target: str | int = paper.FIGURE_5.target
-    survive_rounding: bool = False
+    survive_rounding: bool = True
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def run(self, model: keras.Model, images: np.ndarray, names: Sequence[str]) -> Figure5Result:
@@ -61,13 +61,14 @@ class Figure5:
                 f"Figure 5 wants a network with ImageNet's {classes} classes. Received: "
                 f"{model.name!r} with {model.output_shape[-1]}."
             )
-        adversary = LBFGSAdversary(model, bounds=(0.0, 1.0), **self.options)
+        options = {"loss": "cross_entropy", **self.options}  # the paper's
+        adversary = LBFGSAdversary(model, bounds=(0.0, 1.0), **options)
         result = adversary(images, targets=np.full(len(images), target, np.int64))
         classifier = Classifier(model)
-        adversarial = result.images
+        rounded = to_bytes(result.images)
         if self.survive_rounding:
-            adversarial = _magnified(classifier, result, target)
-        rounded = to_bytes(adversarial)
+            found = np.flatnonzero(result.status == "found")
+            rounded[found], _ = in_8_bits(result[found], classifier)
         return Figure5Result(
             names=tuple(names),
             target=target,
@@ -147,6 +148,33 @@ class Figure5Result(Result):
         ]
         return np.concatenate(rows)
 
+    def picture(self) -> Picture:
+        """Returns the paper's picture with the classes above the images, and its caption."""
+        classes = imagenet_class_names()
+        triples = np.stack(
+            [
+                np.asarray(self.adversarial.originals),
+                np.stack([_to_floats(self._difference(i)) for i in range(len(self.names))]),
+                _to_floats(self.rounded),
+            ],
+            axis=1,
+        )
+        titles = [
+            (
+                name_of(before, classes),
+                f"difference, {_MAGNIFICATION} times",
+                name_of(after, classes),
+            )
+            for before, after in zip(
+                self.adversarial.original_predictions, self.rounded_predictions, strict=True
+            )
+        ]
+        caption = (
+            "From left to right: the original and its class, the difference magnified "
+            f"{_MAGNIFICATION} times around gray, the adversarial image of 8 bits and its class."
+        )
+        return image_triples("figure5", caption, triples, titles)
+
     def save(self, folder: str | Path) -> Path:
         """Writes the sheet, each image's three pictures as PNG, and the result as `.npz`.
 
@@ -162,7 +190,7 @@ class Figure5Result(Result):
             _write_png(folder / f"{stem}_adversarial.png", self.rounded[i])
         self.adversarial.save(folder / "result.npz")
         write_atomically(folder / "table.txt", str(self.table()))
-        return _write_png(folder / "figure5.png", self.sheet())
+        return write_atomically(folder / "figure5.png", self.picture().png())
 
     def _difference(self, i: int) -> np.ndarray:
         change = _to_floats(self.rounded[i]) - np.asarray(self.adversarial.originals)[i]
@@ -176,23 +204,6 @@ def to_bytes(images: np.ndarray) -> np.ndarray:
 
 def _to_floats(pixels: np.ndarray) -> np.ndarray:
     return pixels.astype(np.float32) / np.float32(255)
-
-
-def _magnified(classifier: Classifier, result: AdversarialResult, target: int) -> np.ndarray:
-    """Magnifies each found distortion by the first factor that outlives rounding, if any does."""
-    images = np.array(result.images)
-    change = images - np.asarray(result.originals)
-    lost = np.flatnonzero(
-        result.success & (classifier.predict(_to_floats(to_bytes(images)), _BATCH) != target)
-    )
-    for factor in _FACTORS:
-        if not len(lost):
-            break
-        larger = np.clip(np.asarray(result.originals)[lost] + factor * change[lost], 0, 1)
-        outlives = classifier.predict(_to_floats(to_bytes(larger)), _BATCH) == target
-        images[lost[outlives]] = larger[outlives]
-        lost = lost[~outlives]
-    return images
 
 
 def _write_png(path: Path, pixels: np.ndarray) -> Path:

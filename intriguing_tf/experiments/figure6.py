@@ -86,7 +86,8 @@ class Figure6:
                 f"{len(images)} test images must hold {half} of each side. "
                 f"Received: {int(truth.sum())} of class {self.positive!r}."
             )
-        result = LBFGSAdversary(classifier, bounds=(0.0, 1.0), **self.options)(
+        options = {"loss": "cross_entropy", **self.options}  # the paper's
+        result = LBFGSAdversary(classifier, bounds=(0.0, 1.0), **options)(
             images[chosen], truth[chosen], targets=1 - truth[chosen]
         )
         return Figure6Result(

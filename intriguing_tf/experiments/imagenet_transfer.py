@@ -88,7 +88,7 @@ class ImagenetTransfer:
                 images,
                 labels,
                 folder=unkept if folder is None else folder,
-                settings={"attack": {"bounds": (0.0, 1.0), **self.options}},
+                settings={"attack": {"loss": "cross_entropy", **self.options}},  # the paper's
                 seed=self.seed,
             )
             return {name: attacks.result(model=name) for name in models}

@@ -23,6 +23,9 @@ class Result(abc.ABC):
     def __str__(self) -> str:
         return "\n\n".join(map(str, self.tables()))
 
+    def _repr_html_(self) -> str:
+        return "\n".join(table._repr_html_() for table in self.tables())
+
 
 class KeptResult(Result):
     """A `Result` that a workspace keeps as JSON and a report shows as a section.

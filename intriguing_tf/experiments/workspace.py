@@ -214,7 +214,8 @@ class Workspace:
         architecture = _architecture(model)
         if architecture not in self._adversaries:
             network = keras.models.clone_model(model)
-            self._adversaries[architecture] = network, LBFGSAdversary(network)
+            adversary = LBFGSAdversary(network, loss="cross_entropy")
+            self._adversaries[architecture] = network, adversary
         network, adversary = self._adversaries[architecture]
         network.set_weights(model.get_weights())
         return adversary

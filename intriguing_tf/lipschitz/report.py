@@ -11,7 +11,7 @@ from intriguing_tf.lipschitz.folding import Entry
 from intriguing_tf.lipschitz.graph import Call
 from intriguing_tf.lipschitz.rounding import product_up
 from intriguing_tf.lipschitz.steps import LayerBound, Norm, Steps
-from intriguing_tf.reporting import Table
+from intriguing_tf.reporting import ShownAsTable, Table
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Chain:
 
 
 @dataclasses.dataclass(frozen=True)
-class LipschitzReport:
+class LipschitzReport(ShownAsTable):
     """Lipschitz bounds of a model and of its layers; `print` shows them as the paper's Table 5.
 
     Args:
@@ -113,9 +113,6 @@ class LipschitzReport:
         for row in fields["rows"]:
             row["bound"] = _finite(row["bound"])
         return fields | {"product": _finite(self.product), "total": _finite(self.total)}
-
-    def __str__(self) -> str:
-        return self.table().text()
 
 
 class _Label(NamedTuple):

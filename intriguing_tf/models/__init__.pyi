@@ -2,6 +2,8 @@ from .alexnets import alexnet as alexnet
 from .alexnets import alexnet_one_tower as alexnet_one_tower
 from .applications import keras_application as keras_application
 from .efficientnet_lite import efficientnet_lite0 as efficientnet_lite0
+from .efficientnet_lite import efficientnet_lite1 as efficientnet_lite1
+from .efficientnet_lite import efficientnet_lite2 as efficientnet_lite2
 from .inception import googlenet as googlenet
 from .mnist import ae400_10 as ae400_10
 from .mnist import conv as conv
@@ -9,6 +11,7 @@ from .mnist import fc10 as fc10
 from .mnist import fc100_100_10 as fc100_100_10
 from .mnist import fc123_456_10 as fc123_456_10
 from .mnist import fc200_200_10 as fc200_200_10
+from .mnist import group_sort as group_sort
 from .quocnets import QuocNetConfig as QuocNetConfig
 from .quocnets import quocnet as quocnet
 from .quocnets import with_binary_classifier as with_binary_classifier

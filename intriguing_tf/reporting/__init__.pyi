@@ -8,5 +8,10 @@ from .lipschitz_figures import sandwich as sandwich
 from .pages import Report as Report
 from .pages import Section as Section
 from .pictures import adversarial_rows as adversarial_rows
+from .pictures import changed_series as changed_series
+from .pictures import image_triples as image_triples
+from .robustness import accuracy_curves as accuracy_curves
+from .robustness import distances_by_class as distances_by_class
+from .tables import ShownAsTable as ShownAsTable
 from .tables import Table as Table
 from .tensorboard import log_to_tensorboard as log_to_tensorboard

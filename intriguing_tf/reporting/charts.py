@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import io
-from collections.abc import Mapping, Sequence
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,20 +17,22 @@ from matplotlib.figure import Figure
 from intriguing_tf.checks import check_between, check_kind, check_kinds
 
 # Drawn for black on white, then swapped for colors that follow the reader's setting.
-_INK = "#010203"
-_STYLE: Any = {
+INK = "#010203"
+_LETTERS_PER_INCH = 14  # of a caption
+_CAPTION_GAP = 0.12  # inches between a drawing and its caption
+STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "intriguing_tf",  # the same picture gives the same bytes
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 9,
-    "text.color": _INK,
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "legend.frameon": False,
 }
 _THEME = """<style>
@@ -62,30 +66,75 @@ class Picture:
         check_kind("caption", self.caption, str, "a str")
         check_kind("figure", self.figure, Figure, "a matplotlib.figure.Figure")
 
-    def svg(self) -> str:
-        """Returns an SVG document whose ink is dark in a light setting and light in a dark one."""
-        return self._svg
+    def svg(self, captioned: bool = False) -> str:
+        """Returns an SVG document whose ink is dark in a light setting and light in a dark one.
+
+        Args:
+            captioned: with the caption below, for a file that stands alone.
+        """
+        return self._drawn(captioned) if captioned else self._svg
 
     @functools.cached_property  # a page and the folder beside it ask for the same
     def _svg(self) -> str:
+        return self._drawn(captioned=False)
+
+    def _drawn(self, captioned: bool) -> str:
         buffer = io.StringIO()
-        with rc_context(_STYLE):
+        with rc_context(STYLE), self._captioned(captioned):
             self.figure.savefig(
                 buffer, format="svg", transparent=True, bbox_inches="tight", metadata={"Date": None}
             )
-        svg = buffer.getvalue().replace(_INK, "currentColor")
+        svg = buffer.getvalue().replace(INK, "currentColor")
         head = svg.index(">", svg.index("<svg")) + 1
         return svg[:head] + _THEME + svg[head:]
 
-    def png(self, dpi: int = 120) -> bytes:
-        """Returns a PNG on white, for viewers that take nothing else."""
+    def png(self, dpi: int = 120, captioned: bool = True) -> bytes:
+        """Returns a PNG on white, for viewers that take nothing else.
+
+        Args:
+            dpi: dots per inch.
+            captioned: with the caption below; the file also carries it as its description.
+        """
         check_between("dpi", dpi, 0, 10_000)
         buffer = io.BytesIO()
-        with rc_context(_STYLE):
+        with rc_context(STYLE), self._captioned(captioned):
             self.figure.savefig(
-                buffer, format="png", dpi=dpi, bbox_inches="tight", facecolor="white"
+                buffer,
+                format="png",
+                dpi=dpi,
+                bbox_inches="tight",
+                facecolor="white",
+                metadata={"Title": self.name, "Description": self.caption},
             )
         return buffer.getvalue()
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook shows."""
+        return self.png()
+
+    @contextlib.contextmanager
+    def _captioned(self, captioned: bool) -> Iterator[None]:
+        """Writes the caption below the drawing, broken into lines of its width, for a while."""
+        if not captioned or not self.caption:
+            yield
+            return
+        figure = self.figure
+        figure.draw_without_rendering()
+        box = figure.get_tightbbox()
+        letters = max(24, int(box.width * _LETTERS_PER_INCH))
+        text = figure.text(
+            box.x0 / figure.get_figwidth(),
+            (box.y0 - _CAPTION_GAP) / figure.get_figheight(),
+            "\n".join(textwrap.wrap(self.caption, letters)),
+            ha="left",
+            va="top",
+            color=INK,
+            fontsize=9,
+        )
+        try:
+            yield
+        finally:
+            text.remove()
 
 
 def image_rows(
@@ -118,7 +167,7 @@ def image_rows(
     tiles = np.pad(tiles, ((0, 0), (0, 0), (0, gap), (0, gap), (0, 0)))  # the gaps stay clear
     sheet = tiles.swapaxes(1, 2).reshape(rows * (height + gap), columns * (width + gap), 4)
     sheet = sheet[: len(sheet) - gap, : sheet.shape[1] - gap]
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(0.5 * columns + 1, 0.5 * rows))
         axes = figure.add_axes((0, 0, 1, 1))
         axes.imshow(sheet, interpolation="none", aspect="equal")
@@ -158,7 +207,7 @@ def interval_chart(
                 f"series[{label!r}] must be a finite (value, low, high) for each of {len(groups)} "
                 f"groups, low ≤ value ≤ high. Received: {series[label]!r}."
             )
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(6.4, 0.9 + 0.42 * len(groups)))
         axes = figure.add_subplot()
         offsets = np.linspace(-0.24, 0.24, len(series))
@@ -207,7 +256,7 @@ def heat_maps(
     check_named("panels", panels)
     for title, matrix in panels.items():
         check_fractions(f"panels[{title!r}]", matrix, (len(rows), len(columns)))
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         wide = 0.62 * len(columns) + 0.3
         figure = Figure(figsize=(wide * len(panels) + 2, 0.36 * len(rows) + 1.4))
         for i, (title, matrix) in enumerate(panels.items()):
@@ -253,7 +302,7 @@ def distribution_chart(
         check_named(f"panels[{measure!r}]", populations)
         for population, values in populations.items():
             check_finite(f"panels[{measure!r}][{population!r}]", values)
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(3.1 * len(panels), height))
         for i, (measure, populations) in enumerate(panels.items()):
             axes = figure.add_subplot(1, len(panels), i + 1)

@@ -9,7 +9,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from intriguing_tf.checks import check_kind
-from intriguing_tf.reporting.charts import _STYLE, COLORS, Picture, check_finite, check_names
+from intriguing_tf.reporting.charts import COLORS, STYLE, Picture, check_finite, check_names
 
 
 def layer_bars(
@@ -42,7 +42,7 @@ def layer_bars(
     finite = [bound for bound in bounds if np.isfinite(bound) and bound > 0]
     edge = 1.6 * max(finite, default=1.0)
     floor = min([0.5, *(0.6 * bound for bound in finite)])
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(6.4, 0.8 + 0.24 * len(layers)))
         axes = figure.add_subplot()
         for y, (bound, reached) in enumerate(zip(bounds, attained, strict=True)):
@@ -102,7 +102,7 @@ def sandwich(
     x = np.arange(len(order))
     low, high = low[order], high[order]
     shown = np.isfinite(high)
-    with rc_context(_STYLE):
+    with rc_context(STYLE):
         figure = Figure(figsize=(6.4, 3.2))
         axes = figure.add_subplot()
         axes.vlines(x[shown], low[shown], high[shown], color="#80808055", linewidth=1.2)

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from intriguing_tf.checks import check_between, check_positive_integer
-from intriguing_tf.reporting.charts import Picture, check_finite, check_names
+from intriguing_tf.reporting.charts import COLORS, INK, STYLE, Picture, check_finite, check_names
 
 _GAP = 0.12  # between images, in images
+_LINE = 0.35  # of a title of several lines
 _BLOCK_GAP = 0.75  # between blocks of three rows, with room for the titles
 
 
@@ -29,7 +31,7 @@ def adversarial_rows(
 
     Args:
         originals, adversarial: floats in [0, 1], [n, height, width, 1 or 3].
-        titles: a line above each image, such as "7 classified as 3".
+        titles: a line or two above each image, such as "7 classified as 3".
         magnification: of the perturbation; by default a whole number that shows all but the
             largest hundredth of the changes without clipping.
         columns: images beside each other; more go below.
@@ -63,10 +65,12 @@ def adversarial_rows(
     else:
         largest = float(np.quantile(np.abs(change), 0.99))
         magnification = max(1, int(0.5 / max(largest, 1e-3)))
+    lines = max((title.count("\n") + 1 for title in titles), default=1)
+    block_gap = _BLOCK_GAP + (lines - 1) * _LINE
     rows = (originals, np.clip(0.5 + magnification * change, 0, 1), adversarial)
     columns = min(columns, len(originals))
     blocks = -(-len(originals) // columns)
-    step, block = 1 + _GAP, 3 * (1 + _GAP) + _BLOCK_GAP
+    step, block = 1 + _GAP, 3 * (1 + _GAP) + block_gap
     width, height = columns * step, blocks * block
     inches = 0.75 if originals.shape[1] < 64 else 1.6
     size = 8 * inches / 0.75
@@ -75,15 +79,18 @@ def adversarial_rows(
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
     axes.set_axis_off()
+    longest = max((len(line) for title in titles for line in title.split("\n")), default=0)
+    size = min(size, 110 * inches / max(longest, 1))  # titles stay over their own image
     for i in range(len(originals)):
-        left, top = (i % columns) * step, (i // columns) * block + _BLOCK_GAP - _GAP
+        left, top = (i % columns) * step, (i // columns) * block + block_gap - _GAP
         for r, images in enumerate(rows):
             image = np.repeat(images[i], 3, axis=2) if images.shape[3] == 1 else images[i]
             extent = (left, left + 1, top + r * step + 1, top + r * step)
             axes.imshow(np.clip(image, 0, 1), extent=extent, interpolation="none")
         if titles:
             middle = left + 0.5
-            axes.text(middle, top - 0.08, titles[i], ha="center", va="bottom", fontsize=size)
+            place = (middle, top - 0.08, titles[i])
+            axes.text(*place, ha="center", va="bottom", fontsize=size, color=INK)
     axes.set_xlim(-_GAP / 2, width - _GAP / 2)
     axes.set_ylim(height, 0)
     axes.set_aspect("equal")
@@ -91,4 +98,89 @@ def adversarial_rows(
     caption = caption or (
         f"From above: original, perturbation{magnified} around gray, adversarial image."
     )
+    return Picture(name, caption, figure)
+
+
+def image_triples(name: str, caption: str, images: Any, titles: Sequence[Sequence[str]]) -> Picture:
+    """Draws three images side by side in each row, each with a line above it (as Figure 5).
+
+    Args:
+        name, caption: of the picture.
+        images: floats in [0, 1], `[rows, 3, height, width, 1 or 3]`.
+        titles: three per row.
+
+    Raises:
+        TypeError, ValueError: arguments that are not as above.
+    """
+    images = check_finite("images", images, 5)
+    if images.shape[1] != 3 or images.shape[4] not in (1, 3) or len(titles) != len(images):
+        raise ValueError(
+            "`images` must have the shape [rows, 3, height, width, 1 or 3], with three titles a "
+            f"row. Received: {images.shape} and {len(titles)} rows of titles."
+        )
+    with rc_context(STYLE):
+        figure = Figure(figsize=(6.6, 2.35 * len(images)))
+        panels = figure.subplots(len(images), 3, squeeze=False)
+        for i, row in enumerate(images):
+            check_names("titles", titles[i], 3)
+            for axes, image, title in zip(panels[i], row, titles[i], strict=True):
+                colors = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
+                axes.imshow(np.clip(colors, 0, 1), interpolation="none")
+                axes.set_title(title, fontsize=9)
+                axes.set_axis_off()
+        figure.tight_layout(pad=0.4)
+    return Picture(name, caption, figure)
+
+
+def changed_series(
+    originals: Any,
+    changed: Any,
+    titles: Sequence[str] = (),
+    *,
+    columns: int = 4,
+    name: str = "adversarial",
+    caption: str = "Each series as it was (gray) and as it was changed (colored).",
+) -> Picture:
+    """Draws series before and after a change, a panel for each.
+
+    Args:
+        originals, changed: floats [n, steps, channels].
+        titles: a line or two above each panel.
+        columns: panels beside each other; more go below.
+        name, caption: of the picture.
+
+    Raises:
+        TypeError, ValueError: arguments that are not as above.
+
+    Example:
+
+        changed_series(result.originals, result.images).png()
+    """
+    originals, changed = np.asarray(originals), np.asarray(changed)
+    if originals.shape != changed.shape:
+        raise ValueError(
+            "`originals` and `changed` must have one shape [n, steps, channels]. "
+            f"Received: {originals.shape} and {changed.shape}."
+        )
+    check_finite("originals", originals, 3)
+    check_finite("changed", changed, 3)
+    if len(titles):
+        check_names("titles", titles, len(originals))
+    check_positive_integer("columns", columns)
+    columns = min(columns, len(originals))
+    rows = -(-len(originals) // columns)
+    with rc_context(STYLE):
+        figure = Figure(figsize=(2.4 * columns, 1.7 * rows))
+        panels = figure.subplots(rows, columns, sharex=True, squeeze=False).flat
+        for i, axes in enumerate(panels):
+            if i >= len(originals):
+                axes.set_axis_off()
+                continue
+            axes.plot(originals[i], color="#80808090", linewidth=2.2)
+            for channel in range(changed.shape[2]):
+                axes.plot(changed[i, :, channel], color=COLORS[channel % 5], linewidth=1)
+            if len(titles):
+                axes.set_title(titles[i], fontsize=8)
+            axes.tick_params(labelsize=7)
+        figure.tight_layout()
     return Picture(name, caption, figure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import numbers
 from collections.abc import Sequence
 from typing import Any
@@ -67,6 +68,12 @@ class Table:
     def __str__(self) -> str:
         return self.text()
 
+    def _repr_html_(self) -> str:
+        """What a notebook shows: title, table and notes."""
+        title = [f"<p><b>{html.escape(printable(self.title))}</b></p>"] if self.title else []
+        notes = [f"<p>{html.escape(printable(note))}</p>" for note in self.notes]
+        return "\n".join([*title, self.html(), *notes])
+
     def _render(self, style: str, heading: str) -> str:
         lines = [heading.format(printable(self.title))] if self.title else []
         lines.append(
@@ -97,6 +104,20 @@ class Table:
                 if any(isinstance(_cell(row[i]), str) for row in self.rows)
             ],
         }
+
+
+class ShownAsTable:
+    """What prints as its `table()`, in a terminal as in a notebook."""
+
+    def table(self) -> Table:
+        """Returns the table."""
+        raise NotImplementedError
+
+    def __str__(self) -> str:
+        return self.table().text()
+
+    def _repr_html_(self) -> str:
+        return self.table()._repr_html_()
 
 
 def _cell(value: Any) -> Any:

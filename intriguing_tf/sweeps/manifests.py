@@ -39,6 +39,7 @@ class _Manifest(msgspec.Struct):
     seed: Annotated[int, Meta(ge=0)]
     shard_size: _Count
     versions: dict[str, str]
+    extends: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=10_000)] = []
 
     def __post_init__(self) -> None:
         slices = -(-self.data.images // self.shard_size)

@@ -61,6 +61,7 @@ class Plan:
         shard_size: images in a shard.
         versions: of the packages that compute; in a checkout its "source" as well.
         format: of the manifest.
+        extends: sha256 of the plans of the same sweep with fewer images, whose shards count too.
     """
 
     data: dict[str, Any]
@@ -71,6 +72,7 @@ class Plan:
     shard_size: int
     versions: dict[str, str]
     format: int = FORMAT
+    extends: tuple[str, ...] = ()
 
     @functools.cached_property
     def cells(self) -> tuple[Cell, ...]:
@@ -81,6 +83,7 @@ class Plan:
     def sha256(self) -> str:
         """Identifies the plan in each of its shards."""
         content = dataclasses.asdict(self)
+        del content["extends"]
         if self.format == 1:
             del content["format"]
         return json_fingerprint(content)
@@ -102,7 +105,23 @@ class Plan:
 
     def manifest(self) -> dict[str, Any]:
         """Returns the manifest's content."""
-        return {"kind": "sweep", **dataclasses.asdict(self)}
+        content = {"kind": "sweep", **dataclasses.asdict(self), "extends": list(self.extends)}
+        return content if self.extends else {k: v for k, v in content.items() if k != "extends"}
+
+    def continuing(self, earlier: Plan) -> Plan:
+        """Returns this plan as the continuation of an earlier one, if it is that.
+
+        It may have more images, provided that the first ones are those of the earlier plan and
+        all else is equal. Another plan is returned as it is.
+        """
+        known = dataclasses.replace(self, extends=earlier.extends)
+        whole = earlier.images // earlier.shard_size
+        shards = {"images": earlier.images, "slices": earlier.data["slices"]}
+        shorter = dataclasses.replace(known, data={**self.data, **shards})
+        first = self.data["slices"][:whole] == earlier.data["slices"][:whole]
+        if first and self.images > earlier.images and shorter == earlier:
+            return dataclasses.replace(self, extends=(*earlier.extends, earlier.sha256))
+        return known
 
     @classmethod
     def from_manifest(cls, manifest: dict[str, Any]) -> Plan:
@@ -118,7 +137,7 @@ class Plan:
                 f"A sweep's manifest has no other entries than its plan. Received: {len(unknown)}, "
                 f"such as {min(unknown)[:60]!r}."
             )
-        return cls(**content)
+        return cls(**{**content, "extends": tuple(content.get("extends", ()))})
 
 
 def make_plan(
@@ -139,7 +158,13 @@ def make_plan(
     data, classes = _read(source, of_model, list(dict.fromkeys(adversaries.values())))
     for name, value in targets.items():
         if not isinstance(value, str):
-            class_array(f"targets[{name!r}]", value, data["images"], min(classes.values()))
+            count = data["images"]
+            class_array(f"targets[{name!r}]", value, count, min(classes.values()))
+            if np.shape(value) != (count,):
+                raise ValueError(
+                    f"`targets[{name!r}]` must have shape ({count},). Received: shape "
+                    f"{np.shape(value)}."
+                )
     return Plan(
         data=data,
         models={

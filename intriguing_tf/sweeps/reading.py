@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.adversary import AdversarialResult
+from intriguing_tf.adversary.result import ARRAYS
 from intriguing_tf.reporting import Table
 from intriguing_tf.store import MANIFEST, read_manifest
 from intriguing_tf.sweeps.plan import Cell, Plan
@@ -89,9 +90,7 @@ class Sweep:
         self._check_complete()
         results = [shard.result for shard in self.shards(*cells[0])]
         arrays = {
-            name: np.concatenate([getattr(each, name) for each in results])
-            for name in vars(results[0])
-            if name != "settings"
+            name: np.concatenate([getattr(each, name) for each in results]) for name in ARRAYS
         }
         seconds = sum(each.settings["seconds"] for each in results)
         return AdversarialResult(**arrays, settings={**results[0].settings, "seconds": seconds})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ import numpy as np
 
 from intriguing_tf import progress
 from intriguing_tf.checks import check_positive_integer
-from intriguing_tf.store import claim, locked
+from intriguing_tf.files import write_atomically
+from intriguing_tf.store import MANIFEST, claim, locked, read_manifest
 from intriguing_tf.sweeps.plan import (
     Cell,
     Plan,
@@ -45,7 +47,8 @@ def sweep(
 
     The work is cut into shards of consecutive images. Each is written whole, with what made it,
     so a sweep that was stopped or killed anywhere is started again with the same call and makes
-    only what is missing. Damaged shards are found by their SHA-256 and recomputed. Memory does not
+    only what is missing. A call with more images, of which the first are those of before, extends
+    the sweep. Damaged shards are found by their SHA-256 and recomputed. Memory does not
     grow with the number of images when they are a `tf.data.Dataset` or a `numpy.memmap`.
 
     Args:
@@ -93,6 +96,7 @@ def sweep(
     folder = Path(folder)
     plan = make_plan(source, adversaries, models, targets, settings, int(seed))
     with locked(folder):
+        plan = _continuing(folder, plan)
         plan = Plan.from_manifest(claim(folder, plan.manifest()))
         shards = ShardFolder(folder, plan)
         done = shards.whole()
@@ -111,6 +115,17 @@ def sweep(
                 shards.write(task.cell, task.slice, task_labels, result)
                 bar.update(len(result))
     return Sweep(folder)
+
+
+def _continuing(folder: Path, plan: Plan) -> Plan:
+    """Returns the plan as the continuation of the one in the folder, and records it as such."""
+    if not (folder / MANIFEST).is_file():
+        return plan
+    earlier = Plan.from_manifest(read_manifest(folder))
+    continued = plan.continuing(earlier)
+    if continued.extends != earlier.extends:
+        write_atomically(folder / MANIFEST, json.dumps(continued.manifest(), indent=1) + "\n")
+    return continued
 
 
 def _tasks(

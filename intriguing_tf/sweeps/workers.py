@@ -55,18 +55,16 @@ def attack(
 ) -> AdversarialResult:
     """Returns a shard's result, which does not depend on how the images are cut into shards."""
     if task.seed is None:
-        return adversary(images, labels, targets=task.targets, verbose=False)
-    logits = adversary.classifier.predict_logits(images)
-    truth = logits.argmax(axis=1) if labels is None else np.asarray(labels, np.int64)
+        # Given classes are attacked whatever the labels are.
+        truth = labels if isinstance(task.targets, str) else None
+        return adversary(images, truth, targets=task.targets, verbose=False)
+    logits, predictions = adversary.classifier.predict_both(images)
+    truth = predictions if labels is None else np.asarray(labels, np.int64)
     targets = (truth + task.targets) % logits.shape[1]
-    result = adversary(images, labels, targets=targets, seed=task.seed, verbose=False)
-    # As the adversary reports random targets: images that are misclassified already have none.
-    misclassified = result.status == "already"
-    return dataclasses.replace(
-        result,
-        targets=np.where(misclassified, result.predictions, result.targets),
-        settings={**result.settings, "targets": "random"},
-    )
+    # As the adversary does with random targets: images that are misclassified have none.
+    targets = np.where(predictions == truth, targets, predictions)
+    result = adversary(images, targets=targets, seed=task.seed, verbose=False)
+    return dataclasses.replace(result, settings={**result.settings, "targets": "random"})
 
 
 def run_here(

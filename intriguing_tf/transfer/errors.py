@@ -12,7 +12,7 @@ import numpy as np
 from intriguing_tf.checks import check_labels
 from intriguing_tf.classifier import Classifier
 from intriguing_tf.progress import progress_bar
-from intriguing_tf.reporting import Table
+from intriguing_tf.reporting import ShownAsTable, Table
 from intriguing_tf.transfer.distortions import UNIT_BOX, finite_images, rms
 from intriguing_tf.transfer.intervals import error_interval
 
@@ -20,7 +20,7 @@ Images = Any  # an array [n, ...], or a function without arguments that returns 
 
 
 @dataclasses.dataclass(frozen=True)
-class ErrorMatrix:
+class ErrorMatrix(ShownAsTable):
     """What `error_matrix` returns; prints as a table with an interval below each error.
 
     Attributes:
@@ -74,9 +74,6 @@ class ErrorMatrix:
             rows = [[*row, f"{d:.4f}"] for row, d in zip(rows, self.distortion, strict=True)]
         note = f"{self.wrong.shape[2]} images; [95 % bootstrap interval over the images]"
         return Table("Error in % of each column's model", head, rows, notes=[note])
-
-    def __str__(self) -> str:
-        return str(self.table())
 
 
 def error_matrix(

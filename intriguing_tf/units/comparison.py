@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from typing import Any
 
 import keras
 import numpy as np
 
 from intriguing_tf.checks import check_labels
-from intriguing_tf.reporting import Table
+from intriguing_tf.reporting import ShownAsTable, Table
 from intriguing_tf.units.directions import NATURAL, RANDOM, Projection
 from intriguing_tf.units.measures import Coherence, coherence, mean_distance
 from intriguing_tf.units.statistics import TwoSampleTest, holm, two_sample_test
@@ -31,6 +32,7 @@ _VERDICTS = {  # (a difference was found, equivalence was found)
 }
 # Images from which the mean distance between any two is taken.
 _REFERENCE = 500
+_SHARE = 4  # more than one image in so many is a large k
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +60,7 @@ class Contrast:
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
+class Comparison(ShownAsTable):
     """What `compare` returns; prints as a table.
 
     Attributes:
@@ -114,9 +116,6 @@ class Comparison:
         ]
         head = ("measure", "of", "medians", "delta", "p diff.", "p equiv.", "power", "verdict")
         return Table(f"Coherence in layer {self.layer}", head, rows, notes)
-
-    def __str__(self) -> str:
-        return str(self.table())
 
 
 def compare(
@@ -193,6 +192,13 @@ def compare(
         raise ValueError(
             "`labels` must be one per image. "
             f"Received: {len(labels)} labels and {natural.number} images."
+        )
+    if _SHARE * k > len(labels):
+        warnings.warn(
+            f"k = {k} is a large part of {len(labels)} images: the images of all directions "
+            f"overlap, whatever the directions mean. Give at least {_SHARE * k} images, or a "
+            "smaller k.",
+            stacklevel=2,
         )
     pixel_space, width = activations(model, model.inputs[0].name)
     projections = [Projection(RANDOM, width, random_number, seed)]

@@ -15,12 +15,12 @@ from intriguing_tf.checks import check_kind, check_positive_integer
 from intriguing_tf.classifier import check_model
 from intriguing_tf.keras_graph import up_to
 from intriguing_tf.progress import progress_bar
-from intriguing_tf.reporting import Table
+from intriguing_tf.reporting import ShownAsTable, Table
 from intriguing_tf.units.directions import NATURAL, Projection
 
 
 @dataclasses.dataclass(frozen=True)
-class TopImages:
+class TopImages(ShownAsTable):
     """What `top_images` returns, one row per direction; prints as a table.
 
     Attributes:
@@ -56,9 +56,6 @@ class TopImages:
             for name, i, v in zip(self.names(), self.indices, self.values, strict=True)
         ]
         return Table(f"Layer {self.layer}", ("direction", "images", "inner product"), rows)
-
-    def __str__(self) -> str:
-        return str(self.table())
 
 
 def top_images(

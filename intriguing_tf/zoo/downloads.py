@@ -42,6 +42,7 @@ def download(
     *,
     size: int,
     sha256: str,
+    sha1: str | None = None,
     verbose: bool | str = "auto",
     patience: Patience = PATIENCE,
 ) -> None:
@@ -55,6 +56,7 @@ def download(
         target: the file; missing folders are made.
         size: bytes.
         sha256: hexadecimal.
+        sha1: hexadecimal, if the publisher gives it too: then both must be right.
         verbose: True or False for a progress bar, or "auto": when stderr is a terminal.
         patience: how long to wait for what.
 
@@ -64,7 +66,7 @@ def download(
     """
 
     def wrong(part: Path) -> str:
-        return fault(part, size, sha256)
+        return fault(part, size, sha256, sha1)
 
     advice = (
         "Try again later (what is already here is resumed), set HTTPS_PROXY if this network "

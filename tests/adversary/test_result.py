@@ -2,7 +2,9 @@
 
 import json
 import os
+import sys
 import zipfile
+from pickle import dumps, loads
 
 import numpy as np
 import pytest
@@ -157,3 +159,41 @@ def test_it_prints_as_a_table_of_what_it_holds(result):
     assert result.mean_distortion == pytest.approx(result.distortion[found].mean())
     assert f"{result.mean_distortion:.4g}" in text
     assert len(result) == 6 and result.success.all()
+
+
+def test_rows_of_a_result_are_results(result):
+    assert len(result[2]) == 1 and result[2].l2[0] == result.l2[2]
+    assert result[-1].targets[0] == result.targets[5]
+    np.testing.assert_array_equal(result[1:3].images, result.images[1:3])
+    found = result[result.status == "found"]
+    assert set(found.status) == {"found"} and 0 < len(found) < len(result)
+    np.testing.assert_array_equal(result[[4, 1]].originals, result.originals[[4, 1]])
+    assert found.settings == result.settings and found.classifier is result.classifier
+    with pytest.raises(IndexError):
+        result[6]
+    with pytest.raises(IndexError):
+        result[np.ones(5, bool)]
+
+
+def test_a_pickled_result_leaves_the_model_behind(result):
+    again = loads(dumps(result))
+    assert again.classifier is None and result.classifier is not None
+    np.testing.assert_array_equal(again.images, result.images)
+
+
+def test_a_data_frame_has_a_row_per_image(result):
+    pandas = pytest.importorskip("pandas")
+    frame = result.to_dataframe(["a", "b", "c", "d"])
+    assert isinstance(frame, pandas.DataFrame) and len(frame) == 6
+    np.testing.assert_array_equal(frame.l2, result.l2)
+    assert frame.predictions[1] == "abcd"[result.predictions[1]]
+
+
+def test_without_pandas_the_error_says_so(result, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    with pytest.raises(ImportError, match="pip install pandas"):
+        result.to_dataframe()
+
+
+def test_notebooks_show_the_table(result):
+    assert "<table>" in result._repr_html_() and "Adversarial examples" in result._repr_html_()

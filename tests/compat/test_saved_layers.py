@@ -19,8 +19,8 @@ PUBLIC = {getattr(itf.layers, name) for name in dir(itf.layers) if name[0].isupp
 
 
 @pytest.fixture(scope="module")
-def saved():
-    model = keras.saving.load_model(FIXTURES / "every_layer.keras")
+def saved(load_saved):
+    model = load_saved("every_layer.keras")
     values = dict(np.load(FIXTURES / "every_layer.npz"))
     return model, values.pop("images"), values
 

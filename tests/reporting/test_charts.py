@@ -5,6 +5,7 @@ import re
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from PIL import Image
 
 from intriguing_tf.reporting import distribution_chart, heat_maps, image_rows, interval_chart
 
@@ -57,3 +58,13 @@ def test_every_cell_of_a_heat_map_is_written():
 def test_row_names_must_fit():
     with pytest.raises(ValueError, match="2 names"):
         image_rows("rows", "Rows", np.zeros((2, 3, 5, 4, 1)), ["one"])
+
+
+def test_saved_pictures_carry_their_captions():
+    picture = image_rows("rows", "What is shown, in words.", np.ones((1, 2, 3, 3, 1)), ["a"])
+    plain = Image.open(io.BytesIO(picture.png(captioned=False)))
+    captioned = Image.open(io.BytesIO(picture.png()))
+    assert captioned.height > plain.height + 10
+    assert captioned.text["Description"] == picture.caption
+    assert "What is shown" in picture.svg(captioned=True) and "What is" not in picture.svg()
+    assert Image.open(io.BytesIO(picture._repr_png_())).size == captioned.size

@@ -54,3 +54,8 @@ def test_nothing_in_a_table_drives_the_terminal():
     for text in (table.text(), table.markdown(), table.html()):
         assert text.replace("\n", "").isprintable()
     assert table.text().count(r"\x1b]0;owned\x07\x9b31m\u202e\x00") == 5
+
+
+def test_notebooks_show_title_and_notes():
+    shown = Table("A & B", ("x",), [("<b>",)], ["a note"])._repr_html_()
+    assert "A &amp; B" in shown and "&lt;b&gt;" in shown and "<p>a note</p>" in shown

@@ -15,7 +15,9 @@ from intriguing_tf.scripts.command import command
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 COMMANDS = sorted(path.stem for path in SCRIPTS.glob("*.py") if "\nif __name__" in path.read_text())
 SHARED = {
-    "attack": "model data bounds number seed output overwrite",
+    "evaluate": "model preprocess data class_names bounds number outputs output ray",
+    "itf": "",
+    "attack": "model preprocess class_names data bounds number seed output overwrite",
     "lipschitz": "model data bounds number output overwrite",
     "ostrich": "model data number output overwrite",
     "reproduce": "number seed output",

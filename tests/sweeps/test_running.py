@@ -6,7 +6,7 @@ import pytest
 
 import intriguing_tf as itf
 from intriguing_tf.sweeps import Sweep
-from tests.sweeps.small_sweep import FAST, run
+from tests.sweeps.small_sweep import FAST, files, run
 
 ARRAYS = ("images", "originals", "targets", "predictions", "status", "distortion", "l2")
 
@@ -100,3 +100,24 @@ def test_bad_arguments_are_refused_before_anything_is_written(model, tmp_path, c
     with pytest.raises(kind, match=message):
         itf.sweep(**arguments, folder=tmp_path / "new")
     assert not (tmp_path / "new").exists()
+
+
+def test_a_sweep_is_extended_to_more_images(model, tmp_path):
+    """Of 10 images in shards of 4 two shards are whole; the third is made again, with the new."""
+    random = np.random.default_rng(5)
+    more = random.uniform(size=(18, 4)).astype(np.float32), random.integers(0, 3, 18)
+    first = [each[:10] for each in more]
+    run(model, first, tmp_path / "sweep")
+    kept = {p: t for p, t in files(tmp_path / "sweep").items() if not p.name.startswith("000002")}
+    extended = run(model, more, tmp_path / "sweep")
+    assert kept.items() <= files(tmp_path / "sweep").items() and len(kept) == 2
+    whole = run(model, more, tmp_path / "whole").result()
+    np.testing.assert_array_equal(extended.result().images, whole.images)
+    np.testing.assert_array_equal(extended.result().targets, whole.targets)
+    before = files(tmp_path / "sweep")
+    assert run(model, more, tmp_path / "sweep").missing == 0
+    assert files(tmp_path / "sweep") == before and len(before) == 5
+    with pytest.raises(ValueError, match="holds another sweep"):
+        run(model, first, tmp_path / "sweep")
+    with pytest.raises(ValueError, match="holds another sweep"):
+        run(model, [1 - more[0], more[1]], tmp_path / "sweep")

@@ -164,7 +164,27 @@ def alexnet_one_tower(images, weights, classes):
     return linear(x, "classifier.6", classes)
 
 
-def efficientnet_lite0(images, weights, classes):
+# Filters, kernel, stride, expansion of the blocks.
+LITE_0 = [(16, 3, 1, 1), (24, 3, 2, 6), (24, 3, 1, 6), (40, 5, 2, 6), (40, 5, 1, 6)]
+LITE_0 += [(80, 3, 2, 6)] + [(80, 3, 1, 6)] * 2 + [(112, 5, 1, 6)] * 3
+LITE_0 += [(192, 5, 2, 6)] + [(192, 5, 1, 6)] * 3 + [(320, 3, 1, 6)]
+LITE_1 = [(16, 3, 1, 1), (24, 3, 2, 6)] + [(24, 3, 1, 6)] * 2
+LITE_1 += [(40, 5, 2, 6)] + [(40, 5, 1, 6)] * 2 + [(80, 3, 2, 6)] + [(80, 3, 1, 6)] * 3
+LITE_1 += [(112, 5, 1, 6)] * 4 + [(192, 5, 2, 6)] + [(192, 5, 1, 6)] * 4 + [(320, 3, 1, 6)]
+LITE_2 = [(16, 3, 1, 1), (24, 3, 2, 6)] + [(24, 3, 1, 6)] * 2
+LITE_2 += [(48, 5, 2, 6)] + [(48, 5, 1, 6)] * 2 + [(88, 3, 2, 6)] + [(88, 3, 1, 6)] * 3
+LITE_2 += [(120, 5, 1, 6)] * 4 + [(208, 5, 2, 6)] + [(208, 5, 1, 6)] * 4 + [(352, 3, 1, 6)]
+
+
+def efficientnet_lite1(images, weights, classes):
+    return efficientnet_lite0(images, weights, classes, LITE_1)
+
+
+def efficientnet_lite2(images, weights, classes):
+    return efficientnet_lite0(images, weights, classes, LITE_2)
+
+
+def efficientnet_lite0(images, weights, classes, blocks=LITE_0):
     def convolution(x, name, filters, size, stride=1, groups=1):
         kernel = weights.make(f"{name}.weight", (filters, x.shape[1] // groups, size, size))
         outputs = -(-x.shape[2] // stride)
@@ -187,10 +207,6 @@ def efficientnet_lite0(images, weights, classes):
 
     x = (255 * images.astype("float64").transpose(0, 3, 1, 2) - 127) / 128
     x = relu6(norm(convolution(x, "_conv_stem", 32, 3, 2), "_bn0"))
-    # filters, kernel, stride, expansion of the sixteen blocks
-    blocks = [(16, 3, 1, 1), (24, 3, 2, 6), (24, 3, 1, 6), (40, 5, 2, 6), (40, 5, 1, 6)]
-    blocks += [(80, 3, 2, 6)] + [(80, 3, 1, 6)] * 2 + [(112, 5, 1, 6)] * 3
-    blocks += [(192, 5, 2, 6)] + [(192, 5, 1, 6)] * 3 + [(320, 3, 1, 6)]
     for i, (filters, size, stride, expansion) in enumerate(blocks):
         name, y = f"_blocks.{i}.", x
         width = x.shape[1] * expansion

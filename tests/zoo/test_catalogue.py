@@ -32,6 +32,8 @@ IMAGENET = [
     "imagenet/alexnet",
     "imagenet/alexnet-one-tower",
     "imagenet/efficientnet-lite0",
+    "imagenet/efficientnet-lite1",
+    "imagenet/efficientnet-lite2",
     "imagenet/googlenet",
     "imagenet/squeezenet-1.1",
 ]

@@ -18,6 +18,7 @@ from tests.zoo import foreign_files, numpy_networks
 FIXTURES = Path(__file__).parent / "fixtures"
 CAFFE = [("alexnet", 99), ("squeezenet_1_1", 63), ("googlenet", 65)]
 PYTORCH = [("alexnet_one_tower", 95), ("efficientnet_lite0", 50)]
+PYTORCH += [("efficientnet_lite1", 48), ("efficientnet_lite2", 36)]
 GENERATIONS = ("LayerParameter", "V1LayerParameter", "V0LayerParameter")
 
 
@@ -40,7 +41,7 @@ def test_imported_network_agrees_with_plain_numpy(name, size, tmp_path):
         write_caffe(file, weights)
     else:
         file, importer = tmp_path / "weights.pth", itf.zoo.importers.pytorch
-        write = foreign_files.write_pth if size == 50 else foreign_files.write_old_pth
+        write = foreign_files.write_pth if size <= 50 else foreign_files.write_old_pth
         write(file, weights)
     importer(file, model)
     logits = model.predict(images, verbose=0)

@@ -1,12 +1,16 @@
 """From a name to a model: bundled, in packages, in folders, damaged, or not what the card says."""
 
+import hashlib
+
 import keras
 import numpy as np
 import pytest
 
 import intriguing_tf as itf
 from intriguing_tf import zoo
+from intriguing_tf.zoo import catalogue
 from tests.zoo import fault_server as faults
+from tests.zoo import foreign_files, numpy_networks
 
 CONTENT = b"weights"
 MNIST = zoo.list("mnist/*")
@@ -47,6 +51,36 @@ def test_imagenet_entries_build_without_their_weights(name):
     card = zoo.info(f"imagenet/{name}")
     assert model.count_params() == card.parameters
     assert model.input_shape[1:] == card.input_shape
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name, size", [("squeezenet-1.1", 63), ("googlenet", 65)])
+def test_caffe_entries_load_from_a_server(name, size, server, monkeypatch, tmp_path):
+    """A file of the published form, under the published name, with both hashes."""
+    bundled = zoo.info(f"imagenet/{name}")
+    assert bundled.pinned and bundled.sha1 and bundled.format == "caffe"
+    shape, weights = (size, size, 3), numpy_networks.Weights()
+    images = np.random.default_rng(1).uniform(size=(1, *shape)).astype("float32")
+    expected = getattr(numpy_networks, bundled.builder)(images, weights, classes=7)
+    layers: dict = {}
+    for key, array in weights.items():
+        layers.setdefault(key.rpartition("/")[0], []).append(array)
+    foreign_files.write_caffemodel(tmp_path / bundled.file, layers)
+    content = (tmp_path / bundled.file).read_bytes()
+    values = faults.card(
+        bundled.name, content, format="caffe", builder=bundled.builder, file=bundled.file,
+        arguments={"classes": 7, "input_shape": shape}, classes=7, input_shape=shape,
+        parameters=sum(array.size for array in weights.values()),
+        urls=[server.url(f"/elsewhere/{bundled.file}")], sha1=hashlib.sha1(content).hexdigest(),
+    )  # fmt: skip
+    monkeypatch.setenv("INTRIGUING_TF_ZOO", server.address)
+    server.files["/catalogue.json"] = faults.catalogue({**values, "sha1": "0" * 40})
+    server.files[f"/elsewhere/{bundled.file}"] = content
+    with pytest.raises(zoo.DownloadError, match="its SHA-1 is"):
+        zoo.load(bundled.name)
+    catalogue._remote.cache_clear()
+    server.files["/catalogue.json"] = faults.catalogue(values)
+    np.testing.assert_allclose(zoo.load(bundled.name)(images), expected, rtol=2e-3, atol=2e-3)
 
 
 def test_weights_inside_an_installed_package(monkeypatch):

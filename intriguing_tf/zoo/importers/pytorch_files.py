@@ -57,7 +57,7 @@ def pytorch(file: str | Path, model: keras.Model) -> None:
 
     Args:
         file: as `torch.save` writes a state dictionary, today's zip or the format before 1.6.
-        model: `itf.models.alexnet_one_tower()`, `efficientnet_lite0()`, or one of your own whose
+        model: `itf.models.alexnet_one_tower()`, an `efficientnet_lite0()`, or one of your own whose
             layers are named so.
 
     Raises:

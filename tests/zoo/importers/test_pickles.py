@@ -9,7 +9,7 @@ import pytest
 from intriguing_tf import zoo
 from intriguing_tf.zoo.foreign import Budget
 from intriguing_tf.zoo.importers import pickles
-from intriguing_tf.zoo.importers.pickles import Call, Name, Record
+from intriguing_tf.zoo.importers.pickles import Call, Name, Outside
 
 VALUES = {
     "texts": {"a": "b", "ä": "\n", "": "x" * 1000},
@@ -47,7 +47,7 @@ def test_ordered_dictionaries_of_python_2():
 def test_names_calls_and_records_are_only_described():
     found = pickles.read(io.BytesIO(b"\x80\x02cos\nsystem\n(U\4trueK\1tR."))
     assert found == Call(Name("os", "system"), ("true", 1))
-    assert pickles.read(io.BytesIO(b"\x80\x02(K\1K\2tQ.")) == Record((1, 2))
+    assert pickles.read(io.BytesIO(b"\x80\x02(K\1K\2tQ.")) == Outside((1, 2))
 
 
 @pytest.mark.parametrize(

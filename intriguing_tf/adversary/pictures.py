@@ -1,0 +1,270 @@
+"""Results to look at: pictures of images and series, tables of other data, PNGs of 8 bits."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import textwrap
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from intriguing_tf.checks import check_kinds, check_positive_integer
+from intriguing_tf.classifier import Classifier
+from intriguing_tf.files import write_atomically
+from intriguing_tf.reporting import Picture, ShownAsTable, Table, adversarial_rows, changed_series
+
+_LONGEST = 18  # letters of a class's name above a small picture
+_SERIES = 4  # channels of a series at most; more are the columns of an image
+_NAMED = 3  # changed variables that a table names
+# What a change is magnified by until it outlives rounding to 8 bits.
+_FACTORS = tuple(1.02**step for step in range(1, 81))
+_BATCH = 64
+
+
+Result = Any  # an `AdversarialResult`, whose module imports this one
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class SavedImages(ShownAsTable):
+    """PNGs that `AdversarialResult.save_images` wrote; prints as a table.
+
+    Attributes:
+        files: one for each row of `rows`.
+        rows: int64, rows of the result.
+        images: uint8 `[len(rows), height, width, channels]`, as the files hold them.
+        predictions: int64, the model's classes of the files as they are read back.
+        distortion: float64, of `images` from the originals, root mean square in units of the range.
+        lost: int64, rows that were found, but are not adversarial in 8 bits, whatever was tried;
+            no file was written for them.
+    """
+
+    files: tuple[Path, ...]
+    rows: np.ndarray
+    images: np.ndarray
+    predictions: np.ndarray
+    distortion: np.ndarray
+    lost: np.ndarray
+
+    def table(self) -> Table:
+        """Returns a row for each file."""
+        rows = [
+            (file.name, int(row), int(prediction), float(distortion))
+            for file, row, prediction, distortion in zip(
+                self.files, self.rows, self.predictions, self.distortion, strict=True
+            )
+        ]
+        note = f"{len(rows)} images of 8 bits are adversarial as they are read back"
+        if len(self.lost):
+            shown = ", ".join(map(str, self.lost[:20]))
+            note += f"; {len(self.lost)} are not and were not written: rows {shown}"
+        head = ("file", "row", "classified as", "distortion")
+        return Table("Adversarial images", head, rows, [note + "."])
+
+
+def plot(
+    result: Result,
+    class_names: Sequence[str] | None = None,
+    model: keras.Model | None = None,
+    number: int = 16,
+    columns: int = 8,
+) -> Picture | Table:
+    """As `AdversarialResult.plot`."""
+    check_positive_integer("number", number)
+    if class_names is not None:
+        check_kinds("class_names", class_names, str, "names")
+    shown = result[:number]
+    layout = kind_of(shown.originals)
+    if layout == "table":
+        return _changes(shown, class_names)
+    lower, upper = bounds_of(shown)
+    heads = titles(shown, class_names, _classifier(result, model))
+    before, after = shown.originals, shown.images
+    if layout == "series":
+        return changed_series(before, after, heads)
+    shape = (*before.shape[:3], before.shape[3] if before.ndim == 4 else 1)
+    first, second = (
+        ((x - lower) / (upper - lower)).clip(0, 1).reshape(shape) for x in (before, after)
+    )
+    return adversarial_rows(first, second, heads, columns=columns)
+
+
+def kind_of(inputs: np.ndarray) -> str:
+    """Returns what an array shows: "images", "series" or a "table"."""
+    shape = inputs.shape[1:]
+    if len(shape) == 3 and shape[2] in (1, 3):
+        return "images"
+    if len(shape) == 2:
+        return "series" if shape[1] <= _SERIES else "images"
+    return "table"
+
+
+def bounds_of(result: Result) -> tuple[float, float]:
+    """Returns the least and largest value that a pixel may have, by the settings or the data."""
+    bounds = result.settings.get("bounds", ())
+    if len(bounds) == 2 and all(isinstance(b, (int, float)) and np.isfinite(b) for b in bounds):
+        return float(bounds[0]), float(bounds[1])
+    both = np.stack([result.originals, result.images])
+    return float(both.min()), float(max(both.max(), both.min() + 1e-9))
+
+
+def titles(
+    result: Result,
+    class_names: Sequence[str] | None,
+    classifier: Classifier | None = None,
+) -> list[str]:
+    """Returns, for each example, its classes before and after, with their probabilities."""
+    before = after = [""] * len(result)
+    if classifier is not None:
+        before = _percent(classifier, result.originals, result.original_predictions)
+        after = _percent(classifier, result.images, result.predictions)
+    lines = []
+    for i in range(len(result)):
+        first = name_of(result.original_predictions[i], class_names) + before[i]
+        second = name_of(result.predictions[i], class_names) + after[i]
+        line = f"already {first}" if result.status[i] == "already" else f"{first} → {second}"
+        if result.status[i] == "failed":
+            line = f"{first}, failed"
+        lines.append(line.replace(" → ", "\n→ ") if len(line) > _LONGEST else line)
+    return lines
+
+
+def name_of(label: int, class_names: Sequence[str] | None) -> str:
+    """Returns the first words of a class's name; its number where it has none."""
+    if class_names is None or not 0 <= label < len(class_names):
+        return str(int(label))
+    return textwrap.shorten(class_names[label].split(",")[0], _LONGEST, placeholder="…")
+
+
+def _percent(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> list[str]:
+    logits = classifier.predict_logits(images, _BATCH).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+        shares /= shares.sum(axis=1, keepdims=True)
+    return [
+        f" ({100 * shares[i, label]:.0f} %)" if label >= 0 and np.isfinite(shares[i]).all() else ""
+        for i, label in enumerate(labels)
+    ]
+
+
+def _changes(result: Result, class_names: Sequence[str] | None) -> Table:
+    """Returns a row per example with the variables that changed most."""
+    rows = []
+    for i in range(len(result)):
+        before, after = result.originals[i].reshape(-1), result.images[i].reshape(-1)
+        most = np.argsort(-np.abs(after - before), kind="stable")[:_NAMED]
+        changed = [f"[{j}] {before[j]:.3g} → {after[j]:.3g}" for j in most if after[j] != before[j]]
+        names = [
+            name_of(label[i], class_names)
+            for label in (result.original_predictions, result.predictions)
+        ]
+        rows.append((i, *names, result.status[i], float(result.l2[i]), ", ".join(changed)))
+    head = ("row", "class", "becomes", "status", "l2", "largest changes")
+    return Table("Adversarial examples", head, rows)
+
+
+def save_images(
+    result: Result,
+    folder: str | os.PathLike,
+    model: keras.Model | None = None,
+    class_names: Sequence[str] | None = None,
+) -> SavedImages:
+    """As `AdversarialResult.save_images`."""
+    classifier = _classifier(result, model)
+    if classifier is None:
+        raise ValueError(
+            "A result from a file does not know its model: give `model`, which says "
+            "whether an image of 8 bits still is adversarial. Received: None."
+        )
+    if kind_of(result.originals) != "images":
+        raise ValueError(
+            "PNGs are for images [n, height, width], [n, height, width, 1 or 3]. Received: "
+            f"{result.originals.shape}; `plot` makes a table of them."
+        )
+    if class_names is not None:
+        check_kinds("class_names", class_names, str, "names")
+    rows = np.flatnonzero(result.status == "found")
+    pixels, survives = in_8_bits(result[rows], classifier)
+    kept, pixels = rows[survives], pixels[survives]
+    folder = Path(folder)
+    files = [folder / f"{_file_name(result, row, class_names)}.png" for row in kept]
+    for file, image in zip(files, pixels, strict=True):
+        write_atomically(file, tf.io.encode_png(image.reshape(*image.shape[:2], -1)).numpy())
+    read = np.array([tf.io.decode_png(file.read_bytes()).numpy() for file in files], np.uint8)
+    read = read.reshape(-1, *result.originals.shape[1:])
+    floats = _floats(read, bounds_of(result))
+    lower, upper = bounds_of(result)
+    change = (floats.astype(np.float64) - result.originals[kept]) / (upper - lower)
+    return SavedImages(
+        files=tuple(files),
+        rows=kept,
+        images=read,
+        predictions=_predict(classifier, floats),
+        distortion=np.sqrt((change.reshape(len(kept), -1) ** 2).mean(axis=1)),
+        lost=rows[~survives],
+    )
+
+
+def in_8_bits(found: Result, classifier: Classifier) -> tuple[np.ndarray, np.ndarray]:
+    """Returns examples rounded to 8 bits, and which of them still are adversarial.
+
+    What rounding undoes is rounded away from the original, then magnified by growing factors.
+    """
+    bounds = lower, upper = bounds_of(found)
+    before = (255 * (found.originals.astype(np.float64) - lower) / (upper - lower)).clip(0, 255)
+    change = 255 * (found.images.astype(np.float64) - found.originals) / (upper - lower)
+    pixels = np.rint(before + change).clip(0, 255).astype(np.uint8)
+    survives = _is_adversarial(found, pixels, classifier, bounds)
+    for factor in (None, *_FACTORS):
+        lost = np.flatnonzero(~survives)
+        if not len(lost):
+            break
+        moved = before[lost] + (factor or 1) * change[lost]
+        outward = np.where(change[lost] > 0, np.ceil(moved), np.floor(moved))
+        outward = np.where(change[lost] == 0, np.rint(moved), outward)
+        tried = (outward if factor is None else np.rint(moved)).clip(0, 255).astype(np.uint8)
+        succeeds = _is_adversarial(found[lost], tried, classifier, bounds)
+        pixels[lost[succeeds]] = tried[succeeds]
+        survives[lost[succeeds]] = True
+    return pixels, survives
+
+
+def _is_adversarial(
+    found: Result,
+    pixels: np.ndarray,
+    classifier: Classifier,
+    bounds: tuple[float, float],
+) -> np.ndarray:
+    """Whether pixels are classified as was aimed at; of the nearest class, as any other."""
+    predictions = _predict(classifier, _floats(pixels, bounds))
+    if found.settings.get("targets") == "nearest":
+        return predictions != found.original_predictions
+    return predictions == found.predictions
+
+
+def _predict(classifier: Classifier, images: np.ndarray) -> np.ndarray:
+    return classifier.predict(images, _BATCH) if len(images) else np.zeros(0, np.int64)
+
+
+def _floats(pixels: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
+    lower, upper = bounds
+    return (lower + (upper - lower) * (pixels.astype(np.float32) / np.float32(255))).astype(
+        np.float32
+    )
+
+
+def _file_name(result: Result, row: int, class_names: Sequence[str] | None) -> str:
+    names = [
+        re.sub(r"\W+", "-", name_of(label[row], class_names)).strip("-")
+        for label in (result.original_predictions, result.predictions)
+    ]
+    return f"{row:04d}_{names[0]}_as_{names[1]}"
+
+
+def _classifier(result: Result, model: keras.Model | None) -> Classifier | None:
+    return result.classifier if model is None else Classifier(model)

@@ -1,0 +1,73 @@
+"""Other starting points than the image itself: noisy descents towards the target.
+
+A network has many basins, and the nearest adversarial point is often in another one than that to
+which the descent from the image leads. A few steps along gradients at randomly shifted points lead
+to others.
+
+The noise is that of a seed, the image, the target and the number of the start: it depends neither
+on the batch nor on the image's place in it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from intriguing_tf.adversary.problem import Problem
+from intriguing_tf.adversary.segment import shorten
+from intriguing_tf.adversary.solver import Batch
+
+_STEPS = 10
+_STRIDE = 0.25  # length of a step, in distances of the point found from the image itself
+_NOISE = 3.0  # length of the noise, in the same
+_UNKNOWN = 0.2  # that distance where none is known: root mean square, as a share of the box
+
+
+def noisy_starts(
+    problem: Problem, batch: Batch, distance: np.ndarray, numbers: np.ndarray, seed: int
+) -> tuple[np.ndarray, int]:
+    """Returns starting points [n, size], and how many evaluations of each image they took.
+
+    Where the gradient vanishes a step goes wherever the noise points, and noise doubles. What is
+    adversarial already is brought to the boundary if no distance was known: on such a network the
+    gradient may vanish beyond the boundary too.
+
+    Args:
+        problem: the classifier.
+        batch: the searches; their `starts` are not looked at.
+        distance: [n] of the adversarial point found from the image itself; infinite if none was.
+        numbers: [n] numbers of the starts.
+        seed: of the call.
+    """
+    x, size = batch.originals, batch.originals.shape[1]
+    lower, upper = batch.lower, batch.upper
+    with np.errstate(invalid="ignore"):
+        width = np.where(np.isfinite(upper - lower), upper - lower, 1.0)
+    known = np.isfinite(distance)
+    scale = np.where(known, distance, _UNKNOWN * np.sqrt((width**2).sum(axis=1)))[:, None]
+    noises = np.stack([_noise(seed, *row) for row in zip(x, batch.targets, numbers, strict=True)])
+    spread, point = _NOISE * scale / np.sqrt(size), x
+    for step in range(_STEPS):
+        shifted = np.clip(point + spread * noises[:, step], lower, upper).astype(x.dtype)
+        gradient = problem.evaluate_margin(shifted, batch.targets).gradient.numpy()
+        norm = np.linalg.norm(gradient, axis=1, keepdims=True)
+        flat = ~(np.isfinite(norm) & (norm > 0))
+        downhill = np.where(flat, shifted - point, -gradient / np.where(flat, 1.0, norm))
+        stride = np.where(flat, 1.0, _STRIDE * scale)
+        point = np.clip(point + stride * downhill, lower, upper).astype(x.dtype)
+        spread = np.where(flat, 2 * spread, spread)
+    if known.all():
+        return point, _STEPS
+    near, evaluations = shorten(
+        lambda points: problem.hard_margins(points, batch.targets),
+        x, point, np.maximum(batch.gap - batch.confidence, 0), batch.confidence, lower, upper,
+    )  # fmt: skip
+    return np.where(known[:, None], point, near), _STEPS + evaluations
+
+
+def _noise(seed: int, image: np.ndarray, target: int, number: int) -> np.ndarray:
+    """Standard normal float32 [steps, size]."""
+    content = hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest()[:8]
+    key = [seed, int.from_bytes(content, "big"), int(target), int(number)]
+    return np.random.default_rng(key).standard_normal((_STEPS, len(image)), np.float32)

@@ -1,0 +1,216 @@
+"""From a name of data to images in the shape that a model takes, within its bounds."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import zipfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from intriguing_tf.datasets import folders, imagenet_labels, mnist_data, names
+from intriguing_tf.datasets.image_sets import ImageSet
+
+_SPLITS = ("test", "validation", "train")  # in this order, where no split is named
+
+
+def load_data(
+    name: str | Sequence[str],
+    shape: Sequence[int | None] | None = None,
+    *,
+    number: int | None = None,
+    of_known: int | None = None,
+    bounds: tuple[float, float] = (0.0, 1.0),
+    class_names: Sequence[str] | None = None,
+    resize: str | None = None,
+) -> ImageSet:
+    """Returns the images that a name stands for, as a model takes them.
+
+    Args:
+        name: MNIST's "test" or "train", the bundled "sample"; an `.npz` file with "images", and
+            with "labels" if they are known; a folder of images or of class folders, or a list of
+            image files; or a tensorflow-datasets name, with ":split" behind it.
+        shape: of one image, which size and channels are fitted to; `None` to leave MNIST as it is.
+        number: how many, from the first on; of a folder, spread over its files. By default all.
+        of_known: how many of MNIST or tensorflow-datasets where `number` is `None`.
+        bounds: least and largest pixel value, to which pixels of 8 bits are scaled.
+        class_names: in the order of the model's outputs.
+        resize: "stretch" or "crop", as in `image_folder`; by default "crop" where the class
+            names are ImageNet's.
+
+    Raises:
+        TypeError, ValueError: other data than these, images that do not fit, or more than there
+            are.
+        FileNotFoundError: no such file, or the data are unavailable.
+
+    Example:
+
+        images, labels, class_names = load_data("photographs/", model.input_shape[1:])
+    """
+    names.check_data_name(name)
+    listed = names.listed(name)
+    first = listed[0]
+    if first in names.MNIST:
+        found = _mnist(first).first(number or of_known)
+        fitted = dataclasses.replace(found, images=_fitted(found.images, shape, first))
+        return _scaled(_named(fitted, class_names), bounds)
+    if names.is_npz(first):
+        found = _npz(Path(first).expanduser(), bounds)
+        found = found.first(number)
+        return _named(
+            dataclasses.replace(found, images=_reshaped(found.images, shape)), class_names
+        )
+    if not Path(first).expanduser().exists():
+        found = _tfds(first, _image_shape(shape, first), number or of_known)
+        return _scaled(_named(found, class_names), bounds)
+    height, width, channels = _image_shape(shape, first)
+    of_imagenet = list(class_names or ()) == imagenet_labels.imagenet_class_names()
+    found = folders.image_folder(
+        listed,
+        (height, width),
+        channels=channels,
+        class_names=class_names,
+        resize=resize or ("crop" if of_imagenet else "stretch"),
+        number=number,
+    )
+    return _scaled(found, bounds)
+
+
+def _mnist(name: str) -> ImageSet:
+    images, labels = mnist_data.mnist_sample() if name == "sample" else mnist_data.mnist(name)
+    return ImageSet(images, labels, tuple("0123456789"))
+
+
+def _npz(path: Path, bounds: tuple[float, float]) -> ImageSet:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            if "images" not in stored:
+                raise ValueError(
+                    f"it must hold 'images', and 'labels' if they are known, and holds "
+                    f"{sorted(stored)}"
+                )
+            images = stored["images"]
+            labels, classes = stored.get("labels"), stored.get("class_names")
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path} is not an .npz file of images and labels: {error}.") from error
+    if labels is not None and labels.shape != images.shape[:1]:
+        raise ValueError(
+            f"{path} must have a label for each image. Received: images {images.shape}, labels "
+            f"{labels.shape}."
+        )
+    found = ImageSet(images, labels, None if classes is None else tuple(map(str, classes)))
+    if images.dtype == np.uint8:
+        return _scaled(dataclasses.replace(found, images=images.astype(np.float32) / 255), bounds)
+    return found
+
+
+def _tfds(name: str, shape: tuple[int, int, int], number: int | None) -> ImageSet:
+    import tensorflow as tf
+    import tensorflow_datasets as tfds
+
+    match = names.TFDS.fullmatch(name)
+    assert match is not None
+    try:
+        builder = tfds.builder(match["name"], data_dir=names.data_dir())
+        if not builder.is_prepared():
+            builder.download_and_prepare()
+        split = match["split"] or next(each for each in _SPLITS if each in builder.info.splits)
+        dataset = builder.as_dataset(split=split, as_supervised=True, shuffle_files=False)
+    except Exception as error:  # tensorflow-datasets raises many kinds for one cause
+        raise FileNotFoundError(
+            f"tensorflow-datasets cannot load {name!r}. It says: {error}"
+        ) from error
+
+    def fit(image: tf.Tensor, label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        image = _channels(tf.cast(image, tf.float32), shape[2])
+        if tuple(image.shape[:2]) != shape[:2]:
+            image = tf.image.resize(image, shape[:2])
+        return tf.clip_by_value(image / 255.0, 0.0, 1.0), tf.cast(label, tf.int64)
+
+    total = builder.info.splits[split].num_examples
+    if number is not None and not 0 < number <= total:
+        raise ValueError(f"`number` must be from 1 to {total}. Received: {number}.")
+    label = builder.info.supervised_keys[1]
+    class_names = tuple(getattr(builder.info.features[label], "names", None) or ()) or None
+    dataset = dataset.take(-1 if number is None else number).map(fit)
+    if 4 * math.prod(shape) * (number or total) > folders.MEMORY:
+        count = tf.data.experimental.assert_cardinality(number or total)
+        return ImageSet(dataset.apply(count), None, class_names)
+    pairs = list(dataset.as_numpy_iterator())
+    images, labels = (np.stack(each) for each in zip(*pairs, strict=True))
+    return ImageSet(images, labels, class_names)
+
+
+def _fitted(images: Any, shape: Sequence[int | None] | None, name: str) -> Any:
+    """Returns an array of images in a model's shape: as it is, laid out otherwise, or resized."""
+    same = _reshaped(images, shape)
+    if shape is None or same.shape[1:] == tuple(shape):
+        return same
+    import tensorflow as tf
+
+    height, width, channels = _image_shape(shape, name)
+    return tf.image.resize(_channels(images, channels), (height, width)).numpy().clip(0, 1)
+
+
+def _reshaped(images: Any, shape: Sequence[int | None] | None) -> Any:
+    """Returns the array with another layout of the same numbers, where only that differs."""
+    wanted = None if shape is None or None in shape else tuple(shape)
+    if wanted is None or images.shape[1:] == wanted:
+        return images
+    squeezed = [tuple(n for n in each if n != 1) for each in (images.shape[1:], wanted)]
+    flat = len(wanted) == 1 and math.prod(images.shape[1:]) == wanted[0]
+    return images.reshape(-1, *wanted) if squeezed[0] == squeezed[1] or flat else images
+
+
+def _channels(images: Any, channels: int) -> Any:
+    import tensorflow as tf
+
+    images = tf.convert_to_tensor(images)
+    if images.shape[-1] == channels:
+        return images
+    return tf.image.grayscale_to_rgb(images) if channels == 3 else tf.image.rgb_to_grayscale(images)
+
+
+def _image_shape(shape: Sequence[int | None] | None, name: str) -> tuple[int, int, int]:
+    """Returns the shape of one image.
+
+    Raises:
+        ValueError: it is not that of images of one size, gray or RGB.
+    """
+    wanted = tuple(shape or ())
+    if len(wanted) != 3 or None in wanted or wanted[2] not in (1, 3):
+        raise ValueError(
+            f"{name} holds images, so the model must take images [height, width, 1 or 3] of one "
+            f"size. Received: a model of inputs {wanted}."
+        )
+    height, width, channels = (int(each or 0) for each in wanted)
+    return height, width, channels
+
+
+def _named(found: ImageSet, class_names: Sequence[str] | None) -> ImageSet:
+    """Returns the set with other class names, if they are given."""
+    if class_names is None:
+        return found
+    return dataclasses.replace(found, class_names=tuple(class_names))
+
+
+def _scaled(found: ImageSet, bounds: tuple[float, float]) -> ImageSet:
+    """Returns images in [0, 1] scaled to other bounds."""
+    lower, upper = bounds
+    if (lower, upper) == (0.0, 1.0):
+        return found
+    images = found.images
+    if hasattr(images, "scaled"):
+        return dataclasses.replace(found, images=images.scaled(lower, upper))
+    if not hasattr(images, "clip"):
+        import tensorflow as tf
+
+        scaled = images.map(
+            lambda x, label: (tf.clip_by_value(lower + (upper - lower) * x, lower, upper), label)
+        )
+        return dataclasses.replace(found, images=scaled)
+    scaled = (lower + (upper - lower) * images).clip(lower, upper).astype(images.dtype)
+    return dataclasses.replace(found, images=scaled)

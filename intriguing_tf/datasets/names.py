@@ -1,0 +1,76 @@
+"""What a name of data may stand for: MNIST, arrays, images, or a tensorflow-datasets name.
+
+`check_data_name` takes moments and needs no TensorFlow; `load_data` of `loading` does the work.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+DATA = (
+    "MNIST's 'test' or 'train', the bundled 'sample', an .npz file with arrays 'images' and "
+    "'labels', a folder of images or of class folders, image files between commas, or a "
+    "tensorflow-datasets name such as cifar10 or cifar10:train"
+)
+MNIST = ("sample", "test", "train")
+TFDS = re.compile(r"(?P<name>[a-z][a-z0-9_]*(/[\w.-]+)?)(:(?P<split>[\w\[\]:%+]+))?")
+
+
+def check_data_name(name: str | Sequence[str]) -> None:
+    """Checks a name of data, as far as that goes without reading them.
+
+    Raises:
+        ValueError: it stands for nothing.
+        FileNotFoundError: no such file.
+    """
+    names = listed(name)
+    first = names[0] if names else ""
+    if len(names) == 1 and (first in MNIST or is_npz(first)):
+        if is_npz(first) and not Path(first).expanduser().is_file():
+            raise FileNotFoundError(f"no such file: {first}")
+        return
+    if len(names) == 1 and not Path(first).expanduser().exists():
+        _check_tfds(first)
+        return
+    from intriguing_tf.datasets import folders  # here: --help must not load NumPy
+
+    files = [Path(each) for each in names if Path(each).expanduser().is_file()]
+    for file in files:
+        if file.suffix.lower() not in folders.SUFFIXES:
+            raise ValueError(f"data are {DATA}. Received: {file}.")
+    folders.check_image_path(names)
+
+
+def listed(name: str | Sequence[str]) -> list[str]:
+    """Returns one name or several as a list."""
+    return [name] if isinstance(name, str) else [str(each) for each in name]
+
+
+def is_npz(name: str) -> bool:
+    """Whether a name is that of an `.npz` file."""
+    return Path(name).suffix == ".npz"
+
+
+def _check_tfds(name: str) -> None:
+    """Refuses what is neither a file nor a data set that tensorflow-datasets knows."""
+    match = TFDS.fullmatch(name)
+    if match is None or Path(name).suffix:
+        raise FileNotFoundError(f"no such file or folder: {name}")
+    base = match["name"].split("/")[0]
+    if (Path(data_dir() or "~/tensorflow_datasets").expanduser() / base).is_dir():
+        return
+    import tensorflow_datasets as tfds  # here, for it is slow; it does not import TensorFlow
+
+    if base not in tfds.list_builders(with_community_datasets=False):
+        raise FileNotFoundError(
+            f"no such file or folder: {name}. tensorflow-datasets has no {base!r} either."
+        )
+
+
+def data_dir() -> str | None:
+    """Returns the data directory of tensorflow-datasets that the environment names, if it does."""
+    folder = os.environ.get("TFDS_DATA_DIR")
+    return os.path.expanduser(folder) if folder else None

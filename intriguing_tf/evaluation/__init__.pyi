@@ -1,0 +1,2 @@
+from .result import Evaluation as Evaluation
+from .running import evaluate as evaluate

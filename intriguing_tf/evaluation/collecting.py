@@ -1,0 +1,179 @@
+"""From a sweep's shards to the numbers of an evaluation, with one shard in memory at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from intriguing_tf.adversary import AdversarialResult
+from intriguing_tf.adversary.pictures import kind_of
+from intriguing_tf.adversary.result import ARRAYS
+from intriguing_tf.archives import read_arrays
+from intriguing_tf.classifier import Classifier
+from intriguing_tf.files import read_content, write_atomically
+from intriguing_tf.lipschitz import Certifier
+from intriguing_tf.progress import progress_bar
+from intriguing_tf.sweeps import Sweep
+from intriguing_tf.sweeps.shards import Shard
+
+NOT_ASKED = "it was not asked for."
+_SHOWN = 16  # examples that are kept with their images, of the nearest and of the farthest
+_BATCH = 256
+# A certificate may exceed what was found by so much of it, since distances are rounded.
+_ROUNDING = 1e-4
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Collected:
+    """Columns of an evaluation, as `Evaluation` has them, and what was seen on the way."""
+
+    labels: np.ndarray | None
+    predictions: np.ndarray
+    adversarial_predictions: np.ndarray
+    status: np.ndarray
+    l2: np.ndarray
+    distortion: np.ndarray
+    survives_rounding: np.ndarray | None
+    certified: np.ndarray | None
+    why_not_certified: str
+    nearest: AdversarialResult
+    farthest: AdversarialResult
+    attack_seconds: float
+    evaluations: int
+    extent: tuple[float, float]
+
+    def contradictions(self) -> Iterator[str]:
+        """Yields a sentence if an example was found within a certified radius."""
+        if self.certified is None:
+            return
+        wrong = (self.status == "found") & (self.certified > self.l2 * (1 + _ROUNDING))
+        if wrong.any():
+            yield (
+                f"{int(wrong.sum())} examples lie within a radius that was certified. That is a "
+                "fault of this package: please report it with the model."
+            )
+
+
+def collect(
+    model: keras.Model | None,
+    classifier: Classifier,
+    done: Sweep,
+    folder: Path,
+    bounds: tuple[float, float],
+    verbose: bool | str,
+) -> Collected:
+    """Reads the shards of a sweep; certifies their images; keeps the nearest and the farthest.
+
+    Args:
+        model: to certify, or `None` not to.
+        classifier: that was attacked.
+        done: a sweep with one cell.
+        folder: where certified radii are kept, a file for each shard.
+        bounds: of the images.
+        verbose: show progress.
+    """
+    certify, why = _certifier(model)
+    columns: dict[str, list[np.ndarray]] = {}
+    shown: dict[str, AdversarialResult | None] = {"nearest": None, "farthest": None}
+    low, high, seconds = np.inf, -np.inf, 0.0
+    with progress_bar(done.plan.images, "certified radii, 8 bits", verbose) as bar:
+        for index, shard in enumerate(done.shards()):
+            result = shard.result
+            arrays = {name: getattr(result, name) for name in ARRAYS[2:]}
+            arrays["rounded"] = _survives_rounding(classifier, result, bounds)
+            if shard.labels is not None:
+                arrays["labels"] = shard.labels
+            if certify is not None:
+                try:
+                    arrays["certified"] = _certified(certify, shard, folder / f"{index:06d}.npz")
+                except ValueError as error:
+                    certify, why = None, str(error)
+            for name, values in arrays.items():
+                columns.setdefault(name, []).append(values)
+            for which, kept in shown.items():
+                shown[which] = _extreme(kept, result, which == "nearest")
+            low, high = min(low, result.originals.min()), max(high, result.originals.max())
+            seconds += float(result.settings["seconds"])
+            bar.update(len(result))
+    whole = {name: np.concatenate(values) for name, values in columns.items()}
+    nearest, farthest = shown["nearest"], shown["farthest"]
+    assert nearest is not None and farthest is not None
+    images = kind_of(nearest.originals) == "images"
+    return Collected(
+        labels=whole.get("labels"),
+        predictions=whole["original_predictions"],
+        adversarial_predictions=whole["predictions"],
+        status=whole["status"],
+        l2=whole["l2"],
+        distortion=whole["distortion"],
+        survives_rounding=whole["rounded"] if images else None,
+        certified=None if certify is None else whole["certified"],
+        why_not_certified=why,
+        nearest=dataclasses.replace(nearest, classifier=classifier),
+        farthest=dataclasses.replace(farthest, classifier=classifier),
+        attack_seconds=seconds,
+        evaluations=int(whole["nfev"].sum()),
+        extent=(float(low), float(high)),
+    )
+
+
+def _certifier(model: keras.Model | None) -> tuple[Certifier | None, str]:
+    """Returns what certifies radii, or why nothing does."""
+    if model is None:
+        return None, NOT_ASKED
+    try:
+        return Certifier(model, verbose=False), ""
+    except (ValueError, TypeError) as error:
+        return None, str(error)
+
+
+def _certified(certify: Certifier, shard: Shard, file: Path) -> np.ndarray:
+    """Returns a shard's certified radii, from its file if they are there."""
+    key = np.array(str(shard.provenance["images"]))
+    if file.is_file():
+        try:
+            kept = read_arrays(read_content(file), ("radii", "images"))
+        except ValueError:
+            kept = {}
+        radii = kept.get("radii")
+        if radii is not None and radii.shape == (len(shard.result),) and kept["images"] == key:
+            return radii
+    radii = certify.radius(shard.result.originals, verbose=False)
+    buffer = io.BytesIO()
+    np.savez(buffer, radii=radii, images=key)
+    write_atomically(file, buffer.getvalue())
+    return radii
+
+
+def _survives_rounding(
+    classifier: Classifier, result: AdversarialResult, bounds: tuple[float, float]
+) -> np.ndarray:
+    """Whether each example, rounded to 256 levels between the bounds, is not the original class."""
+    lower, upper = bounds
+    found = result.status == "found"
+    survives = np.zeros(len(result), bool)
+    if found.any():
+        levels = np.rint(255 * (result.images[found].astype(np.float64) - lower) / (upper - lower))
+        rounded = (lower + (upper - lower) * levels / 255).astype(result.images.dtype)
+        survives[found] = classifier.predict(rounded, _BATCH) != result.original_predictions[found]
+    return survives
+
+
+def _extreme(
+    kept: AdversarialResult | None, result: AdversarialResult, nearest: bool
+) -> AdversarialResult:
+    """Returns the found examples at the smallest or the largest distance of both results."""
+    found = result[result.status == "found"]
+    if kept is not None:
+        both: dict[str, Any] = {
+            name: np.concatenate([getattr(kept, name), getattr(found, name)]) for name in ARRAYS
+        }
+        found = dataclasses.replace(found, **both)
+    order = np.argsort(found.l2 if nearest else -found.l2, kind="stable")
+    return found[order[:_SHOWN]]

@@ -1,0 +1,74 @@
+"""What makes an evaluation doubtful: a model or data that are not what the numbers suppose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import keras
+import numpy as np
+
+_ENOUGH = 10  # images from which a share says something
+_FILLED = 0.2  # of the bounds that data should fill
+
+
+def doubts(
+    model: keras.Model,
+    classes: int,
+    labels: np.ndarray | None,
+    predictions: np.ndarray,
+    extent: tuple[float, float],
+    bounds: tuple[float, float],
+) -> Iterator[str]:
+    """Yields what a reader of the numbers should look into first, a sentence or two each.
+
+    Args:
+        model: that was evaluated.
+        classes: of its predictions.
+        labels, predictions: int64 [n]; labels may be unknown.
+        extent: least and largest value of the data.
+        bounds: within which they may be changed.
+    """
+    units, activation = units_of(model), last_activation(model)
+    if units == 1 and activation != "sigmoid":
+        yield (
+            "The model has one output without a sigmoid. It is treated as the logit of the second "
+            "of two classes; if it is a regression, these numbers mean nothing."
+        )
+    if units is not None and units > 1 and activation == "sigmoid":
+        yield (
+            f"The model has {units} sigmoid outputs. The largest counts as the class; if each "
+            "output is a label of its own (multi-label), these numbers mean nothing."
+        )
+    width = bounds[1] - bounds[0]
+    if extent[1] - extent[0] < _FILLED * width:
+        yield (
+            f"The data lie between {extent[0]:.4g} and {extent[1]:.4g} and fill little of the "
+            f"bounds {bounds[0]:g} to {bounds[1]:g}. Distortions are in units of the bounds: are "
+            "they those of the data?"
+        )
+    if labels is None or len(labels) < _ENOUGH:
+        return
+    accuracy = float((labels == predictions).mean())
+    if accuracy < min(0.5, 1.5 / classes):
+        yield (
+            f"The labels match the predictions on {accuracy:.1%} of the images, not more than by "
+            "chance. Are the classes in the order of the outputs, and do the images have the scale "
+            "that the model was trained on?"
+        )
+
+
+def units_of(model: keras.Model) -> int | None:
+    """Returns how many outputs a model has, or `None` where it does not say (subclassed models)."""
+    outputs = getattr(model, "outputs", None)
+    return outputs[0].shape[-1] if outputs else None
+
+
+def last_activation(model: keras.Model) -> str:
+    """Returns the name of the last layer's activation, such as "softmax"; "" where it has none."""
+    last: Any = model
+    while isinstance(last, keras.Model) and last.layers:
+        last = last.layers[-1]
+    if isinstance(last, keras.layers.Softmax):
+        return "softmax"
+    return getattr(getattr(last, "activation", None), "__name__", "")

@@ -1,0 +1,280 @@
+"""The tables and pictures of an evaluation, and the page that they make up."""
+
+from __future__ import annotations
+
+import collections
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from intriguing_tf.adversary.pictures import name_of
+from intriguing_tf.lipschitz import LipschitzReport
+from intriguing_tf.reporting import (
+    Picture,
+    Report,
+    Section,
+    Table,
+    accuracy_curves,
+    distances_by_class,
+    heat_maps,
+    layer_bars,
+)
+
+Evaluation = Any  # whose module imports this one
+_L2 = "l2 distance, in the units of the data"
+_FINE = 200  # radii of the drawn curve
+_CLASSES = 20  # classes at most that a picture shows, each by itself
+_LAYERS = 60  # likewise
+
+
+def summary(evaluation: Evaluation) -> Table:
+    """Returns the numbers that answer the question, with the doubts below."""
+    found = evaluation.l2[evaluation.status == "found"]
+    rows: list[tuple[str, Any]] = [("images", len(evaluation))]
+    if evaluation.labels is not None:
+        rows.append(("accuracy", f"{evaluation.accuracy:.1%}"))
+    for radius in evaluation.radii[evaluation.radii > 0][:4]:
+        least = evaluation.certified_accuracy(radius)
+        proven = "" if math.isnan(least) else f", at least {least:.1%} (certified)"
+        most = evaluation.robust_accuracy(radius)
+        rows.append((f"robust at l2 {radius:g}", f"at most {most:.1%} (attack){proven}"))
+    if len(found):
+        rows += [
+            ("distance found, median", float(np.median(found))),
+            ("distortion found, median", float(np.median(_found(evaluation, "distortion")))),
+        ]
+    if (failed := int((evaluation.status == "failed").sum())) > 0:
+        rows.append(("attack failed", f"{failed} images"))
+    if evaluation.certified is not None:
+        rows.append(("certified radius, median", float(np.median(evaluation.certified))))
+    if evaluation.survives_rounding is not None and len(found):
+        share = evaluation.survives_rounding[evaluation.status == "found"].mean()
+        rows.append(("still adversarial in 8 bits", f"{share:.1%}"))
+    rows.append(("seconds", float(evaluation.seconds["all"])))
+    notes = [f"Doubt: {doubt}" for doubt in evaluation.doubts]
+    if evaluation.why_not_certified:
+        notes.append(f"Nothing is certified: {evaluation.why_not_certified}")
+    if evaluation.skipped:
+        notes.append(f"{len(evaluation.skipped)} files were skipped.")
+    return Table(f"Evaluation of {evaluation.model}", ("", ""), rows, notes)
+
+
+def curve(evaluation: Evaluation) -> Table:
+    """Returns a row for each radius."""
+    rows = []
+    for radius in evaluation.radii:
+        least = evaluation.certified_accuracy(radius)
+        certified = None if math.isnan(least) else f"{least:.1%}"
+        rows.append((float(radius), f"{evaluation.robust_accuracy(radius):.1%}", certified))
+    head = ("l2 radius", "robust at most (attack)", "robust at least (certified)")
+    return Table("Accuracy by radius", head, rows)
+
+
+def by_class(evaluation: Evaluation) -> Table:
+    """Returns a row for each class that has images."""
+    truth, rows = _truth(evaluation), []
+    for label in np.unique(truth):
+        these = truth == label
+        found = these & (evaluation.status == "found")
+        become = collections.Counter(evaluation.adversarial_predictions[found].tolist())
+        most = ", ".join(
+            f"{_name(evaluation, other)} ({count / found.sum():.0%})"
+            for other, count in become.most_common(3)
+        )
+        certified = evaluation.certified
+        rows.append(
+            (
+                _name(evaluation, label),
+                int(these.sum()),
+                None if evaluation.labels is None else f"{evaluation.correct[these].mean():.1%}",
+                float(np.median(evaluation.l2[found])) if found.any() else None,
+                None if certified is None else float(np.median(certified[these])),
+                most,
+            )
+        )
+    head = ("class", "images", "accuracy", "distance found, median", "certified, median", "becomes")
+    return Table("Distances by class", head, rows)
+
+
+def layers(report: LipschitzReport) -> Table:
+    """Returns a row for each layer with its share of the product, on a logarithmic scale."""
+    logs = [math.log(row.bound) if 0 < row.bound < math.inf else 0.0 for row in report.rows]
+    whole = sum(log for log in logs if log > 0)
+    rows = [
+        (
+            row.layer,
+            row.kind,
+            row.bound if math.isfinite(row.bound) else "no bound",
+            row.attained,
+            f"{log / whole:.0%}" if whole and log > 0 else None,
+            row.how,
+        )
+        for row, log in zip(report.rows, logs, strict=True)
+    ]
+    notes = [f"Product of the layers {report.product:.5g}; best bound {report.total:.5g}."]
+    head = ("layer", "kind", "bound", "lower bound", "share of the product", "method")
+    return Table("Lipschitz bounds of the layers", head, rows, notes)
+
+
+def curve_picture(evaluation: Evaluation) -> Picture:
+    """Draws both curves finely, up to the largest radius of the table."""
+    edge = float(evaluation.radii.max()) or 1.0
+    radii = np.linspace(0, edge, _FINE)
+    curves = {
+        "not fooled by the attack (upper bound)": [evaluation.robust_accuracy(r) for r in radii]
+    }
+    caption = "Images that are correctly classified and that the attack does not change, by radius"
+    if evaluation.labels is None:
+        caption = "Predictions that the attack does not change, by radius"
+    if evaluation.certified is not None:
+        curves["certified (lower bound)"] = [evaluation.certified_accuracy(r) for r in radii]
+        caption += "; below, those of which that is proven. The truth lies in the gray between them"
+    return accuracy_curves("accuracy", f"{caption}.", radii, curves, _L2)
+
+
+def report(evaluation: Evaluation) -> Report:
+    """Returns the page."""
+    title = f"How robust is {evaluation.model}?"
+    return Report(title, list(_paragraphs(evaluation)), list(_sections(evaluation)))
+
+
+def _paragraphs(evaluation: Evaluation) -> Iterator[str]:
+    accuracy = (
+        "Labels were not given, so that its own predictions are what must not change."
+        if evaluation.labels is None
+        else f"It classifies {evaluation.accuracy:.1%} of them correctly."
+    )
+    noun = "examples" if evaluation.survives_rounding is None else "images"
+    yield f"{len(evaluation)} {noun}, {evaluation.classes} classes. {accuracy}"
+    found = _found(evaluation, "l2")
+    if len(found):
+        yield (
+            f"Half of the {noun} that were attacked are of another class within an l2 distance of "
+            f"{np.median(found):.4g}, which is a root mean square change of "
+            f"{np.median(_found(evaluation, 'distortion')):.4g} of the range of a value."
+        )
+    for doubt in evaluation.doubts:
+        yield f"Doubt: {doubt}"
+    if evaluation.skipped:
+        shown = "; ".join(f"{file}: {reason}" for file, reason in evaluation.skipped[:20])
+        yield f"{len(evaluation.skipped)} files were skipped. {shown}."
+
+
+def _sections(evaluation: Evaluation) -> Iterator[Section]:
+    yield Section(
+        "Accuracy", _explained(evaluation), [curve(evaluation)], [curve_picture(evaluation)]
+    )
+    pictures = [each for each in (_distances(evaluation), _becomes(evaluation)) if each]
+    yield Section("Classes", [], [by_class(evaluation)], pictures)
+    yield _examples(evaluation)
+    yield _layers(evaluation)
+    yield Section("Cost", [], [_cost(evaluation)])
+
+
+def _explained(evaluation: Evaluation) -> list[str]:
+    lines = [
+        "The attack finds, for each image, a near image of another class. An image counts as "
+        "robust up to that distance: an upper bound, since another attack may find a nearer one."
+    ]
+    if evaluation.certified is None:
+        return [*lines, f"Nothing is certified: {evaluation.why_not_certified}"]
+    return [
+        *lines,
+        "A certified radius is a proof that no image within it has another class: a lower bound.",
+    ]
+
+
+def _distances(evaluation: Evaluation) -> Picture | None:
+    truth, found = _truth(evaluation), evaluation.status == "found"
+    classes = [label for label in np.unique(truth) if (found & (truth == label)).any()]
+    if not 0 < len(classes) <= _CLASSES:
+        return None
+    return distances_by_class(
+        "distances",
+        "Distances at which the attack found another class, by true class; bars are medians.",
+        [_name(evaluation, label) for label in classes],
+        [evaluation.l2[found & (truth == label)] for label in classes],
+        _L2,
+    )
+
+
+def _becomes(evaluation: Evaluation) -> Picture | None:
+    """Draws which classes fall into which, as shares of each class's examples."""
+    found = evaluation.status == "found"
+    before, after = evaluation.predictions[found], evaluation.adversarial_predictions[found]
+    classes = np.unique(np.concatenate([before, after]))
+    if not 2 < len(classes) <= _CLASSES:  # of two, each can only become the other
+        return None
+    counts = np.array([[((before == a) & (after == b)).sum() for b in classes] for a in classes])
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    names = [_name(evaluation, label) for label in classes]
+    caption = "Of the images of a row's class, how many % the attack turned into a column's class."
+    return heat_maps("classes", caption, {"": shares}, names, names)
+
+
+def _examples(evaluation: Evaluation) -> Section:
+    tables, pictures = [], []
+    for which in ("nearest", "farthest"):
+        examples = getattr(evaluation, which)
+        if not len(examples):
+            continue
+        shown = examples.plot(evaluation.class_names)
+        if isinstance(shown, Table):
+            tables.append(Table(f"The {which} examples", shown.columns, shown.rows, shown.notes))
+        else:
+            caption = f"The {which} examples. {shown.caption}"
+            pictures.append(Picture(which, caption, shown.figure))
+    lines = [] if tables or pictures else ["The attack found no examples."]
+    if evaluation.survives_rounding is not None and len(_found(evaluation, "l2")):
+        share = _found(evaluation, "survives_rounding").mean()
+        lines.append(
+            f"Rounded to 8 bits as they are, {share:.1%} of the examples still have another class; "
+            "save_images of the result makes PNGs that do."
+        )
+    return Section("Examples", lines, tables, pictures)
+
+
+def _layers(evaluation: Evaluation) -> Section:
+    if evaluation.lipschitz is None:
+        return Section("Layers", [f"The layers are not bounded: {evaluation.why_not_bounded}"])
+    rows = [row for row in evaluation.lipschitz.rows if row.bound != 1 or row.size]
+    pictures = []
+    if 0 < len(rows) <= _LAYERS:
+        caption = "How much each layer can at most stretch a change of its input."
+        columns = ([getattr(row, name) for row in rows] for name in ("layer", "bound", "attained"))
+        pictures.append(layer_bars("layers", caption, *columns))
+    line = (
+        "A change of the input grows at most by the product of the layers' Lipschitz bounds. The "
+        "layers with the largest share of it are where robustness is lost, or cannot be proven."
+    )
+    return Section("Layers", [line], [layers(evaluation.lipschitz)], pictures)
+
+
+def _cost(evaluation: Evaluation) -> Table:
+    settings = evaluation.nearest.settings
+    per_image = evaluation.evaluations / len(evaluation)
+    rows = [
+        ("seconds, attack", float(evaluation.seconds["attack"])),
+        ("seconds, all", float(evaluation.seconds["all"])),
+        ("evaluations of the model per image", float(per_image)),
+        ("solver, loss", f"{settings.get('solver')}, {settings.get('loss')}"),
+        *(
+            (f"version of {name}", str(version))
+            for name, version in settings.get("versions", {}).items()
+        ),
+    ]
+    return Table("", ("", ""), rows)
+
+
+def _found(evaluation: Evaluation, name: str) -> np.ndarray:
+    return getattr(evaluation, name)[evaluation.status == "found"]
+
+
+def _truth(evaluation: Evaluation) -> np.ndarray:
+    return evaluation.predictions if evaluation.labels is None else evaluation.labels
+
+
+def _name(evaluation: Evaluation, label: int) -> str:
+    return name_of(label, evaluation.class_names)

@@ -1,0 +1,232 @@
+"""What `evaluate` returns: numbers by image, by radius, by class and by layer."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from intriguing_tf.adversary import AdversarialResult
+from intriguing_tf.evaluation import page
+from intriguing_tf.files import write_atomically
+from intriguing_tf.lipschitz import LipschitzReport
+from intriguing_tf.reporting import Picture, ShownAsTable, Table
+from intriguing_tf.sweeps import Sweep
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Evaluation(ShownAsTable):
+    """How robust a model is on a data set; prints as a table, `save` writes a page.
+
+    Attributes:
+        model: its name.
+        classes: how many it tells apart.
+        class_names: in the order of its outputs, or `None`.
+        bounds: least and largest value of the data.
+        radii: float64 [m], l2 distances of the tables.
+        labels: int64 [n], the true classes, or `None`.
+        predictions: int64 [n], the classes of the images.
+        adversarial_predictions: int64 [n], those of the adversarial images.
+        status: str [n], "found", "already" (misclassified as it is) or "failed".
+        l2: float64 [n], distance of the adversarial image: an upper bound of that of the nearest
+            image of another class. 0 for "already", infinite for "failed".
+        distortion: float64 [n], the same as root mean square per variable, in units of the bounds.
+        survives_rounding: bool [n], whether the example still is one after rounding to 8 bits;
+            `None` for data that are no images.
+        certified: float64 [n], l2 radius within which the prediction cannot change, or `None`.
+        why_not_certified: why there are no certified radii; "" where there are.
+        lipschitz: bounds of the layers, or `None`.
+        why_not_bounded: likewise.
+        nearest, farthest: examples at the smallest and at the largest distance, with their images.
+        skipped: files that were left out, each with the reason.
+        seconds: of the attack, and of all.
+        evaluations: of the model by the attack: gradients and forward passes.
+        doubts: what to look into before the numbers are believed.
+        sweep_folder: where all examples lie, if they were kept in a folder.
+        kept_result: all examples, if they were kept in the memory.
+    """
+
+    model: str
+    classes: int
+    class_names: tuple[str, ...] | None
+    bounds: tuple[float, float]
+    radii: np.ndarray
+    labels: np.ndarray | None
+    predictions: np.ndarray
+    adversarial_predictions: np.ndarray
+    status: np.ndarray
+    l2: np.ndarray
+    distortion: np.ndarray
+    survives_rounding: np.ndarray | None
+    certified: np.ndarray | None
+    why_not_certified: str
+    lipschitz: LipschitzReport | None
+    why_not_bounded: str
+    nearest: AdversarialResult
+    farthest: AdversarialResult
+    skipped: tuple[tuple[Path, str], ...]
+    seconds: dict[str, float]
+    evaluations: int
+    doubts: tuple[str, ...]
+    sweep_folder: Path | None
+    kept_result: AdversarialResult | None
+
+    def __len__(self) -> int:
+        return len(self.l2)
+
+    @property
+    def result(self) -> AdversarialResult:
+        """All adversarial examples, read from the folder if they were kept there."""
+        if self.kept_result is not None:
+            return self.kept_result
+        assert self.sweep_folder is not None
+        return Sweep(self.sweep_folder).result()
+
+    @property
+    def correct(self) -> np.ndarray:
+        """bool [n]: correctly classified; without labels all true."""
+        if self.labels is None:
+            return np.ones(len(self), bool)
+        return self.predictions == self.labels
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the images that are correctly classified; NaN without labels."""
+        return math.nan if self.labels is None else float(self.correct.mean())
+
+    def robust_accuracy(self, radius: float) -> float:
+        """Share of the images that are correctly classified and not fooled within a radius.
+
+        An upper bound: another attack may find nearer examples. Without labels, the share of the
+        predictions that were not changed.
+
+        Args:
+            radius: l2 distance, in the units of the data.
+        """
+        return float((self.correct & (self.l2 > radius)).mean())
+
+    def certified_accuracy(self, radius: float) -> float:
+        """Share of the images that are correctly classified and proven to be so within a radius.
+
+        A lower bound of what any attack leaves; NaN where nothing can be certified.
+
+        Args:
+            radius: l2 distance, in the units of the data.
+        """
+        if self.certified is None:
+            return math.nan
+        proven = self.certified >= radius if radius > 0 else np.ones(len(self), bool)
+        return float((self.correct & proven).mean())
+
+    def table(self) -> Table:
+        """Returns the summary that `print` shows."""
+        return page.summary(self)
+
+    def curve(self) -> Table:
+        """Returns a row for each radius: robust accuracy from above, certified from below."""
+        return page.curve(self)
+
+    def by_class(self) -> Table:
+        """Returns a row for each class: accuracy, distances, and what its images become."""
+        return page.by_class(self)
+
+    def layers(self) -> Table:
+        """Returns a row for each layer: its bound and its share of the product.
+
+        Raises:
+            ValueError: the model's layers are not bounded; the reason.
+        """
+        if self.lipschitz is None:
+            raise ValueError(f"The layers are not bounded: {self.why_not_bounded}")
+        return page.layers(self.lipschitz)
+
+    def plot(self) -> Picture:
+        """Draws robust and certified accuracy against the radius."""
+        return page.curve_picture(self)
+
+    def to_dataframe(self) -> Any:
+        """Returns a pandas.DataFrame with a row per image.
+
+        Raises:
+            ImportError: pandas is not installed.
+        """
+        try:
+            import pandas
+        except ImportError as error:
+            raise ImportError("A DataFrame needs pandas: pip install pandas.") from error
+        return pandas.DataFrame(self.columns())
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Returns what is known of each image, by the name of its attribute."""
+        names = (
+            "labels", "predictions", "adversarial_predictions", "status", "l2", "distortion",
+            "certified", "survives_rounding",
+        )  # fmt: skip
+        found = {name: getattr(self, name) for name in names}
+        return {name: values for name, values in found.items() if values is not None}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the numbers as JSON's types; what is infinite or unknown is `None`."""
+        report = None if self.lipschitz is None else self.lipschitz.as_dict()
+        return {
+            "model": self.model,
+            "images": len(self),
+            "classes": self.classes,
+            "class_names": self.class_names and list(self.class_names),
+            "bounds": list(self.bounds),
+            "accuracy": _finite(self.accuracy),
+            "radii": self.radii.tolist(),
+            "robust_accuracy": [self.robust_accuracy(r) for r in self.radii],
+            "certified_accuracy": [_finite(self.certified_accuracy(r)) for r in self.radii],
+            "why_not_certified": self.why_not_certified,
+            "lipschitz": report,
+            "why_not_bounded": self.why_not_bounded,
+            "seconds": self.seconds,
+            "evaluations": self.evaluations,
+            "doubts": list(self.doubts),
+            "skipped": [[str(file), reason] for file, reason in self.skipped],
+            "settings": self.nearest.settings,
+        }
+
+    def save(self, folder: str | os.PathLike) -> Path:
+        """Writes one page, its figures as SVG and PNG, and the numbers as JSON and CSV.
+
+        Args:
+            folder: made when it is not there; files of these names in it are replaced.
+
+        Returns:
+            The path of `report.html`, which needs no other file and no network.
+
+        Raises:
+            OSError: the folder cannot be written to.
+        """
+        folder = Path(folder)
+        report = page.report(self)
+        for section in report.sections:
+            for picture in section.pictures:
+                write_atomically(folder / "figures" / f"{picture.name}.png", picture.png())
+        values = json.dumps(self.as_dict(), indent=1, allow_nan=False)
+        write_atomically(folder / "evaluation.json", values + "\n")
+        write_atomically(folder / "images.csv", _csv(self.columns()))
+        accuracies = {"radius": self.radii, "robust_accuracy": [], "certified_accuracy": []}
+        accuracies["robust_accuracy"] = [self.robust_accuracy(r) for r in self.radii]
+        accuracies["certified_accuracy"] = [self.certified_accuracy(r) for r in self.radii]
+        write_atomically(folder / "curve.csv", _csv(accuracies))
+        return report.save(folder)
+
+
+def _csv(columns: dict[str, Any]) -> str:
+    rows: list[Sequence[Any]] = [["row", *columns]]
+    values = [np.asarray(each).tolist() for each in columns.values()]
+    rows += [[i, *cells] for i, cells in enumerate(zip(*values, strict=True))]
+    return "".join(",".join(map(str, row)) + "\n" for row in rows)
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,247 @@
+"""`evaluate`: how robust is a model on a data set?"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
+from intriguing_tf.checks import check_kinds, check_positive_integer
+from intriguing_tf.classifier import check_model, input_shape
+from intriguing_tf.datasets import ImageSet
+from intriguing_tf.datasets.loading import load_data
+from intriguing_tf.evaluation.collecting import NOT_ASKED, Collected, collect
+from intriguing_tf.evaluation.doubts import doubts, units_of
+from intriguing_tf.evaluation.result import Evaluation
+from intriguing_tf.lipschitz import LipschitzReport, bound
+from intriguing_tf.sweeps import Sweep, sweep
+from intriguing_tf.zoo.names import load_model, short_name
+
+_CELL = {"model": "model", "targets": "nearest", "settings": "attack"}
+_RADII = 9  # of the table, where none are given
+
+
+def evaluate(
+    model: keras.Model | str,
+    data: Any,
+    labels: Any = None,
+    *,
+    bounds: tuple[float, float] = (0.0, 1.0),
+    radii: Sequence[float] | None = None,
+    class_names: Sequence[str] | None = None,
+    number: int | None = None,
+    attack: Mapping[str, Any] | None = None,
+    certify: bool = True,
+    folder: str | os.PathLike | None = None,
+    shard_size: int = 256,
+    ray: str | None = None,
+    workers: int | None = None,
+    name: str | None = None,
+    verbose: bool | str = "auto",
+) -> Evaluation:
+    """Measures how robust a classifier is: what an adversary finds, and what can be proven.
+
+    Every image is attacked once, towards its nearest other class. The distance that the attack
+    finds bounds the true one from above, so that one attack gives the accuracy for every radius, as
+    an upper bound. Certified radii bound it from below, where the model's layers can be bounded.
+    Between the two lies the truth.
+
+    Args:
+        model: a built Keras classifier of one input and one output, or a name as `itf.load_model`
+            takes it.
+        data: floating array [n, ...] within the bounds; a `tf.data.Dataset` of images or of pairs
+            (image, label) that gives them in the same order each time, batched or not; an
+            `ImageSet`; or a name:
+            "sample", an `.npz` file, a folder of class folders, image files, or a name of
+            tensorflow-datasets.
+        labels: integers [n], the true classes of an array. Without labels there is no accuracy;
+            what is attacked is the model's own prediction.
+        bounds: least and largest value of the data; named data are scaled to them.
+        radii: l2 distances of the table, ascending; by default some that fit.
+        class_names: in the order of the model's outputs; by default those that the data bring.
+        number: how many images of named data; by default all.
+        attack: further arguments of `LBFGSAdversary`, such as {"starts": 3}.
+        certify: whether to bound the layers and to certify radii, which on networks of hundreds
+            of layers may take longer than the attack.
+        folder: where the work is kept. A call that was stopped is made again and resumes there; the
+            images need not fit into the memory. By default all is kept in the memory.
+        shard_size: images that are attacked between two saves.
+        ray, workers: as in `itf.sweep`.
+        name: what the page calls the model; by default its own name.
+        verbose: show progress; "auto": if the standard error is a terminal.
+
+    Returns:
+        An `Evaluation`, which prints as a table; `save(folder)` writes one page.
+
+    Raises:
+        TypeError, ValueError: arguments that are not as above; `folder` holds the work of another
+            evaluation.
+        OSError: named data that are not there, or a folder that cannot be written to.
+        RuntimeError: another process is at work in the folder.
+
+    Example:
+
+        evaluation = itf.evaluate(model, images, labels)
+        print(evaluation)
+        evaluation.robust_accuracy(0.5), evaluation.certified_accuracy(0.5)
+        evaluation.save("evaluation")  # report.html and the numbers
+    """
+    started = time.perf_counter()
+    if name is None:
+        name = short_name(model) if isinstance(model, str) else getattr(model, "name", "")
+    model = load_model(model) if isinstance(model, str) else model
+    check_model(model)
+    wanted = None if radii is None else _check_radii(radii)
+    if class_names is not None:
+        check_kinds("class_names", class_names, str, "names")
+    images = _images(model, data, labels, bounds, class_names, number)
+    images.check_classes(units_of(model))
+    settings = {"bounds": bounds, **(attack or {})}
+    classifier = LBFGSAdversary(model, **settings).classifier
+    with tempfile.TemporaryDirectory() as temporary:
+        place = Path(folder if folder is not None else temporary)
+        done = sweep(
+            {"model": model},
+            images.images,
+            images.labels,
+            folder=place / "sweep",
+            targets="nearest",
+            settings={"attack": settings},
+            shard_size=shard_size,
+            ray=ray,
+            workers=workers,
+            verbose=verbose,
+        )
+        found = collect(
+            model if certify else None, classifier, done, place / "certified", bounds, verbose
+        )
+        result = done.result(**_CELL) if folder is None else None
+    report, why = _layers(model, verbose) if certify else (None, NOT_ASKED)
+    seconds = time.perf_counter() - started
+    return _evaluation(
+        model, name, images, found, bounds, wanted, report, why, done, result, seconds
+    )
+
+
+def _evaluation(
+    model: keras.Model,
+    name: str,
+    images: ImageSet,
+    found: Collected,
+    bounds: tuple[float, float],
+    radii: np.ndarray | None,
+    report: LipschitzReport | None,
+    why: str,
+    done: Sweep,
+    result: AdversarialResult | None,
+    seconds: float,
+) -> Evaluation:
+    classes = done.plan.models["model"]["classes"]
+    names = images.class_names
+    truth = found.predictions if found.labels is None else found.labels
+    distances = np.where(found.predictions == truth, found.l2, 0.0)
+    return Evaluation(
+        model=name,
+        classes=classes,
+        class_names=tuple(names) if names and len(names) == classes else None,
+        bounds=(float(bounds[0]), float(bounds[1])),
+        radii=_radii(distances) if radii is None else radii,
+        labels=found.labels,
+        predictions=found.predictions,
+        adversarial_predictions=found.adversarial_predictions,
+        status=found.status,
+        l2=found.l2,
+        distortion=found.distortion,
+        survives_rounding=found.survives_rounding,
+        certified=found.certified,
+        why_not_certified=found.why_not_certified,
+        lipschitz=report,
+        why_not_bounded=why,
+        nearest=found.nearest,
+        farthest=found.farthest,
+        skipped=images.skipped,
+        seconds={"attack": found.attack_seconds, "all": seconds},
+        evaluations=found.evaluations,
+        doubts=(
+            *doubts(model, classes, found.labels, found.predictions, found.extent, bounds),
+            *found.contradictions(),
+        ),
+        sweep_folder=None if result is not None else done.folder,
+        kept_result=result,
+    )
+
+
+def _images(
+    model: keras.Model,
+    data: Any,
+    labels: Any,
+    bounds: tuple[float, float],
+    class_names: Sequence[str] | None,
+    number: int | None,
+) -> ImageSet:
+    """Returns the images that `data` are or name."""
+    named = isinstance(data, (str, os.PathLike)) or (
+        isinstance(data, (list, tuple)) and data and isinstance(data[0], (str, os.PathLike))
+    )
+    names = None if class_names is None else tuple(class_names)
+    if not named:
+        if number is not None:
+            check_positive_integer("number", number)
+            raise ValueError(f"`number` is for named data; cut arrays. Received: {number}.")
+        if isinstance(data, ImageSet) and labels is None:
+            return data
+        if isinstance(data, ImageSet):
+            raise TypeError("An ImageSet brings its own labels. Received: `labels` as well.")
+        if isinstance(data, tf.data.Dataset):
+            return ImageSet(_unbatched(data, model), labels, names)
+        return ImageSet(data, None if labels is None else np.asarray(labels), names)
+    if labels is not None:
+        raise TypeError("Named data bring their own labels. Received: `labels` as well.")
+    return load_data(
+        str(data) if isinstance(data, os.PathLike) else data,
+        input_shape(model),
+        number=number,
+        bounds=bounds,
+        class_names=names,
+    )
+
+
+def _unbatched(data: tf.data.Dataset, model: keras.Model) -> tf.data.Dataset:
+    """Returns a data set of single images."""
+    spec, shape = data.element_spec, input_shape(model)
+    first = spec[0] if isinstance(spec, tuple) else spec
+    rank = getattr(getattr(first, "shape", None), "rank", None)
+    return data.unbatch() if shape is not None and rank == len(shape) + 1 else data
+
+
+def _check_radii(radii: Any) -> np.ndarray:
+    values = np.atleast_1d(np.asarray(radii, np.float64))
+    if values.ndim != 1 or not len(values) or not np.isfinite(values).all() or values.min() < 0:
+        raise ValueError(f"`radii` must be finite numbers of at least 0. Received: {radii!r}.")
+    return np.unique(values)
+
+
+def _radii(distances: np.ndarray) -> np.ndarray:
+    """Returns radii that show the curve: equal steps of one digit up to where it has fallen."""
+    finite = distances[np.isfinite(distances) & (distances > 0)]
+    if not len(finite):
+        return np.zeros(1)
+    step = float(np.quantile(finite, 0.95)) / (_RADII - 1)
+    digit = 10.0 ** np.floor(np.log10(step))
+    return np.round(np.arange(_RADII) * np.ceil(step / digit) * digit, 12)
+
+
+def _layers(model: keras.Model, verbose: bool | str) -> tuple[LipschitzReport | None, str]:
+    """Returns the bounds of the layers, or why there are none."""
+    try:
+        return bound(model, unbounded="inf", verbose=verbose), ""
+    except (ValueError, TypeError) as error:
+        return None, str(error)

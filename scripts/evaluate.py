@@ -1,0 +1,59 @@
+"""How robust is a model? Accuracy, attacked and certified, examples and layers, on one page.
+
+  itf-evaluate --model=mnist/fc100-100-10 --number=64
+  itf-evaluate --model=my.keras --data=photographs/ --preprocess=tf
+  itf-evaluate --model=mine.py:build --data=my.npz --bounds=-3,3 --radii=0.1,0.5,1
+  itf-evaluate --model=my.keras --data=photographs/ --ray=local --workers=4
+
+Prints a table, and writes report.html (one file, to be opened in a browser), its figures, and the
+numbers as JSON and CSV. Stopped and started again with the same flags, it resumes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from intriguing_tf.scripts import inputs, options
+from intriguing_tf.scripts.command import command
+
+import intriguing_tf as itf
+from intriguing_tf.zoo.names import short_name
+
+
+@command(
+    options.model("mnist/fc100-100-10"),
+    options.data(),
+    options.bounds(),
+    options.number("images; by default all"),
+    options.reals("radii", [], "l2 distances of the table; by default some that fit"),
+    options.outputs(),
+    options.boolean("certify", True, "bound the layers and certify radii"),
+    options.integer("shard_size", 256, "images that are attacked between two saves", lower_bound=1),
+    *options.ray(),
+    options.string("output", "evaluation", "folder of the page, and of finished work"),
+)
+def run(flags: Any) -> None:
+    """Evaluates the model that the flags name, and writes the page."""
+    model = inputs.load_model(flags)
+    data = inputs.load_data(flags, model, in_memory=False)
+    folder = Path(flags.output)
+    evaluation = itf.evaluate(
+        model,
+        data,
+        bounds=flags.bounds,
+        radii=flags.radii or None,
+        attack={"outputs": flags.outputs},
+        certify=flags.certify,
+        folder=folder / "work",
+        shard_size=flags.shard_size,
+        ray=flags.ray,
+        workers=flags.workers,
+        name=short_name(flags.model),
+    )
+    print(evaluation)
+    print(f"\nThe page: {evaluation.save(folder)}")
+
+
+if __name__ == "__main__":
+    run()

@@ -1,0 +1,126 @@
+"""From names of data to images that fit a model."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import intriguing_tf as itf
+from intriguing_tf.datasets.loading import load_data
+
+
+@pytest.fixture
+def twenty(tmp_path):
+    images = np.random.default_rng(0).random((20, 4), "float32")
+    np.savez(tmp_path / "my.npz", images=images, labels=np.arange(20))
+    return str(tmp_path / "my.npz")
+
+
+def test_all_images_of_a_file_without_a_number(twenty):
+    images, labels, _ = load_data(twenty, of_known=64)
+    assert len(images) == 20 and labels.tolist() == [*range(20)]
+    assert len(load_data(twenty, number=3)) == 3
+    with pytest.raises(ValueError, match=r"from 1 to 20.* Received: 21"):
+        load_data(twenty, number=21)
+
+
+def test_so_many_of_mnist_without_a_number():
+    images, labels = itf.datasets.mnist_sample()
+    assert len(load_data("sample")) == 1000
+    first, _, class_names = load_data("sample", of_known=64)
+    np.testing.assert_array_equal(first, images[:64])
+    assert class_names == tuple("0123456789")
+    scaled, same, _ = load_data("sample", number=5, bounds=(-1.0, 1.0))
+    np.testing.assert_allclose(scaled, 2 * images[:5] - 1, atol=1e-6)
+    np.testing.assert_array_equal(same, labels[:5])
+
+
+def test_mnist_is_fitted_to_the_model():
+    images, _ = itf.datasets.mnist_sample()
+    flat = load_data("sample", (784,), number=2).images
+    np.testing.assert_array_equal(flat, images[:2].reshape(2, 784))
+    larger = load_data("sample", (56, 56, 3), number=2).images
+    assert larger.shape == (2, 56, 56, 3)
+    np.testing.assert_allclose(larger.mean(axis=(1, 2, 3)), images[:2].mean(axis=(1, 2, 3)), 0.05)
+    with pytest.raises(ValueError, match=r"must take images .* Received: .*\(3, 2\)"):
+        load_data("sample", (3, 2))
+
+
+def test_bytes_of_a_file_are_scaled_as_pixels(tmp_path):
+    pixels = np.array([[[[0], [255]]]], np.uint8)
+    np.savez(tmp_path / "my.npz", images=pixels, class_names=["a", "b"])
+    found = load_data(str(tmp_path / "my.npz"), (1, 2), bounds=(-1.0, 1.0))
+    np.testing.assert_array_equal(found.images, [[[-1, 1]]])
+    assert found.labels is None and found.class_names == ("a", "b")
+
+
+def test_files_and_folders(tmp_path):
+    for name in ("1.png", "2.png"):
+        (tmp_path / name).write_bytes(tf.io.encode_png(np.zeros((2, 2, 3), np.uint8)).numpy())
+    for name in (str(tmp_path), [str(tmp_path / "1.png"), str(tmp_path / "2.png")]):
+        assert load_data(name, (4, 5, 1)).images.shape == (2, 4, 5, 1)
+    with pytest.raises(ValueError, match=r"of one size. Received: .*\(None, None, 3\)"):
+        load_data(str(tmp_path), (None, None, 3))
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """A data set of tensorflow-datasets with four images of three classes, prepared by us."""
+    import tensorflow_datasets as tfds
+
+    class TinyPictures(tfds.core.GeneratorBasedBuilder):
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            features = {
+                "image": tfds.features.Image(shape=(None, None, 3)),
+                "label": tfds.features.ClassLabel(names=["a", "b", "c"]),
+            }
+            return tfds.core.DatasetInfo(
+                builder=self,
+                features=tfds.features.FeaturesDict(features),
+                supervised_keys=("image", "label"),
+            )
+
+        def _split_generators(self, dl_manager):
+            return {"test": self._generate_examples(4), "train": self._generate_examples(6)}
+
+        def _generate_examples(self, count):
+            for i in range(count):
+                yield i, {"image": np.full((2, 3, 3), 60 * i, np.uint8), "label": i % 3}
+
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("TFDS_DATA_DIR", "~/data")
+    TinyPictures(data_dir=tmp_path / "data").download_and_prepare()
+    return "tiny_pictures"
+
+
+@pytest.mark.slow
+def test_a_name_of_tensorflow_datasets(tiny, monkeypatch):
+    found = load_data(tiny, (2, 3, 1))
+    assert found.class_names == ("a", "b", "c") and len(found) == 4
+    order = np.argsort(found.images[:, 0, 0, 0])
+    np.testing.assert_allclose(found.images[order, 1, 2, 0], np.arange(4) * 60 / 255, atol=1 / 255)
+    assert found.labels[order].tolist() == [0, 1, 2, 0]
+    assert len(load_data(f"{tiny}:train", (2, 3, 3), number=5)) == 5
+    monkeypatch.setattr("intriguing_tf.datasets.folders.MEMORY", 10)
+    large = load_data(tiny, (4, 4, 3), bounds=(-1.0, 1.0))
+    assert isinstance(large.images, tf.data.Dataset) and len(large) == 4
+    assert min(float(tf.reduce_min(image)) for image, _ in large.images) == -1
+    with pytest.raises(ValueError, match="must fit into the memory"):
+        large.in_memory()
+
+
+@pytest.mark.parametrize(
+    "write, words",
+    [
+        (lambda path: path.write_bytes(b""), "is not an .npz file"),
+        (lambda path: path.write_bytes(b"PK\x03\x04damaged"), "is not an .npz file"),
+        (lambda path: np.savez(path, x=np.ones(3)), "holds \\['x'\\]"),
+        (lambda path: np.savez(path, images=np.ones(3), labels=np.ones(2)), "a label for each"),
+    ],
+    ids=["empty", "damaged", "no images", "labels"],
+)
+def test_a_wrong_npz_file_is_named(write, words, tmp_path):
+    write(tmp_path / "my.npz")
+    with pytest.raises(ValueError, match=words):
+        load_data(str(tmp_path / "my.npz"))

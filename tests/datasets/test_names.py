@@ -1,0 +1,38 @@
+"""What names of data may stand for, and how soon a wrong one is told."""
+
+import subprocess
+import sys
+
+import pytest
+
+from intriguing_tf.datasets.names import check_data_name
+
+
+@pytest.mark.parametrize(
+    "name, error, words",
+    [
+        ("my.npz", FileNotFoundError, r"no such file: my\.npz"),
+        ("no/such/folder", FileNotFoundError, "no such file or folder: no/such/folder"),
+        ("cifar99", FileNotFoundError, "tensorflow-datasets has no 'cifar99'"),
+        (__file__, ValueError, "the bundled 'sample'"),
+        ([], ValueError, "name image files"),
+    ],
+    ids=["npz", "path", "tfds", "other file", "nothing"],
+)
+def test_wrong_names(name, error, words):
+    with pytest.raises(error, match=words):
+        check_data_name(name)
+
+
+def test_names_are_checked_without_tensorflow():
+    code = (
+        "import sys\n"
+        "from intriguing_tf.datasets.names import check_data_name\n"
+        "check_data_name('sample')\n"
+        "for name in ('a.npz', 'a/b.png', 'cifar99'):\n"
+        "    try: check_data_name(name)\n"
+        "    except (ValueError, OSError): pass\n"
+        "    else: raise SystemExit(name)\n"
+        "assert not {'tensorflow', 'keras'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

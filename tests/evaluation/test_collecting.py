@@ -1,0 +1,46 @@
+"""What is kept of the shards."""
+
+import dataclasses
+
+import numpy as np
+
+from intriguing_tf.evaluation import collecting
+from intriguing_tf.lipschitz import Certifier
+from tests.evaluation.small import evaluate, images, network
+
+
+def test_certified_radii_are_kept_and_a_damaged_file_is_not_believed(tmp_path, monkeypatch):
+    options = {"folder": tmp_path, "bounds": (-9.0, 9.0), "shard_size": 4}
+    whole = evaluate(network(), images(), **options)
+    asked = []
+    radius = Certifier.radius
+    monkeypatch.setattr(
+        Certifier, "radius", lambda *given, **more: asked.append(1) or radius(*given, **more)
+    )
+    np.testing.assert_array_equal(
+        evaluate(network(), images(), **options).certified, whole.certified
+    )
+    assert not asked
+    (tmp_path / "certified" / "000001.npz").write_bytes(b"damaged")
+    np.testing.assert_array_equal(
+        evaluate(network(), images(), **options).certified, whole.certified
+    )
+    assert len(asked) == 1
+
+
+def test_no_more_examples_are_kept_than_are_shown(monkeypatch):
+    monkeypatch.setattr(collecting, "_SHOWN", 3)
+    found = evaluate(network(), images(), bounds=(-9.0, 9.0), shard_size=4)
+    order = np.sort(found.l2)
+    np.testing.assert_array_equal(found.nearest.l2, order[:3])
+    np.testing.assert_array_equal(found.farthest.l2, order[:-4:-1])
+
+
+def test_an_example_within_a_certified_radius_is_a_fault():
+    found = evaluate(network(), images(), bounds=(-9.0, 9.0))
+    fields = {
+        f.name: getattr(found, f.name, None) for f in dataclasses.fields(collecting.Collected)
+    }
+    wrong = collecting.Collected(**{**fields, "certified": 2 * found.l2})
+    assert "10 examples lie within a radius that was certified" in next(wrong.contradictions())
+    assert not list(collecting.Collected(**fields).contradictions())

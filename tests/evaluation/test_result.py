@@ -1,0 +1,73 @@
+"""What an evaluation writes and draws."""
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+
+import intriguing_tf as itf
+from tests.evaluation.small import FAST, evaluate, images, network
+
+
+@pytest.fixture(scope="module")
+def evaluation():
+    model = network()
+    labels = model.predict(images(), verbose=0).argmax(1)
+    return evaluate(model, images(), labels, class_names=["a", "b", "c"], bounds=(-9.0, 9.0))
+
+
+def test_the_page_stands_alone(evaluation, tmp_path):
+    page = evaluation.save(tmp_path / "page")
+    html = page.read_text()
+    assert "<title>How robust is m?</title>" in html
+    assert 'src="http' not in html and 'href="http' not in html
+    for words in ("Accuracy by radius", "Distances by class", "Lipschitz bounds of the layers"):
+        assert words in html
+    there = {path.relative_to(page.parent).as_posix() for path in page.parent.rglob("*.*")}
+    assert {"evaluation.json", "images.csv", "curve.csv", "figures/accuracy.png"} <= there
+
+
+def test_the_numbers_are_those_of_the_evaluation(evaluation, tmp_path):
+    evaluation.save(tmp_path)
+    values = json.loads((tmp_path / "evaluation.json").read_text())
+    assert values["accuracy"] == 1 and values["images"] == 10
+    radius = values["radii"][2]
+    assert values["robust_accuracy"][2] == evaluation.robust_accuracy(radius) < 1
+    assert values["lipschitz"]["total"] == evaluation.lipschitz.total
+    rows = list(csv.DictReader((tmp_path / "images.csv").open()))
+    np.testing.assert_array_equal([float(row["l2"]) for row in rows], evaluation.l2)
+    np.testing.assert_array_equal([int(row["labels"]) for row in rows], evaluation.labels)
+    curve = list(csv.DictReader((tmp_path / "curve.csv").open()))
+    assert float(curve[2]["certified_accuracy"]) == evaluation.certified_accuracy(radius)
+
+
+def test_tables(evaluation):
+    rows = evaluation.by_class().rows
+    assert sum(row[1] for row in rows) == 10 and {row[0] for row in rows} <= {"a", "b", "c"}
+    (layer,) = evaluation.layers().rows
+    assert layer[0] == "scores" and layer[4] == "100%"
+    first, *_, last = evaluation.curve().rows
+    assert first[1] == "100.0%" and float(last[1].rstrip("%")) < 50
+    assert "<table>" in evaluation._repr_html_() and "accuracy" in str(evaluation)
+
+
+def test_examples_are_the_nearest_and_the_farthest(evaluation):
+    order = np.sort(evaluation.l2)
+    np.testing.assert_array_equal(evaluation.nearest.l2, order)
+    np.testing.assert_array_equal(evaluation.farthest.l2, order[::-1])
+    assert evaluation.plot().png().startswith(b"\x89PNG")
+
+
+@pytest.mark.slow
+def test_pictures_of_digits(tmp_path):
+    digits, labels = itf.datasets.mnist_sample()
+    found = itf.evaluate(
+        "mnist/fc10-1e-4", digits[:20], labels[:20], attack=FAST, class_names=list("0123456789")
+    )
+    page = found.save(tmp_path)
+    assert {"nearest.png", "farthest.png"} <= {p.name for p in (tmp_path / "figures").iterdir()}
+    assert "still have another class" in page.read_text()
+    assert found.survives_rounding.shape == (20,)
+    assert not math.isnan(found.certified_accuracy(0.1))

@@ -1,0 +1,151 @@
+"""`evaluate` against closed forms: a linear model's distances are known."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from intriguing_tf.sweeps.shards import ShardFolder
+from tests.evaluation.small import FAST, evaluate, images, network
+
+
+@pytest.fixture(scope="module")
+def model():
+    return network()
+
+
+@pytest.fixture(scope="module")
+def labels(model):
+    found = model.predict(images(), verbose=0).argmax(1)
+    found[3] = (found[3] + 1) % 3  # one is misclassified
+    return found
+
+
+@pytest.fixture(scope="module")
+def evaluation(model, labels):
+    return evaluate(model, images(), labels, bounds=(-9.0, 9.0))  # the box does not matter
+
+
+def distances(model):
+    """Of a linear model: the least margin over the distance of the classes' weights."""
+    kernel, _ = (w.numpy().astype(float) for w in model.layers[-1].weights)
+    logits = model.predict(images(), verbose=0).astype(float)
+    first = logits.argmax(1)
+    margins = logits[np.arange(len(logits)), first, None] - logits
+    norms = np.linalg.norm(kernel[:, first][:, :, None] - kernel[:, None, :], axis=0)
+    ratios = margins / np.where(norms == 0, 1, norms)
+    ratios[np.arange(len(logits)), first] = np.inf
+    return ratios.min(axis=1)
+
+
+def test_distances_and_certificates_meet_at_the_closed_form(model, evaluation):
+    expected = distances(model)
+    found = evaluation.status == "found"
+    assert found.tolist() == [i != 3 for i in range(10)]
+    np.testing.assert_allclose(evaluation.l2[found], expected[found], rtol=0.2)
+    assert (evaluation.l2[found] >= expected[found] * (1 - 1e-4)).all()
+    np.testing.assert_allclose(evaluation.certified, expected, rtol=1e-3)
+    assert (evaluation.certified <= expected * (1 + 1e-6)).all()
+
+
+def test_accuracies_follow_from_the_distances(model, evaluation):
+    expected = np.delete(distances(model), 3)
+    assert evaluation.accuracy == evaluation.robust_accuracy(0) == 0.9
+    for radius in (0.0, np.median(expected) * 1.001, expected.max() * 2):
+        share = (expected > radius).sum() / 10
+        assert abs(evaluation.robust_accuracy(radius) - share) <= 0.2 + 1e-9
+        assert evaluation.certified_accuracy(radius) <= evaluation.robust_accuracy(radius)
+    assert evaluation.certified_accuracy(0) == 0.9
+    assert evaluation.robust_accuracy(expected.max() * 2) == 0
+    assert evaluation.radii[0] == 0 and (np.diff(evaluation.radii) > 0).all()
+
+
+def test_without_labels_the_predictions_must_not_change(model):
+    found = evaluate(model, images(), bounds=(-9.0, 9.0), radii=[0.5, 0.1])
+    assert math.isnan(found.accuracy) and found.labels is None
+    assert (found.status == "found").all() and found.robust_accuracy(0) == 1
+    assert found.radii.tolist() == [0.1, 0.5]
+
+
+@pytest.mark.parametrize("batched", [True, False])
+def test_a_data_set_is_read_as_the_array(model, labels, evaluation, batched):
+    dataset = tf.data.Dataset.from_tensor_slices((images(), labels))
+    found = evaluate(model, dataset.batch(4) if batched else dataset, bounds=(-9.0, 9.0))
+    np.testing.assert_allclose(found.l2, evaluation.l2, rtol=0.05)
+    assert found.accuracy == 0.9
+
+
+def test_names_of_models_and_data(model, labels, evaluation, tmp_path):
+    model.save(tmp_path / "my.keras")
+    np.savez(tmp_path / "my.npz", images=images(), labels=labels, class_names=["a", "b", "c"])
+    found = evaluate(
+        str(tmp_path / "my.keras"), str(tmp_path / "my.npz"), bounds=(-9.0, 9.0), number=5
+    )
+    assert (len(found), found.model, found.class_names) == (5, "my", ("a", "b", "c"))
+    np.testing.assert_allclose(found.l2, evaluation.l2[:5], rtol=0.05)
+
+
+def test_a_folder_is_resumed_and_extended(model, labels, tmp_path, monkeypatch):
+    options = {"folder": tmp_path, "bounds": (-9.0, 9.0), "shard_size": 4}
+    whole = evaluate(model, images(), labels, **options)
+    written = []
+    write = ShardFolder.write
+    monkeypatch.setattr(
+        ShardFolder, "write", lambda *given: written.append(given[2]) or write(*given)
+    )
+    again = evaluate(model, images(), labels, **options)
+    np.testing.assert_array_equal(again.l2, whole.l2)
+    np.testing.assert_array_equal(again.result.images, whole.result.images)
+    assert not written
+    both = np.concatenate([labels, model.predict(images(20)[10:], verbose=0).argmax(1)])
+    more = evaluate(model, images(20), both, **options)  # two of its five shards are whole
+    assert len(more) == 20 and written == [2, 3, 4]
+    np.testing.assert_array_equal(more.l2[:8], whole.l2[:8])
+    with pytest.raises(ValueError, match="holds another sweep"):
+        evaluate(network(activation="softmax"), images() * 0.9, labels, **options)
+
+
+def test_what_cannot_be_bounded_is_said_in_words():
+    inputs = keras.Input((4,))
+    squared = keras.layers.Dense(3)(inputs * inputs)
+    found = evaluate(keras.Model(inputs, squared), images())
+    assert found.certified is None and "multiply" in found.why_not_certified.lower()
+    assert math.isnan(found.certified_accuracy(0.1)) and found.robust_accuracy(0) == 1
+    assert found.why_not_certified in str(found)
+
+
+def test_nothing_is_certified_that_was_not_asked_for(model):
+    found = evaluate(model, images(), certify=False, attack=FAST | {"outputs": "logits"})
+    assert found.certified is None and found.lipschitz is None
+    assert "it was not asked for" in str(found)
+    with pytest.raises(ValueError, match="not asked for"):
+        found.layers()
+
+
+def test_probabilities_that_the_graph_hides():
+    """A SavedModel's softmax cannot be seen; as probabilities the distances are the same."""
+    hidden = network(activation="softmax")
+    logits = evaluate(hidden, images(), bounds=(-9.0, 9.0), certify=False)
+    said = FAST | {"outputs": "probabilities"}
+    found = evaluate(hidden, images(), bounds=(-9.0, 9.0), certify=False, attack=said)
+    np.testing.assert_allclose(found.l2, logits.l2, rtol=0.2)
+
+
+@pytest.mark.parametrize(
+    "data, options, error, words",
+    [
+        (images(), {"radii": [-1.0]}, ValueError, "`radii` must be finite"),
+        (images(), {"class_names": 3}, TypeError, "`class_names`"),
+        (images(), {"number": 3}, ValueError, "cut arrays"),
+        ("sample", {"labels": [1]}, TypeError, "bring their own labels"),
+        ("nowhere.npz", {}, FileNotFoundError, "no such file"),
+        (images()[:0], {}, ValueError, "At least one"),
+        (images() + 1, {}, ValueError, "bounds"),
+    ],
+    ids=["radii", "names", "number", "labels", "file", "none", "bounds"],
+)
+def test_wrong_arguments(model, data, options, error, words):
+    with pytest.raises(error, match=words):
+        evaluate(model, data, **options)
