@@ -144,6 +144,7 @@ class AdversarialModel(keras.Model):
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
         if y is None:
             raise ValueError("Training needs labels. Received: data without them.")
+        x, y = tf.convert_to_tensor(x), tf.convert_to_tensor(y)  # arrays where it runs eagerly
         if not x.dtype.is_floating:
             x = tf.cast(x, self.compute_dtype)
         batch = Batch(x, y, row_weights(weights), self._width)
