@@ -325,7 +325,7 @@ CALLS: dict[str, Callable[[], Any]] = {
         {
             "model": network(), "data": IMAGES, "labels": LABELS, "bounds": (0, 1),
             "radii": [0.1], "class_names": ["a", "b", "c"], "number": None, "attack": FAST,
-            "certify": True, "folder": None, "shard_size": 2, "ray": None, "workers": None,
+            "certify": "global", "folder": None, "shard_size": 2, "ray": None, "workers": None,
             "name": "m", "verbose": False,
         },
     ),
