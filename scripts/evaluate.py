@@ -28,7 +28,12 @@ from intriguing_tf.zoo.names import short_name
     options.number("images; by default all"),
     options.reals("radii", [], "l2 distances of the table; by default some that fit"),
     options.outputs(),
-    options.boolean("certify", True, "bound the layers and certify radii"),
+    options.choice(
+        "certify",
+        "global",
+        ["global", "local", "none"],
+        "how radii are certified; 'none' leaves out the bounds of layers too",
+    ),
     options.integer("shard_size", 256, "images that are attacked between two saves", lower_bound=1),
     *options.ray(),
     options.string("output", "evaluation", "folder of the page, and of finished work"),

@@ -14,11 +14,11 @@ import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
-from intriguing_tf.checks import check_kinds, check_positive_integer
+from intriguing_tf.checks import check_choice, check_kinds, check_positive_integer
 from intriguing_tf.classifier import check_model, input_shape
 from intriguing_tf.datasets import ImageSet
 from intriguing_tf.datasets.loading import load_data
-from intriguing_tf.evaluation.collecting import NOT_ASKED, Collected, collect
+from intriguing_tf.evaluation.collecting import METHODS, NOT_ASKED, Collected, collect
 from intriguing_tf.evaluation.doubts import doubts, units_of
 from intriguing_tf.evaluation.result import Evaluation
 from intriguing_tf.lipschitz import LipschitzReport, bound
@@ -39,7 +39,7 @@ def evaluate(
     class_names: Sequence[str] | None = None,
     number: int | None = None,
     attack: Mapping[str, Any] | None = None,
-    certify: bool = True,
+    certify: str = "global",
     folder: str | os.PathLike | None = None,
     shard_size: int = 256,
     ray: str | None = None,
@@ -69,7 +69,8 @@ def evaluate(
         class_names: in the order of the model's outputs; by default those that the data bring.
         number: how many images of named data; by default all.
         attack: further arguments of `LBFGSAdversary`, such as {"starts": 3}.
-        certify: whether to bound the layers and to certify radii, which on networks of hundreds
+        certify: by which method of `itf.lipschitz.certified_radius` radii are certified, "global"
+            or "local"; "none" leaves out radii and bounds of layers, which on networks of hundreds
             of layers may take longer than the attack.
         folder: where the work is kept. A call that was stopped is made again and resumes there; the
             images need not fit into the memory. By default all is kept in the memory.
@@ -99,6 +100,7 @@ def evaluate(
         name = short_name(model) if isinstance(model, str) else getattr(model, "name", "")
     model = load_model(model) if isinstance(model, str) else model
     check_model(model)
+    check_choice("certify", certify, METHODS)
     wanted = None if radii is None else _check_radii(radii)
     if class_names is not None:
         check_kinds("class_names", class_names, str, "names")
@@ -124,7 +126,7 @@ def evaluate(
             model if certify else None, classifier, done, place / "certified", bounds, verbose
         )
         result = done.result(**_CELL) if folder is None else None
-    report, why = _layers(model, verbose) if certify else (None, NOT_ASKED)
+    report, why = (None, NOT_ASKED) if certify == "none" else _layers(model, verbose)
     seconds = time.perf_counter() - started
     return _evaluation(
         model, name, images, found, bounds, wanted, report, why, done, result, seconds

@@ -73,7 +73,7 @@ def error_rule(operation: Any, result: LayerBound | Steps) -> Rule:
     """
     kind, key = type(operation), _key(operation)
     if isinstance(result, LayerBound) and result.rounding is not None:
-        return functools.partial(_stated, result)
+        return functools.partial(_stated, result, result.rounding)
     if key not in _RULES or is_registered(kind):
         raise NoBoundError(
             f"{operation.name!r} ({kind.__name__}) has a Lipschitz bound, but no bound of its "
@@ -82,7 +82,7 @@ def error_rule(operation: Any, result: LayerBound | Steps) -> Rule:
     return _RULES[key]
 
 
-def _stated(rule: LayerBound, given: Rounded) -> Any:
+def _stated(rule: LayerBound, rounding: float, given: Rounded) -> Any:
     """The whole output moves by the bound times the whole error, and rounds as stated."""
     rank = len(given.result.shape)
 
@@ -95,7 +95,7 @@ def _stated(rule: LayerBound, given: Rounded) -> Any:
         return ops.reshape(found, (-1, *[1] * (rank - 1)))
 
     moved = rule.bound * length(given.errors)
-    cost = rule.rounding * given.unit * (rule.bound * length(given.sizes) + given.result)
+    cost = rounding * given.unit * (rule.bound * length(given.sizes) + given.result)
     return (moved + cost) * (1 + 1e-9) + ops.zeros_like(given.result)
 
 
@@ -163,6 +163,15 @@ def moved(given: Rounded) -> Any:
     """Numbers are moved, or the largest taken: so are their errors. What is filled in has none."""
     zero = given.run(*(ops.zeros_like(error) for error in given.errors))
     return _minus(given.run(*given.errors), zero)
+
+
+@rounds(own.GroupSort)
+def ordered(given: Rounded) -> Any:
+    """No place in the order moves by more than the largest error of its group."""
+    (error,) = given.errors
+    groups, axis = given.operation.groups(error)
+    largest = ops.max(groups, axis, keepdims=True) + ops.zeros_like(groups)
+    return ops.reshape(largest, ops.shape(error))
 
 
 @rounds(layers.Minimum, "Min", "Amin")

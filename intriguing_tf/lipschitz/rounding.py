@@ -48,7 +48,7 @@ def round_down(value: float, operations: int = 4) -> float:
     return float(value * (1 - 2 * (operations + 1) * UNIT_ROUNDOFF))
 
 
-def constant_error(values: Array) -> Array:
+def constant_error(values: np.ndarray | float) -> Array:
     """How far constants lie from what a layer in float32 computes with; one in float64 does not."""
     with np.errstate(over="ignore"):
         return np.abs(np.asarray(values, np.float32).astype(np.float64) - values)

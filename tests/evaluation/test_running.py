@@ -55,7 +55,7 @@ def test_accuracies_follow_from_the_distances(model, evaluation):
     assert evaluation.accuracy == evaluation.robust_accuracy(0) == 0.9
     for radius in (0.0, np.median(expected) * 1.001, expected.max() * 2):
         share = (expected > radius).sum() / 10
-        assert abs(evaluation.robust_accuracy(radius) - share) <= 0.1 + 1e-9
+        assert abs(evaluation.robust_accuracy(radius) - share) <= 0.2 + 1e-9
         assert evaluation.certified_accuracy(radius) <= evaluation.robust_accuracy(radius)
     assert evaluation.certified_accuracy(0) == 0.9
     assert evaluation.robust_accuracy(expected.max() * 2) == 0
@@ -117,7 +117,7 @@ def test_what_cannot_be_bounded_is_said_in_words():
 
 
 def test_nothing_is_certified_that_was_not_asked_for(model):
-    found = evaluate(model, images(), certify=False, attack=FAST | {"outputs": "logits"})
+    found = evaluate(model, images(), certify="none", attack=FAST | {"outputs": "logits"})
     assert found.certified is None and found.lipschitz is None
     assert "it was not asked for" in str(found)
     with pytest.raises(ValueError, match="not asked for"):
@@ -127,9 +127,9 @@ def test_nothing_is_certified_that_was_not_asked_for(model):
 def test_probabilities_that_the_graph_hides():
     """A SavedModel's softmax cannot be seen; as probabilities the distances are the same."""
     hidden = network(activation="softmax")
-    logits = evaluate(hidden, images(), bounds=(-9.0, 9.0), certify=False)
+    logits = evaluate(hidden, images(), bounds=(-9.0, 9.0), certify="none")
     said = FAST | {"outputs": "probabilities"}
-    found = evaluate(hidden, images(), bounds=(-9.0, 9.0), certify=False, attack=said)
+    found = evaluate(hidden, images(), bounds=(-9.0, 9.0), certify="none", attack=said)
     np.testing.assert_allclose(found.l2, logits.l2, rtol=0.2)
 
 
@@ -139,12 +139,13 @@ def test_probabilities_that_the_graph_hides():
         (images(), {"radii": [-1.0]}, ValueError, "`radii` must be finite"),
         (images(), {"class_names": 3}, TypeError, "`class_names`"),
         (images(), {"number": 3}, ValueError, "cut arrays"),
+        (images(), {"certify": "all"}, ValueError, "'global', 'local', 'none'"),
         ("sample", {"labels": [1]}, TypeError, "bring their own labels"),
         ("nowhere.npz", {}, FileNotFoundError, "no such file"),
         (images()[:0], {}, ValueError, "At least one"),
         (images() + 1, {}, ValueError, "bounds"),
     ],
-    ids=["radii", "names", "number", "labels", "file", "none", "bounds"],
+    ids=["radii", "names", "number", "certify", "labels", "file", "none", "bounds"],
 )
 def test_wrong_arguments(model, data, options, error, words):
     with pytest.raises(error, match=words):

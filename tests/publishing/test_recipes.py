@@ -180,7 +180,7 @@ def test_pools_and_penalties_are_data():
         penalties=[{"kind": "lipschitz", "total": 9.0}, {"kind": "gradient", "weight": 0.2}],
     )
     assert Recipe.from_json(recipe.json()) == recipe
-    trainer = adversarial_model(recipe, build(recipe))
+    trainer = adversarial_model(recipe, build(recipe), 300)
     assert [(pool.layer, pool.distortion) for pool in trainer.pools] == [(None, None), ("fc2", 0.1)]
     lipschitz, gradient = trainer.penalties
     assert (lipschitz.total, gradient.weight) == (9.0, 0.2)

@@ -73,7 +73,7 @@ def normalization(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBou
     return per_channel(scale, np.where(least, ROUNDED, 4 * UNIT_ROUNDOFF) * scale)
 
 
-def per_channel(scale: np.ndarray, error: np.ndarray, last: bool = True) -> Steps:
+def per_channel(scale: np.ndarray, error: np.ndarray | float, last: bool = True) -> Steps:
     """Factors that lie along the last axis, or elsewhere, each up to its error."""
     step = Diagonal(scale.reshape(-1), np.broadcast_to(error, scale.shape).reshape(-1))
     if last and scale.shape[-1:] in ((), (scale.size,)):
