@@ -62,6 +62,7 @@ class Classifier:
         check_model(model)
         check_choice("outputs", outputs, OUTPUTS)
         self.outputs = outputs
+        self.squashes = False  # whether users see probabilities; known once it has been traced
         self.model = model if layer is None else keras_graph.above(model, layer)
         self.dtype = tf.as_dtype(_input_dtype(self.model))
         self._traced: dict[tuple[int, ...], Any] = {}

@@ -10,6 +10,7 @@ perturbations and adversarial images (attack.png). Photographs are fitted to the
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from intriguing_tf.scripts import inputs, options
 from intriguing_tf.scripts.command import command
 
 import intriguing_tf as itf
+from intriguing_tf.adversary import AttackInterrupted
 from intriguing_tf.files import write_atomically
 
 _OF_KNOWN = 64
@@ -26,30 +28,39 @@ _OF_KNOWN = 64
     options.model("mnist/fc100-100-10"),
     options.data(),
     options.bounds(),
-    options.number(
-        f"images, from the first on; by default {_OF_KNOWN} of a known data set, all of files"
-    ),
+    options.number(f"images; by default all of a file or folder, {_OF_KNOWN} of other data"),
     options.string("targets", "random", "'random', 'least_likely', 'nearest', or one class"),
     options.seed("of the random targets"),
     options.solver(),
     options.loss(),
+    options.outputs(),
     options.integer("shown", 64, "images in the picture, at most", lower_bound=1),
     options.boolean("save_images", False, "also save PNGs of 8 bits that still are adversarial"),
     options.output("attack"),
 )
 def run(flags: Any) -> int:
-    """Runs the attack that the flags ask for; returns 0 if it succeeded on every image."""
+    """Runs the attack that the flags ask for; returns 0 if it succeeded on every image.
+
+    On Ctrl-C what was found until then is saved.
+    """
     model = inputs.load_model(flags)
     data = inputs.load_data(flags, model, of_known=_OF_KNOWN)
     images, labels, _ = data
     is_class = flags.targets.lstrip("-").isdigit()
     targets = int(flags.targets) if is_class else flags.targets
-    adversary = itf.LBFGSAdversary(model, bounds=flags.bounds, loss=flags.loss, solver=flags.solver)
-    result = adversary(images, labels, targets=targets, seed=flags.seed)
+    chosen = {name: getattr(flags, name) for name in ("bounds", "loss", "solver", "outputs")}
+    adversary = itf.LBFGSAdversary(model, **chosen)
+    interrupted = False
+    try:
+        result = adversary(images, labels, targets=targets, seed=flags.seed)
+    except AttackInterrupted as stopped:
+        result, interrupted = stopped.result, True
     print(result)
 
     folder = Path(flags.output)
     result.save(folder / "attack")
+    if interrupted:
+        return 128 + signal.SIGINT
     shown = result.plot(data.class_names, number=flags.shown, columns=16)
     if isinstance(shown, itf.reporting.Picture):
         write_atomically(folder / "attack.png", shown.png())

@@ -66,6 +66,9 @@ class LBFGSAdversary:
             image itself leads nowhere, three others are tried in any case.
         confidence: how far the target's logit must lie above every other, at least 0. Of
             probabilities (`outputs`) it is their logarithms that count.
+        levels: how many values a pixel of the result may have, from its lower to its upper bound:
+            256 for images that survive a file of 8 bits. Success means success there. Needs
+            finite bounds.
         outputs: what the model returns: "logits", "probabilities" (of which the logarithms are
             attacked), or "auto": what enters its softmax or sigmoid if its graph ends in one, the
             logarithms if it averages softmaxes (an ensemble), else its outputs are the logits.
@@ -75,7 +78,7 @@ class LBFGSAdversary:
         classifier: the model, or its part above `layer`, as a map to logits.
         settings: an `AttackSettings`. It cannot change, and neither can the adversary, so that what
             a result records is what ran. `bounds`, `loss`, `solver`, `maxcor`, `maxfun`, `xtol`,
-            `jit_compile`, `memory`, `starts`, `confidence` and `outputs` are there too.
+            `jit_compile`, `memory`, `starts`, `confidence`, `levels` and `outputs` are there too.
 
     Raises:
         TypeError, ValueError: a model or setting that is not as above.
@@ -108,6 +111,7 @@ class LBFGSAdversary:
         memory: int = 2**30,
         starts: int = 1,
         confidence: float = 0.0,
+        levels: int | None = None,
         outputs: str = "auto",
         constants: SearchConstants = SearchConstants(),  # noqa: B008 (frozen)
     ):
@@ -125,6 +129,7 @@ class LBFGSAdversary:
             memory=memory,
             starts=starts,
             confidence=confidence,
+            levels=levels,
             outputs=outputs,
             constants=constants,
         )
@@ -146,6 +151,7 @@ class LBFGSAdversary:
     memory = property(lambda self: self.settings.memory)
     starts = property(lambda self: self.settings.starts)
     confidence = property(lambda self: self.settings.confidence)
+    levels = property(lambda self: self.settings.levels)
     outputs = property(lambda self: self.settings.outputs)
 
     def __call__(

@@ -30,6 +30,7 @@ _DTYPES = {
     **dict.fromkeys(("distortion", "l2", "c"), "float64"),
     "status": "<U7",
 }
+_STOPPED = {"time_limit": "reached its time limit", "interrupted": "was interrupted"}
 _PRINTED = {"solver", "loss", "targets", "seed"}  # settings that the table shows
 
 
@@ -39,17 +40,19 @@ class AdversarialResult(ShownAsTable):
 
     Attributes:
         images: [n, ...] the adversarial images; the originals where none was found.
-        originals: [n, ...] the images as they were given.
+        originals: [n, ...] the images as they were given, within the bounds.
         targets: int64 [n] the classes aimed at.
-        predictions: int64 [n] the model's classes of `images`.
+        predictions: int64 [n] the model's classes of `images`, as `model.predict` gives them.
         original_predictions: int64 [n] its classes of `originals`; -1 where not finite.
         status: str [n] "found", "already" (nothing had to be changed) or "failed".
         distortion: float64 [n] root mean square change per variable, in units of the range of the
             bounds (section 4.2): 0 for "already", infinite for "failed".
         l2: float64 [n] Euclidean norm of the change; likewise.
-        c: float64 [n] the largest c that succeeded; NaN unless "found".
+        c: float64 [n] the largest c that succeeded, or 1 / (the sum of the multipliers) where the
+            bundle found the point; NaN unless "found".
         nfev: int64 [n] evaluations of the model: gradients and forward passes.
-        settings: how the examples were made: solver, loss, seed, versions, seconds and the like.
+        settings: how the examples were made: solver, loss, seed, versions, seconds and the like;
+            "stopped" if it was cut short.
         classifier: what was attacked; `None` for a result that comes from a file.
 
     Example:
@@ -200,8 +203,11 @@ class AdversarialResult(ShownAsTable):
             f"{already} of {len(self)} images are misclassified as they are. Are the labels right, "
             "and do the images have the scale that the model was trained on?"
         ]
-        doubtful = 2 * already > len(self)
-        return Table("Adversarial examples", ("", ""), rows, notes if doubtful else ())
+        notes = notes if 2 * already > len(self) else []
+        stopped = _STOPPED.get(str(self.settings.get("stopped")))
+        if stopped:
+            notes.append(f"The attack {stopped}: images that it had not come to count as failed.")
+        return Table("Adversarial examples", ("", ""), rows, notes)
 
     def save(self, path: str | os.PathLike) -> Path:
         """Writes `path.npz` (the arrays) and `path.json` (settings and summary).

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
 
 from intriguing_tf.adversary.batching import batch_size, padded
 from intriguing_tf.adversary.margins import besides, hard_margins
+from intriguing_tf.adversary.rounding import to_lattice
 from intriguing_tf.adversary.segment import shorten
 from intriguing_tf.adversary.settings import AttackSettings
 from intriguing_tf.adversary.solver import Batch, SearchResult, Solver
@@ -53,8 +55,29 @@ class Search:
     def run(self) -> tuple[np.ndarray, SearchResult]:
         """Returns the target of each image to attack, and what was found."""
         if self.targets is None:
-            return self._nearest()
-        return self.targets, self._search(np.arange(len(self.x)), self.targets)
+            targets, found = self._nearest()
+        else:
+            targets = self.targets
+            found = self._search(np.arange(len(self.x)), targets)
+        if self.settings.levels is not None:
+            self._round(targets, found, self.settings.levels)
+        return targets, found
+
+    def _round(self, targets: np.ndarray, found: SearchResult, levels: int) -> None:
+        """Brings what was found to the lattice of pixel values."""
+        every = np.flatnonzero(found.found)
+        for start in range(0, len(every), self.batch_size):
+            rows = every[start : start + self.batch_size]
+            batch = self._make_batch(rows, targets[rows])
+            margins = functools.partial(self._hard_margins, batch.targets)
+            found.x[rows], found.found[rows], evaluations = to_lattice(
+                margins, batch.originals, found.x[rows], self.box.rows(rows), batch.confidence,
+                levels,
+            )  # fmt: skip
+            found.nfev[rows] += evaluations
+
+    def _hard_margins(self, targets: np.ndarray, points: np.ndarray) -> np.ndarray:
+        return self.solver.problem.hard_margins(points, targets)
 
     def _nearest(self) -> tuple[np.ndarray, SearchResult]:
         """Searches the classes that can be the nearest, and all others where none succeeds."""

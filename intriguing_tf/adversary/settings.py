@@ -97,7 +97,7 @@ class AttackSettings:
         bounds: (lower, upper), read-only arrays of `dtype`.
         dtype: in which the attack computes, "float32" or "float64".
         loss: a `Loss`; its name does too.
-        solver, maxcor, maxfun, xtol, jit_compile, memory, starts, confidence, outputs: as
+        solver, maxcor, maxfun, xtol, jit_compile, memory, starts, confidence, levels, outputs: as
             `LBFGSAdversary` takes them.
         constants: of the search.
 
@@ -123,6 +123,7 @@ class AttackSettings:
     constants: SearchConstants = SearchConstants()
     starts: int = 1
     confidence: float = 0.0
+    levels: int | None = None
     outputs: str = "auto"
 
     def __post_init__(self) -> None:
@@ -142,6 +143,14 @@ class AttackSettings:
         self._set("confidence", float(self.confidence))
         self._set("loss", find_loss(self.loss))
         bounds = tuple(bound.astype(self.dtype) for bound in check_bounds(self.bounds))
+        if self.levels is not None:
+            check_positive_integer("levels", self.levels)
+            if self.levels < 2 or not all(np.isfinite(bound).all() for bound in bounds):
+                raise ValueError(
+                    "`levels` must be at least 2, and the bounds finite, since the first and the "
+                    f"last level are the bounds. Received: {self.levels}, bounds {self.bounds!r}."
+                )
+            self._set("levels", int(self.levels))
         for bound in bounds:
             bound.setflags(write=False)
         self._set("bounds", bounds)
@@ -161,6 +170,7 @@ class AttackSettings:
             "bounds": [describe_bound(bound) for bound in self.bounds],
             "starts": self.starts,
             "confidence": self.confidence,
+            "levels": self.levels,
             "outputs": self.outputs,
         }
         if self.constants != SearchConstants():

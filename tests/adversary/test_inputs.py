@@ -61,6 +61,12 @@ SETTINGS = [
     ({"layer": "fc9"}, ValueError, r"Layer 'fc9' is not.*Valid: hidden, scores"),
     ({"bounds": (1.0, 0.0)}, ValueError, "lower bound must lie below"),
     ({"bounds": (np.nan, 1.0)}, ValueError, "lower bound must lie below"),
+    ({"bounds": (1.0, 1.0)}, ValueError, "lower bound must lie below"),
+    ({"starts": 0}, ValueError, "`starts` must be a positive integer.*0"),
+    ({"confidence": -1.0}, ValueError, "`confidence` must be positive"),
+    ({"levels": 1}, ValueError, "`levels` must be at least 2.*1"),
+    ({"levels": 256, "bounds": (0.0, np.inf)}, ValueError, "`levels`.*the bounds finite"),
+    ({"outputs": "scores"}, ValueError, "`outputs` must be one of 'auto', 'logits', 'prob"),
     ({"bounds": 3.0}, TypeError, r"`bounds` must be a pair \(lower, upper\)"),
 ]
 
@@ -94,7 +100,13 @@ CALLS = [
     ((images(), [0.0, 1, 2]), {}, TypeError, "`labels` must be integers.*float64"),
     ((images(),), {"targets": [0, 1, -1]}, ValueError, r"`targets` must lie between 0 and 3.*-1"),
     ((images(),), {"targets": "farthest"}, ValueError, r"'nearest'.*Received: 'farthest'"),
-    ((images(),), {"targets": [[0], [1], [2]]}, ValueError, r"`targets` must have shape \(3,\)"),
+    ((images(),), {"targets": [[0, 1], [1, 2], [2, 3]]}, ValueError, r"`targets` must have shape"),
+    ((images(),), {"targets": [[0, 2, 0, 0]] * 3}, ValueError, "One-hot rows of `targets`"),
+    ((images(),), {"mask": [1, 0] * 4}, TypeError, "`mask` must be booleans.*int64"),
+    ((images(),), {"mask": np.ones(5, bool)}, ValueError, r"`mask` must broadcast.*\(5,\)"),
+    ((images(),), {"enough": 0}, ValueError, "`enough` must be positive"),
+    ((images(),), {"time_limit": -1.0}, ValueError, "`time_limit` must be positive"),
+    ((images(),), {"seed": -1}, ValueError, "`seed` must be at least 0"),
     ((images(),), {"verbose": "loud"}, ValueError, "`verbose` must be True, False or"),
 ]
 

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 import intriguing_tf as itf
+from intriguing_tf.adversary.margins import hard_margins
 from intriguing_tf.adversary.problem import Problem
 from intriguing_tf.adversary.scipy_solver import SciPySolver
 from intriguing_tf.adversary.settings import AttackSettings
+from intriguing_tf.adversary.solver import Batch
 from intriguing_tf.classifier import Classifier
 from tests.adversary.networks import points, small_network, zoo_model
 
@@ -43,11 +45,15 @@ def test_the_whole_search_in_lockstep_equals_one_at_a_time():
     x = points(6).astype("float64")
     targets = other_classes(model, x, 4)
     logits = np.asarray(model(x))
-    box = np.zeros_like(x), np.ones_like(x)
     found = []
     for lockstep in (True, False):
         each = reference(model, "margin", lockstep)
-        found.append(each.search(x, targets, *box, logits))
+        batch = Batch(
+            originals=x, starts=x, targets=targets, lower=np.zeros_like(x), upper=np.ones_like(x),
+            logits=logits, gap=hard_margins(logits, targets),
+            confidence=each.problem.least_confidence(logits), enough=np.zeros(6),
+        )  # fmt: skip
+        found.append(each.search(batch))
     np.testing.assert_array_equal(found[0].found, found[1].found)
     np.testing.assert_allclose(found[0].x, found[1].x, atol=1e-6)
     np.testing.assert_allclose(found[0].c, found[1].c, rtol=1e-6)
@@ -97,7 +103,9 @@ def test_minimizers_of_a_convex_problem_are_the_same_with_both_solvers():
     c = np.geomspace(0.01, 10, 10)
     values = []
     for name in ("compiled", "scipy"):
-        attack = itf.LBFGSAdversary(model, solver=name, maxfun=500, jit_compile=False)
+        attack = itf.LBFGSAdversary(
+            model, loss="cross_entropy", solver=name, maxfun=500, jit_compile=False
+        )
         found = attack.minimize(x, targets, c)
         values.append(objective(model, found, x, targets, c, "cross_entropy"))
     np.testing.assert_allclose(values[0], values[1], rtol=1e-6)
@@ -112,7 +120,7 @@ def test_the_compiled_solver_is_at_least_as_good_as_scipys(sample, name, number)
     images, labels = sample[0][:number], sample[1][:number]
     distortion = {}
     for each in ("compiled", "scipy"):
-        attack = itf.LBFGSAdversary(model, solver=each, jit_compile=False)
+        attack = itf.LBFGSAdversary(model, loss="cross_entropy", solver=each, jit_compile=False)
         result = attack(images, labels)
         assert result.success.all()
         distortion[each] = result.mean_distortion

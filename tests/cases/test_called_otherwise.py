@@ -138,6 +138,13 @@ def test_methods_that_were_replaced_are_refused():
         bound(model)
 
 
+def test_models_within_wrappers_are_no_replaced_methods():
+    """Keras keeps a model's loss under the name of a method."""
+    inner = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+    inner.compile(loss="mse")
+    assert bound(model_of(layers.TimeDistributed(inner), 5, 3)).total > 0
+
+
 def test_attributes_that_change_the_shape_are_refused():
     """With strides of 4 the average is over 4 pixels, not over the graph's 64."""
     convolution = layers.Conv2D(1, 1)

@@ -82,9 +82,9 @@ def tiny(tmp_path, monkeypatch):
             )
 
         def _split_generators(self, dl_manager):
-            return {"test": self._generate(4), "train": self._generate(6)}
+            return {"test": self._generate_examples(4), "train": self._generate_examples(6)}
 
-        def _generate(self, count):
+        def _generate_examples(self, count):
             for i in range(count):
                 yield i, {"image": np.full((2, 3, 3), 60 * i, np.uint8), "label": i % 3}
 

@@ -61,8 +61,8 @@ LEFT_OUT = {
     "layers.GroupedConv2D": "its arguments are those of keras.layers.Conv2D, which checks them",
     **dict.fromkeys(
         [
-            "lipschitz.NoBoundError", "zoo.CatalogueError", "zoo.DownloadError",
-            "zoo.IntegrityError", "zoo.UnpinnedError",
+            "adversary.AttackInterrupted", "lipschitz.NoBoundError", "zoo.CatalogueError",
+            "zoo.DownloadError", "zoo.IntegrityError", "zoo.UnpinnedError",
         ],
         _ERROR,
     ),
@@ -325,8 +325,8 @@ CALLS: dict[str, Callable[[], Any]] = {
         {
             "model": network(), "data": IMAGES, "labels": LABELS, "bounds": (0, 1),
             "radii": [0.1], "class_names": ["a", "b", "c"], "number": None, "attack": FAST,
-            "folder": None, "shard_size": 2, "ray": None, "workers": None, "name": "m",
-            "verbose": False,
+            "certify": "global", "folder": None, "shard_size": 2, "ray": None, "workers": None,
+            "name": "m", "verbose": False,
         },
     ),
     "sweeps.sweep": lambda: (

@@ -1,0 +1,234 @@
+"""What the adversary once got wrong, each with its relatives."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import intriguing_tf as itf
+from intriguing_tf.adversary import AttackInterrupted
+from tests.adversary.networks import confirm, points, small_network
+
+
+def predicted(model, images):
+    return model.predict(images, verbose=0).argmax(axis=1)
+
+
+@pytest.fixture(scope="module")
+def network():
+    return small_network()
+
+
+@pytest.fixture(scope="module")
+def adversary(network):
+    return itf.LBFGSAdversary(network, jit_compile=False)
+
+
+# --- default precision
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_a_model_made_under_a_global_policy_of_low_precision(policy):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(12, "tanh", name="hidden"),
+                                  keras.layers.Dense(4, name="scores")])  # fmt: skip
+        model.set_weights(small_network().get_weights())
+        result = itf.LBFGSAdversary(model, jit_compile=False)(points(12))
+    finally:
+        keras.config.set_dtype_policy(before)
+    found = result.status == "found"
+    assert found.mean() >= 0.9
+    np.testing.assert_array_equal(predicted(model, result.images)[found], result.targets[found])
+
+
+# --- bounds by rounding
+
+
+def test_pixels_that_centering_led_beyond_their_range_are_clipped():
+    mean = np.array([103.939, 116.779, 123.68])
+    pixels = np.array([[[0.0, 0, 0], [255, 255, 255]]] * 2, np.float32)
+    x = np.nextafter(pixels - mean.astype(np.float32), np.sign(pixels - 1) * np.float32(1e9))
+    model = keras.Sequential([keras.Input((2, 3)), keras.layers.Flatten(), keras.layers.Dense(2)])
+    bounds = (-mean, 255 - mean)
+    adversary = itf.LBFGSAdversary(model, bounds=bounds, jit_compile=False)
+    result = adversary(x, targets="nearest")
+    assert (result.images >= adversary.bounds[0]).all()
+    assert (result.images <= adversary.bounds[1]).all()
+    np.testing.assert_allclose(result.originals, x, rtol=1e-6)
+
+
+def test_what_lies_farther_out_is_refused(adversary):
+    x = points(2)
+    x[0, 0] = 1 + 1.2e-7
+    assert adversary(x).originals.max() <= 1
+    x[0, 0] = 1 + 1e-4
+    with pytest.raises(ValueError, match=r"within the bounds \[0, 1\]"):
+        adversary(x)
+
+
+# --- what a user sees
+
+
+def test_where_probabilities_tie_found_is_what_predict_says():
+    inner = small_network()
+    weights = inner.get_weights()
+    inner.set_weights([*weights[:2], weights[2] * 1e-6, weights[3] * 1e-6])
+    model = keras.Sequential([keras.Input((8,)), inner, keras.layers.Softmax()])
+    x = points(24)
+    result = itf.LBFGSAdversary(model, jit_compile=False)(x, targets="nearest")
+    np.testing.assert_array_equal(result.original_predictions, predicted(model, x))
+    np.testing.assert_array_equal(result.predictions, predicted(model, result.images))
+    found = result.status == "found"
+    assert (result.predictions[found] == result.targets[found]).all()
+    assert (result.predictions[~found] == result.original_predictions[~found]).all()
+
+
+# --- saturated starts
+
+
+def test_where_the_gradient_vanishes_other_starts_are_tried():
+    model = small_network(activation="relu")
+    weights = model.get_weights()
+    weights[0][:4], weights[1] = np.abs(weights[0][:4]), weights[1] * 0 - 2.0
+    weights[0][4:] = 0
+    model.set_weights(weights)
+    x = points(6)
+    x[::3] = 0  # no unit is active there
+    result = itf.LBFGSAdversary(model, jit_compile=False)(x, targets="nearest")
+    assert (result.status != "failed").all()
+    confirm(model, result)
+    alone = itf.LBFGSAdversary(model, jit_compile=False)(x[3:4], targets="nearest")
+    np.testing.assert_allclose(alone.l2, result.l2[3:4], rtol=1e-3)
+
+
+# --- given targets
+
+
+def test_every_image_that_is_not_its_target_yet_is_attacked(network, adversary):
+    x = points(12)
+    own = predicted(network, x)
+    labels, targets = (own + 1) % 4, (own + 2) % 4
+    targets[:3] = own[:3]
+    result = adversary(x, labels, targets)
+    assert (result.status[:3] == "already").all() and (result.status[3:] == "found").all()
+    np.testing.assert_array_equal(result.predictions, targets)
+
+
+def test_targets_that_are_the_labels_are_no_task(network, adversary):
+    own = predicted(network, points(4))
+    with pytest.raises(ValueError, match="`targets` must differ from `labels`"):
+        adversary(points(4), own, own)
+
+
+# --- scale
+
+
+def test_images_of_another_scale_warn(network):
+    scaled = keras.Sequential([keras.Input((8,)), keras.layers.Rescaling(1 / 255), network])
+    with pytest.warns(UserWarning, match="fill less than 1 % of the bounds"):
+        itf.LBFGSAdversary(scaled, bounds=(0.0, 255.0), maxfun=1, jit_compile=False)(points(3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        itf.LBFGSAdversary(network, maxfun=1, jit_compile=False)(points(3))
+
+
+# --- forms of input
+
+
+def as_column(labels):
+    return labels[:, None]
+
+
+def as_one_hot(labels):
+    return keras.utils.to_categorical(labels, 4)
+
+
+@pytest.mark.parametrize("form", [as_column, as_one_hot])
+def test_labels_in_other_forms(network, adversary, form):
+    own = predicted(network, points(4))
+    plain = adversary(points(4), own, "least_likely")
+    other = adversary(points(4), form(own), "least_likely")
+    np.testing.assert_array_equal(other.images, plain.images)
+
+
+def test_scores_are_no_labels(network, adversary):
+    with pytest.raises(ValueError, match=r"labels\.argmax\(axis=1\)"):
+        adversary(points(4), network.predict(points(4), verbose=0))
+
+
+def test_one_class_for_all(network, adversary):
+    result = adversary(points(12), targets=2)
+    assert (result.targets == 2).all() and result.success.all()
+    own = predicted(network, points(12))
+    np.testing.assert_array_equal(result.status == "already", own == 2)
+
+
+@pytest.mark.parametrize("batch", [None, 5])
+def test_a_dataset(network, adversary, batch):
+    x, own = points(12), predicted(network, points(12))
+    dataset = tf.data.Dataset.from_tensor_slices((x, own))
+    result = adversary(dataset if batch is None else dataset.batch(batch), targets="least_likely")
+    np.testing.assert_array_equal(result.l2, adversary(x, own, "least_likely").l2)
+    with pytest.raises(ValueError, match="infinite"):
+        adversary(dataset.repeat())
+    with pytest.raises(ValueError, match="labels once"):
+        adversary(dataset, own)
+
+
+# --- stopping
+
+
+class Slow(keras.layers.Layer):
+    """Takes its time."""
+
+    def call(self, x):
+        def wait(value):
+            time.sleep(0.02)
+            return value
+
+        y = tf.numpy_function(wait, [tf.stop_gradient(x)], x.dtype)
+        y.set_shape(x.shape)
+        return x + tf.stop_gradient(y - x)
+
+
+@pytest.fixture(scope="module")
+def slow():
+    return keras.Sequential([keras.Input((8,)), Slow(), small_network(activation="relu")])
+
+
+@pytest.mark.slow
+def test_a_time_limit_gives_what_was_found_until_then(slow):
+    adversary = itf.LBFGSAdversary(slow, jit_compile=False, maxfun=10000, xtol=1e-9, starts=500)
+    adversary(points(1), time_limit=0.1)  # compiles
+    began = time.monotonic()
+    result = adversary(points(12), time_limit=1.5)
+    assert time.monotonic() - began < 8  # of a busy machine
+    assert result.settings["stopped"] == "time_limit" and result.settings["time_limit"] == 1.5
+    assert (result.status == "found").any()
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_the_attack_and_keeps_what_was_found(slow):
+    adversary = itf.LBFGSAdversary(slow, jit_compile=False, maxfun=10000, xtol=1e-9, starts=500)
+    adversary(points(1), time_limit=0.1)
+    timer = threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    began = time.monotonic()
+    with pytest.raises(AttackInterrupted) as caught:
+        adversary(points(12))
+    assert time.monotonic() - began < 8
+    result = caught.value.result
+    assert len(result) == 12 and (result.status == "found").any()
+    assert result.settings["stopped"] == "interrupted"
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
