@@ -42,7 +42,7 @@ def seconds_per_epoch(name: str, images, labels, epochs: int) -> tuple[float, fl
     """Returns the least seconds of an epoch, and of making examples within one."""
     recipe = load_method(name)
     keras.utils.set_random_seed(0)
-    model = adversarial_model(recipe, build(recipe))
+    model = adversarial_model(recipe, build(recipe), len(images))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     model.compile("adam", loss, steps_per_execution=STEPS_PER_CALL)
     clock = Clock()

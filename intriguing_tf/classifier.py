@@ -87,14 +87,27 @@ class Classifier:
             return self._run(inputs)[0]
         return self._forward(inputs, folded)[0]
 
+    def logits_of(self, inputs: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        """Returns the logits [n, classes] that gave the model's outputs for some inputs.
+
+        Within a `tf.function` they are found below the outputs. Outside of one the model runs
+        again, with `training=False`.
+        """
+        if tf.executing_eagerly():
+            return self.logits(tf.cast(inputs, self.dtype))
+        return self._both(outputs)[0]
+
     def _forward(self, inputs: tf.Tensor, folded: bool = False) -> tuple[tf.Tensor, tf.Tensor]:
+        """The logits and scores of a batch."""
+        model = self.model
+        return self._both(folded_call(model, inputs) if folded else model(inputs, training=False))
+
+    def _both(self, outputs: Any) -> tuple[tf.Tensor, tf.Tensor]:
         """Logits [n, classes], and the scores by which a user compares the classes.
 
         Scores are the model's own outputs, rounded as it rounds them; of a single output unit, how
         far it lies above the threshold between the classes.
         """
-        model = self.model
-        outputs = folded_call(model, inputs) if folded else model(inputs, training=False)
         outputs = _single_output(outputs)
         width = outputs.shape[1] if outputs.shape.rank == 2 else None
         if outputs.shape.rank == 1:

@@ -6,6 +6,7 @@ missing, `private` says so, naming the release.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import warnings
 from collections.abc import Sequence
@@ -149,6 +150,12 @@ class _Symbolic:
 def layers_in(model: keras.Model) -> list[keras.layers.Layer]:
     """Returns a model's layers, those within its layers and models too."""
     return [each for each in private(model, "_flatten_layers")() if each is not model]
+
+
+def unexported(module: str, *names: str) -> tuple[type, ...]:
+    """Returns those layer classes of a module of `keras.applications` that this release has."""
+    found = vars(importlib.import_module(f"keras.src.applications.{module}"))
+    return tuple(found[name] for name in names if name in found)
 
 
 def layer_below(layer: keras.layers.Layer) -> Any:

@@ -28,13 +28,12 @@ _OF_KNOWN = 64
     options.model("mnist/fc100-100-10"),
     options.data(),
     options.bounds(),
-    options.number(
-        f"images, from the first on; by default {_OF_KNOWN} of a known data set, all of files"
-    ),
+    options.number(f"images; by default all of a file or folder, {_OF_KNOWN} of other data"),
     options.string("targets", "random", "'random', 'least_likely', 'nearest', or one class"),
     options.seed("of the random targets"),
     options.solver(),
     options.loss(),
+    options.outputs(),
     options.integer("shown", 64, "images in the picture, at most", lower_bound=1),
     options.boolean("save_images", False, "also save PNGs of 8 bits that still are adversarial"),
     options.output("attack"),
@@ -49,7 +48,8 @@ def run(flags: Any) -> int:
     images, labels, _ = data
     is_class = flags.targets.lstrip("-").isdigit()
     targets = int(flags.targets) if is_class else flags.targets
-    adversary = itf.LBFGSAdversary(model, bounds=flags.bounds, loss=flags.loss, solver=flags.solver)
+    chosen = {name: getattr(flags, name) for name in ("bounds", "loss", "solver", "outputs")}
+    adversary = itf.LBFGSAdversary(model, **chosen)
     interrupted = False
     try:
         result = adversary(images, labels, targets=targets, seed=flags.seed)

@@ -72,6 +72,7 @@ def load_data(
     *,
     of_known: int | None = None,
     in_memory: bool = True,
+    of_classifier: bool = True,
 ) -> datasets.ImageSet:
     """Returns the images that --data names, in the size that a model takes, within --bounds.
 
@@ -81,12 +82,14 @@ def load_data(
         name: of the model; by default --model.
         of_known: how many images of MNIST or tensorflow-datasets without --number.
         in_memory: whether the images must be an array.
+        of_classifier: whether the model's outputs are the classes of the images.
 
     Raises:
         TypeError, ValueError, OSError: as `load_data` of `intriguing_tf.datasets.loading`.
     """
     from intriguing_tf import classifier  # here, as below: --help must load neither TensorFlow
     from intriguing_tf.datasets import loading  # nor NumPy
+    from intriguing_tf.evaluation import doubts
 
     found = loading.load_data(
         flags.data,
@@ -96,6 +99,8 @@ def load_data(
         bounds=flags.bounds,
         class_names=class_names(flags, name or flags.model),
     )
+    if of_classifier:
+        found.check_classes(doubts.units_of(model))
     if found.skipped:
         print(f"skipped {len(found.skipped)} files:", file=sys.stderr)
     for file, reason in found.skipped:

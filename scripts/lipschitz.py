@@ -4,6 +4,7 @@
   itf-lipschitz --model=my.keras --format=markdown --output=bounds
   itf-lipschitz --model=applications/EfficientNetB0 --unbounded=inf
   itf-lipschitz --model=mnist/conv --number=64 --output=bounds
+  itf-lipschitz --model=mnist/fc100-100-10 --number=64 --radius=local
   itf-lipschitz --alexnet_kernels=alexnet.npz
 
 Prints the table, or JSON; --output saves it with a picture: a bar per layer, its bound and its
@@ -35,6 +36,12 @@ from intriguing_tf.files import write_atomically
     ),
     options.choice("format", "text", ["text", "markdown", "json"], "what to print"),
     options.number("images of --data to certify and to attack; by default none"),
+    options.choice(
+        "radius",
+        "global",
+        ["global", "local"],
+        "certify by bounds of all inputs, or of a ball each",
+    ),
     options.data(),
     options.bounds(),
     options.checked(
@@ -108,7 +115,7 @@ def _bounds(flags: Any) -> _Found:
 
 def _add_sandwich(found: _Found, model: Any, flags: Any) -> None:
     images, *_ = inputs.load_data(flags, model)
-    measured = experiments.Sandwich.of(model, images, flags.bounds)
+    measured = experiments.Sandwich.of(model, images, flags.bounds, flags.radius)
     found.tables["sandwich"] = measured.table()
     found.pictures["sandwich"] = measured.picture()
     found.values["certified"] = measured.certified.tolist()

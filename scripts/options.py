@@ -144,6 +144,15 @@ def seed(text: str) -> Option:
     return integer("seed", 0, text, lower_bound=0)
 
 
+def outputs() -> Option:
+    """--outputs: what the model returns."""
+    text = (
+        "what the model returns; 'auto' finds a softmax at its end, but not within a SavedModel or "
+        "a function: then say so"
+    )
+    return choice("outputs", "auto", ["auto", "logits", "probabilities"], text)
+
+
 def loss() -> Option:
     """--loss: the adversary's, who knows which there are; --help cannot wait for TensorFlow."""
     return string("loss", "margin", f"the adversary's, as 'margin', 'cross_entropy'; {_ALL}")

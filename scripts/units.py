@@ -41,7 +41,7 @@ def run(flags: Any) -> None:
 
     lower, upper = flags.bounds
     model = inputs.load_model(flags)
-    images, labels, _ = inputs.load_data(flags, model)
+    images, labels, _ = inputs.load_data(flags, model, of_classifier=False)
     if labels is None:
         raise ValueError("--data must have labels, which the comparison is about. Received: none.")
     feature_model = flags.feature_model and inputs.load_model(flags, flags.feature_model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -68,11 +69,15 @@ class Search:
         for start in range(0, len(every), self.batch_size):
             rows = every[start : start + self.batch_size]
             batch = self._make_batch(rows, targets[rows])
+            margins = functools.partial(self._hard_margins, batch.targets)
             found.x[rows], found.found[rows], evaluations = to_lattice(
-                lambda points, batch=batch: self.solver.problem.hard_margins(points, batch.targets),
-                batch.originals, found.x[rows], self.box.rows(rows), batch.confidence, levels,
+                margins, batch.originals, found.x[rows], self.box.rows(rows), batch.confidence,
+                levels,
             )  # fmt: skip
             found.nfev[rows] += evaluations
+
+    def _hard_margins(self, targets: np.ndarray, points: np.ndarray) -> np.ndarray:
+        return self.solver.problem.hard_margins(points, targets)
 
     def _nearest(self) -> tuple[np.ndarray, SearchResult]:
         """Searches the classes that can be the nearest, and all others where none succeeds."""

@@ -47,7 +47,8 @@ def image_folder(
         resize: how an image of another size is fitted. "stretch": bilinear, as
             `image_dataset_from_directory` does it. "crop": the shorter side becomes 8/7 of the
             size, bicubic, and the center is cut out, as ImageNet's networks are evaluated.
-        number: how many images, evenly over the files in order; by default all.
+        number: how many images, spread over the files; the first ones of a larger number are those
+            of a smaller. By default all, in order.
         memory: bytes of images, beyond which files are read when they are needed.
         verbose: show progress; "auto": if the standard error is a terminal.
 
@@ -76,12 +77,22 @@ def image_folder(
     found = _find(path)
     files = found.files
     if number is not None:
-        chosen = np.linspace(0, len(files) - 1, min(number, len(files))).round().astype(int)
-        files = [files[i] for i in chosen]
+        files = [files[i] for i in _spread(len(files))[:number]]
     class_of = {file: name or _wnid(file) for file, name in files}
-    readable, images, skipped = _read([*class_of], shape, resize, memory, verbose)
+    names_only = [file for file, _ in files]
+    readable, images, skipped = _read(names_only, shape, resize, memory, verbose)
     labels, names = _labels([class_of[file] for file in readable], found.classes, class_names)
     return ImageSet(images, labels, names, tuple(readable), tuple(found.others + skipped))
+
+
+def _spread(count: int) -> list[int]:
+    """Returns 0 to count - 1 in an order of which each beginning is spread over the whole.
+
+    Numbers are ordered by their binary digits read backwards (van der Corput).
+    """
+    digits = max(1, (count - 1).bit_length())
+    backwards = (int(f"{i:0{digits}b}"[::-1], 2) for i in range(1 << digits))
+    return [i for i in backwards if i < count]
 
 
 def check_image_path(path: str | os.PathLike | Sequence[str | os.PathLike]) -> None:

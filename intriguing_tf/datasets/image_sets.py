@@ -65,6 +65,22 @@ class ImageSet:
             files=self.files[:number],
         )
 
+    def check_classes(self, units: int | None) -> None:
+        """Checks that the classes are those of a model with so many outputs, one meaning two.
+
+        Raises:
+            ValueError: there are more or fewer.
+        """
+        classes = 2 if units == 1 else units
+        if self.class_names is not None and classes is not None:
+            there = len(self.class_names)
+            if there != classes:
+                raise ValueError(
+                    f"The model tells {classes} classes apart: name them all in the order of its "
+                    f"outputs (`class_names`). Received: {there} classes, such as "
+                    f"{', '.join(map(repr, self.class_names[:3]))}."
+                )
+
     def in_memory(self) -> ImageSet:
         """Returns the set with its images as an array.
 

@@ -34,7 +34,7 @@ def load_data(
             with "labels" if they are known; a folder of images or of class folders, or a list of
             image files; or a tensorflow-datasets name, with ":split" behind it.
         shape: of one image, which size and channels are fitted to; `None` to leave MNIST as it is.
-        number: how many, from the first on; of a folder, evenly over its files. By default all.
+        number: how many, from the first on; of a folder, spread over its files. By default all.
         of_known: how many of MNIST or tensorflow-datasets where `number` is `None`.
         bounds: least and largest pixel value, to which pixels of 8 bits are scaled.
         class_names: in the order of the model's outputs.
@@ -168,8 +168,8 @@ def _reshaped(images: Any, shape: Sequence[int | None] | None) -> Any:
 def _channels(images: Any, channels: int) -> Any:
     import tensorflow as tf
 
-    there = images.shape[-1]
-    if there == channels:
+    images = tf.convert_to_tensor(images)
+    if images.shape[-1] == channels:
         return images
     return tf.image.grayscale_to_rgb(images) if channels == 3 else tf.image.rgb_to_grayscale(images)
 

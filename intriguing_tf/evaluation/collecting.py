@@ -22,6 +22,8 @@ from intriguing_tf.progress import progress_bar
 from intriguing_tf.sweeps import Sweep
 from intriguing_tf.sweeps.shards import Shard
 
+METHODS = ("global", "local", "none")
+NOT_ASKED = "it was not asked for."
 _SHOWN = 16  # examples that are kept with their images, of the nearest and of the farthest
 _BATCH = 256
 # A certificate may exceed what was found by so much of it, since distances are rounded.
@@ -61,22 +63,25 @@ class Collected:
 
 def collect(
     model: keras.Model,
+    classifier: Classifier,
     done: Sweep,
     folder: Path,
     bounds: tuple[float, float],
+    method: str,
     verbose: bool | str,
 ) -> Collected:
     """Reads the shards of a sweep; certifies their images; keeps the nearest and the farthest.
 
     Args:
         model: that was attacked.
+        classifier: the same as a map to logits.
         done: a sweep with one cell.
         folder: where certified radii are kept, a file for each shard.
         bounds: of the images.
+        method: of certification, one of `METHODS`.
         verbose: show progress.
     """
-    classifier = Classifier(model)
-    certify, why = _certifier(model)
+    certify, why = _certifier(model, method)
     columns: dict[str, list[np.ndarray]] = {}
     shown: dict[str, AdversarialResult | None] = {"nearest": None, "farthest": None}
     low, high, seconds = np.inf, -np.inf, 0.0
@@ -89,7 +94,9 @@ def collect(
                 arrays["labels"] = shard.labels
             if certify is not None:
                 try:
-                    arrays["certified"] = _certified(certify, shard, folder / f"{index:06d}.npz")
+                    arrays["certified"] = _certified(
+                        certify, shard, folder / f"{method}-{index:06d}.npz"
+                    )
                 except ValueError as error:
                     certify, why = None, str(error)
             for name, values in arrays.items():
@@ -121,10 +128,12 @@ def collect(
     )
 
 
-def _certifier(model: keras.Model) -> tuple[Certifier | None, str]:
+def _certifier(model: keras.Model, method: str) -> tuple[Certifier | None, str]:
     """Returns what certifies radii, or why nothing does."""
+    if method == "none":
+        return None, NOT_ASKED
     try:
-        return Certifier(model, verbose=False), ""
+        return Certifier(model, verbose=False, method=method), ""
     except (ValueError, TypeError) as error:
         return None, str(error)
 

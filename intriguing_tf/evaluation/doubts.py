@@ -29,7 +29,7 @@ def doubts(
         extent: least and largest value of the data.
         bounds: within which they may be changed.
     """
-    units, activation = model.output_shape[-1], last_activation(model)
+    units, activation = units_of(model), last_activation(model)
     if units == 1 and activation != "sigmoid":
         yield (
             "The model has one output without a sigmoid. It is treated as the logit of the second "
@@ -56,6 +56,12 @@ def doubts(
             "chance. Are the classes in the order of the outputs, and do the images have the scale "
             "that the model was trained on?"
         )
+
+
+def units_of(model: keras.Model) -> int | None:
+    """Returns how many outputs a model has, or `None` where it does not say (subclassed models)."""
+    outputs = getattr(model, "outputs", None)
+    return outputs[0].shape[-1] if outputs else None
 
 
 def last_activation(model: keras.Model) -> str:

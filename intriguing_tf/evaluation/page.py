@@ -146,11 +146,12 @@ def _paragraphs(evaluation: Evaluation) -> Iterator[str]:
         if evaluation.labels is None
         else f"It classifies {evaluation.accuracy:.1%} of them correctly."
     )
-    yield f"{len(evaluation)} images, {evaluation.classes} classes. {accuracy}"
+    noun = "examples" if evaluation.survives_rounding is None else "images"
+    yield f"{len(evaluation)} {noun}, {evaluation.classes} classes. {accuracy}"
     found = _found(evaluation, "l2")
     if len(found):
         yield (
-            f"Half of the images that were attacked are of another class within an l2 distance of "
+            f"Half of the {noun} that were attacked are of another class within an l2 distance of "
             f"{np.median(found):.4g}, which is a root mean square change of "
             f"{np.median(_found(evaluation, 'distortion')):.4g} of the range of a value."
         )
@@ -204,7 +205,7 @@ def _becomes(evaluation: Evaluation) -> Picture | None:
     found = evaluation.status == "found"
     before, after = evaluation.predictions[found], evaluation.adversarial_predictions[found]
     classes = np.unique(np.concatenate([before, after]))
-    if not 1 < len(classes) <= _CLASSES:
+    if not 2 < len(classes) <= _CLASSES:  # of two, each can only become the other
         return None
     counts = np.array([[((before == a) & (after == b)).sum() for b in classes] for a in classes])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)

@@ -13,13 +13,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from intriguing_tf.adversary import AdversarialResult
-from intriguing_tf.checks import check_kinds, check_positive_integer
+from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
+from intriguing_tf.checks import check_choice, check_kinds, check_positive_integer
 from intriguing_tf.classifier import check_model, input_shape
 from intriguing_tf.datasets import ImageSet
 from intriguing_tf.datasets.loading import load_data
-from intriguing_tf.evaluation.collecting import Collected, collect
-from intriguing_tf.evaluation.doubts import doubts
+from intriguing_tf.evaluation.collecting import METHODS, NOT_ASKED, Collected, collect
+from intriguing_tf.evaluation.doubts import doubts, units_of
 from intriguing_tf.evaluation.result import Evaluation
 from intriguing_tf.lipschitz import LipschitzReport, bound
 from intriguing_tf.sweeps import Sweep, sweep
@@ -39,6 +39,7 @@ def evaluate(
     class_names: Sequence[str] | None = None,
     number: int | None = None,
     attack: Mapping[str, Any] | None = None,
+    certify: str = "global",
     folder: str | os.PathLike | None = None,
     shard_size: int = 256,
     ray: str | None = None,
@@ -68,6 +69,9 @@ def evaluate(
         class_names: in the order of the model's outputs; by default those that the data bring.
         number: how many images of named data; by default all.
         attack: further arguments of `LBFGSAdversary`, such as {"starts": 3}.
+        certify: by which method of `itf.lipschitz.certified_radius` radii are certified, "global"
+            or "local"; "none" leaves out radii and bounds of layers, which on networks of hundreds
+            of layers may take longer than the attack.
         folder: where the work is kept. A call that was stopped is made again and resumes there; the
             images need not fit into the memory. By default all is kept in the memory.
         shard_size: images that are attacked between two saves.
@@ -96,10 +100,14 @@ def evaluate(
         name = short_name(model) if isinstance(model, str) else getattr(model, "name", "")
     model = load_model(model) if isinstance(model, str) else model
     check_model(model)
+    check_choice("certify", certify, METHODS)
     wanted = None if radii is None else _check_radii(radii)
     if class_names is not None:
         check_kinds("class_names", class_names, str, "names")
     images = _images(model, data, labels, bounds, class_names, number)
+    images.check_classes(units_of(model))
+    settings = {"bounds": bounds, **(attack or {})}
+    classifier = LBFGSAdversary(model, **settings).classifier
     with tempfile.TemporaryDirectory() as temporary:
         place = Path(folder if folder is not None else temporary)
         done = sweep(
@@ -108,15 +116,15 @@ def evaluate(
             images.labels,
             folder=place / "sweep",
             targets="nearest",
-            settings={"attack": {"bounds": bounds, **(attack or {})}},
+            settings={"attack": settings},
             shard_size=shard_size,
             ray=ray,
             workers=workers,
             verbose=verbose,
         )
-        found = collect(model, done, place / "certified", bounds, verbose)
+        found = collect(model, classifier, done, place / "certified", bounds, certify, verbose)
         result = done.result(**_CELL) if folder is None else None
-    report, why = _layers(model, verbose)
+    report, why = (None, NOT_ASKED) if certify == "none" else _layers(model, verbose)
     seconds = time.perf_counter() - started
     return _evaluation(
         model, name, images, found, bounds, wanted, report, why, done, result, seconds

@@ -33,7 +33,11 @@ class Sandwich(Result):
 
     @classmethod
     def of(
-        cls, model: keras.Model, images: Any, bounds: tuple[float, float] = (0.0, 1.0)
+        cls,
+        model: keras.Model,
+        images: Any,
+        bounds: tuple[float, float] = (0.0, 1.0),
+        method: str = "global",
     ) -> Sandwich:
         """Certifies and attacks each image, towards the nearest of all other classes.
 
@@ -41,11 +45,12 @@ class Sandwich(Result):
             model: a Keras classifier.
             images: float [n, *input shape], within `bounds`.
             bounds: of the pixels.
+            method: "global" or "local", as in `certified_radius`.
         """
         adversary = LBFGSAdversary(model, bounds=bounds, loss="cross_entropy")
         result = adversary(images, targets="nearest")
         found = np.where(result.success, result.l2, np.inf).astype(np.float64)
-        return cls(certified_radius(model, images), found)
+        return cls(certified_radius(model, images, method=method), found)
 
     @property
     def violations(self) -> int:

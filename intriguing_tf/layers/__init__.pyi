@@ -5,3 +5,4 @@ from .normalization import LocalResponseNormalization as LocalResponseNormalizat
 from .pooling import CeilAveragePooling2D as CeilAveragePooling2D
 from .pooling import CeilMaxPooling2D as CeilMaxPooling2D
 from .pooling import L2Pooling2D as L2Pooling2D
+from .sorting import GroupSort as GroupSort

@@ -13,13 +13,16 @@ import keras
 
 from intriguing_tf.classifier import check_model
 from intriguing_tf.lipschitz import rules
-from intriguing_tf.lipschitz.chains import chains_of
+from intriguing_tf.lipschitz.blocks import block_of
+from intriguing_tf.lipschitz.chains import Budget, chains_of
 from intriguing_tf.lipschitz.contradictions import check_bound
 from intriguing_tf.lipschitz.exactness import check_call
 from intriguing_tf.lipschitz.folding import Entry, add_linear, fold
 from intriguing_tf.lipschitz.graph import Call, CallGraph, Tensor, call_of, calls_of
+from intriguing_tf.lipschitz.operators import Block
 from intriguing_tf.lipschitz.registry import Inner, apply_rule, errors_named, is_registered
 from intriguing_tf.lipschitz.report import LipschitzReport, ReportBuilder
+from intriguing_tf.lipschitz.residual import block_bound
 from intriguing_tf.lipschitz.rounding import product_up, round_up
 from intriguing_tf.lipschitz.steps import (
     SIGMOID,
@@ -74,6 +77,7 @@ class Bounds:
         self.report = ReportBuilder()
         self.cancelled = 1.0
         self._best = best
+        self._budget = Budget()
         self._unbounded = unbounded
         self._attained = attained
         self._verbose = verbose
@@ -94,7 +98,7 @@ class Bounds:
                 bar.update(1)
         return [branches[tensor] for tensor in graph.outputs]
 
-    def close(self, branch: Branch) -> tuple[float, float]:
+    def close(self, branch: Branch, chains: bool = True) -> tuple[float, float]:
         """Returns the bounds (product, total) of a tensor, and reports its steps."""
         entries = fold(branch.entries) if self._best else list(branch.entries)
         norms = [entry.step.norm(self._attained) for entry in entries]
@@ -102,14 +106,14 @@ class Bounds:
         bounds = [norm.upper for norm in norms]
         product = product_up([branch.product, *bounds])
         total = product_up([branch.total, *bounds])
-        if self._best:
+        if self._best and chains:
             total = min(total, self._with_chains(branch.total, entries, bounds))
         return product, total
 
     def _with_chains(self, below: float, entries: list[Entry], bounds: list[float]) -> float:
         factors = [below]
         done = 0
-        for chain in chains_of([entry.step for entry in entries], bounds):
+        for chain in chains_of([entry.step for entry in entries], bounds, self._budget):
             factors += [*bounds[done : chain.start], chain.bound]
             done = chain.stop
             within = slice(chain.start, chain.stop)
@@ -143,10 +147,26 @@ class Bounds:
             summed = self._sum_of_linear(call.number, given)
             if summed is not None:
                 return [summed]
-        products, totals = zip(*map(self.close, given), strict=True)
+        block = self._block(call, given)
+        closed = [self.close(branch, chains=block is None) for branch in given]
+        products, totals = zip(*closed, strict=True)
         self.report.write((call.number,), rule.norm())
         product, total = combined(rule, products), combined(rule, totals)
+        if block is not None and given[0].total > 0:
+            joint = block_bound(block)
+            apart, total = total, min(total, product_up([given[0].total, joint]))
+            if total < apart:
+                entries = [entry for branch in given for entry in branch.entries]
+                entries.append(Entry((call.number,), rule))
+                self.report.add_chain(entries, apart / given[0].total, joint)
         return [Branch(tensor, product, total) for tensor in call.outputs]
+
+    def _block(self, call: Call, given: list[Branch]) -> Block | None:
+        """The residual block that this call ends, if it adds two branches of one tensor."""
+        adds = type(call.operation) is keras.layers.Add
+        if not self._best or not adds or len({branch.root for branch in given}) > 1:
+            return None
+        return block_of([[each.step for each in fold(branch.entries)] for branch in given])
 
     def _sum_of_linear(self, number: int, given: list[Branch]) -> Branch | None:
         if len({branch.root for branch in given}) > 1:

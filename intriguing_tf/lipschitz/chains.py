@@ -25,14 +25,22 @@ from intriguing_tf.lipschitz.threads import threads_for
 Array = np.ndarray
 
 # Floating-point operations that one chain may cost: for its certificate, and for choosing Λ.
-CERTIFICATE_COST = 1e10
+CERTIFICATE_COST = 7e11
 SEARCH_COST = 3e10
+# Certificates of all chains of a network together may cost so much; then those up to CHEAP remain.
+ALL_CERTIFICATES_COST = 1.5e12
+CHEAP = 1e10
 ITERATIONS = 100
 # With many frequencies a step costs more and gains less.
 ITERATIONS_OF_MANY = 80
 # Frequencies on which Λ is chosen where all would cost too much; so many violated ones are added
-# to them in each round.
+# to them in each round. Large layers make do with a few, and with a few steps.
 SAMPLE = 16
+SMALL_SAMPLE = 4
+STEPS_OF_SMALL_SAMPLE = 20
+# So many steps are worth more than SEARCH_COST, up to MOST_SEARCH_COST.
+FEW = 4
+MOST_SEARCH_COST = 3e11
 ROUNDS = 6
 # Relative growth of L² that is taken rather than to choose Λ again.
 LATER_GROWTH = 4e-3
@@ -52,21 +60,38 @@ class JointBound:
     bound: float
 
 
-def chains_of(steps: Sequence[Step], bounds: Sequence[float]) -> list[JointBound]:
+@dataclasses.dataclass
+class Budget:
+    """Floating-point operations that are left for the certificates of a network's chains."""
+
+    left: float = ALL_CERTIFICATES_COST
+
+    @property
+    def most(self) -> float:
+        """What the next one may cost."""
+        return max(min(CERTIFICATE_COST, self.left), CHEAP)
+
+
+def chains_of(
+    steps: Sequence[Step], bounds: Sequence[float], budget: Budget | None = None
+) -> list[JointBound]:
     """Returns the stretches of a path whose joint bound is below the product of their steps'.
 
     Args:
         steps: the folded steps of a path.
         bounds: the bound of each.
+        budget: what is left for certificates; it is reduced.
     """
     found: list[JointBound] = []
+    budget = budget or Budget()
     position = 0
     while position < len(steps):
-        stop = _chain_end(steps, position)
+        stop = _chain_end(steps, position, budget.most)
         if stop - position < 3:
             position += 1
             continue
         problem = _linear_chain(steps[position:stop])
+        budget.left -= problem.certificate_cost
         with threads_for(max(problem.widths)):
             value = chain_bound(problem)
         if value < math.prod(bounds[position:stop]):
@@ -75,7 +100,24 @@ def chains_of(steps: Sequence[Step], bounds: Sequence[float]) -> list[JointBound
     return found
 
 
-def pairwise_bounds(steps: Sequence[Step], weights: Array) -> tuple[int, Array] | None:
+@dataclasses.dataclass(frozen=True, eq=False)
+class PairwiseChain:
+    """The matrix chain at the end of a path, and bounds of all differences of two outputs.
+
+    Args:
+        start: where in the path it starts.
+        weights: its last matrix [k, n].
+        multipliers: Λ_1 … Λ_(L−1), for slopes in [0, 1].
+        bounds: [k, k].
+    """
+
+    start: int
+    weights: Array
+    multipliers: list[Array]
+    bounds: Array
+
+
+def pairwise_chain(steps: Sequence[Step], weights: Array) -> PairwiseChain | None:
     """Bounds all differences of two outputs of the matrix chain at the end of a path.
 
     Args:
@@ -83,7 +125,7 @@ def pairwise_bounds(steps: Sequence[Step], weights: Array) -> tuple[int, Array] 
         weights: its weights [k, n], perhaps with a row of zeros added.
 
     Returns:
-        Where the chain starts, and the bounds [k, k]; `None` if the path does not end in a chain.
+        `None` if the path does not end in a chain.
     """
     start = next((i for i in range(len(steps)) if _chain_end(steps, i) == len(steps) > i + 2), None)
     head = steps[-1]
@@ -91,13 +133,15 @@ def pairwise_bounds(steps: Sequence[Step], weights: Array) -> tuple[int, Array] 
         return None
     problem = _linear_chain([*steps[start:-1], dataclasses.replace(head, weights=weights)])
     with threads_for(max(problem.widths)):
-        bounds = _pairwise_bounds(problem)
-    return None if bounds is None else (start, bounds)
+        recursion = Recursion(problem.stages(np.arange(1)))
+        multipliers = optimize(recursion, _iterations(problem, 1))
+        bounds = _pairwise_bounds(problem, recursion, multipliers)
+    return None if bounds is None else PairwiseChain(start, weights, multipliers, bounds)
 
 
-def _pairwise_bounds(problem: LinearChain) -> Array | None:
-    recursion = Recursion(problem.stages(np.arange(1)))
-    multipliers = optimize(recursion, _iterations(problem, 1))
+def _pairwise_bounds(
+    problem: LinearChain, recursion: Recursion, multipliers: list[Array]
+) -> Array | None:
     joint = recursion.joint(multipliers)
     growth = 1e-7
     while joint is not None and growth < 1e-2:
@@ -116,7 +160,9 @@ def _pairwise_bounds(problem: LinearChain) -> Array | None:
 
 def chain_bound(problem: LinearChain) -> float:
     """Chooses Λ on a sample, certifies it everywhere, and adds what failed to the sample."""
-    sample = _spread(np.arange(problem.count), SAMPLE)
+    costly = problem.step_cost * SAMPLE * STEPS_OF_SMALL_SAMPLE > SEARCH_COST
+    most = SMALL_SAMPLE if costly else SAMPLE
+    sample = _spread(np.arange(problem.count), most)
     multipliers: list[Array] | None = None
     for trial in range(ROUNDS):
         iterations = _iterations(problem, len(sample)) // (1 if trial == 0 else 4)
@@ -126,7 +172,7 @@ def chain_bound(problem: LinearChain) -> float:
         result = _certified(problem, multipliers, recursion, allowed)
         if isinstance(result, float):
             return result
-        sample = np.union1d(sample, _spread(result, SAMPLE))
+        sample = np.union1d(sample, _spread(result, most))
     return math.inf
 
 
@@ -139,11 +185,11 @@ def _certified(
     growth = 1e-6
     remaining = np.arange(problem.count)
     while growth < 1e-2 and LEAST < target < 1 / LEAST:
-        tail = target * (1 + growth) * np.eye(problem.widths[-1])
-        remaining = problem.violations(multipliers, tail, remaining)
+        remaining = problem.violations(multipliers, target * (1 + growth), remaining)
         if not len(remaining):
             return round_up(math.sqrt(target * (1 + growth)))
-        needed = Recursion(problem.stages(_spread(remaining, SAMPLE))).largest(multipliers)
+        worst = _spread(remaining, SMALL_SAMPLE if problem.step_cost > 1e9 else SAMPLE)
+        needed = Recursion(problem.stages(worst)).largest(multipliers)
         if needed > least * (1 + allowed) or math.isinf(needed):
             return remaining
         if needed <= target * (1 + growth):
@@ -159,21 +205,22 @@ def _spread(indices: Array, most: int) -> Array:
 
 def _iterations(problem: LinearChain, frequencies: int) -> int:
     most = ITERATIONS if frequencies == 1 else ITERATIONS_OF_MANY
-    return int(min(most, SEARCH_COST / (problem.step_cost * frequencies)))
+    step = problem.step_cost * frequencies
+    return int(min(most, max(SEARCH_COST / step, min(FEW, MOST_SEARCH_COST / step))))
 
 
-def _chain_end(steps: Sequence[Step], start: int) -> int:
+def _chain_end(steps: Sequence[Step], start: int, most: float = CERTIFICATE_COST) -> int:
     """Where the longest affordable chain from `start` ends: linear, slopes, linear, …, linear."""
     if not (steps[start].chainable and _is_tame(steps[start])):
         return start
     end = start + 1
     while end + 1 < len(steps):
         slopes, linear = steps[end], steps[end + 1]
-        fits = isinstance(slopes, Slopes) and slopes.low >= 0 and 0 < slopes.high < math.inf
-        fits = fits and linear.chainable and type(linear) is type(steps[start])
+        fits = is_chainable_activation(slopes) and linear.chainable
+        fits = fits and type(linear) is type(steps[start])
         if not (fits and _is_tame(linear)):
             break
-        if _linear_chain(steps[start : end + 2]).certificate_cost > CERTIFICATE_COST:
+        if _linear_chain(steps[start : end + 2]).certificate_cost > most:
             break
         end += 2
     return end
@@ -184,12 +231,20 @@ def _is_tame(step: Step) -> bool:
     return TAME[0] < step.magnitude() < TAME[1]
 
 
+def is_chainable_activation(step: Step) -> bool:
+    """Whether a step is an activation with slopes in [0, b]."""
+    return isinstance(step, Slopes) and step.low >= 0 and 0 < step.high < math.inf
+
+
 def _linear_chain(steps: Sequence[Step]) -> LinearChain:
+    kind: Any = _CHAINS[type(steps[0])]
+    return kind(linear_steps(steps))
+
+
+def linear_steps(steps: Sequence[Step]) -> list[Any]:
     """The linear steps, with each activation's largest slope moved into the next one."""
     factors = [1.0, *(step.norm().upper for step in steps[1::2])]
-    linear = [
-        step if factor == 1.0 else step.scaled(after=Diagonal(np.array(factor)))
+    return [
+        step if factor == 1.0 else step.scaled(before=Diagonal(np.array(factor)))
         for step, factor in zip(steps[::2], factors, strict=True)
     ]
-    kind: Any = _CHAINS[type(steps[0])]
-    return kind(linear)

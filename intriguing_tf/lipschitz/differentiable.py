@@ -12,17 +12,19 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from keras import ops
 
-from intriguing_tf.lipschitz.bounds import bound, rule_of
+from intriguing_tf.lipschitz.bounds import bound, logits_graph, rule_of
 from intriguing_tf.lipschitz.convolution import reached_taps
 from intriguing_tf.lipschitz.geometry import Geometry
 from intriguing_tf.lipschitz.graph import Call, calls_of
+from intriguing_tf.lipschitz.steps import Regroup
 from intriguing_tf.lipschitz.symbols import frequency_grid, polyphase
 
 _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
@@ -92,6 +94,75 @@ def layer_bound(layer: keras.layers.Layer, input_shape: tuple) -> Callable[[], t
     return lambda: convolution_bound(tf.convert_to_tensor(layer.kernel), geometry)
 
 
+class PowerIteration:
+    """The norm of a layer's linear part by power iterations, as Keras computes the layer.
+
+    The vector is kept between calls, so that one iteration per step of training follows weights
+    that change slowly. The norm comes from below: it certifies nothing.
+
+    Args:
+        layer: one of `LAYERS`, built.
+        input_shape: of its input, the batch first.
+        variable: as `keras.layers.Layer.add_weight`; it makes the vector's variable.
+
+    Raises:
+        ValueError: no linear part is known, or the layer's input has no fixed size.
+    """
+
+    def __init__(self, layer: keras.layers.Layer, input_shape: tuple, variable: Callable):
+        if type(layer) not in LAYERS:
+            raise ValueError(
+                f"Layer {layer.name!r} ({type(layer).__name__}) has no norm that can be followed."
+            )
+        shape = input_shape[-1:] if isinstance(layer, keras.layers.Dense) else input_shape[1:]
+        if None in shape:
+            raise ValueError(
+                f"The norm of layer {layer.name!r} needs an input of fixed size. Received: input "
+                f"of shape {input_shape}."
+            )
+        self.layer = layer
+        self._vector = variable(
+            name=f"norm_of_{layer.name}",
+            shape=(1, *shape),
+            dtype=layer.variable_dtype,
+            initializer=keras.initializers.RandomNormal(seed=0),
+            trainable=False,
+        )
+
+    def iterate(self) -> None:
+        """Multiplies the vector by AᵀA, and normalizes it."""
+        vector = self._vector.value
+        with tf.GradientTape() as tape:
+            tape.watch(vector)
+            image = self._linear(vector)
+        following = tape.gradient(image, vector, output_gradients=image)
+        size = tf.norm(following)
+        self._vector.assign(tf.where(size > _TINY, following / size, vector))
+
+    def norm(self) -> tf.Tensor:
+        """Returns ‖A v‖ for the vector, a scalar whose gradient reaches the kernel."""
+        vector = tf.math.l2_normalize(tf.convert_to_tensor(self._vector.value))
+        return tf.sqrt(tf.maximum(tf.reduce_sum(self._linear(vector) ** 2), _TINY))
+
+    def _linear(self, x: tf.Tensor) -> tf.Tensor:
+        layer, kernel = self.layer, tf.convert_to_tensor(self.layer.kernel)
+        if isinstance(layer, keras.layers.Dense):
+            return tf.matmul(x, kernel)
+        padding = layer.padding
+        if padding == "causal":
+            lost = layer.dilation_rate[0] * (layer.kernel_size[0] - 1)
+            x, padding = tf.pad(x, [[0, 0], [lost, 0], [0, 0]]), "valid"
+        convolve = ops.depthwise_conv if isinstance(layer, _DEPTHWISE) else ops.conv
+        return convolve(
+            x,
+            kernel,
+            strides=layer.strides,
+            padding=padding,
+            data_format=layer.data_format,
+            dilation_rate=layer.dilation_rate,
+        )
+
+
 def layers_of(model: keras.Model) -> dict[keras.layers.Layer, tuple]:
     """Returns the layers that a model calls, those of models in it too, and their input's shape."""
     return {
@@ -111,31 +182,76 @@ def constant_bound(model: keras.Model) -> float:
             changes in training and has no gradient.
     """
     bound(model, method="product")  # raises where there is none
-    calls = calls_of(model).calls
-    layers = [call.operation for call in calls]
-    product = 1.0
-    for call in calls:
-        if len(call.inputs) != 1 or layers.count(call.operation) != 1:
-            raise ValueError(
-                f"`total` is for models that are a chain of layers. Received: layer "
-                f"{call.operation.name!r} of model {model.name!r}, which has several inputs or is "
-                "called several times."
-            )
-        product *= _constant_bound_of(call)
-    return product
+    return _constant_of_chain(model, calls_of(model).calls)
 
 
-def _constant_bound_of(call: Call) -> float:
-    layer = call.operation
-    steps = rule_of(call).steps
-    if type(layer) in LAYERS:
-        steps = steps[1:]  # the first is the kernel's, which `layer_bound` follows
-    elif _changes(layer):
+@dataclasses.dataclass(frozen=True)
+class ChainToLogits:
+    """A classifier as a chain of layers below its logits.
+
+    Args:
+        head: the Dense layer that gives the logits.
+        below: the layers with kernels below it, with the shape of their inputs.
+        constant: the product of the bounds of the others below it.
+    """
+
+    head: keras.layers.Dense
+    below: dict[keras.layers.Layer, tuple]
+    constant: float
+
+
+def chain_to_logits(model: keras.Model) -> ChainToLogits:
+    """Returns a classifier as a chain of layers.
+
+    Raises:
+        ValueError: it is none, it does not end in a Dense layer of logits, or a layer has no bound
+            or none that can be followed in training; the layers are named.
+    """
+    calls = list(logits_graph(calls_of(model)).calls)
+    while calls and all(isinstance(step, Regroup) for step in rule_of(calls[-1]).steps):
+        calls.pop()  # what squashes the logits, and regroups them
+    head = calls[-1].operation if calls else None
+    if type(head) is not keras.layers.Dense or len(rule_of(calls[-1]).steps) != 1:
+        name = "no layer" if head is None else f"{head.name!r} ({type(head).__name__})"
         raise ValueError(
-            f"`total` cannot follow layer {layer.name!r} ({type(layer).__name__}), whose bound "
-            "changes in training and has no gradient here. Give `target`."
+            "The logits must be the outputs of a Dense layer without activation (or one that "
+            f"squashes them). Received: model {model.name!r} with {name} there."
         )
+    constant = _constant_of_chain(model, calls)
+    below = {call.operation: call.input_shapes[0] for call in calls[:-1]}
+    kernels = {layer: shape for layer, shape in below.items() if type(layer) in LAYERS}
+    return ChainToLogits(head, kernels, constant)
+
+
+def _constant_of_chain(model: keras.Model, calls: Sequence[Call]) -> float:
+    """The product of the bounds of all that has no kernel."""
+    operations = [call.operation for call in calls]
+    branching = [
+        call for call in calls if len(call.inputs) != 1 or operations.count(call.operation) != 1
+    ]
+    others = [call for call in calls if type(call.operation) not in LAYERS]
+    changing = [call for call in others if _changes(call.operation)]
+    if branching:
+        raise ValueError(
+            f"The whole model must be a chain of layers. Received: model {model.name!r} with "
+            f"{_named(branching)}, which have several inputs or are called several times."
+        )
+    if changing:
+        raise ValueError(
+            f"The bound of {_named(changing)} of model {model.name!r} changes in training and has "
+            f"no gradient here. Valid: {', '.join(kind.__name__ for kind in LAYERS)}, and layers "
+            "that training does not change."
+        )
+    # The first step of a layer with a kernel is the kernel's, which is followed.
+    steps = [step for call in others for step in rule_of(call).steps]
+    followed = [call for call in calls if type(call.operation) in LAYERS]
+    steps += [step for call in followed for step in rule_of(call).steps[1:]]
     return math.prod(step.norm(attained=False).upper for step in steps)
+
+
+def _named(calls: Sequence[Call]) -> str:
+    layers = {call.operation: None for call in calls}
+    return ", ".join(f"{layer.name!r} ({type(layer).__name__})" for layer in layers)
 
 
 def _changes(layer: Any) -> bool:

@@ -110,22 +110,48 @@ class Evaluation:
             float64 [n, classes].
         """
         radius = tf.constant(np.broadcast_to(radius, len(self.logits)), tf.float64)
+        errors = self._errors(radius, unit, rounded)
+        last = errors[self.evaluator.graph.outputs[0]].numpy()
+        return last.reshape(len(last), -1)
+
+    def entering(self, numbers: Sequence[int]) -> list[tuple[Array, Array]]:
+        """Returns what enters the activation that ends each of these calls, and its errors.
+
+        Args:
+            numbers: of the calls.
+
+        Returns:
+            Per call, values and bounds of their errors at the images, float64 [n, …].
+        """
+        errors = self._errors(tf.zeros(len(self.output), tf.float64), UNIT_ROUNDOFF, False)
+        calls = {each.call.number: each for each in self.evaluator.calls}
+        found = []
+        for number in numbers:
+            tensors = calls[number].call.inputs
+            sizes = [self._size(tensor, errors[tensor], 0.0) for tensor in tensors]
+            given = [errors[tensor] for tensor in tensors]
+            values = calls[number].run_linear([self.values[tensor] for tensor in tensors])
+            _, error = calls[number].linear_errors(sizes, given, values, UNIT_ROUNDOFF)
+            found.append((values.numpy(), error.numpy() + LEAST))
+        return found
+
+    def _errors(self, radius: Any, unit: float, rounded: bool) -> dict[Tensor, Any]:
+        """The errors of every tensor; arguments as in `errors`."""
         images = self.evaluator.graph.inputs[0]
-        start = unit * tf.abs(self.values[images]) * float(rounded)
-        errors = {images: start}
+        errors = {images: unit * tf.abs(self.values[images]) * float(rounded)}
         for each in self.evaluator.calls:
             sizes = [self._size(tensor, errors[tensor], radius) for tensor in each.call.inputs]
             given = [errors[tensor] for tensor in each.call.inputs]
             results = [self._size(tensor, 0.0, radius) for tensor in each.call.outputs]
             found = each.errors(sizes, given, results, unit)
             errors.update(zip(each.call.outputs, found, strict=True))
-        last = errors[self.evaluator.graph.outputs[0]].numpy()
-        return last.reshape(len(last), -1)
+        return errors
 
     def _size(self, tensor: Tensor, error: Any, radius: Any) -> Any:
         """A bound of every number of a tensor, computed or exact, within the radius."""
         values = self.values[tensor]
-        moved = tf.reshape(radius * self.slopes[tensor], [-1] + [1] * (len(values.shape) - 1))
+        moved = radius * self.slopes[tensor] + tf.zeros(len(values), tf.float64)
+        moved = tf.reshape(moved, [-1] + [1] * (len(values.shape) - 1))
         return (tf.abs(values) + error + moved) * (1 + 1e-12)
 
 
@@ -167,26 +193,36 @@ class _EvaluatedCall:
             return list(tensors)  # what squashes the logits is left out
         return self._call(tensors)
 
+    def run_linear(self, tensors: Sequence[Any]) -> Any:
+        """What enters the activation that ends the call."""
+        return self._linear(*tensors)[0] if self._activated else tensors[0]
+
     def errors(
         self, sizes: Sequence[Any], errors: Sequence[Any], results: Sequence[Any], unit: float
     ) -> list[Any]:
         """The errors of the outputs."""
-        given = Rounded(
-            self._run_flat, self.call.operation, self.call.node, sizes, errors, results[0], unit
-        )
-        with errors_named(self.call.operation):
-            found = self._rule(given)
+        size, found = self.linear_errors(sizes, errors, results[0], unit)
         floor = LEAST if unit == UNIT_ROUNDOFF else UNDERFLOW32
         if self._step is None:
             found = list(found) if isinstance(found, (list, tuple)) else [found]
             return [each + floor for each in found]
-        size = sizes[0]
-        if self._activated:
-            (size,) = self._linear(*sizes, absolute=True)
-            bias = getattr(self.call.operation, "bias", None)
-            size = (size + (0.0 if bias is None else tf.abs(bias)) + found) * (1 + 1e-9)
         straight = is_straight(self.call.operation)
         return [activation_error(self._step, straight, size, found, results[0], unit) + floor]
+
+    def linear_errors(
+        self, sizes: Sequence[Any], errors: Sequence[Any], result: Any, unit: float
+    ) -> tuple[Any, Any]:
+        """Size and errors of what enters the activation, of the outputs if there is none."""
+        given = Rounded(
+            self._run_flat, self.call.operation, self.call.node, sizes, errors, result, unit
+        )
+        with errors_named(self.call.operation):
+            found = self._rule(given)
+        if self._step is None or not self._activated:
+            return sizes[0], found
+        (size,) = self._linear(*sizes, absolute=True)
+        bias = getattr(self.call.operation, "bias", None)
+        return (size + (0.0 if bias is None else tf.abs(bias)) + found) * (1 + 1e-9), found
 
     def _run_flat(self, *tensors: Any, absolute: bool = False) -> Any:
         outputs = (

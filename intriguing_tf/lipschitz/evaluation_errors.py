@@ -17,7 +17,7 @@ import keras
 from keras import layers, ops
 
 from intriguing_tf import layers as own
-from intriguing_tf.keras_graph import call_arguments, is_keras_operation
+from intriguing_tf.keras_graph import call_arguments, is_keras_operation, unexported
 from intriguing_tf.lipschitz.registry import is_registered
 from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Slopes, Softmax, Step, Steps
 
@@ -73,7 +73,7 @@ def error_rule(operation: Any, result: LayerBound | Steps) -> Rule:
     """
     kind, key = type(operation), _key(operation)
     if isinstance(result, LayerBound) and result.rounding is not None:
-        return functools.partial(_stated, result)
+        return functools.partial(_stated, result, result.rounding)
     if key not in _RULES or is_registered(kind):
         raise NoBoundError(
             f"{operation.name!r} ({kind.__name__}) has a Lipschitz bound, but no bound of its "
@@ -82,7 +82,7 @@ def error_rule(operation: Any, result: LayerBound | Steps) -> Rule:
     return _RULES[key]
 
 
-def _stated(rule: LayerBound, given: Rounded) -> Any:
+def _stated(rule: LayerBound, rounding: float, given: Rounded) -> Any:
     """The whole output moves by the bound times the whole error, and rounds as stated."""
     rank = len(given.result.shape)
 
@@ -95,7 +95,7 @@ def _stated(rule: LayerBound, given: Rounded) -> Any:
         return ops.reshape(found, (-1, *[1] * (rank - 1)))
 
     moved = rule.bound * length(given.errors)
-    cost = rule.rounding * given.unit * (rule.bound * length(given.sizes) + given.result)
+    cost = rounding * given.unit * (rule.bound * length(given.sizes) + given.result)
     return (moved + cost) * (1 + 1e-9) + ops.zeros_like(given.result)
 
 
@@ -154,7 +154,7 @@ def is_straight(operation: Any) -> bool:
     layers.RandomZoom, layers.RepeatVector, layers.Reshape,
     layers.SpatialDropout1D, layers.SpatialDropout2D, layers.SpatialDropout3D, layers.UpSampling1D,
     layers.UpSampling3D, layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D,
-    own.CeilMaxPooling2D,
+    own.CeilMaxPooling2D, *unexported("convnext", "StochasticDepth"),
     "Amax", "Concatenate", "Copy", "ExpandDims", "Flip", "GetItem", "Max", "Moveaxis", "Pad",
     "Ravel", "Repeat", "Reshape", "Roll", "Rot90", "Split", "Squeeze", "Stack", "StopGradient",
     "Swapaxes", "Take", "Tile", "Transpose",
@@ -165,6 +165,15 @@ def moved(given: Rounded) -> Any:
     return _minus(given.run(*given.errors), zero)
 
 
+@rounds(own.GroupSort)
+def ordered(given: Rounded) -> Any:
+    """No place in the order moves by more than the largest error of its group."""
+    (error,) = given.errors
+    groups, axis = given.operation.groups(error)
+    largest = ops.max(groups, axis, keepdims=True) + ops.zeros_like(groups)
+    return ops.reshape(largest, ops.shape(error))
+
+
 @rounds(layers.Minimum, "Min", "Amin")
 def least(given: Rounded) -> Any:
     return -given.run(*(-error for error in given.errors))
@@ -173,7 +182,7 @@ def least(given: Rounded) -> Any:
 @rounds("Maximum", "Minimum")
 def compared(given: Rounded) -> Any:
     if len(given.errors) == 1:
-        return given.errors[0]
+        return given.errors[0] + given.unit * given.result
     return ops.maximum(*given.errors)
 
 
@@ -279,9 +288,17 @@ def standardized(given: Rounded) -> Any:
 @rounds(layers.Subtract, "Add", "Subtract")
 def added(given: Rounded) -> Any:
     result = 4 * given.unit * given.result
+    if len(given.errors) == 1:  # a constant, which float32 rounds
+        result = result + given.unit * ops.abs(ops.cast(_constant(given.node), "float64"))
     for error in given.errors:
         result = result + error
     return _plus(result, 0.0)
+
+
+@rounds(*unexported("convnext", "LayerScale"))
+def scaled_by_weights(given: Rounded) -> Any:
+    factor = ops.abs(ops.convert_to_tensor(given.operation.gamma))
+    return factor * given.errors[0] * (1 + 1e-12) + 8 * given.unit * given.result
 
 
 @rounds("Multiply")

@@ -6,6 +6,7 @@ else changes what Keras computes is found here, before the rule is asked.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Iterator
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import keras
 
 from intriguing_tf.keras_graph import call_arguments, layers_in
-from intriguing_tf.lipschitz.registry import errors_named, is_registered
+from intriguing_tf.lipschitz.registry import errors_named, is_registered, known_arguments
 from intriguing_tf.lipschitz.steps import NoBoundError
 
 PRECISIONS = ("float32", "float64")
@@ -121,20 +122,24 @@ def _check_precision(layer: Any) -> None:
 
 
 def _check_methods(layer: Any) -> None:
-    kind = type(layer)
-    replaced = [
-        name
-        for name in vars(layer)
-        if name not in _WRAPPED_BY_KERAS
-        and inspect.isfunction(inspect.getattr_static(kind, name, None))
-    ]
-    if replaced:
-        raise NoBoundError(f"the `{replaced[0]}` of layer {layer.name!r} was replaced")
+    kind: type = type(layer)
+    # A model keeps its loss under the name of a method.
+    methods = {"call", "__call__"} if isinstance(layer, keras.Model) else _methods_of(kind)
+    for name in vars(layer).keys() & methods:
+        raise NoBoundError(f"the `{name}` of layer {layer.name!r} was replaced")
     owner = next(each for each in kind.__mro__ if "compute_mask" in vars(each))
     if not is_registered(kind):
         return
     if owner in _MAKE_MASKS or owner.__module__.partition(".")[0] != "keras":
         raise NoBoundError("it makes masks (`compute_mask`), which no rule covers")
+
+
+@functools.cache
+def _methods_of(kind: type) -> frozenset[str]:
+    """The methods of a class that nobody replaces on one of its layers, but for Keras itself."""
+    names = {name for each in kind.__mro__ for name, value in vars(each).items() if callable(value)}
+    functions = {name for name in names if inspect.isfunction(getattr(kind, name, None))}
+    return frozenset(functions - _WRAPPED_BY_KERAS)
 
 
 def _check_tensors(node: Any) -> None:
@@ -144,14 +149,18 @@ def _check_tensors(node: Any) -> None:
 
 def _check_shape(layer: Any, node: Any) -> None:
     """Raises where a layer would now give another shape than in the model's graph."""
-    says = type(layer).compute_output_shape is not keras.Layer.compute_output_shape
-    if not says or not len(node.input_tensors) == len(node.outputs) == 1:
+    kind = type(layer)
+    says = kind.compute_output_shape is not keras.Layer.compute_output_shape
+    one = len(node.input_tensors) == len(node.outputs) == 1
+    if not (says and one and kind in known_arguments()):
         return
-    shape = layer.compute_output_shape(tuple(node.input_tensors[0].shape))
-    if tuple(shape) != tuple(node.outputs[0].shape):
+    now = tuple(layer.compute_output_shape(tuple(node.input_tensors[0].shape)))
+    then = tuple(node.outputs[0].shape)
+    same = (None in (a, b) or a == b for a, b in zip(now, then, strict=False))
+    if len(now) != len(then) or not all(same):
         raise NoBoundError(
             "one of its attributes was changed after the model was built: it would give shape "
-            f"{tuple(shape)}. Build the model again. Received: shape {tuple(node.outputs[0].shape)}"
+            f"{now}. Build the model again. Received: shape {then}"
         )
 
 

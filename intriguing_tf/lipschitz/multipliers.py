@@ -164,6 +164,8 @@ def optimize(
     shares = [0.0] * len(sizes)
     if start is not None:
         scales = [np.log(each / np.exp(np.mean(np.log(each)))) for each in start]
+    if iterations == 0:
+        return [layer.multipliers for layer in recursion.forward(scales, shares)]
     point = np.concatenate([*scales, shares])
     cuts = np.cumsum(sizes)
     first, second = np.zeros_like(point), np.zeros_like(point)
@@ -177,7 +179,7 @@ def optimize(
         gradient = np.concatenate([*by_scale, by_share])
         first = 0.9 * first + 0.1 * gradient
         second = 0.99 * second + 0.01 * gradient**2
-        rate = 0.1 * 0.5 * (1 + np.cos(np.pi * step / max(iterations, 1)))
+        rate = 0.1 * 0.5 * (1 + np.cos(np.pi * step / iterations))
         unbiased = first / (1 - 0.9 ** (step + 1))
         spread = np.sqrt(second / (1 - 0.99 ** (step + 1)))
         point = point - rate * unbiased / (spread + 1e-12)

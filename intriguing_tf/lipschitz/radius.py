@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -13,23 +11,13 @@ import tensorflow as tf
 from intriguing_tf.checks import check_positive_integer
 from intriguing_tf.classifier import check_model
 from intriguing_tf.keras_graph import called_flat, float64_copy, graph_of
-from intriguing_tf.lipschitz.bounds import Bounds, logits_graph
-from intriguing_tf.lipschitz.chains import pairwise_bounds
 from intriguing_tf.lipschitz.contradictions import check_attained
 from intriguing_tf.lipschitz.evaluation import Evaluation, Evaluator
 from intriguing_tf.lipschitz.exactness import check_call
-from intriguing_tf.lipschitz.folding import Entry, fold
 from intriguing_tf.lipschitz.graph import calls_of
-from intriguing_tf.lipschitz.rounding import (
-    LEAST,
-    UNIT_ROUNDOFF,
-    lengths,
-    product_up,
-    round_down,
-    round_up,
-)
+from intriguing_tf.lipschitz.margins import MarginBounds
+from intriguing_tf.lipschitz.rounding import UNIT_ROUNDOFF, lengths, round_down
 from intriguing_tf.lipschitz.rules.activations import SLOPES
-from intriguing_tf.lipschitz.steps import Matrix, Regroup
 from intriguing_tf.progress import progress_bar
 
 Array = np.ndarray
@@ -38,6 +26,8 @@ Array = np.ndarray
 # convolutions sum in other orders, and its functions are a few units off.
 TOLERANCE = 16
 FLOAT32 = 2.0**-24
+# A local radius is at most so many times the global one; errors are bounded as far out as that.
+MOST_GAIN = 64.0
 # Images of a batch at which the bounds are compared with gradients.
 CHECKED = 4
 # Sizes of the random inputs on which copy and model are compared, in standard deviations.
@@ -48,7 +38,12 @@ BETWEEN_0_AND_1 = (SLOPES[keras.activations.hard_sigmoid], SLOPES[keras.activati
 
 
 def certified_radius(
-    model: keras.Model, images: Any, batch_size: int = 256, verbose: bool | str = "auto"
+    model: keras.Model,
+    images: Any,
+    batch_size: int = 256,
+    verbose: bool | str = "auto",
+    *,
+    method: str = "global",
 ) -> Array:
     """Returns the l2 distance within which no change of an image changes its prediction.
 
@@ -66,29 +61,35 @@ def certified_radius(
         images: float [n, *input shape].
         batch_size: images per forward pass.
         verbose: whether to show progress; "auto" if stderr is a terminal.
+        method: "global" divides margins by bounds that hold for all inputs. "local" also bounds
+            the dense layers that the classifier ends in within each image's own ball, where
+            activations have fewer slopes; it is never below, and takes up to half a second an
+            image. A classifier that does not end in a chain of dense layers gets its global radii.
 
     Returns:
         float64 [n], in the units of the images. 0 where two classes tie, and where the model in
         its own precision predicts another class than its copy in float64.
 
     Raises:
-        ValueError: as `bound`; images that are integers, not finite or of another shape; a model
-            that cannot be copied to float64, or whose copy computes something else.
-            `NoBoundError`, a ValueError, for layers without a bound of their rounding errors.
+        ValueError: as `bound`; an unknown `method`; images that are integers, not finite or of
+            another shape; a model that cannot be copied to float64, or whose copy computes
+            something else. `NoBoundError`, a ValueError, for layers without a bound of their
+            rounding errors.
 
     Example:
 
         images, labels = itf.datasets.mnist_sample()
-        itf.lipschitz.certified_radius(itf.zoo.load("mnist/fc100-100-10"), images)
+        model = itf.zoo.load("mnist/fc100-100-10")
+        itf.lipschitz.certified_radius(model, images[:100], method="local")
     """
-    return Certifier(model, verbose).radius(images, batch_size, verbose)
+    return Certifier(model, verbose, method=method).radius(images, batch_size, verbose)
 
 
 class Certifier:
     """`certified_radius` for many calls: the bounds are computed once, for the weights of then.
 
     Args:
-        model, verbose: as in `certified_radius`.
+        model, verbose, method: as in `certified_radius`.
 
     Attributes:
         bounds: float64 [classes, classes], the L_ij; zeros on the diagonal.
@@ -102,8 +103,10 @@ class Certifier:
         certifier.radius(images)
     """
 
-    def __init__(self, model: keras.Model, verbose: bool | str = "auto"):
+    def __init__(self, model: keras.Model, verbose: bool | str = "auto", *, method: str = "global"):
         check_model(model)
+        if method not in ("global", "local"):
+            raise ValueError(f'`method` must be "global" or "local". Received: {method!r}.')
         self.model = model
         self._check_classifier()
         for call in calls_of(model).calls:
@@ -112,7 +115,9 @@ class Certifier:
         self._evaluate = Evaluator(self._copy)
         self._check_one_unit()
         self._compare_at_random()
-        self.bounds = margin_bounds(model, verbose)
+        margins = MarginBounds(model, verbose)
+        self.bounds = margins.values
+        self._local = margins.local() if method == "local" else None
 
     def radius(self, images: Any, batch_size: int = 256, verbose: bool | str = "auto") -> Array:
         """Returns the certified radius of each image, float64 [n].
@@ -149,8 +154,18 @@ class Certifier:
             finite = np.where(np.isfinite(radii), radii, 0.0)
             more = _two_classes(near.logits, near.errors(finite))[1]
             radii = np.where(np.isinf(radii), radii, _least(_cut(logits, errors + more), slopes))
+            radii = self._larger(near, radii, predicted)
         agrees = self._predicted(outputs) == predicted
         return np.array([round_down(each, 16) for each in np.where(agrees, radii, 0.0)])
+
+    def _larger(self, near: Evaluation, radii: Array, predicted: Array) -> Array:
+        """The local radii, where they are larger."""
+        if self._local is None:
+            return radii
+        most = MOST_GAIN * np.where(np.isfinite(radii), radii, 0.0)
+        logits, errors = _two_classes(near.logits, near.errors() + near.errors(most))
+        found = self._local.radii(near, predicted, _cut(logits, errors), radii)
+        return np.maximum(radii, np.minimum(found, most))
 
     def _predicted(self, outputs: Array) -> Array:
         """The class that outputs of `predict` give; −1 where two tie or one is not finite."""
@@ -284,59 +299,3 @@ def _cut(logits: Array, errors: Array) -> Array:
 def _least(margins: Array, slopes: Array) -> Array:
     """The least margin over its slope."""
     return np.where(margins > 0, margins / slopes, 0.0).min(axis=1)
-
-
-def margin_bounds(model: keras.Model, verbose: bool | str = False) -> Array:
-    """Returns the L_ij, bounds of the Lipschitz constants of z_i − z_j: float64 [k, k].
-
-    Raises:
-        ValueError: as `certified_radius`.
-    """
-    graph = logits_graph(calls_of(model))
-    classes = int(np.prod(model.outputs[0].shape[1:]))
-    bounds = Bounds(best=True, attained=False, verbose=verbose)
-    branch = bounds.run(graph)[0]
-    entries = fold(branch.entries)
-    while entries and isinstance(entries[-1].step, Regroup) and entries[-1].step.same_order:
-        entries.pop()
-
-    def total(steps: Sequence[Entry]) -> float:
-        """The bound of the classifier's input up to the end of these steps."""
-        return bounds.close(dataclasses.replace(branch, entries=tuple(steps)))[1]
-
-    head = entries[-1].step if entries else None
-    if isinstance(head, Matrix) and len(head.weights) == classes:
-        return _symmetric(_with_head(head, entries, total))
-    whole = product_up([2**0.5 * (1 + 1e-15), total(entries)])
-    return _symmetric(np.full((max(classes, 2),) * 2, whole if classes > 1 else total(entries)))
-
-
-def _with_head(
-    head: Matrix, entries: Sequence[Entry], total: Callable[[Sequence[Entry]], float]
-) -> Array:
-    """The bounds where the logits are a matrix times what is below them.
-
-    Args:
-        head: the matrix, the step of the last entry; one row means the classes (0, z).
-        entries: all steps.
-        total: bounds what the first of them compute.
-    """
-    weights = head.weights
-    if len(weights) == 1:
-        weights = np.concatenate([np.zeros_like(weights), weights])
-    distances = np.array([lengths(weights - row) for row in weights])
-    below = total(entries[:-1])
-    found = (distances + 2**0.5 * head.error) * below
-    found = np.maximum(found, LEAST * ((distances > 0) | (head.error > 0)) * (below > 0))
-    chained = pairwise_bounds([entry.step for entry in entries], weights)
-    if chained is not None:
-        start, values = chained
-        found = np.minimum(found, values * total(entries[:start]))
-    return found
-
-
-def _symmetric(bounds: Array) -> Array:
-    """The same for both orders of two classes, rounded up, 0 for a class and itself."""
-    bounds = np.maximum(bounds, bounds.T) * round_up(1.0, 2 * 4096)
-    np.fill_diagonal(bounds, 0.0)
-    return bounds

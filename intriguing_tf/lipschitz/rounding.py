@@ -19,7 +19,7 @@ UNIT_ROUNDOFF = 2.0**-53
 # Layers round constants that are not weights (a factor, an ε) to float32, up or down.
 ROUNDED = 2.0**-22
 CONSTANT = 1 + ROUNDED
-# Underflow counts as this much; it is above the range where numbers lose digits.
+# What underflows counts as this; it is above the range where numbers lose digits.
 LEAST = 1e-290
 # Up to this size one batched LAPACK call beats a Python loop over single factorizations.
 BATCHED_SIZE = 96
@@ -48,7 +48,7 @@ def round_down(value: float, operations: int = 4) -> float:
     return float(value * (1 - 2 * (operations + 1) * UNIT_ROUNDOFF))
 
 
-def constant_error(values: Array) -> Array:
+def constant_error(values: np.ndarray | float) -> Array:
     """How far constants lie from what a layer in float32 computes with; one in float64 does not."""
     with np.errstate(over="ignore"):
         return np.abs(np.asarray(values, np.float32).astype(np.float64) - values)

@@ -11,6 +11,8 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from intriguing_tf.checks import check_kind
+from intriguing_tf.lipschitz import curves
+from intriguing_tf.lipschitz.curves import Curve
 from intriguing_tf.lipschitz.rounding import (
     LEAST,
     UNIT_ROUNDOFF,
@@ -222,10 +224,16 @@ class Matrix(Step):
 
 @dataclasses.dataclass(frozen=True)
 class Slopes(Step):
-    """An activation that acts on each number by itself, with all its slopes in [low, high]."""
+    """An activation that acts on each number by itself, with all its slopes in [low, high].
+
+    Args:
+        low, high: the least and the largest slope.
+        curve: its slope at each place, where that is known.
+    """
 
     low: float
     high: float
+    curve: Curve | None = None
 
     @property
     def bound(self) -> float:
@@ -234,8 +242,15 @@ class Slopes(Step):
     def norm(self, attained: bool = True) -> Norm:
         return Norm(self.bound, self.bound, f"slopes in [{self.low:.4g}, {self.high:.4g}]")
 
+    def secants(self, center: Array, error: Array, reach: Array) -> tuple[Array, Array]:
+        """Returns bounds of the slopes that lead `reach` or less away; see `Curve.secants`."""
+        if self.curve is None:
+            return np.full_like(center, self.low), np.full_like(center, self.high)
+        low, high = self.curve.secants(center, error, reach)
+        return np.clip(low, self.low, self.high), np.clip(high, self.low, self.high)
 
-SIGMOID = Slopes(0.0, 0.25)
+
+SIGMOID = Slopes(0.0, 0.25, curves.SIGMOID)
 
 
 @dataclasses.dataclass(frozen=True)

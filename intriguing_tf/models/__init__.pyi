@@ -11,6 +11,7 @@ from .mnist import fc10 as fc10
 from .mnist import fc100_100_10 as fc100_100_10
 from .mnist import fc123_456_10 as fc123_456_10
 from .mnist import fc200_200_10 as fc200_200_10
+from .mnist import group_sort as group_sort
 from .quocnets import QuocNetConfig as QuocNetConfig
 from .quocnets import quocnet as quocnet
 from .quocnets import with_binary_classifier as with_binary_classifier

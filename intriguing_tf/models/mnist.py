@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import keras
 
 from intriguing_tf.checks import check_positive_integer
+from intriguing_tf.layers import GroupSort
 
 IMAGE_SHAPE = (28, 28, 1)
 CLASSES = 10
@@ -172,6 +173,45 @@ def conv(
         ],
         name="conv",
     )
+
+
+def group_sort(
+    units: int = 512,
+    depth: int = 2,
+    activation: str = "group_sort",
+    kernel_initializer="orthogonal",
+) -> keras.Model:
+    """Returns a dense network that is trained for certificates: it sorts pairs instead of ReLU.
+
+    It is none of the paper's. Sorting keeps the norm of gradients, so that the product of the
+    layers' norms is close to the network's Lipschitz constant (Anil, Lucas and Grosse, ICML 2019).
+
+    Args:
+        units: of each hidden layer, "fc1", "fc2", …; an even number.
+        depth: number of hidden layers, at least 1.
+        activation: "group_sort", or the name of one that Keras knows, to compare with.
+        kernel_initializer: Keras initializer of every layer, or its name.
+
+    Raises:
+        ValueError: numbers that are not as above; an activation that Keras does not know.
+
+    Example:
+
+        model = itf.models.group_sort(units=256)
+    """
+    check_positive_integer("units", units)
+    check_positive_integer("depth", depth)
+    layers = [keras.Input(IMAGE_SHAPE, name="images"), keras.layers.Flatten(name="flatten")]
+    for i in range(1, depth + 1):
+        initializer = keras.initializers.get(kernel_initializer)
+        layers.append(keras.layers.Dense(units, kernel_initializer=initializer, name=f"fc{i}"))
+        if activation == "group_sort":
+            layers.append(GroupSort(2, name=f"sort{i}"))
+        else:
+            layers.append(keras.layers.Activation(activation, name=f"{activation}{i}"))
+    initializer = keras.initializers.get(kernel_initializer)
+    layers.append(keras.layers.Dense(CLASSES, kernel_initializer=initializer, name="logits"))
+    return keras.Sequential(layers, name=f"group_sort{units}x{depth}")
 
 
 def sparse_autoencoder(

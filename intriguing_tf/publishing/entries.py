@@ -72,7 +72,8 @@ def publish(
     with locked(folder):
         card = None if retrain else published(recipe, folder)
         if card is None:
-            card = _write_trained(train(recipe, verbose=verbose), folder)
+            backup = folder / recipe.name / f".training-{fingerprint(recipe)[:12]}"
+            card = _write_trained(train(recipe, verbose=verbose, backup=backup), folder)
         home = folder / card.name
         model = keras_files.load(home / card.file)
         metrics, picture = measure(model, card, verbose=verbose)

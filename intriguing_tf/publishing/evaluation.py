@@ -17,6 +17,7 @@ from intriguing_tf.zoo.cards import METRICS, ModelCard
 
 ATTACK: dict[str, Any] = {"targets": "random", "seed": 0}
 PICTURED = 10
+RADII = (0.3, 0.5, 1.0, 1.58)  # of the verified-robust accuracy
 
 # How far a metric may move on another machine: errors by this many images, others by this share.
 IMAGES_APART = 2
@@ -57,7 +58,24 @@ def measure(
         "solver": adversary.solver,
         "success": float(result.success.mean()),
     }
-    return metrics | _lipschitz(model, images), _picture(result)
+    metrics |= _lipschitz(model, images)
+    if full:
+        metrics |= verified_robust_accuracy(model, *datasets.mnist("test"))
+    return metrics, _picture(result)
+
+
+def verified_robust_accuracy(
+    model: keras.Model, images: np.ndarray, labels: np.ndarray
+) -> dict[str, float]:
+    """Returns the share of images that are classified correctly and certified, at each radius.
+
+    Args:
+        model: images to logits.
+        images, labels: the images that count, and their classes.
+    """
+    correct = Classifier(model).predict(images) == labels
+    radii = lipschitz.certified_radius(model, images)
+    return {f"vra_{r:g}": float((correct & (radii >= r)).mean()) for r in RADII}
 
 
 def _lipschitz(model: keras.Model, images: np.ndarray) -> dict[str, Any]:
@@ -140,6 +158,7 @@ def _allowed(key: str, card: ModelCard) -> float:
         return SHARE_APART[key] * card.metrics[key]
     training = 60_000 if card.recipe.get("data", "train") == "train" else 30_000
     images = {"sample_error": 1_000, "test_error": 10_000}.get(key, training)
+    images = 10_000 if key.startswith("vra_") else images
     return IMAGES_APART / images + 1e-12
 
 

@@ -29,7 +29,7 @@ Text = Annotated[str, Meta(min_length=1)]
 # What of a recipe determines the weights.
 DETERMINING = (
     *("builder", "arguments", "data", "seed", "fitting", "initialisation", "autoencoder"),
-    *("pools", "penalties"),
+    *("pools", "penalties", "constraint", "shift"),
 )
 
 
@@ -132,6 +132,21 @@ class Gradient(Part, frozen=True, tag_field="kind", tag="gradient"):
     projections: Count | UnsetType = UNSET
 
 
+class Certified(Part, frozen=True, tag_field="kind", tag="certified"):
+    """Arguments of `intriguing_tf.training.CertifiedMargin`.
+
+    Args:
+        radius: at the end.
+        ramp: part of the training in which it grows from 0.
+        weight, loss: as there.
+    """
+
+    radius: Positive
+    ramp: Share | UnsetType = UNSET
+    weight: Positive | UnsetType = UNSET
+    loss: Literal["extra class", "worst"] | UnsetType = UNSET
+
+
 class PaperValues(Part, frozen=True):
     """What the paper has for a network: its name, its λ, errors as fractions, distortion."""
 
@@ -159,11 +174,15 @@ class Recipe(Record, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
         autoencoder: what the first layer learns before the rest; None for the others.
         pools: of adversarial examples that it is trained with.
         penalties: that it is trained with.
+        constraint: of the kernels below the last while it is trained; None: none.
+        shift: pixels by which a batch of training images is moved at most, both ways.
     """
 
     name: Name
     title: Text
-    builder: Literal["fc10", "fc100_100_10", "fc200_200_10", "fc123_456_10", "ae400_10", "conv"]
+    builder: Literal[
+        "fc10", "fc100_100_10", "fc200_200_10", "fc123_456_10", "ae400_10", "conv", "group_sort"
+    ]
     arguments: dict[str, Any]
     data: Literal["train", "p1", "p2"]
     seed: Annotated[int, Meta(ge=0, lt=1 << 32)]
@@ -173,7 +192,9 @@ class Recipe(Record, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     initialization: Initialization | None = field(name="initialisation", default=None)
     autoencoder: SparseAutoencoder | None = None
     pools: Annotated[tuple[Pool, ...], Meta(min_length=1)] = ()
-    penalties: Annotated[tuple[Lipschitz | Gradient, ...], Meta(min_length=1)] = ()
+    penalties: Annotated[tuple[Lipschitz | Gradient | Certified, ...], Meta(min_length=1)] = ()
+    constraint: Literal["orthogonal"] | None = None
+    shift: Annotated[int, Meta(ge=0, le=27)] = 0
 
     def __post_init__(self) -> None:
         by_minibatches = isinstance(self.fitting, Minibatches) and self.autoencoder is None
@@ -181,6 +202,8 @@ class Recipe(Record, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
             raise ValueError(
                 "`pools` and `penalties` need `fitting` by minibatches and no `autoencoder`"
             )
+        if (self.constraint or self.shift) and not (self.pools or self.penalties):
+            raise ValueError("`constraint` and `shift` need `pools` or `penalties`")
 
     @classmethod
     def from_json(cls, values: Any) -> Recipe:

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import os
 import time
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import keras
 import matplotlib.figure
 import numpy as np
+import tensorflow as tf
 
 from intriguing_tf import datasets, models
 from intriguing_tf.classifier import Classifier
@@ -23,6 +25,8 @@ from intriguing_tf.models.mnist import sparse_autoencoder
 from intriguing_tf.progress import shows_progress
 from intriguing_tf.publishing.autoencoder import filters_figure, sparse_reconstruction
 from intriguing_tf.publishing.recipes import (
+    Certified,
+    Gradient,
     Lipschitz,
     Minibatches,
     Optimum,
@@ -33,12 +37,15 @@ from intriguing_tf.publishing.recipes import (
 from intriguing_tf.training import (
     AdversarialModel,
     AdversarialPool,
+    CertifiedMargin,
     FittingCurve,
     GradientPenalty,
     LipschitzPenalty,
+    OrthogonalConstraint,
     fit,
     minimize,
 )
+from intriguing_tf.training.adversarial_model import Penalty
 from intriguing_tf.training.fitting import use_xla
 
 STEPS_PER_CALL = 50  # of `AdversarialModel.fit`; pools are renewed between calls
@@ -80,7 +87,11 @@ class TrainedModel:
 
 
 def train(
-    recipe: Recipe | str | Path, *, seed: int | None = None, verbose: bool | str = "auto"
+    recipe: Recipe | str | Path,
+    *,
+    seed: int | None = None,
+    verbose: bool | str = "auto",
+    backup: str | os.PathLike | None = None,
 ) -> TrainedModel:
     """Trains the network of a recipe from scratch.
 
@@ -91,6 +102,8 @@ def train(
         recipe: a recipe, or what `load_recipe` takes.
         seed: instead of the recipe's.
         verbose: True or False for progress bars, or "auto": when stderr is a terminal.
+        backup: folder in which training with pools or penalties is kept from epoch to epoch, so
+            that it resumes; it is emptied at the end.
 
     Raises:
         ValueError: as `load_recipe`.
@@ -104,11 +117,16 @@ def train(
     if seed is not None:
         recipe = recipe.replace(seed=seed)
     subset = None if recipe.data == "train" else recipe.data
-    return train_on(recipe, *datasets.mnist("train", subset), verbose=verbose)
+    return train_on(recipe, *datasets.mnist("train", subset), verbose=verbose, backup=backup)
 
 
 def train_on(
-    recipe: Recipe, images: np.ndarray, labels: np.ndarray, *, verbose: bool | str = "auto"
+    recipe: Recipe,
+    images: np.ndarray,
+    labels: np.ndarray,
+    *,
+    verbose: bool | str = "auto",
+    backup: str | os.PathLike | None = None,
 ) -> TrainedModel:
     """Trains the network of a recipe on other images than the recipe's.
 
@@ -118,7 +136,7 @@ def train_on(
         recipe: the recipe.
         images: float32 `[n, 28, 28, 1]` in [0, 1].
         labels: int64 `[n]`.
-        verbose: as in `train`.
+        verbose, backup: as in `train`.
     """
     start = time.perf_counter()
     keras.utils.set_random_seed(recipe.seed)
@@ -130,7 +148,7 @@ def train_on(
         trainable = above(model, "fc1")
         inputs = up_to(model, "fc1").predict(images, batch_size=1000, verbose=0)
     if recipe.pools or recipe.penalties:
-        curve = _fit_with_adversary(recipe, model, images, labels, verbose)
+        curve = _fit_with_adversary(recipe, model, images, labels, verbose, backup)
     else:
         curve = _fit(trainable, recipe.fitting, inputs, labels, recipe.seed, verbose)
     train_error = float((Classifier(model).predict(images) != labels).mean())
@@ -155,36 +173,75 @@ def build(recipe: Recipe) -> keras.Model:
     return getattr(models, recipe.builder)(**arguments)
 
 
-def adversarial_model(recipe: Recipe, model: keras.Model) -> AdversarialModel:
-    """Returns the model that trains a network with the recipe's pools and penalties."""
+def adversarial_model(recipe: Recipe, model: keras.Model, images: int = 60_000) -> AdversarialModel:
+    """Returns the model that trains a network with the recipe's pools and penalties.
+
+    Args:
+        recipe: the recipe.
+        model: its network.
+        images: how many it is trained on, which says how long the schedules are.
+    """
     pools = [AdversarialPool(**pool.keywords()) for pool in recipe.pools]
-    penalties = [
-        LipschitzPenalty(**penalty.keywords())
-        if isinstance(penalty, Lipschitz)
-        else GradientPenalty(**penalty.keywords())
-        for penalty in recipe.penalties
-    ]
-    return AdversarialModel(model, pools, penalties)
+    steps = _steps(cast(Minibatches, recipe.fitting), images)
+    return AdversarialModel(model, pools, [_penalty(each, steps) for each in recipe.penalties])
 
 
-def _fit_with_adversary(recipe: Recipe, model, images, labels, verbose) -> FittingCurve:
+def _penalty(part: Lipschitz | Gradient | Certified, steps: int) -> Penalty:
+    keywords = part.keywords()
+    if isinstance(part, Lipschitz):
+        return LipschitzPenalty(**keywords)
+    if isinstance(part, Gradient):
+        return GradientPenalty(**keywords)
+    ramp = keywords.pop("ramp", 0)
+    if ramp:
+        growing = keras.optimizers.schedules.PolynomialDecay(0.0, int(ramp * steps), part.radius)
+        keywords["radius"] = growing
+    return CertifiedMargin(**keywords)
+
+
+def _fit_with_adversary(recipe: Recipe, model, images, labels, verbose, backup) -> FittingCurve:
     start = time.perf_counter()
     fitting = cast(Minibatches, recipe.fitting)  # or the recipe would not be valid
-    trainer = adversarial_model(recipe, model)
+    trainer = adversarial_model(recipe, model, len(images))
+    if recipe.constraint:
+        # Of the variables, not of the layers: what is published knows nothing of it.
+        for layer in model.layers[:-1]:
+            if isinstance(layer, keras.layers.Dense):
+                layer.kernel.constraint = OrthogonalConstraint()
     trainer.compile(
         _optimizer(fitting, len(images)),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         steps_per_execution=STEPS_PER_CALL,
         jit_compile=use_xla(model),
     )
+    options: dict[str, Any] = {"x": images, "y": labels, "batch_size": fitting.batch_size}
+    if recipe.shift:
+        options = {"x": _shifted_batches(recipe, images, labels)}
     history = trainer.fit(
-        images,
-        labels,
-        batch_size=fitting.batch_size,
+        **options,
         epochs=fitting.epochs,
         verbose=2 if shows_progress(verbose) else 0,
+        callbacks=[keras.callbacks.BackupAndRestore(os.fspath(backup))] if backup else None,
     )
     return FittingCurve(np.array(history.history["loss"]), time.perf_counter() - start)
+
+
+def _shifted_batches(recipe: Recipe, images: np.ndarray, labels: np.ndarray) -> tf.data.Dataset:
+    """Batches in a new order each epoch, each moved by a few pixels; what enters is black."""
+    size, most = cast(Minibatches, recipe.fitting).batch_size, recipe.shift
+    frame = [[0, 0], [most, most], [most, most], [0, 0]]
+    height, width = images.shape[1:3]
+
+    def shift(rows: tuple[tf.Tensor, tf.Tensor], seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        batch, classes = rows
+        place = tf.random.stateless_uniform([2], seed, 0, 2 * most + 1, tf.int32)
+        moved = tf.pad(batch, frame)[:, place[0] : place[0] + height, place[1] : place[1] + width]
+        return tf.ensure_shape(moved, batch.shape), classes
+
+    batches = tf.data.Dataset.from_tensor_slices((images, labels)).shuffle(len(images), recipe.seed)
+    batches = batches.batch(size, drop_remainder=True)
+    seeds = tf.data.Dataset.random(recipe.seed, rerandomize_each_iteration=True).batch(2)
+    return tf.data.Dataset.zip(batches, seeds).map(shift)
 
 
 def _fit(model, fitting, inputs, targets, seed, verbose, **options) -> FittingCurve:
@@ -211,7 +268,7 @@ def _fit(model, fitting, inputs, targets, seed, verbose, **options) -> FittingCu
 
 
 def _optimizer(fitting: Minibatches, images: int) -> keras.optimizers.Optimizer:
-    steps = fitting.epochs * (images // fitting.batch_size)
+    steps = _steps(fitting, images)
     schedules = keras.optimizers.schedules
     rate = {
         "constant": lambda rate: rate,
@@ -221,6 +278,10 @@ def _optimizer(fitting: Minibatches, images: int) -> keras.optimizers.Optimizer:
     if fitting.optimizer == "sgd":
         return keras.optimizers.SGD(rate, momentum=0.9)
     return keras.optimizers.Adam(rate)
+
+
+def _steps(fitting: Minibatches, images: int) -> int:
+    return fitting.epochs * (images // fitting.batch_size)
 
 
 def _pretrain(model, stage: SparseAutoencoder, images, seed, verbose) -> FittingCurve:

@@ -1,6 +1,8 @@
 from .adversarial_model import AdversarialModel as AdversarialModel
 from .callbacks import AdversarialAccuracy as AdversarialAccuracy
+from .callbacks import CertifiedAccuracy as CertifiedAccuracy
 from .callbacks import LipschitzMonitor as LipschitzMonitor
+from .certified_margin import CertifiedMargin as CertifiedMargin
 from .fitting import FittingCurve as FittingCurve
 from .fitting import fit as fit
 from .fitting import minimise as minimise
@@ -9,4 +11,5 @@ from .gradient_penalty import GradientPenalty as GradientPenalty
 from .lipschitz_penalty import LipschitzConstraint as LipschitzConstraint
 from .lipschitz_penalty import LipschitzPenalty as LipschitzPenalty
 from .lipschitz_penalty import LipschitzRegularizer as LipschitzRegularizer
+from .orthogonal import OrthogonalConstraint as OrthogonalConstraint
 from .pool import AdversarialPool as AdversarialPool

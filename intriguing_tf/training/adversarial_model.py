@@ -2,29 +2,33 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Sequence
+import contextlib
+import dataclasses
+import typing
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from intriguing_tf.adversary.inputs import check_logits
 from intriguing_tf.classifier import Classifier
-from intriguing_tf.keras_graph import layers_in
+from intriguing_tf.training.batch import Batch, row_weights
+from intriguing_tf.training.certified_margin import CertifiedMargin
 from intriguing_tf.training.fitting import check_labels
 from intriguing_tf.training.gradient_penalty import GradientPenalty
 from intriguing_tf.training.lipschitz_penalty import LipschitzPenalty
+from intriguing_tf.training.parts import check_classifier, check_parts
 from intriguing_tf.training.pool import (
     AdversarialPool,
     ExamplesOfBatch,
     PoolExamples,
     PoolMemory,
-    RecentImages,
 )
+from intriguing_tf.training.recent_images import RecentImages
+from intriguing_tf.training.upkeep import Upkeep
 
-Penalty = LipschitzPenalty | GradientPenalty
+Penalty = LipschitzPenalty | GradientPenalty | CertifiedMargin
 _NONE = -1  # no such step
 
 
@@ -44,9 +48,10 @@ class AdversarialModel(keras.Model):
     Args:
         model: a built Sequential or Functional classifier (logits, softmax, or one sigmoid or
             logit unit); with pools on the images only, any classifier. Labels are integers `[n]`
-            or one-hot `[n, classes]`.
+            or `[n, classes]`, one-hot or soft. What `sample_weight` and `class_weight` say of an
+            image holds for its examples and for penalties, too.
         pools: `AdversarialPool`s.
-        penalties: `LipschitzPenalty`s and `GradientPenalty`s.
+        penalties: `CertifiedMargin`s, `LipschitzPenalty`s and `GradientPenalty`s.
         **kwargs: of `keras.Model`, such as `name`.
 
     Raises:
@@ -73,9 +78,9 @@ class AdversarialModel(keras.Model):
         penalties: Sequence[Penalty] = (),
         **kwargs: Any,
     ):
-        pools = _check_parts("pools", pools, (AdversarialPool,))
-        penalties = _check_parts("penalties", penalties, (LipschitzPenalty, GradientPenalty))
-        width = _check_classifier(model)
+        pools = check_parts("pools", pools, (AdversarialPool,))
+        penalties = check_parts("penalties", penalties, typing.get_args(Penalty))
+        width = check_classifier(model)
         super().__init__(**{"name": f"adversarial_{model.name}"} | kwargs)
         self.model = model
         self.pools, self.penalties = pools, penalties
@@ -92,11 +97,25 @@ class AdversarialModel(keras.Model):
             dtype = Classifier(model).dtype.name
             largest = max(memory.pool.refresh for memory in self._memories)
             self._recent = RecentImages(model, largest, dtype, self._state)
-        self._terms = tuple(penalty.prepare(model) for penalty in penalties)
         self.steps = self._state("steps", (), "int64", 0)
         self._bad_step = self._state("bad_step", (), "int64", _NONE)
         self._outside_step = self._state("outside_step", (), "int64", _NONE)
         self._most_rows = self._state("most_rows", (), "int64", 0)
+        # What release 0.1 did not save comes last, so that its files can still be loaded.
+        state: dict[str, Any] = {}
+        self.save_own_variables(state)
+        self._saved_since_0_1 = len(state)
+        self._soft_step = self._state("soft_step", (), "int64", _NONE)
+        for memory in self._memories:
+            memory.keep_weights(self._state)
+        if self._recent is not None:
+            self._recent.keep_weights(self._state)
+        margins = [each for each in penalties if isinstance(each, CertifiedMargin)]
+        others = [each for each in penalties if not isinstance(each, CertifiedMargin)]
+        self._classifier = Classifier(model)
+        self._margins = tuple(each.prepare(model, self.add_weight) for each in margins)
+        self._terms = tuple(each.prepare(model) for each in others)
+        self._kept_up = False
         self.built = True
 
     def _state(self, name: str, shape: tuple[int, ...], dtype: str, initial: int) -> keras.Variable:
@@ -109,35 +128,49 @@ class AdversarialModel(keras.Model):
         return self.model(inputs, training=training)
 
     def train_step(self, data: Any) -> dict[str, Any]:
+        if self._kept_up or not self._memories:
+            return self._step(data)
+        # A loop of the user's: nobody else renews the pools.
+        if tf.executing_eagerly():
+            logs = self._step(data)
+            self._look_after()
+            return logs
+        with tf.control_dependencies([tf.py_function(self._look_after, [], tf.bool)]):
+            return self._step(data)
+
+    def _look_after(self) -> bool:
+        """Checks what the steps so far noted, and renews the pools; whether any is new."""
+        self.check_progress()
+        return bool(self.renew_pools())
+
+    def _step(self, data: Any) -> dict[str, Any]:
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
         if y is None:
             raise ValueError("Training needs labels. Received: data without them.")
+        x, y = tf.convert_to_tensor(x), tf.convert_to_tensor(y)  # arrays where it runs eagerly
         if not x.dtype.is_floating:
             x = tf.cast(x, self.compute_dtype)
-        classes = self._classes(y)
-        loss, y_pred, gradients = self._taking_turns(x, y, classes, weights)
+        batch = Batch(x, y, row_weights(weights), self._width)
+        loss, y_pred, gradients = self._taking_turns(batch)
         if self._terms:
-            penalty, _, more = self._with_gradients(lambda: (self._penalty(x, classes), ()))
+            penalty, _, more = self._with_gradients(lambda: (self._penalty(batch), ()))
             loss += penalty
             gradients = [a + b for a, b in zip(gradients, more, strict=True)]
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
         rows = tf.shape(x)[0]
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        self._loss_tracker.update_state(loss * replicas, sample_weight=rows)
-        self._note(x, loss, rows)
+        self._loss_tracker.update_state(loss * self._replicas, sample_weight=rows)
+        self._note(batch, loss, rows)
         if self._recent is not None:
-            self._recent.add(x, classes)
+            self._recent.add(batch)
         self.steps.assign_add(1)
         return self.compute_metrics(x, y, y_pred, sample_weight=weights)
 
-    def _taking_turns(self, x, y, classes, weights) -> tuple[tf.Tensor, Any, list[tf.Tensor]]:
+    def _taking_turns(self, batch: Batch) -> tuple[tf.Tensor, Any, list[tf.Tensor]]:
         """Returns loss, outputs for the batch and gradients, with the pool whose turn it is."""
         if not self._examples:
-            return self._with_gradients(lambda: self._loss_of(x, y, weights))
+            return self._with_gradients(lambda: self._loss_of(batch))
         branches = [
-            lambda part=part: self._with_gradients(
-                lambda: self._mixed_loss(part, x, y, classes, weights)
-            )
+            lambda part=part: self._with_gradients(lambda: self._mixed_loss(part, batch))
             for part in self._examples
         ]
         if len(branches) == 1:
@@ -160,44 +193,40 @@ class AdversarialModel(keras.Model):
         gradients = tape.gradient(scaled, variables, unconnected_gradients=zero)
         return loss, outputs, [tf.convert_to_tensor(each) for each in gradients]
 
-    def _loss_of(self, x, y, weights) -> tuple[tf.Tensor, tf.Tensor]:
-        y_pred = self(x, training=True)
-        return self.compute_loss(x, y, y_pred, weights), y_pred
+    def _loss_of(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        y_pred = self(batch.images, training=True)
+        loss = self.compute_loss(batch.images, batch.labels, y_pred, batch.weights)
+        return self._with_margins(loss, batch, y_pred), y_pred
 
-    def _mixed_loss(
-        self, part: PoolExamples, x, y, classes, weights
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def _mixed_loss(self, part: PoolExamples, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the loss of a batch and of a pool's examples, and the outputs for the batch."""
-        activations = part.lower_part(x, training=True)
-        mixed, labels = part.mix(activations, classes, self.steps.value)
-        y_pred = part.upper_part(mixed, training=True)
-        count = tf.shape(x)[0]
-        added = self._like(y, labels[count:])
-        if weights is not None:
-            ones = tf.ones([tf.shape(labels)[0] - count, *weights.shape[1:]], weights.dtype)
-            weights = tf.concat([weights, ones], 0)
-        loss = self.compute_loss(x, tf.concat([y, added], 0), y_pred, weights)
-        return loss, y_pred[:count]
+        activations = part.lower_part(batch.images, training=True)
+        below = dataclasses.replace(batch, images=activations)
+        mixed = part.mix(below, self.steps.value)
+        y_pred = part.upper_part(mixed.images, training=True)
+        loss = self.compute_loss(batch.images, mixed.labels, y_pred, mixed.weights)
+        y_pred = y_pred[: tf.shape(batch.images)[0]]
+        return self._with_margins(loss, batch, y_pred), y_pred
 
-    def _penalty(self, x, classes) -> tf.Tensor:
+    def _with_margins(self, loss: tf.Tensor, batch: Batch, outputs: tf.Tensor) -> tf.Tensor:
+        """Returns the loss and the penalties on the margins of a batch's outputs."""
+        if not self._margins:
+            return loss
+        logits = self._classifier.logits_of(batch.images, outputs)
+        step = tf.cast(self.steps.value, tf.int32)
+        total = tf.add_n([margin(batch, logits, step) for margin in self._margins])
+        return loss + tf.cast(total, loss.dtype) / self._replicas
+
+    def _penalty(self, batch: Batch) -> tf.Tensor:
         # Like the loss: replicas' gradients are summed, and each adds its part of the mean.
         step = tf.cast(self.steps.value, tf.int32)
-        total = tf.add_n([term(x, classes, step) for term in self._terms])
-        return total / tf.distribute.get_strategy().num_replicas_in_sync
+        return tf.add_n([term(batch, step) for term in self._terms]) / self._replicas
 
-    def _classes(self, y: tf.Tensor) -> tf.Tensor:
-        """Returns labels as int64 [n]."""
-        if y.shape.rank == 2 and y.shape[1] == self._width and self._width > 1:
-            return tf.argmax(y, axis=1)
-        return tf.cast(tf.reshape(y, [-1]), tf.int64)
+    @property
+    def _replicas(self) -> int:
+        return tf.distribute.get_strategy().num_replicas_in_sync
 
-    def _like(self, y: tf.Tensor, classes: tf.Tensor) -> tf.Tensor:
-        """Returns classes in the form of the labels `y`."""
-        if y.shape.rank == 2 and y.shape[1] == self._width and self._width > 1:
-            return tf.one_hot(classes, self._width, dtype=y.dtype)
-        return tf.cast(tf.reshape(classes, [-1, *y.shape[1:]]), y.dtype)
-
-    def _note(self, x: tf.Tensor, loss: tf.Tensor, rows: tf.Tensor) -> None:
+    def _note(self, batch: Batch, loss: tf.Tensor, rows: tf.Tensor) -> None:
         """Notes what `check_progress` looks at: nothing can be raised within a compiled step."""
 
         def note(variable: keras.Variable, wrong: tf.Tensor) -> None:
@@ -207,7 +236,9 @@ class AdversarialModel(keras.Model):
         note(self._bad_step, ~tf.math.is_finite(loss))
         for part in self._examples:
             if part.pool.layer is None and not part.pool.interval:
-                note(self._outside_step, part.outside(x))
+                note(self._outside_step, part.outside(batch))
+        if self._memories or any(margin.needs_classes for margin in self._margins):
+            note(self._soft_step, batch.are_soft)
         self._most_rows.assign(tf.maximum(self._most_rows.value, tf.cast(rows, tf.int64)))
 
     def fit(
@@ -232,7 +263,7 @@ class AdversarialModel(keras.Model):
         replicas = self.distribute_strategy.num_replicas_in_sync
         if self.pools and replicas > 1:
             raise ValueError(f"Pools train on one device. Received: a strategy with {replicas}.")
-        upkeep = _Upkeep()
+        upkeep = Upkeep()
         if isinstance(callbacks, keras.callbacks.CallbackList):
             upkeep.set_model(self)
             callbacks.callbacks.insert(0, upkeep)
@@ -240,7 +271,28 @@ class AdversarialModel(keras.Model):
             callbacks = [upkeep, *([callbacks] if callbacks else [])]
         else:
             callbacks = [upkeep, *callbacks]
-        return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
+        with self._kept_up_here():
+            return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
+
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """Trains as `keras.Model.train_on_batch` does, and renews the pools when it is time.
+
+        Raises:
+            ValueError: as `fit`.
+        """
+        with self._kept_up_here():
+            logs = super().train_on_batch(*args, **kwargs)
+        self._look_after()
+        return logs
+
+    @contextlib.contextmanager
+    def _kept_up_here(self) -> Iterator[None]:
+        """Within it, steps are followed by what their caller does: they renew nothing."""
+        before, self._kept_up = self._kept_up, True
+        try:
+            yield
+        finally:
+            self._kept_up = before
 
     def check_progress(self) -> None:
         """Raises if a loss was not finite, images were out of bounds, or batches are too small.
@@ -259,6 +311,13 @@ class AdversarialModel(keras.Model):
             raise ValueError(
                 f"Images of step {step} lie outside the bounds of their pool. Scale the images, or "
                 "give `AdversarialPool` its `bounds`."
+            )
+        step = int(self._soft_step.numpy())
+        if step != _NONE:
+            raise ValueError(
+                f"Labels of step {step} are soft, and pools that keep examples and the margin "
+                'loss "worst" know classes only. Take pools with `interval` 0, or the loss "extra '
+                'class".'
             )
         rows = int(self._most_rows.numpy())
         for pool in self.pools:
@@ -283,8 +342,22 @@ class AdversarialModel(keras.Model):
         for memory in self._memories:
             recent = self._recent.latest(memory.pool.refresh) if self._recent else None
             if recent is not None and memory.is_due(step):
-                made.append(memory.renew(*recent, step))
+                images, labels, weights = recent
+                made.append(memory.renew(images, labels, step, weights))
         return made
+
+    def refresh_norms(self) -> None:
+        """Runs the power iterations of certified margins on: `fit` does so before validation."""
+        for margin in self._margins:
+            margin.refresh()
+
+    def load_own_variables(self, store: Any) -> None:
+        """Loads what a file holds; what earlier releases did not save stays as it is."""
+        state: dict[str, Any] = {}
+        self.save_own_variables(state)
+        if len(store.keys()) >= self._saved_since_0_1:
+            store = {key: store[key] if key in store else state[key] for key in state}
+        super().load_own_variables(store)
 
     def get_config(self) -> dict[str, Any]:
         parts = {"model": self.model, "pools": self.pools, "penalties": self.penalties}
@@ -302,55 +375,3 @@ class AdversarialModel(keras.Model):
         for key in ("pools", "penalties"):
             values[key] = [read(each, custom_objects) for each in config[key]]
         return cls(**values)
-
-
-class _Upkeep(keras.callbacks.Callback):
-    """Renews the pools, watches the loss, and adds what the pools cost to the epoch's logs."""
-
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._seconds = 0.0
-        self._made: list[tuple[int, float]] = []
-
-    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self.model.check_progress()
-        start = time.perf_counter()
-        self._made += self.model.renew_pools()
-        self._seconds += time.perf_counter() - start
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        if logs is None or not self.model.renews_pools:
-            return
-        new = sum(count for count, _ in self._made)
-        moved = [distortion for count, distortion in self._made if count]
-        logs["pool_seconds"] = self._seconds
-        logs["pool_new"] = new
-        logs["pool_distortion"] = float(np.mean(moved)) if moved else 0.0
-
-
-def _check_parts(name: str, parts: Any, kinds: tuple[type, ...]) -> tuple:
-    for part in parts if isinstance(parts, Sequence) else [None]:
-        if not isinstance(part, kinds):
-            raise TypeError(
-                f"`{name}` must be a list of {' or '.join(kind.__name__ for kind in kinds)} "
-                f"objects. Received: {parts if part is None else part!r}."
-            )
-    return tuple(parts)
-
-
-def _check_classifier(model: Any) -> int:
-    """Checks that a model is a classifier in one precision; returns the width of its outputs."""
-    classifier = Classifier(model)
-    for layer in [model, *layers_in(model)]:
-        if layer.compute_dtype not in ("float32", "float64"):
-            raise ValueError(
-                "Models are trained in float32 or float64. Received: layer "
-                f"{layer.name!r} of model {model.name!r} with dtype policy "
-                f"{layer.dtype_policy.name!r}."
-            )
-    shape = classifier.input_shape
-    sizes = [size for size in shape or () if size is not None]
-    if shape is not None and len(sizes) == len(shape):
-        some = np.random.default_rng(0).random((4, *sizes))
-        check_logits(classifier.predict_logits(some), classifier)
-    output = getattr(model, "output_shape", None)
-    return int(output[-1]) if output is not None and len(output) == 2 else 1

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from intriguing_tf.checks import check_choice, check_positive, check_positive_integer, check_seed
 from intriguing_tf.classifier import Classifier
+from intriguing_tf.training.batch import Batch
 
 _KINDS = ("loss", "jacobian")
 
@@ -51,20 +52,25 @@ class GradientPenalty:
     def prepare(self, model: keras.Model) -> Callable[..., tf.Tensor]:
         """Returns the function that `AdversarialModel` adds to its loss.
 
-        It takes images `[n, ...]`, classes int64 `[n]` and the number of the step, and is called
-        inside a `tf.function`.
+        It takes a batch and the number of the step.
         """
         classifier = Classifier(model)
 
-        def of_loss(x: tf.Tensor, classes: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        def of_loss(batch: Batch, step: tf.Tensor) -> tf.Tensor:
+            x = batch.images
             with tf.GradientTape() as tape:
                 tape.watch(x)
-                losses = tf.nn.sparse_softmax_cross_entropy_with_logits(
-                    classes, classifier.logits(x)
-                )
-            return self.weight * _mean_square(tape.gradient(losses, x))
+                logits = classifier.logits(x)
+                if batch.labels.dtype.is_floating:  # perhaps soft
+                    losses = tf.nn.softmax_cross_entropy_with_logits(
+                        batch.probabilities(logits.dtype), logits
+                    )
+                else:
+                    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.classes, logits)
+            return self.weight * _mean_square(tape.gradient(losses, x), batch)
 
-        def of_jacobian(x: tf.Tensor, classes: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+        def of_jacobian(batch: Batch, step: tf.Tensor) -> tf.Tensor:
+            x = batch.images
             with tf.GradientTape(persistent=True) as tape:
                 tape.watch(x)
                 logits = classifier.logits(x)
@@ -72,7 +78,7 @@ class GradientPenalty:
                 noise = tf.random.stateless_normal(shape, [self.seed, step], dtype=logits.dtype)
                 v = tf.math.l2_normalize(noise, axis=-1)
                 projected = [tf.reduce_sum(v[i] * logits, axis=1) for i in range(self.projections)]
-            squares = [_mean_square(tape.gradient(each, x)) for each in projected]
+            squares = [_mean_square(tape.gradient(each, x), batch) for each in projected]
             width = tf.cast(tf.shape(logits)[1], logits.dtype)
             return self.weight * width * tf.add_n(squares) / self.projections
 
@@ -91,12 +97,12 @@ class GradientPenalty:
         return cls(**config)
 
 
-def _mean_square(gradient: tf.Tensor | None) -> tf.Tensor:
-    """Mean over the batch of the squared norm of each row."""
+def _mean_square(gradient: tf.Tensor | None, batch: Batch) -> tf.Tensor:
+    """Weighted mean over the batch of the squared norm of each row."""
     if gradient is None:
         raise ValueError(
             "No gradient flows from the model's logits to its input: some operation between them "
             "is not differentiable (rounding, casting to integers, a lookup)."
         )
     rows = tf.reshape(gradient, [tf.shape(gradient)[0], -1])
-    return tf.reduce_mean(tf.reduce_sum(rows**2, axis=1))
+    return batch.weighted_mean(tf.reduce_sum(rows**2, axis=1))

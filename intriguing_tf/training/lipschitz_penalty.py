@@ -75,14 +75,17 @@ class LipschitzPenalty:
         self.total = None if total is None else check_positive("total", total)
 
     def prepare(self, model: keras.Model) -> Callable[..., tf.Tensor]:
-        """Returns the function that `AdversarialModel` adds to its loss; it takes a batch."""
+        """Returns the function that `AdversarialModel` adds to its loss.
+
+        It takes a batch and the number of the step; neither matters.
+        """
         layers = self._layers(model)
         norms = [layer_bound(layer, shape) for layer, shape in layers.items()]
         if self.total is not None:
             rest = constant_bound(model)
             constant = math.log(rest / self.total) if rest > 0 else -math.inf
 
-            def of_total(x: Any, classes: Any, step: Any) -> tf.Tensor:
+            def of_total(batch: Any, step: Any) -> tf.Tensor:
                 logarithms = [tf.math.log(norm()) for norm in norms]
                 return self.weight * tf.nn.relu(tf.add_n(logarithms) + constant) ** 2
 
@@ -92,7 +95,7 @@ class LipschitzPenalty:
             for layer in layers
         ]
 
-        def of_layers(x: Any, classes: Any, step: Any) -> tf.Tensor:
+        def of_layers(batch: Any, step: Any) -> tf.Tensor:
             return tf.add_n(
                 [
                     self.weight * excess(norm(), target)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import dataclasses
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -13,8 +14,9 @@ import tensorflow as tf
 
 from intriguing_tf.adversary import LBFGSAdversary
 from intriguing_tf.checks import check_choice, check_positive_integer, check_seed
-from intriguing_tf.classifier import input_shape
 from intriguing_tf.keras_graph import above, up_to
+from intriguing_tf.training.batch import Batch
+from intriguing_tf.training.recent_images import fixed_input_shape
 from intriguing_tf.transfer import amplify, rms
 
 _TARGETS = ("runner_up", "random", "least_likely")
@@ -28,7 +30,8 @@ class AdversarialPool:
 
     Section 4.2 of the paper: a random part of the pool is replaced all the time by new examples,
     and examples for a layer's outputs train the layers above it. The new ones are made by the
-    compiled solver from images that training has just seen, with their true labels.
+    compiled solver from images that training has just seen, with their true labels and weights;
+    images of weight 0 make none. Soft labels need examples made within the step (`interval` 0).
 
     Args:
         layer: name of the layer whose outputs are distorted; `None`: the images.
@@ -143,10 +146,13 @@ class PoolExamples(abc.ABC):
         low, high = (tf.cast(bound, dtype) for bound in self._adversary.bounds)
         return low, high, tf.where(tf.math.is_finite(high - low), high - low, 1)
 
-    def outside(self, x: tf.Tensor) -> tf.Tensor:
-        """Whether something lies outside the bounds, by more than its rounding; bool scalar."""
+    def outside(self, batch: Batch) -> tf.Tensor:
+        """Whether an image lies outside the bounds, by more than its rounding; bool scalar."""
+        x = batch.images
         low, high, span = self._box(x.dtype)
-        return tf.reduce_any((x < low - 1e-5 * span) | (x > high + 1e-5 * span))
+        outside = (x < low - 1e-5 * span) | (x > high + 1e-5 * span)
+        rows = tf.reduce_any(outside, list(range(1, x.shape.rank)))
+        return tf.reduce_any(rows & batch.counting)
 
     def lower_part(self, x: tf.Tensor, training: bool) -> tf.Tensor:
         """Returns the outputs of the pool's layer; for the input, the images."""
@@ -156,35 +162,29 @@ class PoolExamples(abc.ABC):
         """Returns the model's outputs for outputs of the pool's layer."""
         return self._above(activations, training=training)
 
-    def mix(
-        self, activations: tf.Tensor, labels: tf.Tensor, step: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns a batch joined by examples: activations and int64 labels."""
-        batch = tf.shape(activations)[0]
-        rows = self.pool.rows(batch)
+    def mix(self, batch: Batch, step: tf.Tensor) -> Batch:
+        """Returns a batch, at the pool's layer, joined by examples."""
+        count = tf.shape(batch.images)[0]
+        rows = self.pool.rows(count)
         seed = tf.stack([self.pool.seed + 1_000_003 * self.number, tf.cast(step, tf.int32)])
-        beside = tf.range(rows) % batch
-        there, truth = tf.gather(tf.stop_gradient(activations), beside), tf.gather(labels, beside)
-        examples, classes = self.examples_for(there, truth, seed)
-        return tf.concat([activations, examples], 0), tf.concat([labels, classes], 0)
+        fixed = dataclasses.replace(batch, images=tf.stop_gradient(batch.images))
+        beside = fixed.rows(tf.range(rows) % count)
+        return batch.joined_by(self.examples_for(beside, seed))
 
     @abc.abstractmethod
-    def examples_for(
-        self, activations: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns examples, in place of rows of the batch, and their labels."""
+    def examples_for(self, beside: Batch, seed: tf.Tensor) -> Batch:
+        """Returns examples, in place of rows of the batch, with their labels and weights."""
 
 
 class ExamplesOfBatch(PoolExamples):
     """Examples that are made within the training step, of the batch itself.
 
     They are the first step of the solver, `distortion` long; images that the model misclassifies
-    stay.
+    stay. Labels and weights are those of the rows.
     """
 
-    def examples_for(
-        self, activations: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def examples_for(self, beside: Batch, seed: tf.Tensor) -> Batch:
+        activations = beside.images
         with tf.GradientTape() as tape:
             tape.watch(activations)
             logits = self._adversary.classifier.logits(activations)
@@ -198,9 +198,10 @@ class ExamplesOfBatch(PoolExamples):
         rms_of_step = tf.sqrt(tf.reduce_mean((step / span) ** 2, axes, keepdims=True))
         step *= tf.math.divide_no_nan(tf.cast(self.pool.distortion, step.dtype), rms_of_step)
         examples = tf.clip_by_value(activations + step, low, high)
-        misclassified = tf.argmax(logits, 1) != labels
+        misclassified = tf.argmax(logits, 1) != beside.classes
         misclassified = tf.reshape(misclassified, [-1] + [1] * len(axes))
-        return tf.where(misclassified, activations, examples), labels
+        images = tf.where(misclassified, activations, examples)
+        return dataclasses.replace(beside, images=images)
 
     def _targets(self, logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         predictions = tf.argmax(logits, axis=1)
@@ -240,32 +241,49 @@ class PoolMemory(PoolExamples):
         self.refreshes = variable(f"{name}_refreshes", (), "int64", 0)
         self.renewed_at = variable(f"{name}_renewed_at", (), "int64", 0)
 
-    def examples_for(
-        self, activations: tf.Tensor, labels: tf.Tensor, seed: tf.Tensor
-    ) -> tuple[tf.Tensor, tf.Tensor]:
+    def keep_weights(self, variable: Callable[..., keras.Variable]) -> None:
+        """Makes the variable of the examples' weights, after all that earlier releases saved."""
+        self.weights = variable(f"pool_{self.number}_weights", (self.pool.size,), "float32", 1)
+
+    def examples_for(self, beside: Batch, seed: tf.Tensor) -> Batch:
         """Draws examples of the pool; where there is none yet, the row of the batch stays."""
-        rows = tf.shape(activations)[0]
+        rows = tf.shape(beside.images)[0]
         drawn = tf.random.stateless_uniform([rows], seed, 0, self.pool.size, tf.int32)
-        examples = tf.cast(tf.gather(self.examples.value, drawn), activations.dtype)
         classes = tf.gather(self.labels.value, drawn)
-        made = classes != _FREE
-        there = tf.reshape(made, [-1] + [1] * (activations.shape.rank - 1))
-        return tf.where(there, examples, activations), tf.where(made, classes, labels)
+        weights = beside.weights
+        if weights is not None:
+            weights = tf.cast(tf.gather(self.weights.value, drawn), weights.dtype)
+        examples = dataclasses.replace(
+            beside,
+            images=tf.cast(tf.gather(self.examples.value, drawn), beside.images.dtype),
+            labels=beside.labels_of(classes),
+            weights=weights,
+        )
+        return examples.where(classes != _FREE, beside)
 
     def is_due(self, step: int) -> bool:
         """Whether so many steps have passed since it was renewed that it is time again."""
         return step - int(self.renewed_at.numpy()) >= self.pool.interval
 
-    def renew(self, images: np.ndarray, labels: np.ndarray, step: int) -> tuple[int, float]:
+    def renew(
+        self, images: np.ndarray, labels: np.ndarray, step: int, weights: np.ndarray | None = None
+    ) -> tuple[int, float]:
         """Replaces random examples by new ones, made from images for the model as it is now.
 
         Args:
             images: `[n, ...]`, n at most the size of the pool. labels: int64 `[n]`.
             step: of the training.
+            weights: float `[n]`; images of weight 0 are left out. `None`: all weigh 1.
 
         Returns:
             How many examples are new, and their average distortion.
         """
+        self.renewed_at.assign(step)
+        weights = np.ones(len(images), np.float32) if weights is None else weights
+        counting = weights != 0
+        images, labels, weights = images[counting], labels[counting], weights[counting]
+        if not len(images):
+            return 0, 0.0
         activations = self._lower(tf.convert_to_tensor(images)).numpy()
         seed = [self.pool.seed, self.number, int(self.refreshes.numpy())]
         random = np.random.default_rng(seed)
@@ -273,9 +291,8 @@ class PoolMemory(PoolExamples):
         examples, made = self._examples(activations, targets)
         examples = np.where(_rows(misclassified, examples), activations, examples)
         where = np.flatnonzero(made | misclassified)
-        self._put(examples[where], labels[where], random)
+        self._put(examples[where], labels[where], weights[where], random)
         self.refreshes.assign_add(1)
-        self.renewed_at.assign(step)
         changed = made & ~misclassified
         if not changed.any():
             return len(where), 0.0
@@ -310,12 +327,19 @@ class PoolMemory(PoolExamples):
         logits[np.arange(n), predictions] = -sign * np.inf
         return (sign * logits).argmax(axis=1), predictions != labels
 
-    def _put(self, examples: np.ndarray, labels: np.ndarray, random: np.random.Generator) -> None:
+    def _put(
+        self,
+        examples: np.ndarray,
+        labels: np.ndarray,
+        weights: np.ndarray,
+        random: np.random.Generator,
+    ) -> None:
         """Overwrites random places, those that are still free first."""
         taken = self.labels.numpy() != _FREE
         order = np.lexsort((random.random(self.pool.size), taken))[: len(labels), None]
         self.examples.value.scatter_nd_update(order, examples)
         self.labels.value.scatter_nd_update(order, labels)
+        self.weights.value.scatter_nd_update(order, weights)
 
 
 class _Changed(NamedTuple):
@@ -325,54 +349,3 @@ class _Changed(NamedTuple):
 
 def _rows(mask: np.ndarray, like: np.ndarray) -> np.ndarray:
     return mask.reshape([-1] + [1] * (like.ndim - 1))
-
-
-class RecentImages:
-    """The images that training saw last, as variables of the model.
-
-    Args:
-        model: the classifier that is trained.
-        size: how many are kept.
-        dtype: of the images.
-        variable: as for `PoolMemory`.
-    """
-
-    def __init__(self, model: keras.Model, size: int, dtype: str, variable: Callable):
-        self.size = size
-        self._images = variable("recent_images", (size, *fixed_input_shape(model)), dtype, 0)
-        self._labels = variable("recent_labels", (size,), "int64", 0)
-        self._seen = variable("images_seen", (), "int64", 0)
-
-    def add(self, images: tf.Tensor, labels: tf.Tensor) -> None:
-        """Takes up a batch; of one larger than the memory, its first images."""
-        count = tf.minimum(tf.shape(images)[0], self.size)
-        first = tf.cast(self._seen.value % self.size, tf.int32)
-        places = ((first + tf.range(count)) % self.size)[:, None]
-        images = tf.cast(images[:count], self._images.dtype)
-        self._images.value.scatter_nd_update(places, images)
-        self._labels.value.scatter_nd_update(places, labels[:count])
-        self._seen.assign_add(tf.cast(count, tf.int64))
-
-    def latest(self, number: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """Returns the last images and labels; `None` while there are too few."""
-        seen = int(self._seen.numpy())
-        if seen < number:
-            return None
-        places = np.arange(seen - number, seen) % self.size
-        return self._images.numpy()[places], self._labels.numpy()[places]
-
-
-def fixed_input_shape(model: keras.Model) -> tuple[int, ...]:
-    """Returns the shape of one input.
-
-    Raises:
-        ValueError: it is not known, or not fixed.
-    """
-    shape = input_shape(model)
-    sizes = tuple(size for size in shape or () if size is not None)
-    if shape is None or len(sizes) < len(shape):
-        raise ValueError(
-            f"A pool needs inputs of a known size. Received: model {model.name!r} with inputs of "
-            f"shape {shape}."
-        )
-    return sizes

@@ -25,6 +25,10 @@ METRICS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "lipschitz_total": ("Lipschitz bound", "{:.4g}".format),
     "lipschitz_product": ("product of the layers' norms", "{:.4g}".format),
     "certified_radius_median": ("median certified radius (l2)", "{:.4g}".format),
+    "vra_0.3": ("verified-robust accuracy at l2 0.3", "{:.2%}".format),
+    "vra_0.5": ("verified-robust accuracy at l2 0.5", "{:.2%}".format),
+    "vra_1": ("verified-robust accuracy at l2 1", "{:.2%}".format),
+    "vra_1.58": ("verified-robust accuracy at l2 1.58", "{:.2%}".format),
 }
 
 

@@ -12,7 +12,7 @@ import pytest
 from keras import layers, ops
 
 from intriguing_tf.classifier import Classifier
-from intriguing_tf.keras_graph import float64_copy
+from intriguing_tf.keras_graph import float64_copy, unexported
 from intriguing_tf.lipschitz import LayerBound, NoBoundError, bound, certified_radius, register
 from tests.lipschitz.random_layers import jacobian
 
@@ -383,6 +383,22 @@ def test_what_mixes_examples_is_refused(function):
 def test_operations_that_move_and_sum_numbers(function, truth):
     x = keras.Input((4,))
     assert truth_is_bounded(keras.Model(x, function(x)), truth) == pytest.approx(truth, rel=1e-6)
+
+
+def test_the_layers_of_convnext_are_bounded():
+    scale, drop = (unexported("convnext", name)[0] for name in ("LayerScale", "StochasticDepth"))
+    x = keras.Input((2, 4))
+    scaled = scale(1.0, 4)
+    y = drop(0.5)(scaled(x))
+    model = keras.Model(x, layers.Flatten()(y))
+    scaled.gamma.assign([1.0, -3.0, 0.5, 2.0])
+    assert bound(model).total == pytest.approx(3.0, rel=1e-6)
+    point = np.zeros((1, 2, 4))
+    point[0, 0, 1], point[0, 1, 3] = -4.0, 1.0  # 12 and 2
+    assert certified_radius(model, point)[0] == pytest.approx(10 / (3 * math.sqrt(2)), rel=1e-5)
+    narrow = keras.Input((2, 1))
+    with pytest.raises(NoBoundError, match="broadcast"):
+        bound(keras.Model(narrow, scale(1.0, 4)(narrow)))
 
 
 # --- computation that is not in floating point, or in another

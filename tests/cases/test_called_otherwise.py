@@ -91,7 +91,10 @@ def test_models_within_are_bounded_for_the_sizes_they_were_built_for(summed):
 
 def test_models_within_that_cast_to_integers_are_refused():
     inner_input = keras.Input((4,), dtype="int32")
-    inner = keras.Model(inner_input, inner_input)
+    try:
+        inner = keras.Model(inner_input, inner_input)
+    except ValueError as error:  # older releases
+        pytest.skip(f"Keras refuses it: {error}")
     with pytest.raises(NoBoundError, match="int32"):
         bound(model_of(lambda x: inner(x), 4))
 
@@ -136,6 +139,13 @@ def test_methods_that_were_replaced_are_refused():
     convolution.convolution_op = lambda inputs, kernel: 100 * inputs
     with pytest.raises(NoBoundError, match="convolution_op"):
         bound(model)
+
+
+def test_models_within_wrappers_are_no_replaced_methods():
+    """Keras keeps a model's loss under the name of a method."""
+    inner = keras.Sequential([keras.Input((3,)), layers.Dense(2)])
+    inner.compile(loss="mse")
+    assert bound(model_of(layers.TimeDistributed(inner), 5, 3)).total > 0
 
 
 def test_attributes_that_change_the_shape_are_refused():

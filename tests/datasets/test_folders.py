@@ -94,9 +94,15 @@ def test_what_does_not_fit_the_memory_is_read_when_needed(photographs):
     assert lazy.labels.tolist() == whole.labels.tolist()
 
 
-def test_a_number_is_taken_evenly(photographs):
-    assert itf.datasets.image_folder(photographs, 4, number=2).labels.tolist() in ([1, 2], [1])
-    assert len(itf.datasets.image_folder(photographs / "cats", 4, number=99)) == 2
+def test_a_number_is_spread_and_grows_at_its_end(tmp_path):
+    for i in range(12):
+        write(tmp_path / "abc"[i // 4] / f"{i:02d}.png", value=20 * i)
+    few, more = (itf.datasets.image_folder(tmp_path, 4, number=n) for n in (5, 11))
+    assert set(few.labels) == {0, 1, 2} and len(more) == 11
+    np.testing.assert_array_equal(more.images[:5], few.images)
+    assert len({str(file) for file in more.files}) == 11
+    assert len(itf.datasets.image_folder(tmp_path, 4, number=99)) == 12
+    assert sorted(folders._spread(7)) == list(range(7)) and folders._spread(1) == [0]
 
 
 @pytest.mark.parametrize(
@@ -127,3 +133,14 @@ def test_class_names_of_a_file(tmp_path):
     (tmp_path / "names.txt").write_text("\n")
     with pytest.raises(ValueError, match="an empty file"):
         folders.read_class_names(tmp_path / "names.txt")
+
+
+def test_other_classes_than_the_models_are_refused(photographs):
+    found = itf.datasets.image_folder(photographs, 4)
+    for units in (3, None):
+        found.check_classes(units)
+    with pytest.raises(ValueError, match=r"10 classes .* Received: 3 classes, such as"):
+        found.check_classes(10)
+    with pytest.raises(ValueError, match="2 classes apart"):
+        found.check_classes(1)
+    itf.datasets.image_folder(photographs / "cats", 4).check_classes(10)

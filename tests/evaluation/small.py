@@ -5,7 +5,7 @@ import numpy as np
 
 import intriguing_tf as itf
 
-FAST = {"solver": "scipy", "maxfun": 25, "jit_compile": False}
+FAST = {"solver": "scipy", "maxfun": 60, "jit_compile": False}
 
 
 def network(units=3, activation=None):
@@ -23,4 +23,4 @@ def images(number=10):
 
 
 def evaluate(model, data, labels=None, **options):
-    return itf.evaluate(model, data, labels, attack=FAST, verbose=False, **options)
+    return itf.evaluate(model, data, labels, verbose=False, **{"attack": FAST, **options})

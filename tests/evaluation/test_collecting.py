@@ -21,7 +21,7 @@ def test_certified_radii_are_kept_and_a_damaged_file_is_not_believed(tmp_path, m
         evaluate(network(), images(), **options).certified, whole.certified
     )
     assert not asked
-    (tmp_path / "certified" / "000001.npz").write_bytes(b"damaged")
+    (tmp_path / "certified" / "global-000001.npz").write_bytes(b"damaged")
     np.testing.assert_array_equal(
         evaluate(network(), images(), **options).certified, whole.certified
     )

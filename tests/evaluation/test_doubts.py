@@ -44,5 +44,6 @@ def test_the_last_activation():
 
 
 def test_an_evaluation_says_them():
-    evaluation = evaluate(network(3, "sigmoid"), images(), bounds=(0.0, 100.0))
+    with pytest.warns(UserWarning, match="fill less than 1 % of the bounds"):
+        evaluation = evaluate(network(3, "sigmoid"), images(), bounds=(0.0, 100.0))
     assert len(evaluation.doubts) == 2 and "Doubt: The model has 3 sigmoid" in str(evaluation)

@@ -61,8 +61,8 @@ LEFT_OUT = {
     "layers.GroupedConv2D": "its arguments are those of keras.layers.Conv2D, which checks them",
     **dict.fromkeys(
         [
-            "lipschitz.NoBoundError", "zoo.CatalogueError", "zoo.DownloadError",
-            "zoo.IntegrityError", "zoo.UnpinnedError",
+            "adversary.AttackInterrupted", "lipschitz.NoBoundError", "zoo.CatalogueError",
+            "zoo.DownloadError", "zoo.IntegrityError", "zoo.UnpinnedError",
         ],
         _ERROR,
     ),
@@ -325,8 +325,8 @@ CALLS: dict[str, Callable[[], Any]] = {
         {
             "model": network(), "data": IMAGES, "labels": LABELS, "bounds": (0, 1),
             "radii": [0.1], "class_names": ["a", "b", "c"], "number": None, "attack": FAST,
-            "folder": None, "shard_size": 2, "ray": None, "workers": None, "name": "m",
-            "verbose": False,
+            "certify": "global", "folder": None, "shard_size": 2, "ray": None, "workers": None,
+            "name": "m", "verbose": False,
         },
     ),
     "sweeps.sweep": lambda: (
@@ -483,6 +483,7 @@ CALLS: dict[str, Callable[[], Any]] = {
         "CeilMaxPooling2D", pool_size=3, strides=2, padding=1
     ),
     "layers.L2Pooling2D": lambda: layer("L2Pooling2D", pool_size=3, strides=2),
+    "layers.GroupSort": lambda: layer("GroupSort", group_size=2, axis=1),
     "models.alexnet": lambda: built("alexnet", **SIZES),
     "models.alexnet_one_tower": lambda: built("alexnet_one_tower", **SIZES),
     "models.squeezenet_1_1": lambda: built("squeezenet_1_1", **SIZES),
@@ -507,6 +508,9 @@ CALLS: dict[str, Callable[[], Any]] = {
     "models.ae400_10": lambda: built("ae400_10", weight_decay=1e-4, kernel_initializer="zeros"),
     "models.conv": lambda: built(
         "conv", weight_decay=1e-4, filters=2, units=3, dropout=0.1, kernel_initializer="zeros"
+    ),
+    "models.group_sort": lambda: built(
+        "group_sort", units=4, depth=1, activation="relu", kernel_initializer="zeros"
     ),
     "models.QuocNetConfig": lambda: {
         "image_shape": (8, 8, 1), "receptive_fields": (3,), "maps": 2, "pool_size": 2,
@@ -593,6 +597,13 @@ CALLS: dict[str, Callable[[], Any]] = {
     "training.GradientPenalty": lambda: {
         "weight": 1.0, "of": "jacobian", "projections": 1, "seed": 0
     },
+    "training.CertifiedMargin": lambda: {
+        "radius": 1.0, "weight": 1.0, "loss": "worst", "bounds": (0.0, 1.0)
+    },
+    "training.CertifiedAccuracy": lambda: {
+        "images": IMAGES, "labels": LABELS, "radii": (0.5,), "log_dir": None, "every": 1
+    },
+    "training.OrthogonalConstraint": lambda: {"iterations": 1},
     "training.LipschitzPenalty": lambda: {"weight": 1.0, "target": 2.0, "total": None},
     "training.LipschitzRegularizer": lambda: (
         lambda kernel, **given: itf.training.LipschitzRegularizer(**given)(kernel),

@@ -44,10 +44,10 @@ def sweep(folder):
     random = np.random.default_rng(0)
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)], name="m")
     model.set_weights([4 * random.normal(size=(4, 3)), random.normal(size=3)])
-    images = random.uniform(size=(64, 4)).astype(np.float32)
+    images = random.uniform(size=(32, 4)).astype(np.float32)
     settings = {"fast": {"solver": "scipy", "maxfun": 15, "jit_compile": False}}
     targets = ["random", "least_likely"]
-    itf.sweep(model, images, folder=folder, targets=targets, settings=settings, shard_size=8)
+    itf.sweep(model, images, folder=folder, targets=targets, settings=settings, shard_size=4)
 
 
 def swept(folder):

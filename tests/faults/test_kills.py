@@ -1,6 +1,6 @@
 """Jobs that are killed at random points lose nothing, leave nothing half-written, and finish.
 
-FAULTS_KILLS is how many kills there are in all (8 by default).
+FAULTS_KILLS is how many kills there are in all (4 by default).
 """
 
 import itertools
@@ -15,7 +15,7 @@ import pytest
 from tests.faults import jobs
 from tests.seeds import seed
 
-KILLS = int(os.environ.get("FAULTS_KILLS", 8))
+KILLS = int(os.environ.get("FAULTS_KILLS", 4))
 SHARES = {"sweep": 0.5, "reproduce": 0.13, "publish": 0.12, "training": 0.25}
 PATIENCE = 300  # seconds; a job that takes longer hangs
 

@@ -291,6 +291,12 @@ def _l2_pooling(draw: Any) -> tuple[Any, tuple[int, ...]]:
     return itf.layers.L2Pooling2D(window, draw(st.integers(1, 2)), dtype="float64"), shape
 
 
+def _sorted(draw: Any) -> tuple[Any, tuple[int, ...]]:
+    size = draw(st.integers(2, 3))
+    channels = size * draw(st.integers(1, 2))
+    return itf.layers.GroupSort(size, dtype="float64"), _image(draw, 2, channels)
+
+
 def _activation(draw: Any) -> tuple[Any, tuple[int, ...]]:
     name = draw(st.sampled_from([*ACTIVATIONS[1:], "softmax", "log_softmax"]))
     return layers.Activation(name, dtype="float64"), (draw(st.integers(1, 6)),)
@@ -319,6 +325,7 @@ _OTHER = {
     "dense": lambda draw: _dense(draw, draw(st.sampled_from(ACTIVATIONS))),
     "l2 pooling": _l2_pooling,
     "maximum": _maximum,
+    "sorted": _sorted,
     "statistics": _statistics,
 }
 

@@ -7,6 +7,8 @@ import tensorflow as tf
 from keras import layers
 
 from intriguing_tf.lipschitz.differentiable import (
+    PowerIteration,
+    chain_to_logits,
     constant_bound,
     convolution_bound,
     dense_bound,
@@ -113,6 +115,75 @@ def test_zero_kernels_have_no_norm_and_finite_gradients():
             value = bound(kernel)
         assert value.numpy() < 1e-6
         assert np.isfinite(tape.gradient(value, kernel).numpy()).all()
+
+
+def powered(layer, shape, iterations=300):
+    layer.build((None, *shape))
+    power = PowerIteration(layer, (None, *shape), keras.layers.Layer().add_weight)
+    run = tf.function(power.iterate)
+    for _ in range(iterations):
+        run()
+    return power
+
+
+LINEAR_LAYERS = {
+    "dense": (keras.layers.Dense(4), (6,)),
+    "conv": (keras.layers.Conv2D(3, 3, 2, "same", use_bias=False), (7, 6, 2)),
+    "dilated": (keras.layers.Conv2D(3, 2, dilation_rate=2, use_bias=False), (6, 6, 2)),
+    "causal": (keras.layers.Conv1D(3, 3, padding="causal", use_bias=False), (6, 2)),
+    "depthwise": (keras.layers.DepthwiseConv2D(3, 2, "same", use_bias=False), (5, 5, 2)),
+}
+
+
+@pytest.mark.parametrize("name", LINEAR_LAYERS)
+def test_power_iterations_reach_the_norm_of_the_layer_itself(name):
+    layer, shape = LINEAR_LAYERS[name]
+    power = powered(layer, shape)
+    size = int(np.prod(shape))
+    matrix = layer(np.eye(size, dtype=np.float32).reshape(-1, *shape)).numpy().reshape(size, -1)
+    exact = np.linalg.norm(matrix, 2)
+    with tf.GradientTape() as tape:
+        norm = power.norm()
+    assert float(norm) == pytest.approx(exact, rel=1e-3)
+    assert float(norm) <= exact * (1 + 1e-5)
+    # It is homogeneous of degree one: Euler's theorem.
+    gradient = tape.gradient(norm, layer.kernel.value)
+    assert float(tf.reduce_sum(gradient * layer.kernel.value)) == pytest.approx(exact, rel=1e-3)
+
+
+def test_power_iterations_survive_a_zero_kernel():
+    layer = keras.layers.Dense(3, kernel_initializer="zeros")
+    power = powered(layer, (4,), 1)
+    assert float(power.norm()) < 1e-6
+    layer.kernel.assign(np.eye(4, 3))
+    power.iterate()
+    assert float(power.norm()) > 0.5
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "message"),
+    [
+        (keras.layers.Dropout(0.5), (4,), "Dropout"),
+        (keras.layers.Conv1D(2, 2), (None, 2), "fixed size"),
+    ],
+)
+def test_power_iterations_need_a_known_layer_and_size(layer, shape, message):
+    with pytest.raises(ValueError, match=message):
+        PowerIteration(layer, (None, *shape), keras.layers.Layer().add_weight)
+
+
+def test_a_chain_ends_at_its_logits():
+    model = keras.Sequential(
+        [
+            keras.Input((4,)),
+            keras.layers.Dense(5, "sigmoid", name="below"),
+            keras.layers.Dense(3, "softmax", name="head"),
+        ]
+    )
+    chain = chain_to_logits(model)
+    assert chain.head.name == "head"
+    assert [(layer.name, shape) for layer, shape in chain.below.items()] == [("below", (None, 4))]
+    assert chain.constant == 0.25
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from intriguing_tf.lipschitz import (
     dense_norm,
     depthwise_norm,
 )
+from intriguing_tf.lipschitz.rounding import LEAST
 
 
 def random_kernel(*shape: int, seed: int = 0) -> np.ndarray:
@@ -33,7 +34,8 @@ def test_dense_norm_is_the_largest_singular_value():
 def test_extreme_weights_neither_vanish_nor_overflow(scale):
     kernel = random_kernel(30, 20)
     exact = np.linalg.norm(kernel, 2) * scale
-    assert exact <= dense_norm(kernel * scale) <= exact * (1 + 1e-8)
+    underflow = 2 * LEAST if exact < LEAST else 0.0
+    assert exact <= dense_norm(kernel * scale) <= exact * (1 + 1e-8) + underflow
 
 
 def test_zero_weights_have_norm_zero():

@@ -39,6 +39,8 @@ from tests.lipschitz.small_networks import total
         (itf.layers.LocalResponseNormalization(3, k=1.0, beta=1.0), 1 + math.sqrt(2) / 2),
         (itf.layers.L2Pooling2D(2, 1), 2.0),
         (itf.layers.CeilMaxPooling2D(3, 2), 2.0),
+        (itf.layers.GroupSort(2), 1.0),
+        (itf.layers.GroupSort(3, axis=1), 1.0),
     ],
     ids=lambda value: getattr(value, "name", None),
 )

@@ -27,4 +27,4 @@ def test_random_graphs_hold():
 def test_random_classifiers_hold():
     trials = [try_classifier(seed() + i) for i in range(round(8 * TIMES))]
     assert not [(seed() + i, t.why) for i, t in enumerate(trials) if t.outcome == "violated"]
-    assert any(trial.outcome == "held" for trial in trials)
+    assert any(trial.outcome in ("held", "not fooled") for trial in trials)

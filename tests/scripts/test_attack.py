@@ -69,8 +69,8 @@ def test_one_class_as_the_target(tmp_path):
     [
         ("--model=mnist/fc100-100", "mnist/fc100-100-10"),
         ("--bounds=0,x", "must be two numbers"),
-        ("--loss=?", "cross_entropy, margin"),
-        ("--solver=?", "compiled, scipy"),
+        ("--loss=?", "'cross_entropy', 'margin'"),
+        ("--solver=?", "'compiled', 'scipy'"),
     ],
     ids=["model", "bounds", "loss", "solver"],
 )

@@ -15,7 +15,7 @@ from intriguing_tf.scripts.command import command
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 COMMANDS = sorted(path.stem for path in SCRIPTS.glob("*.py") if "\nif __name__" in path.read_text())
 SHARED = {
-    "evaluate": "model preprocess data class_names bounds number output ray",
+    "evaluate": "model preprocess data class_names bounds number outputs output ray",
     "itf": "",
     "attack": "model preprocess class_names data bounds number seed output overwrite",
     "lipschitz": "model data bounds number output overwrite",

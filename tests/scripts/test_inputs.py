@@ -32,7 +32,8 @@ def test_models_of_flags(tmp_path):
 
 
 def test_images_of_flags(capsys, tmp_path):
-    model = keras.Sequential([keras.Input((8, 6, 3)), keras.layers.Flatten()])
+    layers = [keras.Input((8, 6, 3)), keras.layers.Flatten(), keras.layers.Dense(2)]
+    model = keras.Sequential(layers)
     for name, value in (("a", 0), ("b", 255)):
         (tmp_path / name).mkdir()
         image = np.full((4, 4, 3), value, np.uint8)

@@ -40,12 +40,13 @@ def test_bounds_and_sandwich_are_saved(total, tmp_path, capsys):
 
 def test_networks_of_applications_have_random_weights(monkeypatch, capsys):
     def build(name, weights):
-        assert (name, weights) == ("Tiny", None)
+        assert (name, weights) == ("VGG16", None)
         return keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
 
     monkeypatch.setattr(itf.models, "keras_application", build)
-    assert run.main(["--model=applications/Tiny"]) == 0
-    assert "Dense" in capsys.readouterr().out
+    assert run.main(["--model=applications/VGG16"]) == 0
+    printed = capsys.readouterr()
+    assert "Dense" in printed.out and "applications/VGG16:imagenet" in printed.err
 
 
 def test_one_of_model_and_kernels(capsys):

@@ -27,7 +27,10 @@ def changed_model(model):
 CHANGES = {
     "seed": ({"seed": 1}, "seed: 0 in the folder, 1 now"),
     "shard size": ({"shard_size": 5}, "shard_size: 4 in the folder, 5 now"),
-    "settings": ({"settings": {"fast": {**FAST["fast"], "loss": "margin"}}}, "settings.fast.loss"),
+    "settings": (
+        {"settings": {"fast": {**FAST["fast"], "loss": "cross_entropy"}}},
+        "settings.fast.loss",
+    ),
     "targets": ({"targets": "nearest"}, "targets.nearest"),
 }
 
@@ -73,7 +76,7 @@ def format_1(folder, done):
         index = shard.provenance["index"]
         ShardFolder(folder, plan).write(shard.cell, index, shard.labels, shard.result)
     content = dataclasses.asdict(plan)
-    del content["format"]  # version 0.1 did not count it
+    del content["format"], content["extends"]  # which version 0.1 did not have
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -48,7 +48,7 @@ def test_printing_counts_what_was_found(done):
 def test_the_manifest_says_what_the_sweep_is(done):
     manifest = json.loads((done.folder / "manifest.json").read_text())
     assert manifest["data"]["images"] == 10 and len(manifest["data"]["slices"]) == 3
-    assert manifest["settings"]["fast"]["loss"] == "cross_entropy"
+    assert manifest["settings"]["fast"]["loss"] == "margin"
     with pytest.raises(FileNotFoundError, match="no sweep"):
         Sweep(done.folder / "shards")
 

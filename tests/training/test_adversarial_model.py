@@ -177,7 +177,12 @@ def with_batch_normalization():
         (picture_to_picture, {}, ValueError, "one row of class scores"),
         (normalized, {}, ValueError, "look like probabilities"),
         (network, {"pools": ["hidden"]}, TypeError, "AdversarialPool objects. Received: 'hidden'"),
-        (network, {"penalties": [0.1]}, TypeError, "LipschitzPenalty or GradientPenalty"),
+        (
+            network,
+            {"penalties": [0.1]},
+            TypeError,
+            "LipschitzPenalty or GradientPenalty or CertifiedMargin",
+        ),
         (lambda: "network", {}, TypeError, "must be a keras.Model"),
         (
             with_batch_normalization,
@@ -243,8 +248,8 @@ def test_lipschitz_penalty_on_the_total_counts_activations(points):
     model = network()
     total = lipschitz.bound(model, method="product").total
     term = training.LipschitzPenalty(3.0, total=total / 2).prepare(model)
-    assert float(term(None, None, None)) == pytest.approx(3 * np.log(2) ** 2, rel=1e-2)
-    assert float(training.LipschitzPenalty(total=1.01 * total).prepare(model)(0, 0, 0)) == 0
+    assert float(term(None, None)) == pytest.approx(3 * np.log(2) ** 2, rel=1e-2)
+    assert float(training.LipschitzPenalty(total=1.01 * total).prepare(model)(None, None)) == 0
 
 
 @pytest.mark.slow
@@ -279,7 +284,7 @@ def test_rescaling_is_a_part_of_the_total(points):
     scaled = keras.Sequential([keras.Input((2,)), keras.layers.Rescaling(3.0), *plain.layers])
     penalties = [training.LipschitzPenalty(total=total) for total in (0.1, 0.3)]
     losses = [
-        float(penalty.prepare(model)(None, None, None))
+        float(penalty.prepare(model)(None, None))
         for penalty, model in zip(penalties, (plain, scaled), strict=True)
     ]
     assert losses[0] > 0

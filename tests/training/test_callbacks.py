@@ -6,6 +6,8 @@ import pytest
 import tensorflow as tf
 
 import intriguing_tf as itf
+from intriguing_tf import training
+from tests.training.small_networks import network, trained
 
 
 def linear(weights):
@@ -97,3 +99,22 @@ def test_what_cannot_be_measured_is_refused():
         itf.training.AdversarialAccuracy(IMAGES, LABELS, distortion=float("nan"))
     with pytest.raises(ValueError, match="shape"):
         itf.training.AdversarialAccuracy(IMAGES, LABELS[:3])
+
+
+def test_certified_accuracy_is_what_the_certificates_say(points):
+    x, labels = points
+    monitor = training.CertifiedAccuracy(x, labels, radii=(0.02, 0.3))
+    model = training.AdversarialModel(network(), penalties=[training.CertifiedMargin(0.05)])
+    history = trained(model, points, epochs=4, rate=1.0, callbacks=[monitor]).history
+    correct = model.model(x).numpy().argmax(1) == labels
+    radii = itf.lipschitz.certified_radius(model.model, x)
+    for name, radius in (("vra_0.02", 0.02), ("vra_0.3", 0.3)):
+        assert history[name][-1] == (correct & (radii >= radius)).mean()
+    assert 0 < history["vra_0.02"][-1] < 1
+    np.testing.assert_array_equal(monitor.certified, np.where(correct, radii, 0))
+
+
+@pytest.mark.parametrize("radii", [(0.0,), (float("nan"),)])
+def test_radii_that_are_none_are_refused(radii):
+    with pytest.raises(ValueError, match="`radii` must be positive"):
+        training.CertifiedAccuracy(np.zeros((1, 2)), [0], radii=radii)

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from intriguing_tf import training
+from intriguing_tf.training.batch import Batch
 from tests.training.small_networks import network, numerical_gradient, one_step
 
 
@@ -41,7 +42,7 @@ def test_random_projections_estimate_the_jacobian_norm(points):
     model = network()
     exact = 0.7 * np.mean(np.sum(jacobians(model, x) ** 2, axis=(1, 2)))
     term = training.GradientPenalty(0.7, of="jacobian", projections=4, seed=1).prepare(model)
-    run = tf.function(lambda step: term(tf.constant(x), tf.constant(labels), step))
+    run = tf.function(lambda step: term(Batch(tf.constant(x), tf.constant(labels), None, 3), step))
     values = [float(run(tf.constant(step))) for step in range(20)]
     assert np.mean(values) == pytest.approx(exact, rel=0.02)
     assert np.std(values) > 0  # new directions in every step

@@ -20,7 +20,7 @@ def test_a_model_with_operations_between_its_layers_is_penalized():
     per_layer = training.LipschitzPenalty(target=norm / 2).prepare(model)
     total = training.LipschitzPenalty(total=6 * norm / 2).prepare(model)
     for penalty in (per_layer, total):
-        assert float(penalty(None, None, None)) == pytest.approx(np.log(2) ** 2, rel=0.02)
+        assert float(penalty(None, None)) == pytest.approx(np.log(2) ** 2, rel=0.02)
 
 
 def test_constraint_rescales_to_the_true_norm():

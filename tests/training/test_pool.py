@@ -6,7 +6,12 @@ import pytest
 import tensorflow as tf
 
 from intriguing_tf import training
+from intriguing_tf.training.batch import Batch
 from tests.training.small_networks import LOGITS, network, pool, trained
+
+
+def batch(images, labels, weights=None):
+    return Batch(images, tf.convert_to_tensor(labels), weights, 3)
 
 
 @pytest.mark.slow
@@ -91,10 +96,10 @@ def test_hidden_examples_train_only_the_layers_above(points):
         memory.examples.assign(np.random.default_rng(0).random(memory.examples.shape))
         memory.labels.assign(np.zeros(64, np.int64))
         below = memory.lower_part(tf.constant(points[0][:10]), training=True)
-        mixed, labels = memory.mix(below, tf.zeros(10, tf.int64), tf.constant(3))
-        outputs = memory.upper_part(mixed, training=True)[10:]
-    assert mixed.shape == (100, 8)
-    assert labels.shape == (100,)
+        mixed = memory.mix(batch(below, tf.zeros(10, tf.int64)), tf.constant(3))
+        outputs = memory.upper_part(mixed.images, training=True)[10:]
+    assert mixed.images.shape == (100, 8)
+    assert mixed.labels.shape == (100,)
     gradients = tape.gradient(outputs, model.trainable_weights)
     assert [g is None or not np.abs(g).any() for g in gradients] == [True, True, False, False]
 
@@ -117,9 +122,9 @@ def test_examples_made_within_the_step_are_the_solvers_first(points, layer, targ
     kept, made = model._examples
     kept.renew(x, labels, 5)
     activations = made.lower_part(tf.constant(x), training=False)
-    mixed, classes = made.mix(activations, tf.constant(labels), tf.constant(7))
-    examples = mixed.numpy()[16:]
-    np.testing.assert_array_equal(classes, np.tile(labels, 2))
+    mixed = made.mix(batch(activations, labels), tf.constant(7))
+    examples = mixed.images.numpy()[16:]
+    np.testing.assert_array_equal(mixed.labels, np.tile(labels, 2))
     by_value = [rows[np.lexsort(rows.T)] for rows in (examples, kept.examples.numpy())]
     np.testing.assert_allclose(*by_value, atol=1e-6)
     moved = np.sqrt(
@@ -147,7 +152,8 @@ def test_random_targets_within_the_step_are_other_classes_and_change(points):
 def test_a_step_with_examples_made_within_it_is_one_on_both(points, how):
     model = training.AdversarialModel(network(), pools=[pool(distortion=0.1, interval=0)])
     images, labels = (tf.constant(each) for each in points)
-    both = model._examples[0].mix(images, labels, tf.constant(0))
+    mixed = model._examples[0].mix(batch(images, labels), tf.constant(0))
+    both = mixed.images, mixed.labels
     assert both[0].numpy().min() == 0.0
     assert both[0].numpy().max() <= 1.0
     model.compile(keras.optimizers.SGD(0.5), LOGITS, **how)

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras import activations, layers
 
+from intriguing_tf.lipschitz import curves
 from intriguing_tf.lipschitz.registry import Inner, apply_rule, built_in
 from intriguing_tf.lipschitz.rounding import CONSTANT, round_up
 from intriguing_tf.lipschitz.rules.common import own_axis, weights_of
@@ -36,7 +37,7 @@ SILU_LEAST = -0.09983933
 MISH_LEAST = -0.11253
 
 SLOPES: dict[Callable, Slopes] = {
-    activations.elu: Slopes(0.0, 1.0),
+    activations.elu: Slopes(0.0, 1.0, curves.ELU),
     activations.celu: Slopes(0.0, 1.0),
     activations.gelu: Slopes(GELU_LEAST, GELU),
     activations.hard_sigmoid: Slopes(0.0, 1 / 6 + 1e-16),
@@ -45,18 +46,18 @@ SLOPES: dict[Callable, Slopes] = {
     activations.leaky_relu: Slopes(0.2, 1.0),
     activations.log_sigmoid: Slopes(0.0, 1.0),
     activations.mish: Slopes(MISH_LEAST, MISH),
-    activations.relu: Slopes(0.0, 1.0),
+    activations.relu: Slopes(0.0, 1.0, curves.RELU),
     activations.relu6: Slopes(0.0, 1.0),
     activations.selu: Slopes(0.0, SELU),
     activations.sigmoid: SIGMOID,
     activations.silu: Slopes(SILU_LEAST, SILU),
     activations.soft_shrink: Slopes(0.0, 1.0),
-    activations.softplus: Slopes(0.0, 1.0),
-    activations.softsign: Slopes(0.0, 1.0),
+    activations.softplus: Slopes(0.0, 1.0, curves.SOFTPLUS),
+    activations.softsign: Slopes(0.0, 1.0, curves.SOFTSIGN),
     activations.sparse_plus: Slopes(0.0, 1.0),
     activations.sparse_sigmoid: Slopes(0.0, 0.5),
     activations.squareplus: Slopes(0.0, 1.0),
-    activations.tanh: Slopes(0.0, 1.0),
+    activations.tanh: Slopes(0.0, 1.0, curves.TANH),
     activations.tanh_shrink: Slopes(0.0, 1.0),
 }
 _UNBOUNDED = {
@@ -130,11 +131,15 @@ def relu_slopes(
     """
     if threshold != 0:
         raise NoBoundError(f"a ReLU with threshold {threshold} jumps there")
+    if negative_slope == 0 and max_value is None:
+        return SLOPES[activations.relu]
     slopes = [float(negative_slope), 1.0] + [0.0] * (max_value is not None)
     return _with_constants_rounded(min(slopes), max(slopes))
 
 
 def elu_slopes(alpha: float) -> Slopes:
+    if alpha == 1:
+        return SLOPES[activations.elu]
     return _with_constants_rounded(min(0.0, alpha), max(1.0, alpha))
 
 

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from intriguing_tf.keras_graph import unexported
 from intriguing_tf.lipschitz.norms import as_weights
 from intriguing_tf.lipschitz.registry import built_in, unbounded
 from intriguing_tf.lipschitz.rounding import (
@@ -51,6 +52,13 @@ def rescaling(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     return per_channel(scale, constant_error(scale))
 
 
+@built_in(*unexported("convnext", "LayerScale"), weights="init_values projection_dim")
+def layer_scale(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBound:
+    scale = weights_of(layer, "gamma")
+    check_not_broadcast(input_shapes[0], scale.shape)
+    return per_channel(scale, 0.0)
+
+
 @built_in(layers.Normalization, reads="axis invert", weights="mean variance")
 def normalization(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBound:
     if layer.variance is None:
@@ -65,7 +73,7 @@ def normalization(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBou
     return per_channel(scale, np.where(least, ROUNDED, 4 * UNIT_ROUNDOFF) * scale)
 
 
-def per_channel(scale: np.ndarray, error: np.ndarray, last: bool = True) -> Steps:
+def per_channel(scale: np.ndarray, error: np.ndarray | float, last: bool = True) -> Steps:
     """Factors that lie along the last axis, or elsewhere, each up to its error."""
     step = Diagonal(scale.reshape(-1), np.broadcast_to(error, scale.shape).reshape(-1))
     if last and scale.shape[-1:] in ((), (scale.size,)):

@@ -14,7 +14,13 @@ from intriguing_tf.lipschitz.geometry import Axis, Geometry, axes
 from intriguing_tf.lipschitz.registry import built_in
 from intriguing_tf.lipschitz.rounding import CONSTANT, ROUNDED, constant_error, round_up
 from intriguing_tf.lipschitz.rules.activations import activation_steps
-from intriguing_tf.lipschitz.rules.common import spatial_shape, strides_of, times, weights_of
+from intriguing_tf.lipschitz.rules.common import (
+    own_axis,
+    spatial_shape,
+    strides_of,
+    times,
+    weights_of,
+)
 from intriguing_tf.lipschitz.rules.linear import convolution
 from intriguing_tf.lipschitz.rules.pooling import averaging_matrix, overlap_bound, separable_bound
 from intriguing_tf.lipschitz.steps import LayerBound, Shape, Steps, matrix_norm
@@ -87,6 +93,13 @@ def ceil_average_pooling(layer: Any, input_shapes: Sequence[Shape]) -> LayerBoun
         size=times(*layer.pool_size),
         stride=strides_of(layer),
     )
+
+
+@built_in(layers.GroupSort, reads="group_size axis")
+def group_sort(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
+    """A permutation wherever it is differentiable. No `Slopes`: a swap has the eigenvalue −1."""
+    own_axis(layer.axis, input_shapes[0])
+    return LayerBound(1.0, attained=1.0, how="permutes features", size=str(layer.group_size))
 
 
 def _ceil_axes(layer: Any, sizes: Sequence[int]) -> list[Axis]:

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from intriguing_tf.keras_graph import unexported
 from intriguing_tf.lipschitz.registry import built_in, unbounded
 from intriguing_tf.lipschitz.rounding import round_down, round_up
 from intriguing_tf.lipschitz.rules.common import spatial_shape
@@ -37,8 +38,9 @@ LARGEST = EXACT // 4 - 1
     layers.SpatialDropout1D,
     layers.SpatialDropout2D,
     layers.SpatialDropout3D,
-    training="l1 l2 rate noise_shape stddev factor value_range mode fill_mode interpolation"
-    " fill_value height_factor width_factor data_format",
+    *unexported("convnext", "StochasticDepth"),
+    training="drop_path_rate l1 l2 rate noise_shape stddev factor value_range mode fill_mode"
+    " interpolation fill_value height_factor width_factor data_format",
 )
 def identity(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     """What is random in training, and does nothing afterwards."""

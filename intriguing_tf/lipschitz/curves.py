@@ -1,0 +1,82 @@
+"""Slopes of an activation's secants where it is known how far its input can move."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+Array = np.ndarray
+
+# Pieces into which the way of an input is cut: the more, the nearer to its secants' true slopes.
+PIECES = 8
+# Slopes are computed to a few units in the last place; this is far more. Tiny ones may underflow.
+ROUNDING = 1e-13
+UNDERFLOW = 1e-300
+
+
+@dataclasses.dataclass(frozen=True)
+class Curve:
+    """An activation whose slope rises up to one place and falls from there on.
+
+    Args:
+        slope: the derivative, of float64 arrays; at a kink the larger of both sides.
+        peak: the place; ±inf where the slope only rises or falls.
+    """
+
+    slope: Callable[[Array], Array]
+    peak: float
+
+    def between(self, low: Array, high: Array) -> tuple[Array, Array]:
+        """Returns the least and the largest slope in intervals, rounded down and up."""
+        least = np.minimum(self.slope(low), self.slope(high))
+        largest = self.slope(np.clip(self.peak, low, high))
+        return least * (1 - ROUNDING), largest * (1 + ROUNDING) + UNDERFLOW
+
+    def secants(self, center: Array, error: Array, reach: Array) -> tuple[Array, Array]:
+        """Returns bounds of (φ(b) − φ(a))/(b − a) for |a − center| ≤ error and |b − a| ≤ reach.
+
+        A secant's slope is the mean slope on its way. That is at most the largest mean of the
+        bounds of its first pieces, and at least the least one, on either side.
+        """
+        step = reach / PIECES
+        sums = [np.zeros_like(center) for _ in range(4)]
+        least, largest = np.full_like(center, np.inf), np.full_like(center, -np.inf)
+        inflated = error + 4e-16 * (np.abs(center) + reach)
+        for piece in range(PIECES):
+            for side, sign in enumerate((-1, 1)):
+                ends = center + sign * piece * step, center + sign * (piece + 1) * step
+                low, high = self.between(np.minimum(*ends) - inflated, np.maximum(*ends) + inflated)
+                sums[side] += low
+                sums[side + 2] += high
+                least = np.minimum(least, sums[side] / (piece + 1))
+                largest = np.maximum(largest, sums[side + 2] / (piece + 1))
+        return least * (1 - ROUNDING), largest * (1 + ROUNDING)
+
+
+def _step(x: Array) -> Array:
+    return (x >= 0).astype(np.float64)
+
+
+def _sigmoid(x: Array) -> Array:
+    small = np.exp(-np.abs(x))
+    return np.where(x >= 0, 1.0, small) / (1 + small)
+
+
+def _bell(x: Array) -> Array:
+    """The slope of the sigmoid."""
+    small = np.exp(-np.abs(x))
+    return small / (1 + small) ** 2
+
+
+def _exponential(x: Array) -> Array:
+    return np.exp(np.minimum(x, 0.0))
+
+
+RELU = Curve(_step, np.inf)
+SIGMOID = Curve(_bell, 0.0)
+TANH = Curve(lambda x: 4 * _bell(2 * x), 0.0)
+SOFTPLUS = Curve(_sigmoid, np.inf)
+SOFTSIGN = Curve(lambda x: 1 / (1 + np.abs(x)) ** 2, 0.0)
+ELU = Curve(_exponential, np.inf)

@@ -1,0 +1,122 @@
+"""What a step trains on: images, labels in the form that the loss takes, and weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import tensorflow as tf
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """Rows of a training step.
+
+    Args:
+        images: float `[n, …]`, or what the layers below a pool make of them.
+        labels: as the loss takes them: integers `[n]` or `[n, 1]`, or a row of probabilities for
+            each image `[n, classes]`.
+        weights: float `[n]`; `None`: each row weighs 1.
+        width: outputs of the classifier; 1 means two classes.
+    """
+
+    images: Any
+    labels: Any
+    weights: Any
+    width: int
+
+    @property
+    def has_probabilities(self) -> bool:
+        """Whether labels are rows of probabilities, one-hot or soft."""
+        return self.labels.shape.rank == 2 and self.labels.shape[1] == self.width > 1
+
+    @property
+    def classes(self) -> tf.Tensor:
+        """The class of each row, int64 `[n]`; of soft labels the most likely one."""
+        if self.has_probabilities:
+            return tf.argmax(self.labels, axis=1)
+        flat = tf.reshape(self.labels, [-1])
+        return tf.cast(tf.round(flat) if flat.dtype.is_floating else flat, tf.int64)
+
+    def probabilities(self, dtype: tf.DType) -> tf.Tensor:
+        """The labels as probabilities `[n, classes]`; two classes for a single output."""
+        if self.has_probabilities:
+            return tf.cast(self.labels, dtype)
+        if self.width == 1:
+            ones = tf.cast(tf.reshape(self.labels, [-1]), dtype)
+            return tf.stack([1 - ones, ones], axis=1)
+        return tf.one_hot(self.classes, self.width, dtype=dtype)
+
+    @property
+    def are_soft(self) -> tf.Tensor:
+        """Whether a label leaves open which class it is; bool scalar."""
+        if not self.labels.dtype.is_floating:
+            return tf.constant(False)
+        return tf.reduce_any(self.labels != tf.round(self.labels))
+
+    @property
+    def counting(self) -> tf.Tensor:
+        """Which rows weigh something, bool `[n]`."""
+        if self.weights is None:
+            return tf.ones(tf.shape(self.images)[:1], tf.bool)
+        return self.weights != 0
+
+    def weighted_mean(self, values: tf.Tensor) -> tf.Tensor:
+        """Returns the mean of values `[n]` times the weights, as Keras's losses have it."""
+        if self.weights is not None:
+            values = values * tf.cast(self.weights, values.dtype)
+        return tf.reduce_mean(values)
+
+    def labels_of(self, classes: tf.Tensor) -> tf.Tensor:
+        """Returns classes int64 `[m]` in the form of the labels."""
+        if self.has_probabilities:
+            return tf.one_hot(classes, self.width, dtype=self.labels.dtype)
+        return tf.cast(tf.reshape(classes, [-1, *self.labels.shape[1:]]), self.labels.dtype)
+
+    def rows(self, places: tf.Tensor) -> Batch:
+        """Returns the rows at some places, int `[m]`."""
+        return self._with_each(lambda rows: tf.gather(rows, places))
+
+    def joined_by(self, others: Batch) -> Batch:
+        """Returns these rows followed by those of another batch like it."""
+        images = tf.concat([self.images, others.images], 0)
+        labels = tf.concat([self.labels, others.labels], 0)
+        weights = None if self.weights is None else tf.concat([self.weights, others.weights], 0)
+        return dataclasses.replace(self, images=images, labels=labels, weights=weights)
+
+    def where(self, mask: tf.Tensor, others: Batch) -> Batch:
+        """Returns these rows where the mask, bool `[n]`, is true, and the others elsewhere."""
+
+        def choose(these: tf.Tensor, those: tf.Tensor) -> tf.Tensor:
+            shaped = tf.reshape(mask, [-1] + [1] * (these.shape.rank - 1))
+            return tf.where(shaped, these, those)
+
+        weights = None if self.weights is None else choose(self.weights, others.weights)
+        return dataclasses.replace(
+            self,
+            images=choose(self.images, others.images),
+            labels=choose(self.labels, others.labels),
+            weights=weights,
+        )
+
+    def _with_each(self, function: Any) -> Batch:
+        weights = None if self.weights is None else function(self.weights)
+        return dataclasses.replace(
+            self, images=function(self.images), labels=function(self.labels), weights=weights
+        )
+
+
+def row_weights(weights: Any) -> tf.Tensor | None:
+    """Returns Keras's `sample_weight` as one number per row, `[n]`.
+
+    Raises:
+        ValueError: it has another shape.
+    """
+    if weights is None:
+        return None
+    if weights.shape.rank == 1 or (weights.shape.rank == 2 and weights.shape[1] == 1):
+        return tf.reshape(weights, [-1])
+    raise ValueError(
+        "`sample_weight` must hold one weight for each image, [n] or [n, 1]. Received: weights of "
+        f"shape {tuple(weights.shape)}."
+    )

@@ -1,0 +1,72 @@
+"""Bounds of margins: of all inputs, and around one image."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from keras import layers
+
+from intriguing_tf.lipschitz import certified_radius
+from intriguing_tf.lipschitz.margins import MarginBounds
+from intriguing_tf.lipschitz.radius import Certifier
+from tests.lipschitz.small_networks import dense_network, sequential
+
+
+def test_margins_of_one_matrix_are_the_lengths_of_differences_of_rows():
+    model = dense_network(5, 4)
+    weights = model.layers[0].kernel.numpy().astype(float).T
+    lengths = np.linalg.norm(weights[:, None] - weights, axis=2)
+    found = MarginBounds(model).values
+    assert np.all(found >= lengths) and np.allclose(found, lengths, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "model, ends",
+    [
+        (dense_network(6, 9, 4), True),
+        (sequential((4, 3), layers.Flatten(), layers.Dense(7, "tanh"), layers.Dense(1)), True),
+        (dense_network(5, 4), False),
+        (sequential((6, 6, 2), layers.Conv2D(3, 3), layers.GlobalAveragePooling2D()), False),
+    ],
+    ids=["dense", "one logit", "one matrix", "pooling at the end"],
+)
+def test_only_chains_of_matrices_have_local_radii(model, ends):
+    assert (MarginBounds(model).local() is not None) is ends
+    images = np.random.default_rng(0).normal(size=(5, *model.input_shape[1:])).astype("float32")
+    whole = certified_radius(model, images)
+    local = certified_radius(model, images, method="local")
+    assert np.all(local >= whole)
+    assert bool(np.median(local / whole) > 1.1) is ends
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "softplus", "elu", "softsign", "selu"])
+def test_no_prediction_changes_within_the_local_radius(activation):
+    """Below a convolution, with biases: along gradients of margins and at random."""
+    model = sequential(
+        (5, 5, 1),
+        layers.Conv2D(3, 3, activation="tanh"),
+        layers.Flatten(),
+        layers.Dense(12, activation),
+        layers.Dense(9),
+        layers.BatchNormalization(),
+        layers.Activation(activation),
+        layers.Dense(3, "softmax"),
+    )
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(8, 5, 5, 1)).astype(np.float32)
+    certifier = Certifier(model, method="local")
+    radii = certifier.radius(images)
+    assert np.all(radii >= Certifier(model).radius(images))
+    assert np.median(radii / Certifier(model).radius(images)) > 1.05
+    predicted = model.predict(images, verbose=0).argmax(axis=1)
+    for image, radius, best in zip(images, radii, predicted, strict=True):
+        steps = rng.normal(size=(400, 25))
+        steps *= 0.999 * radius / np.linalg.norm(steps, axis=1, keepdims=True)
+        moved = (image + steps.reshape(-1, 5, 5, 1)).astype(np.float32)
+        assert np.all(model.predict(moved, batch_size=400, verbose=0).argmax(axis=1) == best)
+
+
+def test_an_unknown_method_is_refused():
+    with pytest.raises(ValueError, match="Received: 'best'"):
+        certified_radius(dense_network(5, 4), np.zeros((1, 5)), method="best")

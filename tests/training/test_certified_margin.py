@@ -1,0 +1,202 @@
+"""Certified margins: their two losses by hand, the norms they keep, what they train, what fits."""
+
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from intriguing_tf import datasets, layers, lipschitz, models, training
+from intriguing_tf.training.batch import Batch
+from tests.training.small_networks import LOGITS, network
+
+GROWING = keras.optimizers.schedules.PolynomialDecay(0.0, 10, 2.0)
+
+
+def prepared(margin, model):
+    owner = keras.layers.Layer()
+    return margin.prepare(model, owner.add_weight)
+
+
+def by_hand(loss, radius, model, x, labels):
+    """Mean loss and bound of a network of one hidden layer, in plain NumPy."""
+    hidden, _, head, _ = (weight.astype(np.float64) for weight in model.get_weights())
+    slope = np.linalg.norm(hidden, 2) / 4  # of the sigmoid
+    z = model(x).numpy().astype(np.float64)
+    total = 0.0
+    for logits, label in zip(z, labels, strict=True):
+        i = label if loss == "worst" else logits.argmax()
+        worst = logits + radius * slope * np.linalg.norm(head - head[:, [i]], axis=0)
+        if loss == "worst":
+            worst /= slope
+            total += np.log(np.exp(worst).sum()) - worst[i]
+        else:
+            p = np.exp(logits) / np.exp(logits).sum()
+            extra = np.append(logits, np.delete(worst, i).max())
+            q = np.exp(extra) / np.exp(extra).sum()
+            total += (p * np.log(p / q[:-1])).sum()
+    return total / len(z)
+
+
+@pytest.mark.parametrize("loss", ["extra class", "worst"])
+def test_losses_are_those_by_hand(loss, points):
+    x, labels = points[0][:20], points[1][:20]
+    model = network()
+    term = prepared(training.CertifiedMargin(0.3, weight=1.5, loss=loss), model)
+    term.refresh()
+    value = term(Batch(x, tf.constant(labels), None, 3), model(x), tf.constant(0))
+    assert float(value) == pytest.approx(1.5 * by_hand(loss, 0.3, model, x, labels), rel=1e-4)
+    weights = tf.constant(np.linspace(0, 2, 20), tf.float32)
+    weighted = term(Batch(x, tf.constant(labels), weights, 3), model(x), tf.constant(0))
+    each = [by_hand(loss, 0.3, model, x[i : i + 1], labels[i : i + 1]) for i in range(20)]
+    assert float(weighted) == pytest.approx(1.5 * np.mean(weights * each), rel=1e-4)
+
+
+def test_radius_and_weight_follow_schedules(points):
+    x, labels = points[0][:20], points[1][:20]
+    model, batch = network(), Batch(points[0][:20], tf.constant(labels), None, 3)
+    falling = keras.optimizers.schedules.PolynomialDecay(4.0, 10, 0.0)
+    term = prepared(training.CertifiedMargin(GROWING, falling), model)
+    term.refresh()
+    for step in (0, 5):
+        expected = 4 * (1 - step / 10) * by_hand("extra class", step / 5, model, x, labels)
+        value = float(term(batch, model(x), tf.constant(step)))
+        assert value == pytest.approx(expected, rel=1e-4)
+    assert float(term(batch, model(x), tf.constant(10))) == 0
+
+
+def test_a_single_logit_has_the_certificates_of_two(points):
+    x = points[0][:20]
+    model = network(output=1)
+    head = model.get_weights()[2]
+    pair = keras.Sequential([*model.layers[:-1], keras.layers.Dense(2)])
+    pair.build((None, 2))
+    pair.layers[-1].set_weights([np.hstack([0 * head, head]), np.zeros(2)])
+    single, double = (prepared(training.CertifiedMargin(0.3), m) for m in (model, pair))
+    z = model(x)
+    both = tf.concat([tf.zeros_like(z), z], 1)
+    values = [float(t(Batch(x, both, None, 2), both, tf.constant(0))) for t in (single, double)]
+    assert values[0] == pytest.approx(values[1], rel=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loss", ["extra class", "worst"])
+def test_training_widens_what_is_certified(loss):
+    images, labels = datasets.mnist_sample()
+    images, labels = images[:400], labels[:400]
+    certified = {}
+    for name, penalties in {
+        "plain": [],
+        "certified": [training.CertifiedMargin(0.5, loss=loss)],
+    }.items():
+        keras.utils.set_random_seed(0)
+        inner = models.group_sort(32)
+        model = training.AdversarialModel(inner, penalties=penalties)
+        model.compile(keras.optimizers.Adam(3e-3), LOGITS)
+        model.fit(images, labels, batch_size=50, epochs=15, verbose=0)
+        correct = inner(images).numpy().argmax(1) == labels
+        radii = lipschitz.certified_radius(inner, images)
+        certified[name] = (correct & (radii >= 0.5)).mean()
+    assert certified["certified"] > certified["plain"] + 0.2
+
+
+def test_settings_and_vectors_are_saved(points, tmp_path):
+    margin = training.CertifiedMargin(GROWING, 1.5, loss="worst", bounds=(-1.0, 1.0))
+    model = training.AdversarialModel(network(), penalties=[margin])
+    model.refresh_norms()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert loaded.penalties[0].get_config() == margin.get_config()
+    assert float(loaded.penalties[0].radius(5)) == 1.0
+    before, after = (float(each._margins[0].slope()) for each in (model, loaded))
+    assert before == after
+    assert before == pytest.approx(np.linalg.norm(model.model.get_weights()[0], 2) / 4, rel=1e-3)
+
+
+def test_validation_sees_fresh_norms(points):
+    model = training.AdversarialModel(network(), penalties=[training.CertifiedMargin(0.1)])
+    model.compile(keras.optimizers.SGD(0.0), LOGITS, run_eagerly=True)
+    directions = np.linalg.svd(model.model.get_weights()[0])[0]
+    stale = directions[:, 1] + 0.01 * directions[:, 0]  # nearly that of the smallest norm
+    model._margins[0]._norms[0]._vector.assign(stale[None])
+    before = 1 - float(model._margins[0].slope()) / slope_of(model)
+    model.fit(*points, batch_size=240, validation_data=points, verbose=0)
+    assert before > 0.01
+    assert abs(1 - float(model._margins[0].slope()) / slope_of(model)) < before / 10
+
+
+def slope_of(model):
+    return np.linalg.norm(model.model.get_weights()[0], 2) / 4
+
+
+def chain(*between):
+    keras.utils.set_random_seed(0)
+    return keras.Sequential(
+        [keras.Input((8, 8, 2)), *between, keras.layers.Flatten(), keras.layers.Dense(3)]
+    )
+
+
+def test_all_layers_of_a_chain_count():
+    model = chain(
+        keras.layers.Conv2D(4, 3, strides=2, padding="same", activation="relu"),
+        layers.GroupSort(2),
+        keras.layers.MaxPooling2D(2),
+        keras.layers.AveragePooling2D(2),
+        keras.layers.Rescaling(3.0),
+    )
+    term = prepared(training.CertifiedMargin(1.0), model)
+    for _ in range(3):
+        term.refresh()
+    expected = lipschitz.bound(keras.Model(model.inputs, model.layers[-2].output)).product
+    assert 0.9 * expected < float(term.slope()) <= expected
+
+
+def branching():
+    x = keras.Input((4,))
+    return keras.Model(x, keras.layers.Dense(3)(keras.layers.Add(name="sum")([x, 2 * x])))
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: chain(keras.layers.BatchNormalization(name="bn")), r"'bn' \(BatchNormalization\)"),
+        (lambda: chain(keras.layers.PReLU(name="steep")), r"'steep' \(PReLU\)"),
+        (branching, r"'sum' \(Add\).*several inputs"),
+        (lambda: chain(keras.layers.Activation("exponential")), "exponential"),
+        (
+            lambda: keras.Sequential(
+                [keras.Input((2,)), *network().layers, keras.layers.ReLU(name="top")]
+            ),
+            r"without activation.*'top' \(ReLU\)",
+        ),
+    ],
+)
+def test_models_that_cannot_be_certified_are_refused_by_name(make, message):
+    model = make()
+    with pytest.raises(ValueError, match=message):
+        training.AdversarialModel(model, penalties=[training.CertifiedMargin(0.1)])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"radius": 0.0}, ValueError, "`radius` must be positive"),
+        ({"radius": "1"}, TypeError, "`radius` must be a number"),
+        ({"radius": 1.0, "weight": -1.0}, ValueError, "`weight` must be positive"),
+        ({"radius": 1.0, "loss": "hinge"}, ValueError, "'extra class', 'worst'. Received: 'hinge'"),
+        ({"radius": 1.0, "bounds": (1.0, 0.0)}, ValueError, "finite and increasing"),
+    ],
+)
+def test_bad_settings_are_refused(arguments, error, message):
+    with pytest.raises(error, match=message):
+        training.CertifiedMargin(**arguments)
+
+
+def test_a_radius_that_no_image_can_have_warns():
+    with pytest.warns(UserWarning, match=r"0\.8 is larger than 0\.7071"):
+        prepared(training.CertifiedMargin(0.8), network())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        prepared(training.CertifiedMargin(0.7), network())
+        prepared(training.CertifiedMargin(0.8, bounds=(0.0, 2.0)), network())

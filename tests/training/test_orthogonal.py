@@ -1,0 +1,62 @@
+"""Kernels towards orthogonal matrices."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from intriguing_tf import training
+
+
+def singular_values(kernel):
+    return np.linalg.svd(np.asarray(kernel), compute_uv=False)
+
+
+@pytest.mark.parametrize("shape", [(8, 5), (5, 8), (6, 6)], ids=str)
+def test_one_step_squares_the_distance_of_the_singular_values_from_1(shape):
+    random = np.random.default_rng(0)
+    u, _, v = np.linalg.svd(random.normal(size=shape), full_matrices=False)
+    values = np.linspace(0.9, 1.1, min(shape))
+    kernel = training.OrthogonalConstraint()(tf.constant(u * values @ v))
+    moved = values * (3 - values**2) / 2
+    np.testing.assert_allclose(kernel, u * moved @ v, atol=1e-12)
+    assert np.abs(moved - 1).max() < 0.017
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 30.0])
+def test_any_kernel_becomes_the_nearest_orthogonal_one(scale):
+    start = scale * np.random.default_rng(1).normal(size=(9, 6))
+    u, _, v = np.linalg.svd(start, full_matrices=False)
+    kernel = training.OrthogonalConstraint(iterations=40)(tf.constant(start))
+    np.testing.assert_allclose(kernel, u @ v, atol=1e-9)
+
+
+def test_a_layer_keeps_to_it_in_training(points):
+    model = keras.Sequential(
+        [
+            keras.Input((2,)),
+            keras.layers.Dense(
+                8,
+                kernel_initializer="orthogonal",
+                kernel_constraint=training.OrthogonalConstraint(),
+            ),
+            keras.layers.Dense(3),
+        ]
+    )
+    before = model.get_weights()[0]
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.1), loss)
+    model.fit(*points, epochs=3, verbose=0)
+    assert np.abs(model.get_weights()[0] - before).max() > 0.01
+    np.testing.assert_allclose(singular_values(model.get_weights()[0]), 1, atol=0.02)
+    again = keras.constraints.deserialize(
+        keras.constraints.serialize(training.OrthogonalConstraint(iterations=3))
+    )
+    assert again.iterations == 3
+
+
+def test_only_matrices():
+    with pytest.raises(ValueError, match=r"shape \(3, 3, 1, 2\)"):
+        training.OrthogonalConstraint()(tf.zeros([3, 3, 1, 2]))
+    with pytest.raises(ValueError, match="`iterations` must be a positive integer"):
+        training.OrthogonalConstraint(0)
