@@ -122,15 +122,11 @@ def _check_precision(layer: Any) -> None:
 
 
 def _check_methods(layer: Any) -> None:
-    kind = type(layer)
-    replaced = [
-        name
-        for name in vars(layer)
-        if name not in _WRAPPED_BY_KERAS
-        and inspect.isfunction(inspect.getattr_static(kind, name, None))
-    ]
-    if replaced:
-        raise NoBoundError(f"the `{replaced[0]}` of layer {layer.name!r} was replaced")
+    kind: type = type(layer)
+    # A model keeps its loss under the name of a method.
+    methods = {"call", "__call__"} if isinstance(layer, keras.Model) else _methods_of(kind)
+    for name in vars(layer).keys() & methods:
+        raise NoBoundError(f"the `{name}` of layer {layer.name!r} was replaced")
     owner = next(each for each in kind.__mro__ if "compute_mask" in vars(each))
     if not is_registered(kind):
         return

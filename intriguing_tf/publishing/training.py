@@ -221,7 +221,7 @@ def _fit_with_adversary(recipe: Recipe, model, images, labels, verbose, backup) 
         **options,
         epochs=fitting.epochs,
         verbose=2 if shows_progress(verbose) else 0,
-        callbacks=[keras.callbacks.BackupAndRestore(backup)] if backup else None,
+        callbacks=[keras.callbacks.BackupAndRestore(os.fspath(backup))] if backup else None,
     )
     return FittingCurve(np.array(history.history["loss"]), time.perf_counter() - start)
 

@@ -133,17 +133,21 @@ class AdversarialModel(keras.Model):
         # A loop of the user's: nobody else renews the pools.
         if tf.executing_eagerly():
             logs = self._step(data)
-            self.check_progress()
-            self.renew_pools()
+            self._look_after()
             return logs
-        renewed = tf.py_function(lambda: bool(self.renew_pools()), [], tf.bool)
-        with tf.control_dependencies([renewed]):
+        with tf.control_dependencies([tf.py_function(self._look_after, [], tf.bool)]):
             return self._step(data)
+
+    def _look_after(self) -> bool:
+        """Checks what the steps so far noted, and renews the pools; whether any is new."""
+        self.check_progress()
+        return bool(self.renew_pools())
 
     def _step(self, data: Any) -> dict[str, Any]:
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
         if y is None:
             raise ValueError("Training needs labels. Received: data without them.")
+        x, y = tf.convert_to_tensor(x), tf.convert_to_tensor(y)  # arrays where it runs eagerly
         if not x.dtype.is_floating:
             x = tf.cast(x, self.compute_dtype)
         batch = Batch(x, y, row_weights(weights), self._width)
@@ -278,8 +282,7 @@ class AdversarialModel(keras.Model):
         """
         with self._kept_up_here():
             logs = super().train_on_batch(*args, **kwargs)
-        self.check_progress()
-        self.renew_pools()
+        self._look_after()
         return logs
 
     @contextlib.contextmanager

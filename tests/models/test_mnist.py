@@ -126,3 +126,22 @@ def test_dropout_and_activation_of_the_hidden_layers():
     for dropout in (-0.1, 1.0):
         with pytest.raises(ValueError, match="dropout must lie in"):
             models.fc100_100_10(dropout=dropout)
+
+
+def test_group_sort_sorts_pairs_between_its_layers():
+    model = models.group_sort(units=6, depth=2)
+    assert [layer.name for layer in model.layers] == [
+        *("flatten", "fc1", "sort1", "fc2", "sort2", "logits")
+    ]
+    below = keras.Model(model.inputs, model.get_layer("sort2").output)
+    pairs = below(np.random.default_rng(0).random((3, 28, 28, 1))).numpy().reshape(3, 3, 2)
+    assert (pairs[..., 0] < pairs[..., 1]).all()
+    kernel = model.get_layer("fc1").kernel.numpy()
+    np.testing.assert_allclose(kernel.T @ kernel, np.eye(6), atol=1e-5)
+    assert models.group_sort(4, 1, "relu").layers[2].activation is keras.activations.relu
+
+
+@pytest.mark.parametrize("arguments", [{"units": 0}, {"depth": 0}, {"units": 3}])
+def test_group_sort_needs_pairs(arguments):
+    with pytest.raises(ValueError, match=r"positive integer|multiple of group_size=2"):
+        models.group_sort(**arguments)

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import pytest
 
-from intriguing_tf import datasets, lipschitz
+from intriguing_tf import datasets, lipschitz, training
 from intriguing_tf.classifier import Classifier
 from intriguing_tf.experiments import paper
 from intriguing_tf.keras_graph import up_to
@@ -203,6 +203,61 @@ def test_a_recipe_with_a_penalty_trains_with_it(digits):
     totals = [lipschitz.bound(trained.model, method="product").total for trained in (plain, held)]
     assert totals[1] < 3 < totals[0]
     assert len(held.curve.loss) == BRIEF.epochs
+
+
+def certified_recipe(**changes):
+    fitting = Minibatches("adam", 0.003, "cosine", epochs=2, batch_size=50)
+    values = with_parts(
+        builder="group_sort",
+        arguments={"units": 16},
+        penalties=[{"kind": "certified", "radius": 0.5, "ramp": 0.5}],
+        **changes,
+    ).json()
+    del values["initialisation"]
+    return Recipe.from_json(values).replace(fitting=fitting)
+
+
+def test_a_certified_radius_grows_over_a_part_of_the_training():
+    recipe = certified_recipe()
+    assert Recipe.from_json(recipe.json()) == recipe
+    (margin,) = adversarial_model(recipe, build(recipe), 300).penalties
+    assert [float(margin.radius(step)) for step in (0, 3, 6, 12)] == [0.0, 0.25, 0.5, 0.5]
+
+
+def test_constraint_and_shift_are_of_training_with_parts():
+    values = load_recipe("mnist/conv").json()
+    for part in ({"constraint": "orthogonal"}, {"shift": 1}):
+        with pytest.raises(ValueError, match="need `pools` or `penalties`"):
+            Recipe.from_json(values | part)
+
+
+@pytest.mark.slow
+def test_certified_training_keeps_to_its_constraint_and_publishes_none(digits):
+    recipe = certified_recipe(constraint="orthogonal", shift=1)
+    model = train_on(recipe, *digits, verbose=False).model
+    for name in ("fc1", "fc2"):
+        values = np.linalg.svd(model.get_layer(name).kernel.numpy(), compute_uv=False)
+        np.testing.assert_allclose(values, 1, atol=0.01)
+        assert model.get_layer(name).kernel_constraint is None
+    assert "OrthogonalConstraint" not in model.to_json()
+
+
+@pytest.mark.slow
+def test_training_resumes_from_its_backup(digits, tmp_path, monkeypatch):
+    recipe = certified_recipe()
+    whole = train_on(recipe, *digits, verbose=False, backup=tmp_path / "whole")
+    stop = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: 1 / (1 - epoch))
+    original = training.AdversarialModel.fit
+
+    def stopping(self, *args, callbacks, **options):
+        return original(self, *args, callbacks=[*callbacks, stop], **options)
+
+    with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
+        patch.setattr(training.AdversarialModel, "fit", stopping)
+        train_on(recipe, *digits, verbose=False, backup=tmp_path / "stopped")
+    resumed = train_on(recipe, *digits, verbose=False, backup=tmp_path / "stopped")
+    assert (len(whole.curve.loss), len(resumed.curve.loss)) == (2, 1)
+    assert resumed.curve.loss[0] == pytest.approx(whole.curve.loss[1], rel=0.2)
 
 
 def test_softmax_regression_is_trained_to_its_optimum(digits):
