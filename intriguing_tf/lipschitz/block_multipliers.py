@@ -17,7 +17,7 @@ from intriguing_tf.lipschitz.operators import Block
 Array = np.ndarray
 
 # Floating-point operations for choosing Λ, evaluations at most, and rounds of sharper maxima.
-SEARCH_COST = 6e10
+SEARCH_COST = 3e9
 EVALUATIONS = 150
 # With many frequencies an evaluation costs more.
 EVALUATIONS_OF_MANY = 50

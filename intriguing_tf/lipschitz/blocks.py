@@ -13,7 +13,7 @@ from intriguing_tf.lipschitz.operators import Block, operators_of
 from intriguing_tf.lipschitz.steps import Diagonal, Matrix, Slopes, Step
 
 # Floating-point operations that the certificate of one block may cost.
-BLOCK_COST = 2e11
+BLOCK_COST = 5e9
 # Norms of layers, about, whose squares and products are far from under- and overflow.
 MODERATE = 1e-10, 1e10
 

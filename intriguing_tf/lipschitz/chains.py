@@ -25,10 +25,10 @@ from intriguing_tf.lipschitz.threads import threads_for
 Array = np.ndarray
 
 # Floating-point operations that one chain may cost: for its certificate, and for choosing Λ.
-CERTIFICATE_COST = 7e11
+CERTIFICATE_COST = 5e10
 SEARCH_COST = 3e10
 # Certificates of all chains of a network together may cost so much; then those up to CHEAP remain.
-ALL_CERTIFICATES_COST = 1.5e12
+ALL_CERTIFICATES_COST = 1e11
 CHEAP = 1e10
 ITERATIONS = 100
 # With many frequencies a step costs more and gains less.
