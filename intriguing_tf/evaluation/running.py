@@ -122,9 +122,7 @@ def evaluate(
             workers=workers,
             verbose=verbose,
         )
-        found = collect(
-            model if certify else None, classifier, done, place / "certified", bounds, verbose
-        )
+        found = collect(model, classifier, done, place / "certified", bounds, certify, verbose)
         result = done.result(**_CELL) if folder is None else None
     report, why = (None, NOT_ASKED) if certify == "none" else _layers(model, verbose)
     seconds = time.perf_counter() - started

@@ -19,9 +19,11 @@ Array = np.ndarray
 # Floating-point operations for choosing Λ, evaluations at most, and rounds of sharper maxima.
 SEARCH_COST = 6e10
 EVALUATIONS = 150
+# With many frequencies an evaluation costs more.
+EVALUATIONS_OF_MANY = 50
 SHARPNESS = (50.0, 1000.0)
 # Above so many rows only the top eigenvectors are found.
-DIRECT = 160
+DIRECT = 48
 INFEASIBLE = 1e6
 
 
@@ -40,7 +42,7 @@ class BlockProblem:
         self._ends = np.cumsum([0, *self.sizes])
         self._vectors: list[Array | None] = [None] * count
         self._is_real = block.is_real
-        self.cost = count * (self._ends[-1] ** 3 * 2 + 8 * self._inputs * self._ends[-1] * 40)
+        self.cost = count * (2 * self._ends[-1] ** 3 + 1000 * self._inputs * self._ends[-1])
 
     def optimized(self, start: list[Array], fewer: int) -> list[Array]:
         """Returns Λ with a small L², from a start for which N is positive definite."""
@@ -53,7 +55,8 @@ class BlockProblem:
                 best[:] = [value, moved.copy()]
             return value, gradient
 
-        steps = int(min(EVALUATIONS, SEARCH_COST / self.cost) / fewer)
+        most = EVALUATIONS if len(self._vectors) == 1 else EVALUATIONS_OF_MANY
+        steps = int(min(most, SEARCH_COST / self.cost) / fewer)
         for sharpness in SHARPNESS if steps > 30 else SHARPNESS[:1]:
             options = {"maxfun": max(steps // len(SHARPNESS), 4), "maxcor": 30}
             minimize(objective, best[1], (sharpness,), "L-BFGS-B", jac=True, options=options)
@@ -102,29 +105,29 @@ class BlockProblem:
             factor = scipy.linalg.cholesky(middle, lower=True, check_finite=False)
         except np.linalg.LinAlgError:
             return None
-        half = scipy.linalg.solve_triangular(factor, cross.conj().T, lower=True)
         shortcut = None if self._shortcut is None else self._shortcut[i]
         if self._inputs <= DIRECT:
+            half = scipy.linalg.solve_triangular(factor, cross.conj().T, lower=True)
             square = half.conj().T @ half
             square += np.eye(len(square)) if shortcut is None else shortcut.conj().T @ shortcut
             values, vectors = np.linalg.eigh(square)
         else:
-            values, vectors = self._iterated(i, half, shortcut, steps)
-        units = -scipy.linalg.solve_triangular(factor, half @ vectors, lower=True, trans="C")
+            values, vectors = self._iterated(i, cross, factor, shortcut, steps)
+        units = -scipy.linalg.cho_solve((factor, True), cross.conj().T @ vectors)
         return values, vectors, units
 
     def _iterated(
-        self, i: int, half: Array, shortcut: Array | None, steps: int
+        self, i: int, cross: Array, factor: Array, shortcut: Array | None, steps: int
     ) -> tuple[Array, Array]:
         """A few of the largest eigenvalues by subspace iteration, from where the last one ended."""
         vectors = self._vectors[i]
         if vectors is None:
             rng = np.random.default_rng(0)
-            vectors = rng.normal(size=(self._inputs, 6)).astype(half.dtype)
+            vectors = rng.normal(size=(self._inputs, 6)).astype(cross.dtype)
             steps = 40
         for step in range(steps + 1):
             vectors = np.linalg.qr(vectors)[0]
-            image = half.conj().T @ (half @ vectors)
+            image = cross @ scipy.linalg.cho_solve((factor, True), cross.conj().T @ vectors)
             image += vectors if shortcut is None else shortcut.conj().T @ (shortcut @ vectors)
             if step < steps:
                 vectors = image

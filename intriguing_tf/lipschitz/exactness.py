@@ -122,7 +122,7 @@ def _check_precision(layer: Any) -> None:
 
 
 def _check_methods(layer: Any) -> None:
-    kind = type(layer)
+    kind: type = type(layer)
     # A model keeps its loss under the name of a method.
     methods = {"call", "__call__"} if isinstance(layer, keras.Model) else _methods_of(kind)
     for name in vars(layer).keys() & methods:

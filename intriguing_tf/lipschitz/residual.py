@@ -32,7 +32,7 @@ from intriguing_tf.lipschitz.symbols import CHUNK
 Array = np.ndarray
 
 # Frequencies on which Λ is chosen, and how often those where the proof failed are added.
-SAMPLE = 8
+SAMPLE = 6
 ROUNDS = 4
 # Relative growth of L² that is taken rather than to choose Λ again.
 LATER_GROWTH = 4e-3

@@ -163,7 +163,8 @@ def test_levels_put_the_result_on_a_lattice(network, adversary, levels):
     found = result.status == "found"
     assert found.mean() >= (0.9 if levels > 2 else 0.5)
     if levels == 256:
-        assert (result.l2[found] <= free.l2[found] * 1.05).all()
+        rounding = np.sqrt(x.shape[1]) / 2 / (levels - 1)  # half a step in every variable
+        assert (result.l2[found] <= free.l2[found] * 1.05 + rounding).all()
 
 
 def test_enough_ends_a_search_early(network, adversary):

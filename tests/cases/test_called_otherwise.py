@@ -91,7 +91,10 @@ def test_models_within_are_bounded_for_the_sizes_they_were_built_for(summed):
 
 def test_models_within_that_cast_to_integers_are_refused():
     inner_input = keras.Input((4,), dtype="int32")
-    inner = keras.Model(inner_input, inner_input)
+    try:
+        inner = keras.Model(inner_input, inner_input)
+    except ValueError as error:  # older releases
+        pytest.skip(f"Keras refuses it: {error}")
     with pytest.raises(NoBoundError, match="int32"):
         bound(model_of(lambda x: inner(x), 4))
 

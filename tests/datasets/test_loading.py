@@ -86,7 +86,7 @@ def tiny(tmp_path, monkeypatch):
 
         def _generate_examples(self, count):
             for i in range(count):
-                yield i, {"image": np.full((2, 3, 3), 60 * i, np.uint8), "label": i % 3}
+                yield i, {"image": np.full((2, 3, 3), 50 * i, np.uint8), "label": i % 3}
 
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("TFDS_DATA_DIR", "~/data")
@@ -99,7 +99,7 @@ def test_a_name_of_tensorflow_datasets(tiny, monkeypatch):
     found = load_data(tiny, (2, 3, 1))
     assert found.class_names == ("a", "b", "c") and len(found) == 4
     order = np.argsort(found.images[:, 0, 0, 0])
-    np.testing.assert_allclose(found.images[order, 1, 2, 0], np.arange(4) * 60 / 255, atol=1 / 255)
+    np.testing.assert_allclose(found.images[order, 1, 2, 0], np.arange(4) * 50 / 255, atol=1 / 255)
     assert found.labels[order].tolist() == [0, 1, 2, 0]
     assert len(load_data(f"{tiny}:train", (2, 3, 3), number=5)) == 5
     monkeypatch.setattr("intriguing_tf.datasets.folders.MEMORY", 10)

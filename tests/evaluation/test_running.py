@@ -69,6 +69,7 @@ def test_without_labels_the_predictions_must_not_change(model):
     assert found.radii.tolist() == [0.1, 0.5]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batched", [True, False])
 def test_a_data_set_is_read_as_the_array(model, labels, evaluation, batched):
     dataset = tf.data.Dataset.from_tensor_slices((images(), labels))
@@ -77,6 +78,7 @@ def test_a_data_set_is_read_as_the_array(model, labels, evaluation, batched):
     assert found.accuracy == 0.9
 
 
+@pytest.mark.slow
 def test_names_of_models_and_data(model, labels, evaluation, tmp_path):
     model.save(tmp_path / "my.keras")
     np.savez(tmp_path / "my.npz", images=images(), labels=labels, class_names=["a", "b", "c"])
@@ -87,6 +89,7 @@ def test_names_of_models_and_data(model, labels, evaluation, tmp_path):
     np.testing.assert_allclose(found.l2, evaluation.l2[:5], rtol=0.05)
 
 
+@pytest.mark.slow
 def test_a_folder_is_resumed_and_extended(model, labels, tmp_path, monkeypatch):
     options = {"folder": tmp_path, "bounds": (-9.0, 9.0), "shard_size": 4}
     whole = evaluate(model, images(), labels, **options)
@@ -124,6 +127,7 @@ def test_nothing_is_certified_that_was_not_asked_for(model):
         found.layers()
 
 
+@pytest.mark.slow
 def test_probabilities_that_the_graph_hides():
     """A SavedModel's softmax cannot be seen; as probabilities the distances are the same."""
     hidden = network(activation="softmax")

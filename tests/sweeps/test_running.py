@@ -102,6 +102,7 @@ def test_bad_arguments_are_refused_before_anything_is_written(model, tmp_path, c
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_a_sweep_is_extended_to_more_images(model, tmp_path):
     """Of 10 images in shards of 4 two shards are whole; the third is made again, with the new."""
     random = np.random.default_rng(5)
