@@ -127,6 +127,7 @@ class AdversarialModel(keras.Model):
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         return self.model(inputs, training=training)
 
+    @tf.autograph.experimental.do_not_convert
     def train_step(self, data: Any) -> dict[str, Any]:
         if self._kept_up or not self._memories:
             return self._step(data)
@@ -147,7 +148,9 @@ class AdversarialModel(keras.Model):
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
         if y is None:
             raise ValueError("Training needs labels. Received: data without them.")
-        x, y = tf.convert_to_tensor(x), tf.convert_to_tensor(y)  # arrays where it runs eagerly
+        # Eagerly, Keras hands over what it was given.
+        x, y = tf.convert_to_tensor(x), tf.convert_to_tensor(y)
+        weights = None if weights is None else tf.convert_to_tensor(weights)
         if not x.dtype.is_floating:
             x = tf.cast(x, self.compute_dtype)
         batch = Batch(x, y, row_weights(weights), self._width)
