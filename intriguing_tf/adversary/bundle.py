@@ -77,11 +77,8 @@ class Bundle:
         self.jit_compile = jit_compile
         self._advance = tf.function(self._advance_while, autograph=False, jit_compile=jit_compile)
 
-    def __call__(self, rows: BundleRows, best, multiplier, settled, nfev, stop) -> BundleState:
-        """Returns where the search ends that starts at adversarial changes `best` [n, size].
-
-        Where these are `settled` [n] already, a third of the patience must do.
-        """
+    def __call__(self, rows: BundleRows, best, multiplier, nfev, stop) -> BundleState:
+        """Returns where the search ends that starts at adversarial changes `best` [n, size]."""
         square, m = rows.start, self.constants.bundle_cuts
         ones = tf.ones_like(square)
         nothing = tf.zeros([tf.shape(best)[0], m], best.dtype)
@@ -91,8 +88,7 @@ class Bundle:
             trial=best, trial_multiplier=multiplier, best=best, best_square=square,
             best_multiplier=multiplier, proximity=self.constants.bundle_proximity * ones,
             aim=self.constants.bundle_aim * ones, nfev=nfev,
-            waited=tf.where(settled, self.constants.bundle_patience * 2 // 3, 0),
-            done=nfev >= self.maxfun,
+            waited=tf.zeros_like(nfev), done=nfev >= self.maxfun,
         )  # fmt: skip
         return run_to_the_end(self._advance, state, rows, self.jit_compile, stop)
 

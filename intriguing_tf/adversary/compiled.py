@@ -31,6 +31,8 @@ from intriguing_tf.adversary.problem import Problem
 from intriguing_tf.adversary.settings import AttackSettings, SearchConstants
 from intriguing_tf.adversary.solver import Batch, SearchResult
 
+SETTLED = 2  # so many steps in a row that hardly move end a search
+
 
 class Rows(NamedTuple):
     """What belongs to the images and does not change."""
@@ -102,8 +104,12 @@ class CompiledSolver:
         return SearchResult(state.best, found, 1 / state.best_multiplier, state.nfev)
 
     def _polish(self, rows: Rows, state: State, stop: Callable[[], bool]) -> State:
-        """Continues with the bundle method where a point was found and evaluations are left."""
-        kept = tf.where(tf.math.is_finite(state.best_square) & (state.nfev < self.settings.maxfun))
+        """Continues with the bundle method where a point was found and the search did not settle.
+
+        Where it settled the margin is smooth, and a bundle would bring nothing nearer.
+        """
+        unsettled = tf.math.is_finite(state.best_square) & (state.settled < SETTLED)
+        kept = tf.where(unsettled & (state.nfev < self.settings.maxfun))
         if stop() or not len(kept):
             return state
         some: Rows = tf.nest.map_structure(lambda value: tf.gather_nd(value, kept), rows)
@@ -116,9 +122,8 @@ class CompiledSolver:
             some.gap, some.confidence, some.enough, here.best_square,
         )  # fmt: skip
         end = self._bundle(
-            bundle_rows, here.best - some.originals, here.best_multiplier, here.settled >= 2,
-            here.nfev, stop,
-        )  # fmt: skip
+            bundle_rows, here.best - some.originals, here.best_multiplier, here.nfev, stop
+        )
 
         def put(value: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
             return tf.tensor_scatter_nd_update(value, kept, new)
@@ -232,7 +237,7 @@ class CompiledSolver:
             best_square=tf.where(improves, there_square, s.best_square),
             best_multiplier=tf.where(improves, s.multiplier, s.best_multiplier),
             settled=settled, waited=tf.where(improves, 0, s.waited + 1), nfev=nfev,
-            done=s.done | (settled >= 2) | (nfev >= most) | stuck | satisfied,
+            done=s.done | (settled >= SETTLED) | (nfev >= most) | stuck | satisfied,
         )  # fmt: skip
         return self._propose(state, rows, learnt)
 
