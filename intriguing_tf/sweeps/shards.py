@@ -142,7 +142,7 @@ class ShardFolder:
             provenance = _provenance(arrays)
             if hashlib.sha256(content).hexdigest()[:32] != path.stem.partition("-")[2]:
                 raise ValueError("its content does not have the sha256 in its name")
-            if provenance.get("plan") not in {self.plan.sha256, *self.plan.extends}:
+            if provenance.get("plan") not in (self.plan.sha256, *self.plan.extends):
                 raise ValueError("it belongs to another sweep")
             identity = self._identity(cell, index) | {"plan": provenance["plan"]}
             if {name: provenance.get(name) for name in identity} != identity:

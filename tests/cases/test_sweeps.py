@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 import os
 import shutil
 
@@ -114,6 +115,18 @@ def test_arrays_that_are_not_a_results(folder, cell, name, array):
         arrays = dict(stored) | {name: array}
     write_as_shard(
         cell, 1, mutations.npz({key: value for key, value in arrays.items() if value is not None})
+    )
+    assert_damaged(folder)
+
+
+@pytest.mark.parametrize("field", ["plan", "index", "cell", "model", "seed", "settings"])
+@pytest.mark.parametrize("value", [[], {}, [[1]], None, 1e400, "x"], ids=str)
+def test_provenance_of_other_types(folder, cell, field, value):
+    with np.load(shard(cell, 1)) as stored:
+        arrays = dict(stored)
+    provenance = json.loads(str(arrays["provenance"])) | {field: value}
+    write_as_shard(
+        cell, 1, mutations.npz(arrays | {"provenance": np.array(json.dumps(provenance))})
     )
     assert_damaged(folder)
 
