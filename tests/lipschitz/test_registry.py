@@ -54,6 +54,7 @@ def test_a_users_rule_wins_when_registered_before_the_first_bound_of_a_process()
 
 def test_a_users_rule_wins_after_the_first_bound_too(monkeypatch):
     monkeypatch.setattr(registry, "_registered", {})
+    monkeypatch.setattr(registry, "_arguments", registry.known_arguments())
     assert total(layers.Rescaling(3.0)) == pytest.approx(3.0)
     register(layers.Rescaling)(lambda layer, input_shapes: LayerBound(7.0))
     registry.built_in(layers.Rescaling)(registry._built_in[layers.Rescaling])
