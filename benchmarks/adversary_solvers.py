@@ -7,6 +7,7 @@ SciPy's L-BFGS-B in lockstep against one image after another. Part "fixed c": th
 `minimize` against SciPy one image after another, at the same c, and how far the objectives differ.
 Part "zoo": the mean distortion of both solvers with both losses on every MNIST network of the zoo.
 Part "nearest": what the screen of the classes for "nearest" targets costs in distance and saves.
+Part "bundle": what the end of the search as a bundle method brings.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREAD
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 FLAGS = flags.FLAGS
-flags.DEFINE_list("parts", ["lockstep", "fixed c", "zoo", "nearest"], "which parts to run")
+flags.DEFINE_list(
+    "parts", ["lockstep", "fixed c", "zoo", "nearest", "bundle"], "which parts to run"
+)
 flags.DEFINE_integer("nearest_images", 128, "images for the screens")
 flags.DEFINE_integer("conv_images", 32, "images on Conv, where the gradient itself is dear")
 flags.DEFINE_integer("zoo_images", 32, "images on each network of the zoo")
@@ -38,7 +41,9 @@ def main(_) -> None:
     if "zoo" in FLAGS.parts:
         print(zoo(), end="\n\n")
     if "nearest" in FLAGS.parts:
-        print(nearest())
+        print(nearest(), end="\n\n")
+    if "bundle" in FLAGS.parts:
+        print(bundle())
 
 
 def problem_of(name: str, number: int):
@@ -61,17 +66,24 @@ def lockstep():
     """Times the whole search over c."""
     import numpy as np
 
+    from intriguing_tf.adversary.margins import hard_margins
     from intriguing_tf.adversary.scipy_solver import SciPySolver
     from intriguing_tf.adversary.settings import AttackSettings
+    from intriguing_tf.adversary.solver import Batch
     from intriguing_tf.reporting import Table
 
     problem, x, targets, logits = problem_of("mnist/fc100-100-10", 64)
-    box = np.zeros_like(x), np.ones_like(x)
+    confidence = problem.least_confidence(logits)
+    batch = Batch(
+        originals=x, starts=x, targets=targets, lower=np.zeros_like(x), upper=np.ones_like(x),
+        logits=logits, gap=hard_margins(logits, targets), confidence=confidence,
+        enough=np.zeros(len(x)),
+    )  # fmt: skip
     rows, found = [], {}
     for label, together in (("lockstep", True), ("one image after another", False)):
         solver = SciPySolver(problem, AttackSettings(jit_compile=False), lockstep=together)
-        solver.search(x[:2], targets[:2], *(b[:2] for b in box), logits[:2])  # traces
-        seconds, result = timed(lambda s=solver: s.search(x, targets, *box, logits))
+        solver.search(batch.rows(slice(2)))  # traces
+        seconds, result = timed(lambda s=solver: s.search(batch))
         found[label] = np.linalg.norm(result.x - x, axis=1)
         rows.append([label, seconds, result.nfev.mean(), found[label].mean() / 28])
     for row in rows:
@@ -186,6 +198,38 @@ def nearest():
                "evaluations")  # fmt: skip
     title = f'"nearest" with screens of the classes, {len(images)} digits'
     return Table(title, columns, rows, digits=4)
+
+
+def bundle():
+    """Compares the search that ends as a bundle method with one that does not."""
+    import numpy as np
+
+    import intriguing_tf as itf
+    from intriguing_tf.adversary.settings import SearchConstants
+    from intriguing_tf.reporting import Table
+
+    images, labels = itf.datasets.mnist_sample()
+    rows = []
+    for name, number in (
+        ("mnist/fc100-100-10", 64), ("mnist/fc100-100-10-lipschitz", 64),
+        ("mnist/conv", FLAGS.conv_images),
+    ):  # fmt: skip
+        model = itf.zoo.load(name)
+        right = np.flatnonzero(model.predict(images, verbose=0).argmax(1) == labels)[:number]
+        for targets in ("random", "nearest"):
+            alone, ends = (
+                itf.LBFGSAdversary(model, constants=SearchConstants(bundle_after=s))(
+                    images[right], labels[right], targets=targets, verbose=False
+                )
+                for s in (1.0, SearchConstants().bundle_after)
+            )
+            rows.append(
+                (name, targets, number, alone.l2.mean(), ends.l2.mean(),
+                 ends.l2.mean() / alone.l2.mean(), alone.nfev.mean(), ends.nfev.mean())
+            )  # fmt: skip
+    columns = ("network", "targets", "digits", "L-BFGS alone, l2", "with the bundle, l2", "ratio",
+               "evaluations", "with the bundle")  # fmt: skip
+    return Table("What the bundle brings, margin, maxfun=100", columns, rows, digits=5)
 
 
 if __name__ == "__main__":
