@@ -47,7 +47,8 @@ class FromAbove(itf.training.CertifiedMargin):
 
 class _GramMargin(PreparedMargin):
     def slope(self):
-        return math.prod(dense_bound(tf.convert_to_tensor(each.layer.kernel)) for each in self.norms)
+        kernels = [tf.convert_to_tensor(each.layer.kernel) for each in self.norms]
+        return math.prod(map(dense_bound, kernels))
 
 
 @dataclasses.dataclass(frozen=True)
