@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import collections
+import os
+import sys
 
 import hypothesis
 import pytest
@@ -28,3 +30,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Sorts the files, those with the most slow tests first, so that no worker waits long."""
     slow = collections.Counter(item.path for item in items if item.get_closest_marker("slow"))
     items.sort(key=lambda item: -slow[item.path])
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Says at once what failed: a run that is stopped from outside prints no summary."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\nFAILED {report.nodeid}\n{report.longreprtext[-3000:]}", file=sys.__stderr__)
