@@ -235,8 +235,10 @@ def test_constraint_and_shift_are_of_training_with_parts():
 
 @pytest.mark.slow
 def test_certified_training_keeps_to_its_constraint_and_publishes_none(digits):
-    recipe = certified_recipe(constraint="orthogonal", shift=1)
+    recipe = certified_recipe(constraint="orthogonal", shift=1, rounding="float16")
     model = train_on(recipe, *digits, verbose=False).model
+    for weights in model.get_weights():
+        assert weights.dtype == np.float32 and (weights == weights.astype(np.float16)).all()
     for name in ("fc1", "fc2"):
         values = np.linalg.svd(model.get_layer(name).kernel.numpy(), compute_uv=False)
         np.testing.assert_allclose(values, 1, atol=0.01)
