@@ -7,6 +7,7 @@
   itf-zoo pin NAME...                download, show and from then on enforce an unknown hash
   itf-zoo clear [PATTERN]            remove downloads; --pins also forgets pins
   itf-zoo publish PATTERN...         recipe -> trained -> evaluated -> card -> catalogue entry
+  itf-zoo leaderboard [MODEL...]     how robust they are; models are attacked, and join the page
   itf-zoo site FOLDER [PATTERN]      a folder with weights, cards and index page, ready to serve
 
 Patterns have shell wildcards: 'mnist/*'. INTRIGUING_TF_ZOO (a folder or an address) says which zoo,
@@ -113,6 +114,19 @@ def publish(flags: Any, names: Sequence[str]) -> int:
     return 0
 
 
+def leaderboard(flags: Any, names: Sequence[str]) -> int:
+    """Prints the leaderboard, with the models that are named on it."""
+    if not names:
+        print(publishing.standings(Path(flags.folder) if flags.folder else None))
+        return 0
+    import_tensorflow()
+    folder = Path(flags.folder or "leaderboard")
+    models = [each for name in names for each in zoo.list(name) or [name]]
+    print(publishing.rank(models, folder, number=flags.number, starts=flags.starts))
+    print(f"\nThe page: {next(filter(Path.is_file, (folder / 'index.html', folder / 'report.html')))}")
+    return 0
+
+
 def site(flags: Any, names: Sequence[str]) -> int:
     """Writes a folder that can be served."""
     from intriguing_tf.zoo.site import export
@@ -146,6 +160,7 @@ COMMANDS: dict[str, Callable[[Any, Sequence[str]], int]] = {
     "pin": pin,
     "clear": clear,
     "publish": publish,
+    "leaderboard": leaderboard,
     "site": site,
 }
 
@@ -153,7 +168,13 @@ COMMANDS: dict[str, Callable[[Any, Sequence[str]], int]] = {
 @command(
     options.boolean("metrics", False, "verify: evaluate again and compare with the cards"),
     options.boolean("pins", False, "clear: also forget the pins"),
-    options.string("folder", None, "publish: the zoo to write to; by default the checkout's own"),
+    options.string(
+        "folder",
+        None,
+        "publish: the zoo to write to; by default the checkout's own. leaderboard: folder of the page",
+    ),
+    options.number("leaderboard: of the bundled images that are attacked", 100),
+    options.integer("starts", 5, "leaderboard: of the attack, on each image", lower_bound=1),
     options.boolean(
         "retrain", False, "publish: train even if the weights were made by the same recipe"
     ),
