@@ -7,6 +7,7 @@
   itf-zoo pin NAME...                download, show and from then on enforce an unknown hash
   itf-zoo clear [PATTERN]            remove downloads; --pins also forgets pins
   itf-zoo publish PATTERN...         recipe -> trained -> evaluated -> card -> catalogue entry
+  itf-zoo measure PATTERN...         card of an ImageNet entry: bounds of layers, four photographs
   itf-zoo leaderboard [MODEL...]     how robust they are; models are attacked, and join the page
   itf-zoo site FOLDER [PATTERN]      a folder with weights, cards and index page, ready to serve
 
@@ -114,6 +115,14 @@ def publish(flags: Any, names: Sequence[str]) -> int:
     return 0
 
 
+def measure(flags: Any, names: Sequence[str]) -> int:
+    """Measures entries of ImageNet and writes their cards."""
+    import_tensorflow()
+    for name in _matching(_needed(names)):
+        print(publishing.describe(name, flags.folder), end="\n\n")
+    return 0
+
+
 def leaderboard(flags: Any, names: Sequence[str]) -> int:
     """Prints the leaderboard, with the models that are named on it."""
     if not names:
@@ -123,7 +132,9 @@ def leaderboard(flags: Any, names: Sequence[str]) -> int:
     folder = Path(flags.folder or "leaderboard")
     models = [each for name in names for each in zoo.list(name) or [name]]
     print(publishing.rank(models, folder, number=flags.number, starts=flags.starts))
-    print(f"\nThe page: {next(filter(Path.is_file, (folder / 'index.html', folder / 'report.html')))}")
+    print(
+        f"\nThe page: {next(filter(Path.is_file, (folder / 'index.html', folder / 'report.html')))}"
+    )
     return 0
 
 
@@ -160,6 +171,7 @@ COMMANDS: dict[str, Callable[[Any, Sequence[str]], int]] = {
     "pin": pin,
     "clear": clear,
     "publish": publish,
+    "measure": measure,
     "leaderboard": leaderboard,
     "site": site,
 }
@@ -171,9 +183,10 @@ COMMANDS: dict[str, Callable[[Any, Sequence[str]], int]] = {
     options.string(
         "folder",
         None,
-        "publish: the zoo to write to; by default the checkout's own. leaderboard: folder of the page",
+        "publish, measure: the zoo to write to; by default the checkout's own. leaderboard: folder "
+        "of the page",
     ),
-    options.number("leaderboard: of the bundled images that are attacked", 100),
+    options.number("leaderboard: of the bundled images that are attacked", 32),
     options.integer("starts", 5, "leaderboard: of the attack, on each image", lower_bound=1),
     options.boolean(
         "retrain", False, "publish: train even if the weights were made by the same recipe"

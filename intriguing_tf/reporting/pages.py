@@ -111,7 +111,7 @@ class Report:
 
 
 def sorting_script() -> str:
-    """Returns the JavaScript that sorts every table of a page by a column at a click on its head."""
+    """Returns JavaScript that sorts each table of a page by a column, at a click on its head."""
     return _template("sorting.js.jinja").render()
 
 

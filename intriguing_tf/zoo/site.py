@@ -101,6 +101,8 @@ def card_page(card: ModelCard, home: Path) -> str:
             attack=", ".join(
                 f"{key} {text}" for key, text in _lines(card.metrics.get("attack", {}))
             ),
+            published=card.metrics.get("published_source", ""),
+            layers=[row for row in card.metrics.get("layers", ()) if len(row) == 4],
             recipe=json.dumps(card.recipe.json(), indent=2, ensure_ascii=False),
             training=_lines(card.training),
         )
