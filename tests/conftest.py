@@ -1,8 +1,7 @@
-"""The order of the files, and the seed of the random tests."""
+"""The seed of the random tests."""
 
 from __future__ import annotations
 
-import collections
 import os
 import sys
 
@@ -24,12 +23,6 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header(config: pytest.Config) -> str:
     """Says by which seed to repeat the run."""
     return f"random tests: TEST_SEED={config.getoption('--hypothesis-seed')}"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sorts the files, those with the most slow tests first, so that no worker waits long."""
-    slow = collections.Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -68,7 +68,7 @@ def publish(
         itf.publishing.publish("mnist/fc10-1", "my-zoo")
     """
     recipe = load_recipe(name)
-    folder = _writable_zoo(folder)
+    folder = writable_zoo(folder)
     with locked(folder):
         card = None if retrain else published(recipe, folder)
         if card is None:
@@ -126,7 +126,12 @@ def published_network(recipe: Recipe, data: str) -> tuple[keras.Model, float] | 
     return keras_files.load(folder / card.name / card.file), card.training["seconds"]
 
 
-def _writable_zoo(folder: str | os.PathLike | None) -> Path:
+def writable_zoo(folder: str | os.PathLike | None) -> Path:
+    """Returns the folder of the zoo to write to, by default the checkout's.
+
+    Raises:
+        ValueError: no `folder`, where the package is not a checkout.
+    """
     if folder is not None:
         return Path(folder).expanduser()
     bundled = locations.bundled_folder()

@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from intriguing_tf.files import write_atomically
-from intriguing_tf.zoo import catalogue, foreign, loading, locations
+from intriguing_tf.reporting import sorting_script
+from intriguing_tf.zoo import catalogue, foreign, leaderboard, loading, locations
 from intriguing_tf.zoo.cards import ModelCard
 from intriguing_tf.zoo.errors import CatalogueError, UnpinnedError
 from intriguing_tf.zoo.records import Facts
@@ -82,6 +84,9 @@ def export(folder: Path, pattern: str = "*") -> list[ModelCard]:
                 if (where / name / picture).is_file():
                     _copy(where / name / picture, home / picture)
         write_card(folder, card)
+    if isinstance(where, Path) and (rows := leaderboard.read_attacked(where)):
+        here = [row for row in rows if (folder / row.name / CARD).is_file()]
+        leaderboard.write_attacked(folder, here)
     return refresh(folder)
 
 
@@ -100,6 +105,8 @@ def card_page(card: ModelCard, home: Path) -> str:
             attack=", ".join(
                 f"{key} {text}" for key, text in _lines(card.metrics.get("attack", {}))
             ),
+            published=card.metrics.get("published_source", ""),
+            layers=[row for row in card.metrics.get("layers", ()) if len(row) == 4],
             recipe=json.dumps(card.recipe.json(), indent=2, ensure_ascii=False),
             training=_lines(card.training),
         )
@@ -107,7 +114,8 @@ def card_page(card: ModelCard, home: Path) -> str:
 
 
 def index_page(cards: list[ModelCard], folder: Path) -> str:
-    """Returns the index of a zoo as one static HTML page without scripts."""
+    """Returns the index of a zoo as one static HTML page, whose leaderboard sorts at a click."""
+    attacked = leaderboard.read_attacked(folder)
     families: dict[str, list[ModelCard]] = {}
     for card in cards:
         families.setdefault(card.name.split("/")[0], []).append(card)
@@ -119,6 +127,8 @@ def index_page(cards: list[ModelCard], folder: Path) -> str:
             pictures={card.name for card in cards if (folder / card.name / PICTURE).is_file()},
             picture=PICTURE,
             page=PAGE,
+            leaderboard=leaderboard.leaderboard(cards, attacked) if attacked else None,
+            sorting=Markup(sorting_script()),
         )
     )
 
