@@ -33,8 +33,8 @@ flags.DEFINE_multi_integer("rows", [], "rows of the choices; without it all of t
 
 HELD_OUT = 10_000
 BATCH = 256
-RATE = 6e-3
-RAMP = 0.3
+RATE = 3e-3
+RAMP = 0.4
 STEPS_PER_CALL = 50
 
 
@@ -61,17 +61,13 @@ class Choice:
         loss: of the margin.
         margin: `CertifiedMargin`, or the like.
         orthogonal: whether kernels are kept near orthogonal.
-        ramp: part of the training in which the radius grows from 0.
-        rate: of the first step.
     """
 
     name: str
     activation: str = "group_sort"
     loss: str = "extra class"
     margin: type = itf.training.CertifiedMargin
-    orthogonal: bool = True
-    ramp: float = RAMP
-    rate: float = RATE
+    orthogonal: bool = False
 
     def model(self, radius: Any, units: int) -> itf.training.AdversarialModel:
         """Returns the model to train, not compiled; `radius` is a number or a schedule."""
@@ -90,10 +86,7 @@ CHOICES = (
     Choice("ReLU", activation="relu"),
     Choice("worst logits", loss="worst"),
     Choice("norms from above in every step", margin=FromAbove),
-    Choice("kernels free", orthogonal=False),
-    Choice("kernels free, rate 0.002", orthogonal=False, rate=2e-3),
-    Choice("rate 0.002", rate=2e-3),
-    Choice("radius grows for half of it", ramp=0.5),
+    Choice("orthogonal kernels", orthogonal=True),
 )
 
 
@@ -112,9 +105,9 @@ def choices(radius: float, units: int, epochs: int, rows: list[int]) -> None:
     schedules = keras.optimizers.schedules
     table = []
     for choice in [CHOICES[i] for i in rows] or CHOICES:
-        growing = schedules.PolynomialDecay(0.0, max(1, int(choice.ramp * steps)), radius)
+        growing = schedules.PolynomialDecay(0.0, max(1, int(RAMP * steps)), radius)
         model = choice.model(growing, units)
-        compiled(model, schedules.CosineDecay(choice.rate, steps))
+        compiled(model, schedules.CosineDecay(RATE, steps))
         model.fit(images[train], labels[train], batch_size=BATCH, epochs=epochs, verbose=0)
         predicted = Classifier(model.model).predict(images[held_out])
         verified = verified_robust_accuracy(model.model, images[held_out], labels[held_out])
@@ -130,11 +123,9 @@ def cost(radius: float, units: int) -> None:
     keras.utils.set_random_seed(0)
     models = {"plain": itf.models.group_sort(units)}
     models |= {
-        "margin": Choice("", orthogonal=False).model(radius, units),
-        "margin, norms from above": Choice("", orthogonal=False, margin=FromAbove).model(
-            radius, units
-        ),
-        "margin, orthogonal kernels": Choice("").model(radius, units),
+        "margin": Choice("").model(radius, units),
+        "margin, norms from above": Choice("", margin=FromAbove).model(radius, units),
+        "margin, orthogonal kernels": Choice("", orthogonal=True).model(radius, units),
     }
     seconds = {}
     for name, model in models.items():

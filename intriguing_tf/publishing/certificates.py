@@ -12,7 +12,7 @@ from intriguing_tf.adversary import LBFGSAdversary
 from intriguing_tf.reporting import Picture, accuracy_curves, sandwich
 from intriguing_tf.zoo.cards import ModelCard
 
-ATTACKED = 500  # images
+ATTACKED = 256  # images
 STARTS = 4
 SHOWN = 64
 STEPS = 121  # radii at which accuracies are drawn
