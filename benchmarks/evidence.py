@@ -38,7 +38,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.stages import STAGES, Stage  # noqa: E402
 
-PACKAGES = ("tensorflow", "keras", "numpy", "scipy")
+PACKAGES = {"tensorflow": "TensorFlow", "keras": "Keras", "numpy": "NumPy", "scipy": "SciPy"}
 # What decides the numbers of every stage, besides its own script.
 SOURCES = (
     "intriguing_tf",
@@ -84,11 +84,11 @@ class House:
 
     def changed(self, stage: Stage) -> str:
         """What is not committed of the code that the stage runs."""
-        return self.git("status", "--porcelain", "--", *SOURCES, stage.script)
+        return self.git("status", "--porcelain", "--", *SOURCES, *stage.sources)
 
     def state(self, stage: Stage) -> str:
         """A hash of everything that the stage's numbers depend on."""
-        listed = self.git("ls-tree", "-r", "HEAD", "--", *SOURCES, stage.script)
+        listed = self.git("ls-tree", "-r", "HEAD", "--", *SOURCES, *stage.sources)
         code = [line for line in listed.splitlines() if not NO_SOURCES.search(line)]
         parts = (stage.command, code, versions(stage), processor())
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
@@ -99,9 +99,9 @@ def versions(stage: Stage) -> dict[str, str]:
     found = {"Python": platform.python_version()}
     for name in (*PACKAGES, *stage.packages):
         try:
-            found[name] = importlib.metadata.version(name)
+            found[PACKAGES.get(name, name)] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "missing"
+            found[PACKAGES.get(name, name)] = "missing"
     return found
 
 
@@ -153,7 +153,7 @@ def run(stage: Stage, house: House) -> bool:
     with output.open("w") as out, log.open("w") as err:
         environment = {**os.environ, "PYTHONPATH": str(house.root), **threads}
         done = subprocess.run(
-            [sys.executable, *filled(stage)[1:]], cwd=house.root, env=environment, stdout=out,
+            filled(stage), cwd=house.root, env=environment, stdout=out,
             stderr=err,
         )  # fmt: skip
     if done.returncode or not output.read_text().strip():
@@ -177,9 +177,10 @@ def run(stage: Stage, house: House) -> bool:
 
 
 def filled(stage: Stage) -> list[str]:
-    """The command with the paths of its needs."""
+    """The command with this interpreter, its `itf-…` programs, and the paths of its needs."""
     paths = {need: os.environ.get(variable, "") for need, variable in FILES.items()}
-    return [word.format(**paths) for word in stage.command]
+    program, *arguments = (word.format(**paths) for word in stage.command)
+    return [str(Path(sys.executable).with_name(program)), *arguments]
 
 
 def shown(stage: Stage) -> str:
