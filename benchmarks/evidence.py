@@ -156,7 +156,8 @@ def run(stage: Stage, house: House) -> bool:
             filled(stage), cwd=house.root, env=environment, stdout=out,
             stderr=err,
         )  # fmt: skip
-    if done.returncode or not output.read_text().strip():
+    table = (house.root / stage.table if stage.table else output).resolve()
+    if done.returncode or not table.is_file() or not table.read_text().strip():
         tail = "\n".join(log.read_text().splitlines()[-5:])
         print(f"{stage.name}: failed with status {done.returncode}, see {log}\n{tail}", flush=True)
         return False
@@ -169,10 +170,11 @@ def run(stage: Stage, house: House) -> bool:
         "processor": processor(),
         "versions": versions(stage),
         "state": state,
+        "reads": stage.reads,
     }
     path = house.measured(stage)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(measured_text(record, output.read_text().strip()))
+    path.write_text(measured_text(record, table.read_text().strip()))
     return True
 
 
@@ -192,6 +194,10 @@ def shown(stage: Stage) -> str:
 
 def measured_text(record: dict[str, Any], printed: str) -> str:
     """The content of docs/measured/<stage>.md."""
+    if record.get("reads"):
+        read = ", ".join(f"`{file}`" for file in record["reads"])
+        line = f"*`{record['command']}`, from {read}; {record['date']}; commit {record['commit']}.*"
+        return f"<!-- {json.dumps(record)} -->\n{printed}\n\n{line}\n"
     told = " ".join(f"{name} {version}," for name, version in record["versions"].items())[:-1]
     busy = f", beside other work (load {record['load']})" if record["load"] > 1 else ""
     line = (

@@ -16,7 +16,8 @@ class Stage:
         needs: keys of `evidence.NEEDS`; without one the stage is skipped, and says so.
         threads: for the numerical libraries, or None for all.
         packages: whose versions are stated besides those of every stage.
-        reads: files of the repository that the numbers depend on, besides the code.
+        reads: files of the repository that are shown, where nothing is measured.
+        table: the file that the command writes its table to; by default what it prints.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Stage:
     threads: int | None = 1
     packages: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
+    table: str = ""
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -78,6 +80,11 @@ STAGES = (
     _benchmark(
         "fc10-decay", "fc10_decay", "1e-1", "3.5", "10", minutes=5, needs=("mnist",), threads=None
     ),
+    _benchmark("imagenet-gradients", "imagenet_gradients", minutes=2, threads=None),
+    Stage(
+        "table-5", ("itf-lipschitz", "--alexnet_kernels={kernels}", "--format=markdown"),
+        minutes=2, needs=("kernels",),
+    ),
     _benchmark("adversary-scaling", "adversary_scaling", minutes=6),
     _solvers("nearest", minutes=8),
     _benchmark("lipschitz-tightness", "lipschitz_tightness", minutes=10),
@@ -102,6 +109,15 @@ STAGES = (
     _benchmark(
         "lipschitz-chain-large", "lipschitz_chain", "--large", minutes=20, needs=("clarabel",)
     ),
+    Stage(
+        "training-seeds",
+        (
+            "itf-train-adversarial", "--output=evidence/training-seeds", "--seeds=0,1,2,3,4",
+            "--methods=decay,dropout,gradient,lipschitz,pools,pools-hidden,pools-all",
+        ),
+        minutes=90, needs=("mnist",), threads=None, table="evidence/training-seeds/table.md",
+    ),
+    _benchmark("faults", "faults", minutes=120, threads=None),
     _benchmark(
         "lipschitz-soundness", "lipschitz_soundness", "--output=evidence/soundness",
         "--graphs=2000", "--classifiers=200", "--minutes=60", minutes=60,
