@@ -70,8 +70,8 @@ class Command:
 
     def __call__(self) -> NoReturn:
         """Runs the command line, and ends the process with its status."""
-        _end_when_interrupted()
-        status = self.main(sys.argv[1:])
+        with _ended_when_interrupted():
+            status = self.main(sys.argv[1:])
         if status == INTERRUPTED:
             _end_at_once()
         sys.exit(status)
@@ -144,7 +144,8 @@ def _stopped() -> int:
     return INTERRUPTED
 
 
-def _end_when_interrupted() -> None:
+@contextlib.contextmanager
+def _ended_when_interrupted() -> Iterator[None]:
     """Sees to it that Ctrl-C ends the process in time.
 
     Python answers between two of its own instructions only, and a call of a compiled function may
@@ -153,16 +154,23 @@ def _end_when_interrupted() -> None:
     """
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    signal.set_wakeup_fd(writing)
+    before = signal.set_wakeup_fd(writing)
 
     def wait() -> None:
-        while signal.SIGINT not in os.read(reading, 1):
+        while (byte := os.read(reading, 1)) and byte[0] != signal.SIGINT:
             pass
-        time.sleep(GRACE)
-        _stopped()
-        _end_at_once()
+        os.close(reading)
+        if byte:  # not the end of the pipe
+            time.sleep(GRACE)
+            _stopped()
+            _end_at_once()
 
     threading.Thread(target=wait, daemon=True).start()
+    try:
+        yield
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(writing)
 
 
 def _end_at_once() -> NoReturn:
