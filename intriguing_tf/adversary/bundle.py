@@ -158,6 +158,7 @@ class Bundle:
         )  # fmt: skip
 
 
+@tf.function(autograph=False)  # traced once for all adversaries of an image's size
 def nearest_point(gradients, values, best, proximity, weights, lower, upper) -> tuple[Any, Any]:
     """Returns the minimizer of |r|^2 + mu |r - best|^2 where cuts are at most 0, and multipliers.
 
