@@ -5,8 +5,8 @@
 Graphs are those of tests/lipschitz/random_graphs.py: 3 to 15 nodes, every layer and operation with
 a rule, nested and shared, odd arguments, extreme weights, branches that cancel; each bound against
 the float64 Jacobian at random points and around the worst of them. Classifiers: five inputs each,
-certified radii against `itf.LBFGSAdversary` and DeepFool, with bisection along what they find. `--layers=20` repeats the
-properties of tests/test_lipschitz.py so many times as often.
+certified radii against `itf.LBFGSAdversary` and DeepFool, with bisection along what they find.
+`--layers=20` repeats the properties of tests/test_lipschitz.py so many times as often.
 
 Every trial is a line of JSON in the output folder, so that a run that is started again does what is
 missing. `--processes=4` shares the trials among processes; `--minutes=30` ends earlier; the table

@@ -33,7 +33,7 @@ LARGEST_COPY = 10**7
 SCALES = (1e-2, 1.0, 10.0)
 # For inputs of unknown size.
 UNKNOWN = 8
-# Whole Jacobians are taken of models with so many numbers in them and their weights, for all points.
+# Whole Jacobians are taken where they have at most so many numbers, and so many products.
 LARGEST_JACOBIANS = 2**18
 LARGEST_PRODUCTS = 2**28
 
