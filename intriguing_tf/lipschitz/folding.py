@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -29,6 +30,8 @@ def fold(entries: Iterable[Entry]) -> list[Entry]:
         last = folded[-1] if folded else None
         moved = last.step.past(entry.step) if last else None
         joined = last.step.followed_by(entry.step) if last else None
+        if joined is not None and not math.isfinite(joined.magnitude()):
+            joined = None  # the product overflows
         if last and moved is not None:
             folded[-1:] = [entry, Entry(last.calls, moved)]
         elif last and joined is not None:
@@ -50,4 +53,6 @@ def add_linear(branches: list[list[Entry]]) -> Entry | None:
     identities = len(branches) - len(steps)
     identity = Diagonal(np.array(float(identities)))
     total = steps[0].plus(steps[1:], identities) if steps else identity
-    return None if total is None else Entry(calls, total)
+    if total is None or not math.isfinite(total.magnitude()):
+        return None
+    return Entry(calls, total)
