@@ -26,6 +26,8 @@ Array = np.ndarray
 # convolutions sum in other orders, and its functions are a few units off.
 TOLERANCE = 16
 FLOAT32 = 2.0**-24
+# What the activations themselves may be off in float32, as a share of the largest output.
+FUNCTIONS = 1e-5
 # A local radius is at most so many times the global one; errors are bounded as far out as that.
 MOST_GAIN = 64.0
 # Images of a batch at which the bounds are compared with gradients.
@@ -180,7 +182,8 @@ class Certifier:
         """Raises where the model's own outputs differ from the copy's by more than rounding."""
         copied = _rows(called_flat(self._copy, [tf.constant(images, tf.float64)])[0])
         errors = near.errors(unit=FLOAT32, rounded=True)
-        allowed = TOLERANCE * errors.max(axis=1, keepdims=True) + 1e-5
+        allowed = TOLERANCE * errors.max(axis=1, keepdims=True)
+        allowed += FUNCTIONS * np.abs(copied).max(axis=1, keepdims=True)
         finite = np.isfinite(own).all(axis=1)  # others get the radius 0
         differences = np.abs(own - copied)[finite]
         if np.any(differences > allowed[finite]):
