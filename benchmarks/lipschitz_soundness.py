@@ -78,10 +78,13 @@ def work(flags: argparse.Namespace, part: int) -> None:
     for number, (what, seed) in enumerate(in_turn(flags, part)):
         if time.time() > until:
             return
-        found = dataclasses.asdict(tries[what](seed))
+        try:
+            found = dataclasses.asdict(tries[what](seed))
+        except Exception as error:  # an error that is no refusal is one to look at
+            found = {"outcome": "failed", "ratio": 0.0, "why": f"{type(error).__name__}: {error}"}
         line = json.dumps({"seed": seed, **found, "why": found["why"][:300]})
         print(line, file=files[what], flush=True)
-        if found["outcome"] == "violated":
+        if found["outcome"] in ("violated", "failed"):
             print(f"{what}, seed {seed}: {found['why']}", flush=True)
         if number % CLEARED == CLEARED - 1:
             keras.backend.clear_session()
@@ -104,7 +107,7 @@ def table(folder: Path) -> int:
             print(f"| {name} | {count} | {count / len(trials):.1%} |")
         print(f"\nlargest attained share of a bound, or found share of a radius: {largest:.9f}")
         print("refused most often:", ", ".join(f"{k} {n}" for k, n in refused.most_common(10)))
-        violations += outcomes["violated"]
+        violations += outcomes["violated"] + outcomes["failed"]
     return violations
 
 

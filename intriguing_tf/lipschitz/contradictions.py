@@ -117,25 +117,32 @@ def attained(model: keras.Model, points: Sequence[Any], deadline: float) -> Arra
         points: tensors [n, …], one for each input; they count as one long vector.
         deadline: when to stop, as `time.monotonic` counts.
     """
-    sizes = [math.prod(x.shape[1:]) for x in points]
+    inputs = sum(math.prod(x.shape[1:]) for x in points)
     shapes = [x.shape[1:] for x in model.outputs]
     if not any(None in shape for shape in shapes):
         numbers = sum(map(math.prod, shapes))
         rows = len(points[0]) * numbers
-        jacobians = rows * (sum(sizes) + numbers)
-        if jacobians <= LARGEST_JACOBIANS and rows * model.count_params() <= LARGEST_PRODUCTS:
-            return _norms(_jacobians(model, points, numbers))
+        small = rows * (inputs + numbers) <= LARGEST_JACOBIANS
+        if small and rows * model.count_params() <= LARGEST_PRODUCTS:
+            jacobians = _jacobians(model, points, numbers)
+            if jacobians is not None:
+                return _norms(jacobians)
     return _by_products(model, points, deadline)
 
 
-def _jacobians(model: keras.Model, points: Sequence[Any], numbers: int) -> Array:
-    """The Jacobians [n, numbers, inputs]: each point is repeated, for one output each."""
+def _jacobians(model: keras.Model, points: Sequence[Any], numbers: int) -> Array | None:
+    """The Jacobians [n, numbers, inputs]: each point is repeated, for one output each.
+
+    `None` if the outputs have another shape than Keras says.
+    """
     count = len(points[0])
     copies = [tf.repeat(x, numbers, axis=0) for x in points]
     with tf.GradientTape() as tape:
         tape.watch(copies)
         outputs = called_flat(model, copies)
     sizes = [math.prod(y.shape[1:]) for y in outputs]
+    if sum(sizes) != numbers:
+        return None
     kept = np.split(np.tile(np.eye(numbers), (count, 1)), np.cumsum(sizes)[:-1], axis=1)
     chosen = [
         tf.constant(each.reshape(y.shape), y.dtype) for each, y in zip(kept, outputs, strict=True)

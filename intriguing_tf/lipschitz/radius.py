@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -15,9 +16,9 @@ from intriguing_tf.lipschitz.contradictions import check_attained, gradients_may
 from intriguing_tf.lipschitz.evaluation import Evaluation, Evaluator
 from intriguing_tf.lipschitz.exactness import check_call
 from intriguing_tf.lipschitz.graph import calls_of
+from intriguing_tf.lipschitz.heads import check_one_unit
 from intriguing_tf.lipschitz.margins import MarginBounds
 from intriguing_tf.lipschitz.rounding import UNIT_ROUNDOFF, lengths, round_down
-from intriguing_tf.lipschitz.rules.activations import SLOPES
 from intriguing_tf.progress import progress_bar
 
 Array = np.ndarray
@@ -36,7 +37,6 @@ CHECKED = 4
 SCALES = (0.1, 1.0, 30.0)
 # Numbers of a batch's tensors in float64 that are held at once; larger batches are divided.
 LARGEST_BATCH = 2**26
-BETWEEN_0_AND_1 = (SLOPES[keras.activations.hard_sigmoid], SLOPES[keras.activations.sparse_sigmoid])
 
 
 def certified_radius(
@@ -115,7 +115,8 @@ class Certifier:
             check_call(call.operation, call.node)  # of the model itself: the copy is in float64
         self._copy = float64_copy(model)
         self._evaluate = Evaluator(self._copy)
-        self._check_one_unit()
+        if math.prod(model.outputs[0].shape[1:]) == 1:
+            check_one_unit(self._evaluate.graph)
         self._compare_at_random()
         margins = MarginBounds(model, verbose)
         self.bounds = margins.values
@@ -240,17 +241,6 @@ class Certifier:
         if len(shape) > 2 or shape[1:] == (None,):
             raise ValueError(
                 f"A classifier's output has shape [n, classes] or [n]. Received: {shape}."
-            )
-
-    def _check_one_unit(self) -> None:
-        """Raises where one output unit may be a probability, or a logit, and nobody can tell."""
-        steps = self._evaluate.calls[-1].steps if self._evaluate.calls else ()
-        one = int(np.prod(self.model.outputs[0].shape[1:])) == 1
-        if one and any(step is each for step in steps[-1:] for each in BETWEEN_0_AND_1):
-            raise ValueError(
-                "One output unit is a logit (two classes, divided at 0) or ends in a sigmoid "
-                "(divided at 1/2). Received: one unit that ends in a hard or sparse sigmoid; end "
-                "the model in what enters it, or in a sigmoid."
             )
 
     def _check(self, images: Any) -> Array:
