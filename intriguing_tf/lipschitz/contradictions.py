@@ -162,8 +162,10 @@ def _norms(matrices: Array) -> Array:
     matrices = np.where(finite, matrices, 0.0)
     scales = np.max(np.abs(matrices), axis=(1, 2), keepdims=True)
     matrices = matrices / np.where(scales > 0, scales, 1.0)
+    # A row is near the best vector, but may lie in a space that the matrix keeps apart.
     longest = np.argmax(np.sum(matrices**2, axis=2), axis=1)
     vectors = matrices[np.arange(len(matrices)), longest][:, :, None]
+    vectors = vectors + 0.1 * np.random.default_rng(1).normal(size=vectors.shape[1:])
     best = np.zeros(len(matrices))
     for _ in range(POWERS):
         images = matrices @ vectors

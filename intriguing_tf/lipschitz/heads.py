@@ -55,8 +55,8 @@ def _squashing(tensor: Tensor, by_output: dict[Tensor, Call]) -> Call | None:
         return call
     if getattr(call.operation, "weights", None):
         return None
-    found = (_squashing(each, by_output) for each in call.inputs)
-    return next((each for each in found if each is not None), None)
+    found = [_squashing(each, by_output) for each in call.inputs]
+    return found[0] if found and all(found) else None  # a logit among them makes logits of a sum
 
 
 def _squashes(call: Call) -> bool:

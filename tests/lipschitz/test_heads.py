@@ -26,6 +26,7 @@ PROBABILITIES = {
 }
 LOGITS = {
     "sum": lambda x: layers.Add()([layers.Dense(1)(x), layers.Dense(1)(x)]),
+    "sum with a probability": lambda x: layers.Add()([layers.Dense(1)(x), sigmoid(x)]),
     "of probabilities": lambda x: layers.Dense(1)(sigmoid(x)),
     "flat sigmoid": lambda x: layers.Flatten()(sigmoid(x)),
     "tanh": lambda x: layers.Dense(1, "tanh")(x),
