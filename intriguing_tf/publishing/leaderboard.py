@@ -93,7 +93,8 @@ def write_pages(folder: Path) -> Table:
 
 def standings(folder: Path | None = None) -> Table:
     """Returns the leaderboard of the zoo in use, and of a folder's models beside it."""
-    rows = {row.name: row for row in read_attacked(locations.bundled_folder())}
+    where = locations.zoo()
+    rows = {row.name: row for row in read_attacked(where)} if isinstance(where, Path) else {}
     rows |= {} if folder is None else {row.name: row for row in read_attacked(folder)}
     return leaderboard([catalogue.info(name) for name in catalogue.list()], [*rows.values()])
 
