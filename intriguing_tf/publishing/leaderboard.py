@@ -78,7 +78,8 @@ def rank(
     for name in models:
         rows = {row.name: row for row in read_attacked(folder)}
         row = _attacked(name, rows.get(_shown(name)), folder / _WORK, number, starts, verbose)
-        write_attacked(folder, (rows | {row.name: row}).values())
+        others = [each for each in read_attacked(folder) if each.name != row.name]
+        write_attacked(folder, [*others, row])  # read again: several calls may measure at once
     return write_pages(folder)
 
 

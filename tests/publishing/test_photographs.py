@@ -16,7 +16,7 @@ def network():
         keras.Input((24, 24, 3)),
         keras.layers.AveragePooling2D(4),
         keras.layers.Flatten(),
-        keras.layers.Dense(1000, name="scores", kernel_initializer=keras.initializers.Orthogonal(9)),
+        keras.layers.Dense(1000, name="scores", kernel_initializer="orthogonal"),
     ]
     return keras.Sequential(layers)
 
