@@ -1,8 +1,9 @@
-"""The order of the files, and the seed of the random tests."""
+"""The seed of the random tests."""
 
 from __future__ import annotations
 
-import collections
+import os
+import sys
 
 import hypothesis
 import pytest
@@ -24,7 +25,7 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"random tests: TEST_SEED={config.getoption('--hypothesis-seed')}"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sorts the files, those with the most slow tests first, so that no worker waits long."""
-    slow = collections.Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Says at once what failed: a run that is stopped from outside prints no summary."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\nFAILED {report.nodeid}\n{report.longreprtext[-3000:]}", file=sys.__stderr__)

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import intriguing_tf as itf
-from intriguing_tf.lipschitz.bounds import single_layer_bound
 from intriguing_tf.lipschitz.registry import apply_rule
+from intriguing_tf.lipschitz.walk import single_layer_bound
 from tests.lipschitz.random_layers import (
     Drawn,
     convolutions,

@@ -22,7 +22,7 @@ from typing import Any
 import keras
 
 from intriguing_tf.files import write_atomically
-from intriguing_tf.publishing.evaluation import measure
+from intriguing_tf.publishing.evaluation import measure_and_draw
 from intriguing_tf.publishing.recipes import Recipe, fingerprint, load_recipe, recipe_names
 from intriguing_tf.publishing.training import TrainedModel, train
 from intriguing_tf.store import locked
@@ -76,8 +76,9 @@ def publish(
             card = _write_trained(train(recipe, verbose=verbose, backup=backup), folder)
         home = folder / card.name
         model = keras_files.load(home / card.file)
-        metrics, picture = measure(model, card, verbose=verbose)
-        write_atomically(home / site.PICTURE, picture)
+        metrics, pictures = measure_and_draw(model, card, verbose=verbose)
+        for stem, picture in pictures.items():
+            write_atomically(home / f"{stem}.png", picture)
         card = card.replace(title=recipe.title, recipe=Facts(recipe.json()), metrics=Facts(metrics))
         site.write_card(folder, card)
         site.refresh(folder)

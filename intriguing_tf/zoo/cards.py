@@ -31,6 +31,7 @@ METRICS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "vra_0.5": ("verified-robust accuracy at l2 0.5", "{:.2%}".format),
     "vra_1": ("verified-robust accuracy at l2 1", "{:.2%}".format),
     "vra_1.58": ("verified-robust accuracy at l2 1.58", "{:.2%}".format),
+    "found_over_certified": ("median of distance found over certified radius", "{:.3f}".format),
 }
 
 

@@ -23,6 +23,8 @@ CARD = "card.json"
 PAGE = "README.md"
 PICTURE = "picture.png"
 FILTERS = "filters.png"
+SANDWICH = "sandwich.png"
+RADIUS = "radius.png"
 
 
 def write_card(folder: Path, card: ModelCard) -> None:
@@ -78,7 +80,7 @@ def export(folder: Path, pattern: str = "*") -> list[ModelCard]:
         else:
             _copy(weights, home / card.file)
         if isinstance(where, Path):
-            for picture in (PICTURE, FILTERS):
+            for picture in (PICTURE, FILTERS, SANDWICH, RADIUS):
                 if (where / name / picture).is_file():
                     _copy(where / name / picture, home / picture)
         write_card(folder, card)
@@ -97,6 +99,8 @@ def card_page(card: ModelCard, home: Path) -> str:
             card=card,
             picture=PICTURE if (home / PICTURE).is_file() else "",
             filters=FILTERS if (home / FILTERS).is_file() else "",
+            sandwich=SANDWICH if (home / SANDWICH).is_file() else "",
+            radius=RADIUS if (home / RADIUS).is_file() else "",
             metrics=card.measured(),
             attack=", ".join(
                 f"{key} {text}" for key, text in _lines(card.metrics.get("attack", {}))

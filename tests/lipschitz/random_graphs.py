@@ -14,9 +14,9 @@ from keras import layers, ops
 
 import intriguing_tf as itf
 from intriguing_tf.keras_graph import float64_copy
-from intriguing_tf.lipschitz.bounds import Bounds
 from intriguing_tf.lipschitz.contradictions import ContradictionError, attained
 from intriguing_tf.lipschitz.graph import calls_of
+from intriguing_tf.lipschitz.walk import Bounds
 
 ACTIVATIONS = [
     *("relu", "relu6", "leaky_relu", "elu", "celu", "selu", "gelu", "silu", "mish", "tanh"),

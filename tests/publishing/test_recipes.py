@@ -25,6 +25,8 @@ from intriguing_tf.publishing.autoencoder import filters_figure, sparse_reconstr
 
 NAMES = [
     "mnist/ae400-10",
+    "mnist/certified-0.3",
+    "mnist/certified-1.58",
     "mnist/conv",
     "mnist/conv-gradient",
     "mnist/conv-lipschitz",

@@ -177,6 +177,27 @@ def test_ctrl_c_ends_a_command(wait, tmp_path):
     assert (tmp_path / "written").read_text() == "whole"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent otherwise there")
+def test_a_command_that_has_ended_leaves_ctrl_c_alone():
+    code = """
+import os, signal, time
+from intriguing_tf.scripts import command
+run = command.command(imports_tensorflow=False)(lambda flags: None)
+try:
+    run()
+except SystemExit:
+    pass
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
+except KeyboardInterrupt:
+    time.sleep(command.GRACE + 0.5)  # by then a command would have ended the process
+print("alive", signal.set_wakeup_fd(-1))
+"""
+    done = python(code)
+    assert (done.returncode, done.stdout) == (0, "alive -1\n"), done.stderr
+
+
 @pytest.mark.slow
 def test_tensorflow_writes_no_log_lines(tmp_path):
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("TF_", "XLA_"))}

@@ -58,6 +58,18 @@ def test_pages_show_hostile_text_as_text(tmp_path):
     assert "<script" not in html and "<img" not in html and "&lt;script&gt;" in html
 
 
+def test_a_page_shows_the_pictures_that_are_there(tmp_path):
+    pictures = {site.PICTURE, site.FILTERS, site.SANDWICH, site.RADIUS}
+    card = ModelCard.from_json(faults.card("a/b", b"x"))
+    site.write_card(tmp_path, card)
+    page = tmp_path / "a/b" / site.PAGE
+    assert not any(f"]({picture})" in page.read_text("utf-8") for picture in pictures)
+    for picture in pictures:
+        (tmp_path / "a/b" / picture).write_bytes(b"x")
+    site.write_card(tmp_path, card)
+    assert all(f"]({picture})" in page.read_text("utf-8") for picture in pictures)
+
+
 def test_refresh_refuses_a_card_in_the_wrong_folder(tmp_path):
     site.write_card(tmp_path, ModelCard.from_json(faults.card("a/b", b"x")))
     shutil.move(tmp_path / "a/b", tmp_path / "a/c")
