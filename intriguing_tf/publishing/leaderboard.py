@@ -15,7 +15,7 @@ from intriguing_tf import datasets, lipschitz
 from intriguing_tf.adversary import AdversarialResult
 from intriguing_tf.checks import check_between, check_kinds, check_positive_integer
 from intriguing_tf.classifier import Classifier
-from intriguing_tf.fingerprints import model_fingerprint
+from intriguing_tf.fingerprints import json_fingerprint, model_fingerprint, versions
 from intriguing_tf.publishing.evaluation import verified_robust_accuracy
 from intriguing_tf.reporting import Report, Section, Table
 from intriguing_tf.sweeps import sweep
@@ -121,7 +121,8 @@ def _attacked(
         return known
     images, labels = datasets.mnist_sample()
     images, labels = images[:number], labels[:number]
-    place = work / f"{sha256[:16]}-{number}-{starts}"
+    now = json_fingerprint(versions())[:8]  # work of other versions is not continued
+    place = work / f"{sha256[:16]}-{number}-{starts}-{now}"
     result = _attack(model, images, labels, place, starts, verbose)
     found = result.status == "found"
     row = Attacked(
@@ -135,7 +136,10 @@ def _attacked(
         parameters=model.count_params(),
         metrics=Facts({} if card else _metrics(model)),
     )
-    shutil.rmtree(place)
+    for done in work.glob(f"{sha256[:16]}-*"):
+        shutil.rmtree(done)
+    if not any(work.iterdir()):
+        work.rmdir()
     return row
 
 
