@@ -83,6 +83,7 @@ STAGES = (
         "table-5", ("itf-lipschitz", "--alexnet_kernels={kernels}", "--format=markdown"),
         minutes=2, needs=("kernels",),
     ),
+    _benchmark("lipschitz-local", "lipschitz_local", minutes=2),
     _benchmark("adversary-scaling", "adversary_scaling", minutes=6),
     _solvers("nearest", minutes=8),
     _solvers("zoo", minutes=15),
