@@ -312,3 +312,8 @@ def test_ci_tries_the_oldest_version_of_every_requirement():
     assert len(promised) > 10
     for name, oldest in promised:
         assert f"{tried.get(name)}.".startswith(f"{oldest}."), name
+
+
+def test_the_version_to_cite_is_the_packages():
+    cited = re.search(r"^version: (\S+)$", (ROOT / "CITATION.cff").read_text(), re.M)
+    assert cited and f'__version__ = "{cited[1]}"' in (PACKAGE / "__init__.py").read_text()
