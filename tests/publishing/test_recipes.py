@@ -236,8 +236,8 @@ def test_constraint_and_shift_are_of_training_with_parts():
 
 @pytest.fixture(scope="module")
 def certified(digits, tmp_path_factory):
-    """A recipe with a constraint and a shift, and what training by it gives."""
-    recipe = certified_recipe(constraint="orthogonal", shift=1)
+    """A recipe with a constraint, a shift and rounding, and what training by it gives."""
+    recipe = certified_recipe(constraint="orthogonal", shift=1, rounding="float16")
     backup = tmp_path_factory.mktemp("certified")
     return recipe, train_on(recipe, *digits, verbose=False, backup=backup)
 
@@ -245,6 +245,8 @@ def certified(digits, tmp_path_factory):
 @pytest.mark.slow
 def test_certified_training_keeps_to_its_constraint_and_publishes_none(certified):
     model = certified[1].model
+    for weights in model.get_weights():
+        assert weights.dtype == np.float32 and (weights == weights.astype(np.float16)).all()
     for name in ("fc1", "fc2"):
         values = np.linalg.svd(model.get_layer(name).kernel.numpy(), compute_uv=False)
         np.testing.assert_allclose(values, 1, atol=0.01)
