@@ -63,17 +63,17 @@ class Evaluator:
         shapes = [x.shape[1:] for each in self.calls for x in each.call.node.outputs]
         return sum(math.prod(size or 1 for size in shape) for shape in shapes)
 
-    def __call__(self, images: Array) -> Evaluation:
+    def __call__(self, images: Array) -> BatchValues:
         """Evaluates a batch, float64 [n, *input shape]."""
         values = {self.graph.inputs[0]: tf.convert_to_tensor(images, tf.float64)}
         for each in self.calls:
             outputs = each.run([values[tensor] for tensor in each.call.inputs])
             values.update(zip(each.call.outputs, outputs, strict=True))
-        return Evaluation(self, values, self._slopes)
+        return BatchValues(self, values, self._slopes)
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluation:
+class BatchValues:
     """The numbers of one batch.
 
     Args:
