@@ -38,7 +38,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.stages import STAGES, Stage  # noqa: E402
 
-PACKAGES = ("tensorflow", "keras", "numpy", "scipy")
+PACKAGES = {"tensorflow": "TensorFlow", "keras": "Keras", "numpy": "NumPy", "scipy": "SciPy"}
 # What decides the numbers of every stage, besides its own script.
 SOURCES = (
     "intriguing_tf",
@@ -84,11 +84,11 @@ class House:
 
     def changed(self, stage: Stage) -> str:
         """What is not committed of the code that the stage runs."""
-        return self.git("status", "--porcelain", "--", *SOURCES, stage.script)
+        return self.git("status", "--porcelain", "--", *SOURCES, *stage.sources)
 
     def state(self, stage: Stage) -> str:
         """A hash of everything that the stage's numbers depend on."""
-        listed = self.git("ls-tree", "-r", "HEAD", "--", *SOURCES, stage.script)
+        listed = self.git("ls-tree", "-r", "HEAD", "--", *SOURCES, *stage.sources)
         code = [line for line in listed.splitlines() if not NO_SOURCES.search(line)]
         parts = (stage.command, code, versions(stage), processor())
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
@@ -99,9 +99,9 @@ def versions(stage: Stage) -> dict[str, str]:
     found = {"Python": platform.python_version()}
     for name in (*PACKAGES, *stage.packages):
         try:
-            found[name] = importlib.metadata.version(name)
+            found[PACKAGES.get(name, name)] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "missing"
+            found[PACKAGES.get(name, name)] = "missing"
     return found
 
 
@@ -153,10 +153,11 @@ def run(stage: Stage, house: House) -> bool:
     with output.open("w") as out, log.open("w") as err:
         environment = {**os.environ, "PYTHONPATH": str(house.root), **threads}
         done = subprocess.run(
-            [sys.executable, *filled(stage)[1:]], cwd=house.root, env=environment, stdout=out,
+            filled(stage), cwd=house.root, env=environment, stdout=out,
             stderr=err,
         )  # fmt: skip
-    if done.returncode or not output.read_text().strip():
+    table = (house.root / stage.table if stage.table else output).resolve()
+    if done.returncode or not table.is_file() or not table.read_text().strip():
         tail = "\n".join(log.read_text().splitlines()[-5:])
         print(f"{stage.name}: failed with status {done.returncode}, see {log}\n{tail}", flush=True)
         return False
@@ -169,17 +170,19 @@ def run(stage: Stage, house: House) -> bool:
         "processor": processor(),
         "versions": versions(stage),
         "state": state,
+        "reads": stage.reads,
     }
     path = house.measured(stage)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(measured_text(record, output.read_text().strip()))
+    path.write_text(measured_text(record, table.read_text().strip()))
     return True
 
 
 def filled(stage: Stage) -> list[str]:
-    """The command with the paths of its needs."""
+    """The command with this interpreter, its `itf-…` programs, and the paths of its needs."""
     paths = {need: os.environ.get(variable, "") for need, variable in FILES.items()}
-    return [word.format(**paths) for word in stage.command]
+    program, *arguments = (word.format(**paths) for word in stage.command)
+    return [str(Path(sys.executable).with_name(program)), *arguments]
 
 
 def shown(stage: Stage) -> str:
@@ -191,6 +194,10 @@ def shown(stage: Stage) -> str:
 
 def measured_text(record: dict[str, Any], printed: str) -> str:
     """The content of docs/measured/<stage>.md."""
+    if record.get("reads"):
+        read = ", ".join(f"`{file}`" for file in record["reads"])
+        line = f"*`{record['command']}`, from {read}; {record['date']}; commit {record['commit']}.*"
+        return f"<!-- {json.dumps(record)} -->\n{printed}\n\n{line}\n"
     told = " ".join(f"{name} {version}," for name, version in record["versions"].items())[:-1]
     busy = f", beside other work (load {record['load']})" if record["load"] > 1 else ""
     line = (

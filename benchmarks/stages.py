@@ -16,6 +16,8 @@ class Stage:
         needs: keys of `evidence.NEEDS`; without one the stage is skipped, and says so.
         threads: for the numerical libraries, or None for all.
         packages: whose versions are stated besides those of every stage.
+        reads: files of the repository that are shown, where nothing is measured.
+        table: the file that the command writes its table to; by default what it prints.
     """
 
     name: str
@@ -24,11 +26,13 @@ class Stage:
     needs: tuple[str, ...] = ()
     threads: int | None = 1
     packages: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    table: str = ""
 
     @property
-    def script(self) -> str:
-        """The program, from the root of the repository."""
-        return next(word for word in self.command if word.endswith(".py"))
+    def sources(self) -> tuple[str, ...]:
+        """What decides this stage's numbers and not those of all: its program, what it reads."""
+        return (*(word for word in self.command if word.endswith(".py")), *self.reads)
 
 
 def _benchmark(name: str, script: str, *arguments: str, **keywords) -> Stage:
@@ -57,7 +61,9 @@ def _sweep(part: str, *arguments: str, **keywords) -> Stage:
 
 # In the order in which they run: the short ones first.
 STAGES = (
-    _benchmark("paper-table-1", "paper_table_1", minutes=0.2),
+    _benchmark(
+        "paper-table-1", "paper_table_1", minutes=0.2, reads=("docs/reproduction/results.json",)
+    ),
     _sweep("simulation", minutes=0.2),
     _sweep("overhead", "--images=4096", minutes=1, threads=None),
     _sweep("growth", "--numbers=100,320,1000,3200,10000", minutes=3, threads=None),
@@ -73,6 +79,11 @@ STAGES = (
     _benchmark("lipschitz-chain", "lipschitz_chain", minutes=2, needs=("clarabel",)),
     _benchmark(
         "fc10-decay", "fc10_decay", "1e-1", "3.5", "10", minutes=5, needs=("mnist",), threads=None
+    ),
+    _benchmark("imagenet-gradients", "imagenet_gradients", minutes=2, threads=None),
+    Stage(
+        "table-5", ("itf-lipschitz", "--alexnet_kernels={kernels}", "--format=markdown"),
+        minutes=2, needs=("kernels",),
     ),
     _benchmark("adversary-scaling", "adversary_scaling", minutes=6),
     _solvers("nearest", minutes=8),
@@ -98,6 +109,15 @@ STAGES = (
     _benchmark(
         "lipschitz-chain-large", "lipschitz_chain", "--large", minutes=20, needs=("clarabel",)
     ),
+    Stage(
+        "training-seeds",
+        (
+            "itf-train-adversarial", "--output=evidence/training-seeds", "--seeds=0,1,2,3,4",
+            "--methods=decay,dropout,gradient,lipschitz,pools,pools-hidden,pools-all",
+        ),
+        minutes=90, needs=("mnist",), threads=None, table="evidence/training-seeds/table.md",
+    ),
+    _benchmark("faults", "faults", minutes=120, threads=None),
     _benchmark(
         "lipschitz-soundness", "lipschitz_soundness", "--output=evidence/soundness",
         "--graphs=2000", "--classifiers=200", "--minutes=60", minutes=60,

@@ -100,7 +100,7 @@ class Bounds:
         entries = fold(branch.entries) if self._best else list(branch.entries)
         norms = [entry.step.norm(self._attained) for entry in entries]
         self.report.add(entries, norms)
-        bounds = [norm.upper for norm in norms]
+        bounds = [math.inf if math.isnan(norm.upper) else norm.upper for norm in norms]
         product = product_up([branch.product, *bounds])
         total = product_up([branch.total, *bounds])
         if self._best and chains:
