@@ -80,7 +80,8 @@ def verify(flags: Any, names: Sequence[str]) -> int:
     if flags.metrics and not wrong:
         import_tensorflow()
         verified = {check.name for check in checks if check.status == "verified"}
-        for name in sorted(verified):
+        # Of ImageNet's entries `measure` renews the cards; nothing of them is compared.
+        for name in sorted(n for n in verified if "sample_error" in zoo.info(n).metrics):
             comparison = publishing.verify_metrics(name)
             print("", comparison, sep="\n")
             wrong |= not comparison.agrees
