@@ -134,5 +134,6 @@ def _notes(attacked: Sequence[Attacked]) -> list[str]:
         "found.",
         "Certified: correctly classified, and proven that nothing within the l2 radius has "
         "another class, on the 10 000 test images: a lower bound. Accuracy: on the same. Of a "
-        "model that was added where the full MNIST is missing, both are on the 1 000 bundled ones.",
+        "model that was added where the full MNIST is missing, both are on the 1 000 bundled ones. "
+        "What is empty was not measured, or has no bound.",
     ]
