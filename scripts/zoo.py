@@ -126,8 +126,10 @@ def measure(flags: Any, names: Sequence[str]) -> int:
 
 def leaderboard(flags: Any, names: Sequence[str]) -> int:
     """Prints the leaderboard, with the models that are named on it."""
+    from intriguing_tf.zoo.leaderboard import standings
+
     if not names:
-        print(publishing.standings(Path(flags.folder) if flags.folder else None))
+        print(standings(Path(flags.folder) if flags.folder else None))
         return 0
     import_tensorflow()
     folder = Path(flags.folder or "leaderboard")

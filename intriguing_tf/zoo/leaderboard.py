@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from intriguing_tf.files import write_atomically
 from intriguing_tf.reporting import Table
-from intriguing_tf.zoo import foreign
+from intriguing_tf.zoo import catalogue, foreign, locations
 from intriguing_tf.zoo.cards import Line, ModelCard, Sha256
 from intriguing_tf.zoo.errors import CatalogueError
 from intriguing_tf.zoo.records import Facts, Record, read
@@ -104,6 +104,14 @@ def leaderboard(cards: Sequence[ModelCard], attacked: Sequence[Attacked]) -> Tab
         rows.append((row, _cells(row.name, row.metrics, row, row.parameters)))
     rows.sort(key=lambda pair: pair[0].robust[1:] if pair[0] else (), reverse=True)
     return Table("Leaderboard", COLUMNS, [cells for _, cells in rows], _notes(attacked))
+
+
+def standings(folder: Path | None = None) -> Table:
+    """Returns the leaderboard of the zoo in use, and of a folder's models beside it."""
+    where = locations.zoo()
+    rows = {row.name: row for row in read_attacked(where)} if isinstance(where, Path) else {}
+    rows |= {} if folder is None else {row.name: row for row in read_attacked(folder)}
+    return leaderboard([catalogue.info(name) for name in catalogue.list()], [*rows.values()])
 
 
 def _cells(name: str, metrics: Facts, row: Attacked | None, parameters: int) -> list:
