@@ -228,7 +228,9 @@ LAYERS: dict[int, list[Callable[[Builder], Any]]] = {
         _pool(layers.AveragePooling2D),
         _plain(layers.GlobalAveragePooling2D, keepdims=[True, False]),
         _plain(layers.GlobalMaxPooling2D),
-        _plain(layers.UpSampling2D, size=[2, (1, 3)], interpolation=["nearest", "bilinear"]),
+        _plain(
+            layers.UpSampling2D, size=[2, (1, 3)], interpolation=["nearest", "bilinear", "bicubic"]
+        ),
         _plain(layers.ZeroPadding2D, padding=[1, ((0, 2), (1, 0))]),
         _plain(layers.Cropping2D, cropping=[1, ((0, 1), (1, 0))]),
         _plain(layers.Permute, dims=[(2, 1, 3), (3, 1, 2)]),
@@ -241,7 +243,12 @@ LAYERS: dict[int, list[Callable[[Builder], Any]]] = {
         _plain(itf.layers.CeilAveragePooling2D, pool_size=[2, 3], strides=[1, 2]),
         _plain(itf.layers.LocalContrastNormalization, size=[3], floor=[0.1, 1.0]),
         _plain(itf.layers.GroupedConv2D, filters=[2], kernel_size=[2], groups=[1, 2]),
-        _plain(layers.Resizing, height=[3, 6], width=[2, 5], interpolation=["nearest", "bilinear"]),
+        _plain(
+            layers.Resizing,
+            height=[3, 6],
+            width=[2, 5],
+            interpolation=["nearest", "bilinear", "bicubic"],
+        ),
         _plain(layers.SpatialDropout2D, rate=[0.5]),
         _plain(layers.RandomFlip),
         _plain(layers.RandomZoom, height_factor=[0.5]),
