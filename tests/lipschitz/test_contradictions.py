@@ -24,7 +24,7 @@ def test_what_a_matrix_attains_is_its_norm(largest, monkeypatch):
     model = sequential((5,), layers.Dense(4, dtype="float64"))
     found = contradictions.attained(model, points(3, 5), math.inf)
     norm = np.linalg.norm(model.layers[0].kernel.numpy(), 2)
-    np.testing.assert_allclose(found, norm, rtol=1e-2 if largest == 0 else 1e-6)
+    np.testing.assert_allclose(found, norm, rtol=0.1 if largest == 0 else 1e-6)
     assert np.all(found <= norm * (1 + 1e-6))
 
 
