@@ -11,7 +11,7 @@ export TF_CPP_MIN_LOG_LEVEL = 3
 # As many test processes as processors: more threads in each would wait for one another.
 export OPENBLAS_NUM_THREADS = 1
 
-.PHONY: demo test fast guard guard-record faults lint types wheel docs clean
+.PHONY: demo test fast guard guard-record faults evidence lint types wheel docs clean
 
 $(VENV)/.installed: setup.cfg pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -40,6 +40,9 @@ guard-record: $(VENV)/.dev  ## records again, for a change that is meant to alte
 
 faults: $(VENV)/.dev  ## 100 kills, 1 000 bad inputs per function, 2 000 changed files per kind; takes hours
 	FAULTS_KILLS=100 FAULTS_INPUTS=1000 FAULTS_FILES=2000 $(BIN)/python -m pytest $(UNLIMITED) -s tests/faults
+
+evidence: $(VENV)/.dev  ## every figure of the documents, measured again where code or versions changed; hours
+	$(BIN)/python benchmarks/evidence.py $(EVIDENCE)
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

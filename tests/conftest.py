@@ -1,8 +1,9 @@
-"""The seed of the random tests."""
+"""The seed of the random tests, and Ctrl-C as it is on a terminal."""
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
 import hypothesis
@@ -13,7 +14,11 @@ from tests.seeds import seed
 
 @pytest.hookimpl(tryfirst=True)  # before hypothesis looks at its own option
 def pytest_configure(config: pytest.Config) -> None:
-    """Examples are drawn by the seed alone: none are kept from an earlier run."""
+    """Examples are drawn by the seed alone: none are kept from an earlier run.
+
+    A shell starts what runs in the background with Ctrl-C ignored, and tests send it.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     hypothesis.settings.register_profile("house", database=None, deadline=None, print_blob=True)
     hypothesis.settings.load_profile("house")
     if config.getoption("--hypothesis-seed") is None:

@@ -14,13 +14,12 @@ from intriguing_tf.zoo.cards import ModelCard
 from intriguing_tf.zoo.locations import bundled_folder
 
 ENTRIES = "entries"  # folder of the cards in the site
-SHOWN = ("README.md", "picture.png", "filters.png")
 
 
 def on_files(files: Files, config) -> Files:
     """Adds the cards and their pictures."""
     zoo = bundled_folder()
-    for file in sorted(path for name in SHOWN for path in zoo.glob(f"*/*/{name}")):
+    for file in sorted([*zoo.glob("*/*/README.md"), *zoo.glob("*/*/*.png")]):
         place = f"{ENTRIES}/{file.relative_to(zoo).as_posix()}"
         files.append(File.generated(config, place, abs_src_path=str(file)))
     return files
@@ -38,9 +37,13 @@ def on_page_markdown(markdown: str, page, config, files) -> str:
 def entries(zoo: Path) -> str:
     """Returns a card of the grid for each entry, family by family."""
     cards = [catalogue.info(name) for name in catalogue.list()]
-    families = dict.fromkeys(card.name.split("/")[0] for card in cards)
+    pictured = [card.name for card in cards if (zoo / card.name / "picture.png").is_file()]
+    families = {card.name.split("/")[0] for card in cards}
+    families = sorted(
+        families, key=lambda family: sum(n.startswith(f"{family}/") for n in pictured)
+    )
     parts = []
-    for family in families:
+    for family in reversed(families):  # those with pictures first
         inside = [card for card in cards if card.name.startswith(f"{family}/")]
         blocks = "\n\n".join(entry(card, zoo) for card in inside)
         parts.append(f'## {family}\n\n<div class="grid cards" markdown>\n\n{blocks}\n\n</div>')
@@ -69,7 +72,8 @@ def leaderboard() -> str:
     script = "\n".join(line for line in sorting_script().splitlines() if line.strip())
     return "\n\n".join(
         [
-            f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>",
+            '<div class="leaderboard"><table>\n'
+            f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table></div>",
             *table.notes,
             f"<script>\n{script}\n</script>",
         ]

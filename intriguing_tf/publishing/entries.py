@@ -146,7 +146,7 @@ def writable_zoo(folder: str | os.PathLike | None) -> Path:
 def _write_trained(trained: TrainedModel, folder: Path) -> ModelCard:
     """Writes weights, filters and a card without metrics; returns the card."""
     recipe, model = trained.recipe, trained.model
-    weights = keras_files.to_bytes(model)
+    weights = keras_files.to_bytes(model, compressed=recipe.rounding is not None)
     card = ModelCard(
         name=recipe.name,
         title=recipe.title,

@@ -15,7 +15,7 @@ from intriguing_tf import datasets, lipschitz
 from intriguing_tf.adversary import AdversarialResult
 from intriguing_tf.checks import check_between, check_kinds, check_positive_integer
 from intriguing_tf.classifier import Classifier
-from intriguing_tf.fingerprints import model_fingerprint
+from intriguing_tf.fingerprints import json_fingerprint, model_fingerprint, versions
 from intriguing_tf.publishing.evaluation import verified_robust_accuracy
 from intriguing_tf.reporting import Report, Section, Table
 from intriguing_tf.sweeps import sweep
@@ -78,7 +78,8 @@ def rank(
     for name in models:
         rows = {row.name: row for row in read_attacked(folder)}
         row = _attacked(name, rows.get(_shown(name)), folder / _WORK, number, starts, verbose)
-        write_attacked(folder, (rows | {row.name: row}).values())
+        others = [each for each in read_attacked(folder) if each.name != row.name]
+        write_attacked(folder, [*others, row])  # read again: several calls may measure at once
     return write_pages(folder)
 
 
@@ -93,7 +94,8 @@ def write_pages(folder: Path) -> Table:
 
 def standings(folder: Path | None = None) -> Table:
     """Returns the leaderboard of the zoo in use, and of a folder's models beside it."""
-    rows = {row.name: row for row in read_attacked(locations.bundled_folder())}
+    where = locations.zoo()
+    rows = {row.name: row for row in read_attacked(where)} if isinstance(where, Path) else {}
     rows |= {} if folder is None else {row.name: row for row in read_attacked(folder)}
     return leaderboard([catalogue.info(name) for name in catalogue.list()], [*rows.values()])
 
@@ -119,7 +121,8 @@ def _attacked(
         return known
     images, labels = datasets.mnist_sample()
     images, labels = images[:number], labels[:number]
-    place = work / f"{sha256[:16]}-{number}-{starts}"
+    now = json_fingerprint(versions())[:8]  # work of other versions is not continued
+    place = work / f"{sha256[:16]}-{number}-{starts}-{now}"
     result = _attack(model, images, labels, place, starts, verbose)
     found = result.status == "found"
     row = Attacked(
@@ -133,7 +136,10 @@ def _attacked(
         parameters=model.count_params(),
         metrics=Facts({} if card else _metrics(model)),
     )
-    shutil.rmtree(place)
+    for done in work.glob(f"{sha256[:16]}-*"):
+        shutil.rmtree(done)
+    if not any(work.iterdir()):
+        work.rmdir()
     return row
 
 

@@ -157,8 +157,8 @@ def _files() -> list[Path]:
     return [Path(found.origin).parent / "data" / name for name in PHOTOGRAPHS]
 
 
-def _finite(value: float) -> float | None:
-    return float(f"{value:.6g}") if math.isfinite(value) else None
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
 
 
 def _picture(result: AdversarialResult, classifier: Classifier) -> bytes:
