@@ -32,7 +32,7 @@ def test_several_inputs_and_outputs_are_one_long_vector():
     x, y = keras.Input((3,), dtype="float64"), keras.Input((2,), dtype="float64")
     model = keras.Model([x, y], [x * 3.0, y * 4.0, ops.flip(x, axis=-1) * 4.0])
     found = contradictions.attained(model, [*points(2, 3), *points(2, 2)], math.inf)
-    np.testing.assert_allclose(found, 5.0)
+    np.testing.assert_allclose(found, 5.0, rtol=1e-4)
 
 
 @pytest.mark.parametrize("share", [0.99, 1.01])

