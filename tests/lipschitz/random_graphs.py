@@ -63,7 +63,7 @@ class Builder:
             x = tensors[-1] if self.rng.random() < 0.75 else self.pick(tensors)
             try:
                 y = self.node(x, tensors, nested)
-            except (ValueError, TypeError, IndexError, tf.errors.OpError):
+            except (ArithmeticError, LookupError, TypeError, ValueError, tf.errors.OpError):
                 continue  # a combination that Keras does not build
             for each in y if isinstance(y, (list, tuple)) else [y]:
                 sizes = each.shape[1:]
@@ -375,7 +375,7 @@ def try_graph(seed: int) -> Trial:
     except ValueError as error:
         return Trial("refused", why=str(error))
     try:
-        copy = model if builder.dtype == "float64" else float64_copy(model)
+        copy = float64_copy(model)
     except ValueError as error:
         return Trial("not copied", why=str(error))
     try:
