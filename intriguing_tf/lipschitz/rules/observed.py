@@ -1,8 +1,8 @@
 """Layers and operations that move numbers: where each one goes is seen, not believed.
 
-The operation is run on numbers that are all different, for two examples at once. What comes out
-says which input each output is, how often each input is used, that nothing but moving happened,
-and that no example reads another.
+The operation is run on numbers that are all different, for two examples at once, in two orders.
+What comes out says which input each output is, how often each input is used, that nothing but
+moving happened, and that no example reads another.
 """
 
 from __future__ import annotations
@@ -80,12 +80,14 @@ def movement(function: Callable[[Any], Any], shape: Shape) -> Movement:
     count = math.prod(sizes)  # type: ignore[arg-type]
     if 4 * count >= EXACT:
         raise NoBoundError(f"its input is too large to be followed. Received: shape {shape}")
-    numbers = np.arange(1, 2 * count + 1, dtype=np.float64).reshape(2, *sizes)
+    # In no order: means of numbers in a row are numbers of that row.
+    first, second = (np.random.default_rng(i).permutation(2 * count) + 1.0 for i in range(2))
+    given = [each.reshape(2, *sizes) for each in (first, first + 2 * count, second)]
     outputs = []
-    for low, high in zip(*(_run(function, x) for x in (numbers, numbers + 2 * count)), strict=True):
-        if low.shape != high.shape or low.shape[:1] != (2,):
+    for low, high, again in zip(*(_run(function, x) for x in given), strict=True):
+        if not low.shape == high.shape == again.shape or low.shape[:1] != (2,):
             raise NoBoundError("it changes the number of examples")
-        outputs.append(_places(low, high, count))
+        outputs.append(_places(low, high, again, first, second))
     return Movement(tuple(int(size) for size in sizes), outputs)  # type: ignore[arg-type]
 
 
@@ -102,14 +104,23 @@ def _run(function: Callable[[Any], Any], numbers: Array) -> list[Array]:
     return [keras.ops.convert_to_numpy(each).astype(np.float64) for each in outputs]
 
 
-def _places(low: Array, high: Array, count: int) -> Array:
-    """Places of one example's output in its input, from what came out for both inputs."""
-    constant = low == high
-    whole = (high - low == 2 * count) & (low == np.round(low)) & (low >= 1) & (low <= 2 * count)
-    places = np.where(
-        constant, CONSTANT, low - 1 - count * np.reshape([0, 1], (2, *[1] * (low.ndim - 1)))
-    )
-    inside = constant | ((places >= 0) & (places < count))
-    if not np.all((constant | whole) & inside) or not np.array_equal(places[0], places[1]):
+def _places(low: Array, high: Array, again: Array, first: Array, second: Array) -> Array:
+    """Places of one example's output in its input, from what came out of three inputs.
+
+    Args:
+        low, high, again: of the numbers `first`, of these plus as many as they are, of `second`.
+        first, second: the numbers 1, 2, … of two examples, each in an order of its own.
+    """
+    size = len(first)
+    constant = (low == high) & (low == again)
+    whole = (high - low == size) & (low == np.round(low)) & (low >= 1) & (low <= size)
+    where = np.empty(size, np.int64)
+    where[first.astype(np.int64) - 1] = np.arange(size)
+    found = where[np.where(whole, low, 1).astype(np.int64) - 1]
+    example, places = np.divmod(found, size // 2)
+    moved = whole & (again == second[found])
+    moved &= example == np.reshape([0, 1], (2, *[1] * (low.ndim - 1)))
+    places = np.where(constant, CONSTANT, places)
+    if not np.all(constant | moved) or not np.array_equal(places[0], places[1]):
         raise NoBoundError("it does more than moving the numbers of each example by itself")
     return places[0].astype(np.int64)
