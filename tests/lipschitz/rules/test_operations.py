@@ -30,7 +30,7 @@ def test_shapes_that_keras_has_wrong_are_refused():
         bound(model, verbose=False)
 
 
-def test_means_of_neighbours_are_not_taken_for_moved_numbers():
+def test_means_of_neighbours_do_not_pass_for_moved_numbers():
     model = sequential((2, 2, 1), keras.layers.CenterCrop(3, 2))  # resizes: it is smaller
     with pytest.raises(NoBoundError, match="more than moving"):
         bound(model, verbose=False)
