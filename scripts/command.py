@@ -11,7 +11,6 @@ import signal
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
@@ -70,10 +69,10 @@ class Command:
 
     def __call__(self) -> NoReturn:
         """Runs the command line, and ends the process with its status."""
-        _end_when_interrupted()
-        status = self.main(sys.argv[1:])
-        if status == INTERRUPTED:
-            _end_at_once()
+        with _ending_when_interrupted():
+            status = self.main(sys.argv[1:])
+            if status == INTERRUPTED:
+                _end_at_once()
         sys.exit(status)
 
     def main(self, arguments: Sequence[str]) -> int:
@@ -144,8 +143,9 @@ def _stopped() -> int:
     return INTERRUPTED
 
 
-def _end_when_interrupted() -> None:
-    """Sees to it that Ctrl-C ends the process in time.
+@contextlib.contextmanager
+def _ending_when_interrupted() -> Iterator[None]:
+    """Within it, Ctrl-C ends the process in time; afterwards it does what it did before.
 
     Python answers between two of its own instructions only, and a call of a compiled function may
     take half a minute. A thread gives it a moment, then ends the process. What is written is whole,
@@ -153,16 +153,24 @@ def _end_when_interrupted() -> None:
     """
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
-    signal.set_wakeup_fd(writing)
+    left = threading.Event()
 
     def wait() -> None:
-        while signal.SIGINT not in os.read(reading, 1):
-            pass
-        time.sleep(GRACE)
-        _stopped()
-        _end_at_once()
+        with open(reading, "rb", buffering=0) as numbers:
+            while (number := numbers.read(1)) and signal.SIGINT not in number:
+                pass
+        if number and not left.wait(GRACE):  # nothing more comes once the context is left
+            _stopped()
+            _end_at_once()
 
     threading.Thread(target=wait, daemon=True).start()
+    before = signal.set_wakeup_fd(writing)
+    try:
+        yield
+    finally:
+        left.set()
+        signal.set_wakeup_fd(before)
+        os.close(writing)
 
 
 def _end_at_once() -> NoReturn:

@@ -172,6 +172,7 @@ def _behind(rivals: Rivals, s: BundleState, rows: BundleRows) -> np.ndarray:
     return rivals.behind(rows.image.numpy(), distance, distance, s.nfev.numpy())
 
 
+@tf.function(autograph=False)  # traced once for all adversaries of an image's size
 def nearest_point(gradients, values, best, proximity, weights, lower, upper) -> tuple[Any, Any]:
     """Returns the minimizer of |r|^2 + mu |r - best|^2 where cuts are at most 0, and multipliers.
 

@@ -20,12 +20,13 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from intriguing_tf.lipschitz.bounds import bound, logits_graph, rule_of
+from intriguing_tf.lipschitz.bounds import bound
 from intriguing_tf.lipschitz.convolution import reached_taps
 from intriguing_tf.lipschitz.geometry import Geometry
 from intriguing_tf.lipschitz.graph import Call, calls_of
 from intriguing_tf.lipschitz.steps import Regroup
 from intriguing_tf.lipschitz.symbols import frequency_grid, polyphase
+from intriguing_tf.lipschitz.walk import logits_graph, rule_of
 
 _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)

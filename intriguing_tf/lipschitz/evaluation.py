@@ -15,7 +15,6 @@ import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.keras_graph import call_arguments
-from intriguing_tf.lipschitz.bounds import combined, logits_graph, rule_of
 from intriguing_tf.lipschitz.evaluation_errors import (
     Rounded,
     activation,
@@ -28,6 +27,7 @@ from intriguing_tf.lipschitz.graph import Call, Tensor, calls_of
 from intriguing_tf.lipschitz.registry import errors_named, name_of
 from intriguing_tf.lipschitz.rounding import LEAST, UNIT_ROUNDOFF, product_up
 from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Slopes, Softmax, Step
+from intriguing_tf.lipschitz.walk import combined, logits_graph, rule_of
 
 Array = np.ndarray
 # What sums of numbers that underflow in float32 may lose.

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 import keras
 import numpy as np
 
-from intriguing_tf.lipschitz.bounds import Bounds, Branch, logits_graph
 from intriguing_tf.lipschitz.chains import PairwiseChain, pairwise_chain
 from intriguing_tf.lipschitz.evaluation import Evaluation
 from intriguing_tf.lipschitz.folding import Entry, fold
@@ -16,6 +15,7 @@ from intriguing_tf.lipschitz.graph import calls_of
 from intriguing_tf.lipschitz.local import LocalChain, Units
 from intriguing_tf.lipschitz.rounding import LEAST, lengths, product_up, round_down, round_up
 from intriguing_tf.lipschitz.steps import Matrix, Regroup, Slopes
+from intriguing_tf.lipschitz.walk import Bounds, Branch, logits_graph
 
 Array = np.ndarray
 

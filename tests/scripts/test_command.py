@@ -25,7 +25,7 @@ SHARED = {
     "transfer": "models data bounds number seed output overwrite",
     "units": "model data bounds number seed output overwrite",
     "adversarial_training": "number output",
-    "zoo": "",
+    "zoo": "number",
 }
 OLD_NAMES = [
     ("lipschitz", "--model=mnist/conv --sandwich=7", "number", 7),
@@ -175,6 +175,27 @@ def test_ctrl_c_ends_a_command(wait, tmp_path):
     assert time.monotonic() - started < 10  # 1.5 s, but for a busy machine
     assert (process.returncode, errors) == (130, "\nStopped.\n")
     assert (tmp_path / "written").read_text() == "whole"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent otherwise there")
+def test_a_command_that_has_ended_leaves_ctrl_c_alone():
+    code = """
+import os, signal, time
+from intriguing_tf.scripts import command
+run = command.command(imports_tensorflow=False)(lambda flags: None)
+try:
+    run()
+except SystemExit:
+    pass
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(60)
+except KeyboardInterrupt:
+    time.sleep(command.GRACE + 0.5)  # by then a command would have ended the process
+print("alive", signal.set_wakeup_fd(-1))
+"""
+    done = python(code)
+    assert (done.returncode, done.stdout) == (0, "alive -1\n"), done.stderr
 
 
 @pytest.mark.slow
