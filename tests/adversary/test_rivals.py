@@ -3,6 +3,7 @@
 import numpy as np
 
 from intriguing_tf.adversary.rivals import Rivals
+from intriguing_tf.adversary.settings import AttackSettings
 
 NOTHING = np.inf
 
@@ -13,7 +14,7 @@ def behind(rivals, images, distance, model, nfev=50):
 
 
 def rivals_of(images, known=NOTHING):
-    return Rivals(np.asarray(images), np.full(len(images), known), 100)
+    return Rivals(np.asarray(images), np.full(len(images), known), AttackSettings())
 
 
 def test_a_search_ends_once_what_it_found_or_expects_is_farther_than_what_another_found():
@@ -39,3 +40,8 @@ def test_the_doubt_shrinks_with_the_budget_and_no_search_ends_at_once():
     images, found = [0, 0], [1.0, 1.08]
     ends = [behind(rivals_of(images), images, found, found, nfev)[1] for nfev in (1, 5, 50, 100)]
     assert ends == [False, False, True, True]
+
+
+def test_with_the_papers_loss_every_search_goes_to_its_end():
+    settings = AttackSettings(loss="cross_entropy")
+    assert not Rivals(np.array([0, 0]), np.full(2, NOTHING), settings).any
