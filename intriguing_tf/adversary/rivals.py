@@ -1,4 +1,4 @@
-"""Searches of one image, for several classes or from several starts, of which the nearest counts.
+"""Searches of one image for several classes, of which the nearest counts.
 
 A search ends once it cannot be expected to come nearer than another one of its image: what it has
 found, and what its linear model promises, are both farther by more than a search still gains. On
@@ -20,7 +20,6 @@ class Rivals:
 
     Args:
         images: int [n] the image of each search.
-        distance: [n] l2 of the nearest point known of it before; infinite where there is none.
         settings: of the adversary.
 
     Attributes:
@@ -28,12 +27,10 @@ class Rivals:
             ends, as they always have.
     """
 
-    def __init__(self, images: np.ndarray, distance: np.ndarray, settings: AttackSettings):
-        several = len(np.unique(images)) < len(images) or bool(np.isfinite(distance).any())
-        self.any = several and settings.loss.adapts_weights
+    def __init__(self, images: np.ndarray, settings: AttackSettings):
+        self.any = len(np.unique(images)) < len(images) and settings.loss.adapts_weights
         self._maxfun, self._doubt = settings.maxfun, settings.constants.rival_doubt
         self._distance = np.full(images.max() + 1, np.inf)
-        np.minimum.at(self._distance, images, distance)
 
     def behind(
         self, images: np.ndarray, distance: np.ndarray, model: np.ndarray, nfev: np.ndarray
