@@ -75,8 +75,6 @@ STAGES = (
     _solvers("bundle", minutes=2),
     _solvers("lockstep", minutes=3),
     _solvers("fixed c", minutes=3),
-    _benchmark("lipschitz-speed", "lipschitz_speed", minutes=2),
-    _benchmark("lipschitz-chain", "lipschitz_chain", minutes=2, needs=("clarabel",)),
     _benchmark(
         "fc10-decay", "fc10_decay", "1e-1", "3.5", "10", minutes=5, needs=("mnist",), threads=None
     ),
@@ -85,9 +83,9 @@ STAGES = (
         "table-5", ("itf-lipschitz", "--alexnet_kernels={kernels}", "--format=markdown"),
         minutes=2, needs=("kernels",),
     ),
+    _benchmark("lipschitz-local", "lipschitz_local", minutes=2),
     _benchmark("adversary-scaling", "adversary_scaling", minutes=6),
     _solvers("nearest", minutes=8),
-    _benchmark("lipschitz-tightness", "lipschitz_tightness", minutes=10),
     _solvers("zoo", minutes=15),
     _benchmark("lipschitz-models", "lipschitz_models", minutes=15),
     _benchmark(
@@ -99,15 +97,18 @@ STAGES = (
     _peers("fc10-1e-4", minutes=8),
     _peers("conv", minutes=20),
     _benchmark(
-        "lipschitz-speed-large", "lipschitz_speed", "{kernels}", "--large", minutes=15,
+        "peers", "peers_table", minutes=0.2, reads=("docs/images/adversary-peers.json",)
+    ),
+    _benchmark(
+        "lipschitz-speed", "lipschitz_speed", "{kernels}", "--large", minutes=15,
         needs=("kernels",),
     ),
     _benchmark(
-        "lipschitz-tightness-trained", "lipschitz_tightness", "{kernels}", minutes=12,
+        "lipschitz-tightness", "lipschitz_tightness", "{kernels}", minutes=12,
         needs=("kernels",),
     ),
     _benchmark(
-        "lipschitz-chain-large", "lipschitz_chain", "--large", minutes=20, needs=("clarabel",)
+        "lipschitz-chain", "lipschitz_chain", "--large", minutes=20, needs=("clarabel",)
     ),
     Stage(
         "training-seeds",
@@ -120,6 +121,6 @@ STAGES = (
     _benchmark("faults", "faults", minutes=120, threads=None),
     _benchmark(
         "lipschitz-soundness", "lipschitz_soundness", "--output=evidence/soundness",
-        "--graphs=2000", "--classifiers=200", "--minutes=60", minutes=60,
+        "--graphs=10000", "--classifiers=1000", "--minutes=60", minutes=60,
     ),
 )  # fmt: skip
