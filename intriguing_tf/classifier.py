@@ -149,12 +149,18 @@ class Classifier:
         return logits, scores.argmax(axis=1).astype(np.int64)
 
     def _run(self, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        shape = tuple(batch.shape[1:])
+        return self._trace(tuple(batch.shape[1:]))(batch)
+
+    def graph(self, shape: tuple[int, ...]) -> tf.Graph:
+        """Returns the traced forward pass of a batch of inputs of this shape."""
+        return self._trace(shape).graph
+
+    def _trace(self, shape: tuple[int, ...]) -> Any:
         if shape not in self._traced:
             spec = tf.TensorSpec([None, *shape], self.dtype)
             function = tf.function(self._forward, autograph=False)
             self._traced[shape] = function.get_concrete_function(spec)
-        return self._traced[shape](batch)
+        return self._traced[shape]
 
     def batches(self, images: Any, batch_size: int) -> Iterator[tf.Tensor]:
         """Yields the images in batches, in the model's dtype. An empty array is one empty batch."""

@@ -31,6 +31,7 @@ from intriguing_tf.adversary.rivals import Rivals
 from intriguing_tf.adversary.settings import AttackSettings
 
 _FREE_SETS = 3  # guesses of which variables the box holds
+_ROUNDING = 2e-6  # what float32 may lack of a positive definite gram matrix of unit vectors
 _INTERIOR_STEPS = 12  # of the dual's interior point method, each with a tenth of the gap before
 
 
@@ -191,35 +192,50 @@ def nearest_point(gradients, values, best, proximity, weights, lower, upper) -> 
         free = pull - half[:, None] * tf.linalg.matvec(gradients, weights, transpose_a=True)
         return free, tf.clip_by_value(free, lower, upper)
 
-    for _ in range(_FREE_SETS):
+    def better(weights):
         free, clipped = point(weights)
-        moves = tf.cast((free >= lower) & (free <= upper), best.dtype)
-        fixed = tf.where(moves > 0, pull, clipped)
-        demand = values + tf.linalg.matvec(gradients, fixed)
-        gram = tf.matmul(gradients * moves[:, None], gradients, transpose_b=True)
-        weights = nonnegative_multipliers(half[:, None, None] * gram, demand)
+        moves = (free >= lower) & (free <= upper)
+        demand = values + tf.linalg.matvec(gradients, tf.where(moves, pull, clipped))
+        moving = gradients * tf.cast(moves, best.dtype)[:, None]
+        gram = tf.matmul(moving, gradients, transpose_b=True)
+        return nonnegative_multipliers(half[:, None, None] * gram, demand)
+
+    weights = _repeat(better, weights, times=_FREE_SETS)
     return point(weights)[1], weights
+
+
+def _repeat(change, value: Any, times: int) -> Any:
+    """`change` of `change` of ... the value, in a loop of TensorFlow: the graph holds it once."""
+    return tf.while_loop(
+        lambda _: True, lambda value: [change(value)], [value], maximum_iterations=times,
+        parallel_iterations=1,
+    )[0]  # fmt: skip
 
 
 def nonnegative_multipliers(gram: tf.Tensor, demand: tf.Tensor) -> tf.Tensor:
     """Returns the w >= 0 [n, m] that maximize demand w - w gram w / 2, by interior points.
 
-    The gram matrices [n, m, m] may be singular; rows of zeros get the weight 0.
+    The gram matrices [n, m, m] may be singular; rows of zeros get the weight 0. Those that are not
+    finite get nothing but 0: their factorization would fail, and TensorFlow report it.
     """
     dtype = demand.dtype
     gram, demand = tf.cast(gram, tf.float64), tf.cast(demand, tf.float64)
+    broken = ~tf.math.is_finite(tf.reduce_sum(gram, [1, 2]) + tf.reduce_sum(demand, 1))
+    nothing = tf.zeros([], tf.float64)
+    gram, demand = (choose(broken, nothing, value) for value in (gram, demand))
     norm = tf.sqrt(tf.linalg.diag_part(gram))
     largest = tf.reduce_max(norm, axis=1, keepdims=True)
     empty = norm <= 1e-12 * largest
     scale = tf.where(empty, tf.zeros_like(norm), 1 / tf.where(empty, tf.ones_like(norm), norm))
     m = gram.shape[1]
     gram = gram * scale[:, :, None] * scale[:, None, :]
-    gram += tf.eye(m, dtype=tf.float64) * 1e-9 + tf.linalg.diag(tf.cast(empty, tf.float64))
+    gram += tf.eye(m, dtype=tf.float64) * _ROUNDING + tf.linalg.diag(tf.cast(empty, tf.float64))
     demand = tf.where(empty, -tf.ones_like(demand), demand * scale)
     unit = tf.maximum(tf.reduce_max(tf.abs(demand * tf.cast(~empty, tf.float64)), 1), 1e-30)
     demand = tf.where(empty, demand, demand / unit[:, None])
 
-    def step(w, y):
+    def step(pair):
+        w, y = pair
         residual = tf.linalg.matvec(gram, w) - demand - y
         aim = 0.1 * tf.reduce_mean(w * y, axis=1, keepdims=True)
         matrix = gram + tf.linalg.diag(y / w)
@@ -234,9 +250,6 @@ def nonnegative_multipliers(gram: tf.Tensor, demand: tf.Tensor) -> tf.Tensor:
         return w + longest * dw, y + longest * dy
 
     start = tf.ones_like(demand)
-    w, _ = tf.while_loop(
-        lambda *_: True, step, (start, start), maximum_iterations=_INTERIOR_STEPS,
-        parallel_iterations=1,
-    )  # fmt: skip
+    w, _ = _repeat(step, (start, start), times=_INTERIOR_STEPS)
     w = tf.where(empty | (w < 1e-7), tf.zeros_like(w), w * scale * unit[:, None])
     return tf.cast(w, dtype)

@@ -100,7 +100,7 @@ class CompiledSolver:
     def search(self, batch: Batch, stop: Callable[[], bool] = lambda: False) -> SearchResult:
         """Returns the nearest points found that the model classifies as the targets."""
         rows, state = self._first(batch)
-        rivals = Rivals(batch.image, batch.rival, self.settings.maxfun)
+        rivals = Rivals(batch.image, self.settings)
         behind = functools.partial(_behind, rivals) if rivals.any else None
         state = run_to_the_end(self._advance, state, rows, self.jit_compile, stop, behind)
         if self.loss.adapts_weights:
@@ -160,7 +160,7 @@ class CompiledSolver:
     def _first(self, batch: Batch) -> tuple[Rows, State]:
         """The first trial is the start itself."""
         dtype = self.problem.dtype
-        originals, starts, targets, *others, image, _ = batch
+        originals, starts, targets, *others, image = batch
         originals, starts, lower, upper, logits, gap, confidence, enough = (
             tf.convert_to_tensor(array, dtype) for array in (originals, starts, *others)
         )

@@ -155,18 +155,18 @@ def _two_loops(sy, yy, inverse_s_y, along_steps, along_changes, inverse_curvatur
     results.
     """
     m = sy.shape[1]
-    alphas: list = [None] * m
+    entries = tf.unstack(tf.reshape(sy, [-1, m * m, 1]), axis=1)  # sy[i, j] is entries[m * i + j]
+    inverses = tf.unstack(inverse_s_y[..., None], axis=1)
+    alphas = tf.unstack(along_steps, axis=1)
     for i in reversed(range(m)):
-        rest = along_steps[:, i]
         for j in range(i + 1, m):
-            rest -= alphas[j] * sy[:, i, j, None]
-        alphas[i] = inverse_s_y[:, i, None] * rest
+            alphas[i] -= alphas[j] * entries[m * i + j]
+        alphas[i] *= inverses[i]
     stacked = tf.stack(alphas, axis=1)
     seen = inverse_curvature[:, None, None] * (along_changes - tf.matmul(yy, stacked))
-    betas: list = []
+    betas = tf.unstack(seen, axis=1)
     for i in range(m):
-        rest = seen[:, i]
         for j in range(i):
-            rest += betas[j] * sy[:, j, i, None]
-        betas.append(alphas[i] - inverse_s_y[:, i, None] * rest)
+            betas[i] += betas[j] * entries[m * j + i]
+        betas[i] = alphas[i] - inverses[i] * betas[i]
     return stacked, tf.stack(betas, axis=1)

@@ -116,11 +116,10 @@ class Problem:
         used |= {layer.compute_dtype for layer in layers}
         return max(_ROUNDING[name] for name in used if name in _ROUNDING)
 
-    @functools.cached_property
+    @property
     def graph(self) -> tf.Graph:
         """The traced forward pass of a batch."""
-        spec = tf.TensorSpec([None, self.size], self.dtype)
-        return tf.function(self.logits, autograph=False).get_concrete_function(spec).graph
+        return self.classifier.graph(self.shape)
 
     def jit_compile(self, setting: bool | str) -> bool:
         """Resolves `jit_compile`: "auto" is a fixed rule, so that results repeat.

@@ -1,4 +1,4 @@
-"""Searches of one image, for several classes or from several starts, of which the nearest counts.
+"""Searches of one image for several classes, of which the nearest counts.
 
 A search ends once it cannot be expected to come nearer than another one of its image: what it has
 found, and what its linear model promises, are both farther by more than a search still gains. On
@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from intriguing_tf.adversary.settings import AttackSettings
+
 EVERY = 5  # evaluations between two comparisons
-_DOUBT = 0.1  # what a search may gain on its model when it begins; less as its budget shrinks
 
 
 class Rivals:
@@ -19,18 +20,17 @@ class Rivals:
 
     Args:
         images: int [n] the image of each search.
-        distance: [n] l2 of the nearest point known of it before; infinite where there is none.
-        maxfun: most evaluations of a search.
+        settings: of the adversary.
 
     Attributes:
-        any: whether some search has a rival.
+        any: whether some search has a rival. Not with the paper's loss: its searches go to their
+            ends, as they always have.
     """
 
-    def __init__(self, images: np.ndarray, distance: np.ndarray, maxfun: int):
-        self.any = len(np.unique(images)) < len(images) or bool(np.isfinite(distance).any())
-        self._maxfun = maxfun
+    def __init__(self, images: np.ndarray, settings: AttackSettings):
+        self.any = len(np.unique(images)) < len(images) and settings.loss.adapts_weights
+        self._maxfun, self._doubt = settings.maxfun, settings.constants.rival_doubt
         self._distance = np.full(images.max() + 1, np.inf)
-        np.minimum.at(self._distance, images, distance)
 
     def behind(
         self, images: np.ndarray, distance: np.ndarray, model: np.ndarray, nfev: np.ndarray
@@ -46,5 +46,5 @@ class Rivals:
         np.minimum.at(self._distance, images, distance)
         nearest = self._distance[images]
         expected = np.maximum(model, np.where(np.isfinite(distance), distance, 0))
-        doubt = _DOUBT * (1 - nfev / self._maxfun) ** 1.5
+        doubt = self._doubt * (1 - nfev / self._maxfun) ** 1.5
         return (distance > nearest) & ((1 - doubt) * expected > nearest) & (nfev >= EVERY)

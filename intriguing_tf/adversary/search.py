@@ -132,7 +132,8 @@ class Search:
         count *= distance <= _MAY_WIN * _least_of_image(batch, distance)
         again = np.repeat(np.arange(len(rows)), count)
         numbers = np.concatenate([np.arange(1, k + 1) for k in count])
-        for part in whole_groups(batch.image[again], self.batch_size):
+        for start in range(0, len(again), self.batch_size):
+            part = slice(start, start + self.batch_size)
             if self.stop():
                 break
             which = again[part]
@@ -140,8 +141,8 @@ class Search:
             points, evaluations = noisy_starts(
                 self.solver.problem, some, distance[which], numbers[part], self.seed
             )
-            rival = _least_of_image(batch, distance)[which]
-            new = self._solve(some._replace(starts=points, rival=rival))
+            # Starts are no rivals: models far from the image say little of where they lead to.
+            new = self._solve(some._replace(starts=points, image=np.arange(len(which))))
             np.add.at(found.nfev, which, new.nfev + evaluations)
             _keep_nearest(found, distance, new, which, _distance(new.x, some))
         return found
@@ -156,7 +157,6 @@ class Search:
             confidence=confidence + self.settings.confidence,
             enough=np.full(len(rows), self.enough),
             image=rows if self.settings.loss.adapts_weights else np.arange(len(rows)),
-            rival=np.full(len(rows), np.inf),
         )  # fmt: skip
 
     def _solve(self, batch: Batch) -> SearchResult:
@@ -186,9 +186,9 @@ def _distance(x: np.ndarray, batch: Batch) -> np.ndarray:
 
 
 def _least_of_image(batch: Batch, distance: np.ndarray) -> np.ndarray:
-    """The least distance [n] that any search of the same image found, or that was known before."""
+    """The least distance [n] that any search of the same image found."""
     least = np.full(batch.image.max() + 1, np.inf)
-    np.minimum.at(least, batch.image, np.minimum(distance, batch.rival))
+    np.minimum.at(least, batch.image, distance)
     return least[batch.image]
 
 

@@ -45,6 +45,9 @@ class SearchConstants:
             image's own.
         nearest_screen: of these it searches those whose linearized distance is at most this many
             times the least.
+        rival_doubt: of several searches of one image, one ends once what it has found or expects is
+            farther than what another has found by more than this share of it; the share shrinks
+            as `maxfun` is used up.
         bundle_after: share of `maxfun` after which a search that has found a point, and has not
             ended, continues as a bundle method.
         bundle_cuts: cuts that the bundle keeps.
@@ -70,6 +73,7 @@ class SearchConstants:
     least_log_weight: float = -30.0
     nearest_candidates: int = 9
     nearest_screen: float = 1.5
+    rival_doubt: float = 0.1
     bundle_after: float = 0.7
     bundle_cuts: int = 16
     bundle_proximity: float = 1.0

@@ -1,5 +1,8 @@
 """What must not change the answer: the batch, its order, its size, the make of the model."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
@@ -15,6 +18,16 @@ def test_every_success_is_confirmed_by_the_model_itself(network, adversary):
     result = adversary(points(40))
     assert (result.status == "found").all()
     confirm(network, result)
+
+
+def test_an_adversary_that_is_dropped_leaves_nothing_behind(network):
+    attack = itf.LBFGSAdversary(network, maxfun=5, jit_compile=False)
+    attack(points(2))
+    parts = (attack, attack.classifier, attack.classifier.graph((8,)), *attack._solvers.values())
+    held = [weakref.ref(part) for part in parts]
+    del attack, parts
+    gc.collect()
+    assert [each() for each in held] == [None] * 4
 
 
 @pytest.mark.slow

@@ -62,3 +62,14 @@ def test_on_a_network_with_kinks_it_comes_nearer():
         confirm(model, result)
         distances[share] = result.l2.mean()
     assert distances[0.7] <= distances[1.0]
+
+
+def test_gram_matrices_that_rounding_made_indefinite_are_no_trouble(capfd):
+    cut = np.random.default_rng(0).normal(size=(1, 784)).astype("float32")
+    gram = np.tile(cut @ cut.T, (16, 16)) * (1 - 3e-7 * np.eye(16, dtype="float32"))
+    assert np.linalg.eigvalsh(gram.astype(np.float64)).min() < 0
+    both = np.stack([gram, np.full_like(gram, np.inf)])
+    weights = nonnegative_multipliers(tf.constant(both), tf.ones([2, 16])).numpy()
+    np.testing.assert_allclose(weights[0].sum() * gram[0, 0], 1, rtol=1e-4)
+    assert (weights[1] == 0).all()
+    assert "Cholesky" not in capfd.readouterr().err

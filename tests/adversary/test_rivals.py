@@ -3,6 +3,7 @@
 import numpy as np
 
 from intriguing_tf.adversary.rivals import Rivals
+from intriguing_tf.adversary.settings import AttackSettings
 
 NOTHING = np.inf
 
@@ -12,8 +13,8 @@ def behind(rivals, images, distance, model, nfev=50):
     return rivals.behind(images, distance, model, np.full(len(images), nfev)).tolist()
 
 
-def rivals_of(images, known=NOTHING):
-    return Rivals(np.asarray(images), np.full(len(images), known), 100)
+def rivals_of(images):
+    return Rivals(np.asarray(images), AttackSettings())
 
 
 def test_a_search_ends_once_what_it_found_or_expects_is_farther_than_what_another_found():
@@ -27,15 +28,20 @@ def test_where_nothing_was_found_nothing_ends():
     assert behind(rivals_of(images), images, [NOTHING] * 2, [1.0, 9.0]) == [False, False]
 
 
-def test_what_was_found_before_counts_and_images_do_not_mix():
-    assert not rivals_of([0, 1]).any and rivals_of([0, 0]).any and rivals_of([0, 1], 1.0).any
-    assert behind(rivals_of([0, 1], 1.0), [0, 1], [2.0, 1.01], [1.0, 1.0]) == [True, False]
+def test_what_has_left_the_batch_counts_and_images_do_not_mix():
+    assert not rivals_of([0, 1]).any and rivals_of([0, 0]).any
+    assert behind(rivals_of([0, 1]), [0, 1], [2.0, 1.0], [2.0, 1.0]) == [False, False]
     rivals = rivals_of([0, 0])
     behind(rivals, [0, 0], [1.0, 5.0], [1.0, 5.0])
-    assert behind(rivals, [0], [1.2], [1.2]) == [True]  # the nearest has left the batch
+    assert behind(rivals, [0], [1.2], [1.2]) == [True]
 
 
 def test_the_doubt_shrinks_with_the_budget_and_no_search_ends_at_once():
     images, found = [0, 0], [1.0, 1.08]
     ends = [behind(rivals_of(images), images, found, found, nfev)[1] for nfev in (1, 5, 50, 100)]
     assert ends == [False, False, True, True]
+
+
+def test_with_the_papers_loss_every_search_goes_to_its_end():
+    settings = AttackSettings(loss="cross_entropy")
+    assert not Rivals(np.array([0, 0]), settings).any

@@ -191,7 +191,7 @@ def test_killed_between_training_and_measuring(recipe_file, tmp_path, monkeypatc
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(entries, "measure", killed)
+        patch.setattr(entries, "measure_and_draw", killed)
         publishing.publish(recipe_file, tmp_path, verbose=False)
     monkeypatch.setenv("INTRIGUING_TF_ZOO", str(tmp_path))
     assert zoo.load("mnist/tiny").count_params() == 7850  # whole already, only not measured

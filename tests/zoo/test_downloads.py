@@ -275,6 +275,7 @@ def test_the_old_keyword_still_works(entry, content):
 
 # A first request loads every module while root may still read them all.
 AS_NOBODY = f"""
+import importlib.metadata  # an interpreter in root's home is out of reach afterwards
 import os
 from intriguing_tf import zoo
 from intriguing_tf.zoo import downloads
