@@ -23,12 +23,13 @@ def test_results_are_read_back_as_a_data_set(done, data):
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_tables_hold_a_row_for_each_image_and_cell(done, tmp_path, suffix):
+    if suffix == ".parquet":
+        parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
     path = done.write_table(tmp_path / f"table{suffix}")
     if suffix == ".csv":
         with path.open() as file:
             rows = list(csv.DictReader(file))
     else:
-        parquet = pytest.importorskip("pyarrow.parquet", reason="pyarrow is not installed")
         rows = parquet.read_table(path).to_pylist()
     assert len(rows) == 30
     distortions = [float(row["distortion"]) for row in rows if row["targets"] == "random"]
