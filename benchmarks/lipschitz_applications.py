@@ -38,6 +38,8 @@ FAMILIES = {
     "densenet": ("DenseNet121",),
     "inception_resnet_v2": ("InceptionResNetV2",),
 }
+# The only family whose default is any size.
+SIZE_OF_MOBILENET_V3 = (224, 224, 3)
 
 
 def domain_of(module: Any) -> tuple[Any, Any]:
@@ -58,7 +60,8 @@ def measure(name: str, file: Path) -> None:
     family = next(key for key, names in FAMILIES.items() if name in names)
     module = importlib.import_module(f"keras.applications.{family}")
     keras.utils.set_random_seed(0)
-    model = getattr(keras.applications, name)(weights=None)
+    sizes = {"input_shape": SIZE_OF_MOBILENET_V3} if family == "mobilenet_v3" else {}
+    model = getattr(keras.applications, name)(weights=None, **sizes)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     start = time.process_time()
     with threadpool_limits(1):

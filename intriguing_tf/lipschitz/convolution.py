@@ -11,7 +11,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from intriguing_tf.lipschitz.geometry import Axis, Geometry
+from intriguing_tf.lipschitz.geometry import (
+    Axis,
+    Geometry,
+    center_of,
+    joint_axes,
+    place_within,
+    reached_taps,
+)
 from intriguing_tf.lipschitz.rounding import (
     LEAST,
     gamma,
@@ -129,22 +136,26 @@ class Convolution(Step):
         return np.repeat(by_group.T, self.outputs // self.groups, axis=1)
 
     def plus(self, others: Sequence[Step], identities: int) -> Convolution | None:
-        """Returns x ↦ Wx + identities · x as one convolution, where the sizes allow it."""
-        center = [axis.left // axis.dilation for axis in self.axes]
-        fits = all(
-            axis.stride == 1
-            and axis.size == axis.outputs
-            and axis.left % axis.dilation == 0
-            and tap < axis.kernel
-            for axis, tap in zip(self.axes, center, strict=True)
-        )
-        if others or not fits or self.inputs != self.outputs:
+        """Returns the sum with other convolutions and identities as one, where the sizes allow."""
+        parts = [self, *(each for each in others if isinstance(each, Convolution))]
+        axes = joint_axes([each.axes for each in parts])
+        same = len({(p.groups, p.transposed, p.kernel.shape[-2:]) for p in parts}) == 1
+        if axes is None or not same or len(parts) <= len(others):
             return None
-        kernel = self.kernel.copy()
-        per_group = self.inputs // self.groups
-        kernel[tuple(center)] += identities * np.tile(np.eye(per_group), self.groups)
-        rounding = 2 * gamma(8) * (_sum_of_tap_norms(self.kernel) + identities * self.inputs)
-        return dataclasses.replace(self, kernel=kernel, error=round_up(self.error + rounding))
+        kernel = np.zeros((*(axis.kernel for axis in axes), *self.kernel.shape[-2:]))
+        for each in parts:
+            kernel[place_within(axes, each.axes)] += each.kernel
+        if identities:
+            center = center_of(axes)
+            if center is None or self.inputs != self.outputs:
+                return None
+            per_group = self.inputs // self.groups
+            kernel[center] += identities * np.tile(np.eye(per_group), self.groups)
+        total = sum(_sum_of_tap_norms(each.kernel) for each in parts) + identities * self.inputs
+        error = sum(each.error for each in parts) + 2 * gamma(8 + len(parts)) * total
+        return dataclasses.replace(
+            self, kernel=kernel, axes=axes, error=round_up(error, len(parts) + 8)
+        )
 
     def apply(self, x: Array) -> Array:
         """Applies the convolution to [pixels, inputs]; returns [output pixels, outputs]."""
@@ -260,14 +271,6 @@ class Convolution(Step):
         _, vector = lanczos(normal, start.ravel(), steps, 1e-3, close)
         ratio = np.linalg.norm(self.apply(vector.reshape(start.shape))) / np.linalg.norm(vector)
         return float(ratio) * (1 - 1e-11)
-
-
-def reached_taps(axes: Sequence[Axis]) -> Array:
-    """1 for the taps that ever lie on the image, 0 for those that see only padding."""
-    lives = [
-        np.array([bool(axis.outputs_of(tap)) for tap in range(axis.kernel)], float) for axis in axes
-    ]
-    return functools.reduce(np.multiply.outer, lives)[..., None, None]
 
 
 def oriented(taps: Array) -> Array:
