@@ -20,6 +20,9 @@ from intriguing_tf.lipschitz.rounding import product_up
 from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Slopes, Steps, Weighted
 from intriguing_tf.lipschitz.walk import combined, rule_of
 
+# Where all tensors of an example have more numbers than this, ranges end with the last product.
+FOLLOWED = 2**22
+
 
 class Ranges:
     """The ranges of a model's tensors while its inputs stay in a box.
@@ -39,6 +42,7 @@ class Ranges:
         boxes = boxes_of(domain, [x.shape for x in model.inputs])
         graph = calls_of(float64_copy(model))
         self._copies = {call.number: call for call in graph.calls}
+        self._last = _last_followed(calls_of(model).calls)
         self._known: dict[Tensor, Range | str] = {
             tensor: range_of(*box) for tensor, box in zip(graph.inputs, boxes, strict=True)
         }
@@ -87,6 +91,8 @@ class Ranges:
 
     def _followed(self, call: Call, result: LayerBound | Steps) -> LayerBound | Steps:
         """The rule with the slopes of its activation on the domain."""
+        if call.number > self._last:
+            return result
         copied = self._copies[call.number]
         same = copied.inputs == call.inputs and type(copied.operation) is type(call.operation)
         if not same:
@@ -135,3 +141,11 @@ class Ranges:
 
 def _labels(result: LayerBound | Steps) -> tuple[str, str]:
     return result.size, result.stride
+
+
+def _last_followed(calls: Sequence[Call]) -> float:
+    """The number of the last call whose ranges are found."""
+    shapes = [tensor.shape[1:] for call in calls for tensor in call.node.outputs]
+    if sum(math.prod(size or 1 for size in shape) for shape in shapes) <= FOLLOWED:
+        return math.inf
+    return max((call.number for call in calls if rule_on_domain(call) is not None), default=-1)
