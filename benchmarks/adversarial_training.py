@@ -62,7 +62,8 @@ def main(_):
         (name, seconds, pool, f"{seconds / plain:.2f}") for name, (seconds, pool) in times.items()
     ]
     columns = ("training", "s / epoch", "of these, pools", "ratio to plain")
-    print(itf.reporting.Table(f"{len(images)} images, batches of 100", columns, rows, digits=3))
+    title = f"{len(images)} images, batches of 100"
+    print(itf.reporting.Table(title, columns, rows, digits=3).markdown())
 
 
 if __name__ == "__main__":

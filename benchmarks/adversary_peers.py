@@ -73,7 +73,7 @@ def main(_) -> None:
         columns = ("method", "success", "mean distortion", "ratio", "median ratio",
                    "gradients", "seconds", "time ratio")  # fmt: skip
         notes = (f"{len(images)} images, one thread; compiling took {compiling:.1f} s more, once.",)
-        print(itf.reporting.Table(name, columns, table, notes), flush=True)
+        print(itf.reporting.Table(name, columns, table, notes).markdown(), flush=True)
         print()
         write_atomically(file, json.dumps(points, indent=1))
     write_atomically(f"{FLAGS.output}.png", picture(points))

@@ -38,9 +38,10 @@ def main(_) -> None:
 
     columns = ("images", "size", "first, s", "again, s", "ms per image", "gradients", "peak MiB")
     rows = [in_a_process(int(number), 0) for number in FLAGS.numbers]
-    print(Table("Digits on FC100-100-10", columns, rows, digits=3), end="\n\n")
+    print(Table("Digits on FC100-100-10", columns, rows, digits=3).markdown(), end="\n\n")
     rows = [in_a_process(FLAGS.images, int(side)) for side in FLAGS.sizes]
-    print(Table("Images of growing size on a convolutional network", columns, rows, digits=3))
+    title = "Images of growing size on a convolutional network"
+    print(Table(title, columns, rows, digits=3).markdown())
 
 
 def in_a_process(number: int, side: int) -> list:

@@ -35,15 +35,15 @@ flags.DEFINE_integer("dense_images", 256, "images on FC100-100-10 at fixed c")
 
 def main(_) -> None:
     if "lockstep" in FLAGS.parts:
-        print(lockstep(), end="\n\n")
+        print(lockstep().markdown(), end="\n\n")
     if "fixed c" in FLAGS.parts:
-        print(fixed_c(), end="\n\n")
+        print(fixed_c().markdown(), end="\n\n")
     if "zoo" in FLAGS.parts:
-        print(zoo(), end="\n\n")
+        print(zoo().markdown(), end="\n\n")
     if "nearest" in FLAGS.parts:
-        print(nearest(), end="\n\n")
+        print(nearest().markdown(), end="\n\n")
     if "bundle" in FLAGS.parts:
-        print(bundle())
+        print(bundle().markdown())
 
 
 def problem_of(name: str, number: int):
@@ -77,7 +77,7 @@ def lockstep():
     batch = Batch(
         originals=x, starts=x, targets=targets, lower=np.zeros_like(x), upper=np.ones_like(x),
         logits=logits, gap=hard_margins(logits, targets), confidence=confidence,
-        enough=np.zeros(len(x)),
+        enough=np.zeros(len(x)), image=np.arange(len(x)), rival=np.full(len(x), np.inf),
     )  # fmt: skip
     rows, found = [], {}
     for label, together in (("lockstep", True), ("one image after another", False)):

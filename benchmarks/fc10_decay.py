@@ -30,7 +30,7 @@ def main(decays: list[float]) -> None:
         errors = [f"{100 * e:.1f}" for e in (printed.train_error, printed.test_error, *noise)]
         rows.append((f"paper, {name}", *errors, f"{printed.distortion:.3f}", ""))
     head = ("λ", "train, %", "test, %", "noise 0.1, %", "noise 0.3, %", "distortion", "of read")
-    print(Table("FC10 along its weight decay", head, rows))
+    print(Table("", head, rows).markdown())
 
 
 def measured(decay: float) -> tuple[str, ...]:

@@ -51,7 +51,7 @@ def main(arguments: list[str]) -> None:
     adversary = itf.LBFGSAdversary(model, loss="cross_entropy", solver=FLAGS.solver, **options)
     seconds, result = timed(lambda: adversary(sample.images, targets=targets))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(result)
+    print(result, file=sys.stderr)
     attacked = predicted != target
     ours = np.where(result.success, result.distortion, np.inf)[attacked]
     rows = [("L-BFGS adversary", *_summary(ours), seconds, float(result.nfev[attacked].mean()))]
@@ -67,7 +67,7 @@ def main(arguments: list[str]) -> None:
         f"Peak memory of the attack with its network: {peak:.2f} GiB. The paper, AlexNet: "
         f"distortion {printed.distortion} over {printed.examples} images."
     ]
-    print(Table(f"{FLAGS.number} ostriches on {FLAGS.model}", head, rows, notes))
+    print(Table(f"{FLAGS.number} ostriches on {FLAGS.model}", head, rows, notes).markdown())
 
 
 def _model(itf):

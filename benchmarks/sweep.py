@@ -214,7 +214,7 @@ def main(_: list[str]) -> None:
         return
     measures = {"overhead": overhead, "growth": growth, "ray": on_ray, "simulation": simulation}
     for part in flags.FLAGS.part:
-        print(f"{measures[part]()}\n", flush=True)
+        print(f"{measures[part]().markdown()}\n", flush=True)
 
 
 if __name__ == "__main__":

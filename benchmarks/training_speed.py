@@ -38,7 +38,8 @@ def main() -> None:
         ]
         columns = ("way", "time / best", "ms per step", "overhead")
         note = f"TensorFlow {tf.__version__}, {len(tf.config.list_physical_devices('GPU'))} GPUs"
-        print(Table(f"{name}: one epoch of {steps} steps", columns, rows, (note,), digits=3))
+        title = f"{name}: one epoch of {steps} steps"
+        print(Table(title, columns, rows, (note,), digits=3).markdown())
         print()
 
 

@@ -17,6 +17,7 @@ RATIO = 200  # unpacked bytes per byte: results on digits reach 15
 LEAST = 16 << 20  # unpacked bytes that are always accepted
 MEMBERS = 200  # arrays in a file: a shard has 12
 JSON = 64 << 20  # bytes: the manifest of 50 000 shards has 4 MB
+DIGITS = 20  # of an integer, with its sign: one of 64 bits
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
@@ -46,14 +47,20 @@ def read_json(content: bytes | str) -> Any:
     """Returns the values of JSON.
 
     Raises:
-        ValueError: it is no JSON, or too much or too deep.
+        ValueError: it is no JSON, too much or too deep, or has an integer of over 64 bits.
     """
     if len(content) > JSON:
         raise ValueError(f"JSON may have {JSON:,} bytes. Received: {len(content):,}.")
     try:
-        return json.loads(content)
+        return json.loads(content, parse_int=_integer)
     except (ValueError, RecursionError, MemoryError) as error:
         raise ValueError(f"not JSON ({words(error)})") from None
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > DIGITS:
+        raise ValueError(f"an integer of {len(digits)} digits")
+    return int(digits)
 
 
 def _check(members: Collection[zipfile.ZipInfo], size: int) -> None:

@@ -18,12 +18,8 @@ from intriguing_tf.zoo import names as model_names
 if TYPE_CHECKING:
     import keras
 
-MODELS, PREPROCESSING, check_model = (
-    model_names.MODELS,
-    model_names.PREPROCESSING,
-    model_names.check_model_name,
-)
-DATA, check_data = data_names.DATA, data_names.check_data_name
+MODELS, PREPROCESSING, DATA = model_names.MODELS, model_names.PREPROCESSING, data_names.DATA
+check_model_name, check_data_name = model_names.check_model_name, data_names.check_data_name
 _OF_IMAGENET = ("imagenet/", "applications/")
 
 

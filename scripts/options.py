@@ -66,7 +66,7 @@ def one_of(*names: str) -> Option:
 
 def model(default: str | None, name: str = "model") -> Option:
     """--model and --preprocess: which model a command works on; a further model under a name."""
-    named = checked(string(name, default, inputs.MODELS), name, inputs.check_model)
+    named = checked(string(name, default, inputs.MODELS), name, inputs.check_model_name)
     return together(named, preprocess()) if name == "model" else named
 
 
@@ -75,7 +75,7 @@ def models(default: Sequence[str]) -> Option:
 
     def check(names: Sequence[str]) -> None:
         for name in names:
-            inputs.check_model(name)
+            inputs.check_model_name(name)
 
     named = checked(strings("models", [*default], f"each {inputs.MODELS}"), "models", check)
     return together(named, preprocess())
@@ -94,7 +94,7 @@ def data(default: str = "sample") -> Option:
     """--data and --class_names: which images a command works on, and what their classes are."""
     text = "'imagenet', or a text file with a class name per line in the order of the outputs"
     return together(
-        checked(strings("data", [default], inputs.DATA), "data", inputs.check_data),
+        checked(strings("data", [default], inputs.DATA), "data", inputs.check_data_name),
         checked(
             string("class_names", None, text),
             "class_names",

@@ -7,6 +7,8 @@
   itf-zoo pin NAME...                download, show and from then on enforce an unknown hash
   itf-zoo clear [PATTERN]            remove downloads; --pins also forgets pins
   itf-zoo publish PATTERN...         recipe -> trained -> evaluated -> card -> catalogue entry
+  itf-zoo measure PATTERN...         card of an ImageNet entry: bounds of layers, four photographs
+  itf-zoo leaderboard [MODEL...]     how robust they are; models are attacked, and join the page
   itf-zoo site FOLDER [PATTERN]      a folder with weights, cards and index page, ready to serve
 
 Patterns have shell wildcards: 'mnist/*'. INTRIGUING_TF_ZOO (a folder or an address) says which zoo,
@@ -113,6 +115,29 @@ def publish(flags: Any, names: Sequence[str]) -> int:
     return 0
 
 
+def measure(flags: Any, names: Sequence[str]) -> int:
+    """Measures entries of ImageNet and writes their cards."""
+    import_tensorflow()
+    for name in _matching(_needed(names)):
+        print(publishing.describe(name, flags.folder), end="\n\n")
+    return 0
+
+
+def leaderboard(flags: Any, names: Sequence[str]) -> int:
+    """Prints the leaderboard, with the models that are named on it."""
+    if not names:
+        print(publishing.standings(Path(flags.folder) if flags.folder else None))
+        return 0
+    import_tensorflow()
+    folder = Path(flags.folder or "leaderboard")
+    models = [each for name in names for each in zoo.list(name) or [name]]
+    print(publishing.rank(models, folder, number=flags.number, starts=flags.starts))
+    print(
+        f"\nThe page: {next(filter(Path.is_file, (folder / 'index.html', folder / 'report.html')))}"
+    )
+    return 0
+
+
 def site(flags: Any, names: Sequence[str]) -> int:
     """Writes a folder that can be served."""
     from intriguing_tf.zoo.site import export
@@ -146,6 +171,8 @@ COMMANDS: dict[str, Callable[[Any, Sequence[str]], int]] = {
     "pin": pin,
     "clear": clear,
     "publish": publish,
+    "measure": measure,
+    "leaderboard": leaderboard,
     "site": site,
 }
 
@@ -153,7 +180,14 @@ COMMANDS: dict[str, Callable[[Any, Sequence[str]], int]] = {
 @command(
     options.boolean("metrics", False, "verify: evaluate again and compare with the cards"),
     options.boolean("pins", False, "clear: also forget the pins"),
-    options.string("folder", None, "publish: the zoo to write to; by default the checkout's own"),
+    options.string(
+        "folder",
+        None,
+        "publish, measure: the zoo to write to; by default the checkout's own. leaderboard: folder "
+        "of the page",
+    ),
+    options.number("leaderboard: of the bundled images that are attacked", 32),
+    options.integer("starts", 5, "leaderboard: of the attack, on each image", lower_bound=1),
     options.boolean(
         "retrain", False, "publish: train even if the weights were made by the same recipe"
     ),

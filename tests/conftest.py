@@ -1,8 +1,10 @@
-"""The order of the files, and the seed of the random tests."""
+"""The seed of the random tests, and Ctrl-C as it is on a terminal."""
 
 from __future__ import annotations
 
-import collections
+import os
+import signal
+import sys
 
 import hypothesis
 import pytest
@@ -12,7 +14,11 @@ from tests.seeds import seed
 
 @pytest.hookimpl(tryfirst=True)  # before hypothesis looks at its own option
 def pytest_configure(config: pytest.Config) -> None:
-    """Examples are drawn by the seed alone: none are kept from an earlier run."""
+    """Examples are drawn by the seed alone: none are kept from an earlier run.
+
+    A shell starts what runs in the background with Ctrl-C ignored, and tests send it.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     hypothesis.settings.register_profile("house", database=None, deadline=None, print_blob=True)
     hypothesis.settings.load_profile("house")
     if config.getoption("--hypothesis-seed") is None:
@@ -24,7 +30,7 @@ def pytest_report_header(config: pytest.Config) -> str:
     return f"random tests: TEST_SEED={config.getoption('--hypothesis-seed')}"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sorts the files, those with the most slow tests first, so that no worker waits long."""
-    slow = collections.Counter(item.path for item in items if item.get_closest_marker("slow"))
-    items.sort(key=lambda item: -slow[item.path])
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Says at once what failed: a run that is stopped from outside prints no summary."""
+    if report.failed and "PYTEST_XDIST_WORKER" not in os.environ:
+        print(f"\nFAILED {report.nodeid}\n{report.longreprtext[-3000:]}", file=sys.__stderr__)

@@ -52,7 +52,9 @@ def test_anything_else_is_refused(content):
         read_arrays(content, ["a"])
 
 
-@pytest.mark.parametrize("text", ["{", b"\xff", "[" * 100_000, "", '{"a": 1}}'])
+@pytest.mark.parametrize(
+    "text", ["{", b"\xff", "[" * 100_000, "", '{"a": 1}}', "[1" + 400 * "0" + "]", 5000 * "9"]
+)
 def test_what_is_not_json_is_refused(text):
     with pytest.raises(ValueError, match="not JSON"):
         read_json(text)

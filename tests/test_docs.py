@@ -1,5 +1,6 @@
 """The documentation's code runs as it stands, and its reference has every public name."""
 
+import json
 import re
 from pathlib import Path
 
@@ -15,6 +16,31 @@ def test_tutorial_runs(page):
     code = "\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
     assert "intriguing_tf" in code
     exec(compile(code, str(page), "exec"), {"__name__": "__tutorial__"})
+
+
+NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.ipynb"))
+
+
+def cells_of(notebook):
+    """The code of a notebook, cell by cell."""
+    cells = json.loads(notebook.read_text())["cells"]
+    return [cell for cell in cells if cell["cell_type"] == "code"]
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.stem)
+def test_notebooks_are_kept_without_what_they_print(notebook):
+    """The site's build runs them: what they show is always of today's code."""
+    for cell in cells_of(notebook):
+        assert not cell["outputs"] and cell["execution_count"] is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda notebook: notebook.stem)
+def test_notebook_runs(notebook):
+    names = {"__name__": "__notebook__"}
+    for cell in cells_of(notebook):
+        exec(compile("".join(cell["source"]), str(notebook), "exec"), names)
+    assert "itf" in names
 
 
 def exports():

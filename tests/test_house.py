@@ -227,6 +227,7 @@ def test_modules_stay_readable():
 
 # Tests of no single module.
 ACROSS = {
+    "test_evidence.py",  # of benchmarks
     "test_docs.py",
     "test_house.py",
     "test_readme.py",
@@ -301,3 +302,18 @@ def test_another_backend_is_refused():
     )  # fmt: skip
     assert done.returncode != 0
     assert "KERAS_BACKEND='jax'" in done.stderr
+
+
+def test_ci_tries_the_oldest_version_of_every_requirement():
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    promised = re.findall(r"^(\w[\w-]*) >= ([\d.]+)", config["options"]["install_requires"], re.M)
+    tried = dict(re.findall(r"^([\w-]+)==(\S+)$", (ROOT / ".ci/oldest.txt").read_text(), re.M))
+    assert len(promised) > 10
+    for name, oldest in promised:
+        assert f"{tried.get(name)}.".startswith(f"{oldest}."), name
+
+
+def test_the_version_to_cite_is_the_packages():
+    cited = re.search(r"^version: (\S+)$", (ROOT / "CITATION.cff").read_text(), re.M)
+    assert cited and f'__version__ = "{cited[1]}"' in (PACKAGE / "__init__.py").read_text()

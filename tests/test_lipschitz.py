@@ -37,7 +37,7 @@ def trials(examples: int) -> settings:
 
 
 @pytest.mark.slow
-@trials(120)
+@trials(60)
 @given(drawn=linear_layers())
 def test_linear_layers_are_bounded_by_the_norm_of_their_own_matrix(drawn: Drawn) -> None:
     exact = np.linalg.norm(matrix_of(drawn.layer, drawn.shape), 2)
@@ -54,7 +54,7 @@ def test_linear_layers_are_bounded_by_the_norm_of_their_own_matrix(drawn: Drawn)
 
 
 @pytest.mark.slow
-@trials(100)
+@trials(50)
 @given(drawn=convolutions())
 def test_the_torus_bounds_convolutions_of_every_size(drawn: Drawn) -> None:
     exact = np.linalg.norm(matrix_of(drawn.layer, drawn.shape), 2)
@@ -66,7 +66,7 @@ def test_the_torus_bounds_convolutions_of_every_size(drawn: Drawn) -> None:
 
 
 @pytest.mark.slow
-@trials(80)
+@trials(40)
 @given(drawn=other_layers(), seed=st.integers(0, 2**32 - 1))
 def test_no_jacobian_is_longer_than_the_bound(drawn: Drawn, seed: int) -> None:
     rng = np.random.default_rng(seed)

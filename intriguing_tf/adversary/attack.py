@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -32,6 +33,7 @@ from intriguing_tf.keras_graph import find_layer
 from intriguing_tf.progress import progress_bar
 
 _SOLVERS: dict[str, type[Solver]] = {"compiled": CompiledSolver, "scipy": SciPySolver}
+_SETTINGS = {field.name for field in dataclasses.fields(AttackSettings)}
 
 
 class LBFGSAdversary:
@@ -77,8 +79,8 @@ class LBFGSAdversary:
     Attributes:
         classifier: the model, or its part above `layer`, as a map to logits.
         settings: an `AttackSettings`. It cannot change, and neither can the adversary, so that what
-            a result records is what ran. `bounds`, `loss`, `solver`, `maxcor`, `maxfun`, `xtol`,
-            `jit_compile`, `memory`, `starts`, `confidence`, `levels` and `outputs` are there too.
+            a result records is what ran. Its fields are attributes of the adversary, too; `loss`
+            is its name there.
 
     Raises:
         TypeError, ValueError: a model or setting that is not as above.
@@ -141,18 +143,12 @@ class LBFGSAdversary:
             f"one: LBFGSAdversary(model, {name}=...). Received: {name!r} set to {value!r}."
         )
 
-    bounds = property(lambda self: self.settings.bounds)
-    loss = property(lambda self: str(self.settings.loss))
-    solver = property(lambda self: self.settings.solver)
-    maxcor = property(lambda self: self.settings.maxcor)
-    maxfun = property(lambda self: self.settings.maxfun)
-    xtol = property(lambda self: self.settings.xtol)
-    jit_compile = property(lambda self: self.settings.jit_compile)
-    memory = property(lambda self: self.settings.memory)
-    starts = property(lambda self: self.settings.starts)
-    confidence = property(lambda self: self.settings.confidence)
-    levels = property(lambda self: self.settings.levels)
-    outputs = property(lambda self: self.settings.outputs)
+    def __getattr__(self, name: str) -> Any:
+        """Reads a setting."""
+        if name not in _SETTINGS:
+            raise AttributeError(f"An LBFGSAdversary has no attribute {name!r}.")
+        value = getattr(self.settings, name)
+        return str(value) if isinstance(value, Loss) else value
 
     def __call__(
         self,

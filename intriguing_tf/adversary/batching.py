@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.adversary.problem import Problem
+from intriguing_tf.adversary.rivals import EVERY
 from intriguing_tf.adversary.settings import AttackSettings
 
 _LARGEST_BATCH = 1024
@@ -38,6 +40,22 @@ def _bytes_per_row(problem: Problem) -> int:
     return 2 * total
 
 
+def whole_groups(groups: np.ndarray, size: int) -> Iterator[slice]:
+    """Yields slices of at most `size` rows that divide only groups larger than that.
+
+    Args:
+        groups: int [n] the group of each row; rows of a group follow each other.
+        size: most rows of a slice.
+    """
+    start = 0
+    while start < len(groups):
+        end = start + size
+        if end < len(groups) and groups[end] == groups[end - 1] != groups[start]:
+            end = start + int(np.argmax(groups[start:end] == groups[end]))
+        yield slice(start, min(end, len(groups)))
+        start = end
+
+
 def padded(n: int) -> int:
     """Returns the next power of four, so that XLA compiles for few batch sizes."""
     return 4 ** math.ceil(math.log(n, 4) - 1e-9)
@@ -49,6 +67,7 @@ def run_to_the_end(
     rows: tuple,
     fixed_shapes: bool,
     stop: Callable[[], bool] = lambda: False,
+    behind: Callable[[Any, Any], Any] | None = None,
 ) -> Any:
     """Advances a batch until every row is done, the unfinished rows alone once others are.
 
@@ -61,6 +80,7 @@ def run_to_the_end(
         fixed_shapes: every new batch size is compiled (XLA), so sizes are few: they shrink by
             four, and not below 256.
         stop: asked a few times a second; once it says so, the state comes back as it is then.
+        behind: asked with `(state, rows)` every few steps: which rows need not go on.
 
     Returns:
         The state of all rows, in their order.
@@ -69,7 +89,7 @@ def run_to_the_end(
         specs = tf.nest.map_structure(_any_rows, (state, rows))
         advance = advance.get_concrete_function(*specs, *[tf.TensorSpec([], tf.int32)] * 2)
     where = None  # rows of the whole state that the running state holds
-    whole, steps = state, 1
+    whole, steps = state, 1 if behind is None else EVERY
     while True:
         most_left = _next_size(int(state.done.shape[0]), fixed_shapes)
         left = stopped = None
@@ -78,9 +98,12 @@ def run_to_the_end(
             state = advance(
                 state, rows, tf.constant(most_left, tf.int32), tf.constant(steps, tf.int32)
             )
+            if behind is not None:
+                state = state._replace(done=state.done | behind(state, rows))
             left = int(tf.reduce_sum(tf.cast(~state.done, tf.int32)))
-            share = _ASKING / max(time.perf_counter() - started, 1e-6)
-            steps = min(max(1, int(steps * min(share, 4))), 10**6)
+            if behind is None:
+                share = _ASKING / max(time.perf_counter() - started, 1e-6)
+                steps = min(max(1, int(steps * min(share, 4))), 10**6)
             stopped = stop()
         whole = state if where is None else _scatter(whole, where, state)
         if left == 0 or stopped:

@@ -18,13 +18,16 @@ c |r|^2 + margin.
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.adversary.batching import run_to_the_end, step_until
 from intriguing_tf.adversary.lbfgs import choose, dot
 from intriguing_tf.adversary.problem import Problem
+from intriguing_tf.adversary.rivals import Rivals
 from intriguing_tf.adversary.settings import AttackSettings
 
 _FREE_SETS = 3  # guesses of which variables the box holds
@@ -42,6 +45,7 @@ class BundleRows(NamedTuple):
     confidence: tf.Tensor  # [n] margins are raised by this
     enough: tf.Tensor  # [n] squared distance at which a search ends
     start: tf.Tensor  # [n] squared distance where the bundle began
+    image: tf.Tensor  # [n] searches of one image compete
 
 
 class BundleState(NamedTuple):
@@ -77,7 +81,9 @@ class Bundle:
         self.jit_compile = jit_compile
         self._advance = tf.function(self._advance_while, autograph=False, jit_compile=jit_compile)
 
-    def __call__(self, rows: BundleRows, best, multiplier, nfev, stop) -> BundleState:
+    def __call__(
+        self, rows: BundleRows, best, multiplier, nfev, stop, rivals: Rivals
+    ) -> BundleState:
         """Returns where the search ends that starts at adversarial changes `best` [n, size]."""
         square, m = rows.start, self.constants.bundle_cuts
         ones = tf.ones_like(square)
@@ -90,7 +96,8 @@ class Bundle:
             aim=self.constants.bundle_aim * ones, nfev=nfev,
             waited=tf.zeros_like(nfev), done=nfev >= self.maxfun,
         )  # fmt: skip
-        return run_to_the_end(self._advance, state, rows, self.jit_compile, stop)
+        behind = functools.partial(_behind, rivals) if rivals.any else None
+        return run_to_the_end(self._advance, state, rows, self.jit_compile, stop, behind)
 
     def _advance_while(self, state: BundleState, rows: BundleRows, most_left, most_steps):
         return step_until(lambda s: self._step(s, rows), state, most_left, most_steps)
@@ -158,6 +165,13 @@ class Bundle:
         )  # fmt: skip
 
 
+def _behind(rivals: Rivals, s: BundleState, rows: BundleRows) -> np.ndarray:
+    """Which searches cannot be expected to come nearer than others of their image."""
+    distance = np.sqrt(s.best_square.numpy())
+    return rivals.behind(rows.image.numpy(), distance, distance, s.nfev.numpy())
+
+
+@tf.function(autograph=False)  # traced once for all adversaries of an image's size
 def nearest_point(gradients, values, best, proximity, weights, lower, upper) -> tuple[Any, Any]:
     """Returns the minimizer of |r|^2 + mu |r - best|^2 where cuts are at most 0, and multipliers.
 

@@ -16,6 +16,7 @@ for the cross-entropy, which is an increasing function of that soft maximum.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ from intriguing_tf.adversary.lbfgs import Pairs, choose, dot, free_variables, in
 from intriguing_tf.adversary.losses import Loss, soft_maximum
 from intriguing_tf.adversary.minimizer import Minimizer
 from intriguing_tf.adversary.problem import Problem
+from intriguing_tf.adversary.rivals import Rivals
 from intriguing_tf.adversary.settings import AttackSettings, SearchConstants
 from intriguing_tf.adversary.solver import Batch, SearchResult
 
@@ -45,6 +47,7 @@ class Rows(NamedTuple):
     confidence: tf.Tensor  # [n] margins are raised by this: below 0 they survive rounding
     enough: tf.Tensor  # [n] squared distance at which a search ends
     sharpness: tf.Tensor  # [n]
+    image: tf.Tensor  # [n] searches of one image compete
 
 
 class State(NamedTuple):
@@ -97,19 +100,24 @@ class CompiledSolver:
     def search(self, batch: Batch, stop: Callable[[], bool] = lambda: False) -> SearchResult:
         """Returns the nearest points found that the model classifies as the targets."""
         rows, state = self._first(batch)
-        state = run_to_the_end(self._advance, state, rows, self.jit_compile, stop)
+        rivals = Rivals(batch.image, batch.rival, self.settings.maxfun)
+        behind = functools.partial(_behind, rivals) if rivals.any else None
+        state = run_to_the_end(self._advance, state, rows, self.jit_compile, stop, behind)
         if self.loss.adapts_weights:
-            state = self._polish(rows, state, stop)
+            state = self._polish(rows, state, stop, rivals)
         found = tf.math.is_finite(state.best_square)
         return SearchResult(state.best, found, 1 / state.best_multiplier, state.nfev)
 
-    def _polish(self, rows: Rows, state: State, stop: Callable[[], bool]) -> State:
+    def _polish(self, rows: Rows, state: State, stop: Callable[[], bool], rivals: Rivals) -> State:
         """Continues with the bundle method where a point was found and the search did not settle.
 
         Where it settled the margin is smooth, and a bundle would bring nothing nearer.
         """
         unsettled = tf.math.is_finite(state.best_square) & (state.settled < SETTLED)
-        kept = tf.where(unsettled & (state.nfev < self.settings.maxfun))
+        unsettled &= state.nfev < self.settings.maxfun
+        if rivals.any:
+            unsettled &= ~_behind(rivals, state, rows)
+        kept = tf.where(unsettled)
         if stop() or not len(kept):
             return state
         some: Rows = tf.nest.map_structure(lambda value: tf.gather_nd(value, kept), rows)
@@ -119,10 +127,10 @@ class CompiledSolver:
         )
         bundle_rows = BundleRows(
             some.originals, some.targets, some.lower - some.originals, some.upper - some.originals,
-            some.gap, some.confidence, some.enough, here.best_square,
+            some.gap, some.confidence, some.enough, here.best_square, some.image,
         )  # fmt: skip
         end = self._bundle(
-            bundle_rows, here.best - some.originals, here.best_multiplier, here.nfev, stop
+            bundle_rows, here.best - some.originals, here.best_multiplier, here.nfev, stop, rivals
         )
 
         def put(value: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
@@ -152,7 +160,7 @@ class CompiledSolver:
     def _first(self, batch: Batch) -> tuple[Rows, State]:
         """The first trial is the start itself."""
         dtype = self.problem.dtype
-        originals, starts, targets, *others = batch
+        originals, starts, targets, *others, image, _ = batch
         originals, starts, lower, upper, logits, gap, confidence, enough = (
             tf.convert_to_tensor(array, dtype) for array in (originals, starts, *others)
         )
@@ -160,8 +168,9 @@ class CompiledSolver:
         nothing, ones = tf.zeros_like(gap), tf.ones_like(gap)
         no, zero = tf.zeros_like(gap, tf.bool), tf.zeros_like(gap, tf.int32)
         rows = Rows(
-            originals, targets, lower, upper, gap, confidence, enough**2, self.loss.sharpness(gap)
-        )
+            originals, targets, lower, upper, gap, confidence, enough**2,
+            self.loss.sharpness(gap), tf.convert_to_tensor(image, tf.int64),
+        )  # fmt: skip
         flat = tf.zeros_like(originals)
         return rows, State(
             x=originals, loss=gap, gradient=flat, margin=gap,
@@ -296,6 +305,16 @@ def penalized(problem: Problem, loss: Loss, x, originals, targets, c):
     there = problem.evaluate(x, targets, loss.value)
     r = x - originals
     return c * _square(r) + there.loss, 2 * c[:, None] * r + there.gradient
+
+
+def _behind(rivals: Rivals, s: State, rows: Rows) -> np.ndarray:
+    """Which searches cannot be expected to come nearer than others of their image."""
+    free = free_variables(s.x, s.gradient, rows.lower, rows.upper)
+    slope = tf.norm(s.gradient * free, axis=1)
+    model = (s.margin - dot(s.gradient, s.x - rows.originals)) / tf.maximum(slope, 1e-30)
+    return rivals.behind(
+        rows.image.numpy(), np.sqrt(s.best_square.numpy()), model.numpy(), s.nfev.numpy()
+    )
 
 
 def _is_stalled(s: State, constants: SearchConstants) -> tf.Tensor:

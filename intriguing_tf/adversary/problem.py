@@ -20,7 +20,7 @@ from intriguing_tf.keras_graph import layers_in, operations_in
 _ROUNDING = {"float64": 2**-46, "float32": 2**-17, "float16": 2**-7, "bfloat16": 2**-4}
 
 
-class Evaluation(NamedTuple):
+class Evaluated(NamedTuple):
     """What one gradient evaluation of a batch tells.
 
     Attributes:
@@ -64,7 +64,7 @@ class Problem:
 
     def evaluate(
         self, x: tf.Tensor, targets: tf.Tensor, loss: Callable[[tf.Tensor], tf.Tensor]
-    ) -> Evaluation:
+    ) -> Evaluated:
         """Evaluates a loss, a function of `above` such as `Loss.value`, and its gradient."""
         with tf.GradientTape() as tape:
             tape.watch(x)
@@ -76,9 +76,9 @@ class Problem:
                 "No gradient flows from the model's logits to its input: some operation between "
                 "them is not differentiable (rounding, casting to integers, a lookup)."
             )
-        return Evaluation(value, gradient, above)
+        return Evaluated(value, gradient, above)
 
-    def evaluate_margin(self, x: np.ndarray, targets: np.ndarray) -> Evaluation:
+    def evaluate_margin(self, x: np.ndarray, targets: np.ndarray) -> Evaluated:
         """Evaluates the soft margin of an array of points, with sharpness 1 and equal weights."""
         x = tf.convert_to_tensor(x, self.dtype)
         return self._evaluate_margin(x, tf.constant(targets))

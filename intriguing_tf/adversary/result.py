@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -290,8 +291,10 @@ def _check_settings(settings: Any) -> None:
     if not isinstance(settings, dict) or not set(settings) >= _PRINTED:
         raise ValueError(f"settings must be an object with {sorted(_PRINTED)}")
     seconds = settings.get("seconds", 0.0)
-    if not isinstance(seconds, (int, float)) or isinstance(seconds, bool) or not seconds >= 0:
-        raise ValueError("the seconds of the settings must be a number of at least 0")
+    if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+        raise ValueError("the seconds of the settings must be a number")
+    if not 0 <= seconds < math.inf:
+        raise ValueError("the seconds of the settings must be finite and at least 0")
 
 
 def _paths(path: str | os.PathLike) -> tuple[Path, Path]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from intriguing_tf.adversary.batching import batch_size, padded
+from intriguing_tf.adversary.batching import batch_size, padded, whole_groups
 from intriguing_tf.adversary.margins import besides, hard_margins
 from intriguing_tf.adversary.rounding import to_lattice
 from intriguing_tf.adversary.segment import shorten
@@ -19,6 +19,8 @@ from intriguing_tf.adversary.targets import screen_classes
 from intriguing_tf.adversary.task import Task
 
 _MORE_STARTS = 3  # where the search from the image itself finds nothing
+_MAY_WIN = 1.1  # what is farther than this, in the least distance of its image, has no other starts
+_SHORTENS = 1.02  # the last step shortens by less
 
 
 class Search:
@@ -112,8 +114,7 @@ class Search:
     def _search(self, rows: np.ndarray, targets: np.ndarray) -> SearchResult:
         """Searches one target for each of some images."""
         found = self._nothing(rows)
-        for start in range(0, len(rows), self.batch_size):
-            part = slice(start, start + self.batch_size)
+        for part in whole_groups(rows, self.batch_size):
             if self.stop():
                 break
             for whole, new in zip(found, self._batch(rows[part], targets[part]), strict=True):
@@ -128,10 +129,10 @@ class Search:
         distance = np.where(found.found, _distance(found.x, batch), np.inf)
         others = self.settings.starts - 1
         count = np.where(found.found, others, max(others, _MORE_STARTS))
+        count *= distance <= _MAY_WIN * _least_of_image(batch, distance)
         again = np.repeat(np.arange(len(rows)), count)
         numbers = np.concatenate([np.arange(1, k + 1) for k in count])
-        for start in range(0, len(again), self.batch_size):
-            part = slice(start, start + self.batch_size)
+        for part in whole_groups(batch.image[again], self.batch_size):
             if self.stop():
                 break
             which = again[part]
@@ -139,7 +140,8 @@ class Search:
             points, evaluations = noisy_starts(
                 self.solver.problem, some, distance[which], numbers[part], self.seed
             )
-            new = self._solve(some._replace(starts=points))
+            rival = _least_of_image(batch, distance)[which]
+            new = self._solve(some._replace(starts=points, rival=rival))
             np.add.at(found.nfev, which, new.nfev + evaluations)
             _keep_nearest(found, distance, new, which, _distance(new.x, some))
         return found
@@ -153,26 +155,41 @@ class Search:
             logits=logits, gap=np.maximum(wanted, confidence),
             confidence=confidence + self.settings.confidence,
             enough=np.full(len(rows), self.enough),
+            image=rows if self.settings.loss.adapts_weights else np.arange(len(rows)),
+            rival=np.full(len(rows), np.inf),
         )  # fmt: skip
 
     def _solve(self, batch: Batch) -> SearchResult:
         """What the solver finds, brought to the boundary along the segment from the image."""
         n, solver = len(batch.targets), self.solver
-        fill = np.minimum(np.arange(padded(n) if solver.jit_compile else n), n - 1)
-        search = solver.search(batch.rows(fill), self.stop)
+        fill = np.arange(padded(n) if solver.jit_compile else n)
+        whole = batch.rows(np.minimum(fill, n - 1))
+        filled = np.where(fill < n, whole.image, batch.image.max() + fill)  # each has no rival
+        search = solver.search(whole._replace(image=filled), self.stop)
         best, found, c, nfev = (np.array(value)[:n] for value in search)
-        inside = np.clip(best, batch.lower, batch.upper).astype(batch.originals.dtype)
+        best = np.clip(best, batch.lower, batch.upper).astype(batch.originals.dtype)
+        best, nfev = np.where(found[:, None], best, batch.originals), nfev.astype(np.int64)
+        distance = np.where(found, _distance(best, batch), np.inf)
+        ends = np.flatnonzero(distance <= _SHORTENS * _least_of_image(batch, distance))
+        some = batch.rows(ends)
         near, evaluations = shorten(
-            lambda points: solver.problem.hard_margins(points, batch.targets),
-            batch.originals, inside, hard_margins(batch.logits, batch.targets), batch.confidence,
-            batch.lower, batch.upper,
+            functools.partial(self._hard_margins, some.targets), some.originals, best[ends],
+            hard_margins(some.logits, some.targets), some.confidence, some.lower, some.upper,
         )  # fmt: skip
-        nearest = np.where(found[:, None], near, batch.originals)
-        return SearchResult(nearest, found, c, nfev.astype(np.int64) + evaluations)
+        best[ends] = np.where(found[ends, None], near, some.originals)
+        nfev[ends] += evaluations
+        return SearchResult(best, found, c, nfev)
 
 
 def _distance(x: np.ndarray, batch: Batch) -> np.ndarray:
     return np.sqrt(((x - batch.originals).astype(np.float64) ** 2).sum(axis=1))
+
+
+def _least_of_image(batch: Batch, distance: np.ndarray) -> np.ndarray:
+    """The least distance [n] that any search of the same image found, or that was known before."""
+    least = np.full(batch.image.max() + 1, np.inf)
+    np.minimum.at(least, batch.image, np.minimum(distance, batch.rival))
+    return least[batch.image]
 
 
 def _keep_nearest(

@@ -23,6 +23,8 @@ class Batch(NamedTuple):
         gap: [n] what the margin at the originals lacks of the confidence asked for; positive.
         confidence: [n] margins must lie below minus this.
         enough: [n] l2 at which a search has found enough.
+        image: int [n] which image it is; of searches of one image the nearest find counts.
+        rival: [n] l2 of the nearest point already known of it; infinite where there is none.
     """
 
     originals: np.ndarray
@@ -34,6 +36,8 @@ class Batch(NamedTuple):
     gap: np.ndarray
     confidence: np.ndarray
     enough: np.ndarray
+    image: np.ndarray
+    rival: np.ndarray
 
     def rows(self, rows: Any) -> Batch:
         """Returns the searches of some rows."""

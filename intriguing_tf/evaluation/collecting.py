@@ -32,7 +32,25 @@ _ROUNDING = 1e-4
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Collected:
-    """Columns of an evaluation, as `Evaluation` has them, and what was seen on the way."""
+    """What the shards tell of each image, and what was seen on the way.
+
+    Attributes:
+        labels: int64 [n], the true classes, or `None`.
+        predictions: int64 [n], the classes of the images.
+        adversarial_predictions: int64 [n], those of the adversarial images.
+        status: str [n], "found", "already" (misclassified as it is) or "failed".
+        l2: float64 [n], distance of the adversarial image: an upper bound of that of the nearest
+            image of another class. 0 for "already", infinite for "failed".
+        distortion: float64 [n], the same as root mean square per variable, in units of the bounds.
+        survives_rounding: bool [n], whether the example still is one after rounding to 8 bits;
+            `None` for data that are no images.
+        certified: float64 [n], l2 radius within which the prediction cannot change, or `None`.
+        why_not_certified: why there are no certified radii; "" where there are.
+        nearest, farthest: examples at the smallest and at the largest distance, with their images.
+        attack_seconds: of the attack.
+        evaluations: of the model by the attack: gradients and forward passes.
+        extent: least and largest value of the images.
+    """
 
     labels: np.ndarray | None
     predictions: np.ndarray

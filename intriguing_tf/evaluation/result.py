@@ -14,6 +14,7 @@ import numpy as np
 
 from intriguing_tf.adversary import AdversarialResult
 from intriguing_tf.evaluation import page
+from intriguing_tf.evaluation.collecting import Collected
 from intriguing_tf.files import write_atomically
 from intriguing_tf.lipschitz import LipschitzReport
 from intriguing_tf.reporting import Picture, ShownAsTable, Table
@@ -21,32 +22,22 @@ from intriguing_tf.sweeps import Sweep
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
-class Evaluation(ShownAsTable):
+class Evaluation(ShownAsTable, Collected):
     """How robust a model is on a data set; prints as a table, `save` writes a page.
 
     Attributes:
+        labels, predictions, adversarial_predictions, status, l2, distortion, survives_rounding,
+            certified, why_not_certified, nearest, farthest, attack_seconds, evaluations, extent:
+            what is known of each image, as `Collected` has it.
         model: its name.
         classes: how many it tells apart.
         class_names: in the order of its outputs, or `None`.
         bounds: least and largest value of the data.
         radii: float64 [m], l2 distances of the tables.
-        labels: int64 [n], the true classes, or `None`.
-        predictions: int64 [n], the classes of the images.
-        adversarial_predictions: int64 [n], those of the adversarial images.
-        status: str [n], "found", "already" (misclassified as it is) or "failed".
-        l2: float64 [n], distance of the adversarial image: an upper bound of that of the nearest
-            image of another class. 0 for "already", infinite for "failed".
-        distortion: float64 [n], the same as root mean square per variable, in units of the bounds.
-        survives_rounding: bool [n], whether the example still is one after rounding to 8 bits;
-            `None` for data that are no images.
-        certified: float64 [n], l2 radius within which the prediction cannot change, or `None`.
-        why_not_certified: why there are no certified radii; "" where there are.
         lipschitz: bounds of the layers, or `None`.
         why_not_bounded: likewise.
-        nearest, farthest: examples at the smallest and at the largest distance, with their images.
         skipped: files that were left out, each with the reason.
         seconds: of the attack, and of all.
-        evaluations: of the model by the attack: gradients and forward passes.
         doubts: what to look into before the numbers are believed.
         sweep_folder: where all examples lie, if they were kept in a folder.
         kept_result: all examples, if they were kept in the memory.
@@ -57,22 +48,10 @@ class Evaluation(ShownAsTable):
     class_names: tuple[str, ...] | None
     bounds: tuple[float, float]
     radii: np.ndarray
-    labels: np.ndarray | None
-    predictions: np.ndarray
-    adversarial_predictions: np.ndarray
-    status: np.ndarray
-    l2: np.ndarray
-    distortion: np.ndarray
-    survives_rounding: np.ndarray | None
-    certified: np.ndarray | None
-    why_not_certified: str
     lipschitz: LipschitzReport | None
     why_not_bounded: str
-    nearest: AdversarialResult
-    farthest: AdversarialResult
     skipped: tuple[tuple[Path, str], ...]
     seconds: dict[str, float]
-    evaluations: int
     doubts: tuple[str, ...]
     sweep_folder: Path | None
     kept_result: AdversarialResult | None

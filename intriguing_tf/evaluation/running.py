@@ -149,27 +149,16 @@ def _evaluation(
     truth = found.predictions if found.labels is None else found.labels
     distances = np.where(found.predictions == truth, found.l2, 0.0)
     return Evaluation(
+        **vars(found),
         model=name,
         classes=classes,
         class_names=tuple(names) if names and len(names) == classes else None,
         bounds=(float(bounds[0]), float(bounds[1])),
         radii=_radii(distances) if radii is None else radii,
-        labels=found.labels,
-        predictions=found.predictions,
-        adversarial_predictions=found.adversarial_predictions,
-        status=found.status,
-        l2=found.l2,
-        distortion=found.distortion,
-        survives_rounding=found.survives_rounding,
-        certified=found.certified,
-        why_not_certified=found.why_not_certified,
         lipschitz=report,
         why_not_bounded=why,
-        nearest=found.nearest,
-        farthest=found.farthest,
         skipped=images.skipped,
         seconds={"attack": found.attack_seconds, "all": seconds},
-        evaluations=found.evaluations,
         doubts=(
             *doubts(model, classes, found.labels, found.predictions, found.extent, bounds),
             *found.contradictions(),

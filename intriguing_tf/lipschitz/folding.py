@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable
 
 import numpy as np
@@ -28,7 +29,7 @@ def fold(entries: Iterable[Entry]) -> list[Entry]:
     for entry in entries:
         last = folded[-1] if folded else None
         moved = last.step.past(entry.step) if last else None
-        joined = last.step.followed_by(entry.step) if last else None
+        joined = _followed_by(last.step, entry.step) if last else None
         if last and moved is not None:
             folded[-1:] = [entry, Entry(last.calls, moved)]
         elif last and joined is not None:
@@ -36,6 +37,13 @@ def fold(entries: Iterable[Entry]) -> list[Entry]:
         else:
             folded.append(entry)
     return folded
+
+
+def _followed_by(step: Step, following: Step) -> Step | None:
+    """The two as one; `None` if there is none, or the product overflows."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        joined = step.followed_by(following)
+        return joined if joined is None or math.isfinite(joined.magnitude()) else None
 
 
 def add_linear(branches: list[list[Entry]]) -> Entry | None:
@@ -50,4 +58,6 @@ def add_linear(branches: list[list[Entry]]) -> Entry | None:
     identities = len(branches) - len(steps)
     identity = Diagonal(np.array(float(identities)))
     total = steps[0].plus(steps[1:], identities) if steps else identity
-    return None if total is None else Entry(calls, total)
+    if total is None or not math.isfinite(total.magnitude()):
+        return None
+    return Entry(calls, total)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
@@ -11,13 +12,13 @@ import tensorflow as tf
 from intriguing_tf.checks import check_positive_integer
 from intriguing_tf.classifier import check_model
 from intriguing_tf.keras_graph import called_flat, float64_copy, graph_of
-from intriguing_tf.lipschitz.contradictions import check_attained
+from intriguing_tf.lipschitz.contradictions import check_attained, gradients_may_exceed
 from intriguing_tf.lipschitz.evaluation import Evaluation, Evaluator
 from intriguing_tf.lipschitz.exactness import check_call
 from intriguing_tf.lipschitz.graph import calls_of
+from intriguing_tf.lipschitz.heads import check_one_unit
 from intriguing_tf.lipschitz.margins import MarginBounds
 from intriguing_tf.lipschitz.rounding import UNIT_ROUNDOFF, lengths, round_down
-from intriguing_tf.lipschitz.rules.activations import SLOPES
 from intriguing_tf.progress import progress_bar
 
 Array = np.ndarray
@@ -26,6 +27,8 @@ Array = np.ndarray
 # convolutions sum in other orders, and its functions are a few units off.
 TOLERANCE = 16
 FLOAT32 = 2.0**-24
+# What the activations themselves may be off in float32, as a share of the largest output.
+FUNCTIONS = 1e-5
 # A local radius is at most so many times the global one; errors are bounded as far out as that.
 MOST_GAIN = 64.0
 # Images of a batch at which the bounds are compared with gradients.
@@ -34,7 +37,6 @@ CHECKED = 4
 SCALES = (0.1, 1.0, 30.0)
 # Numbers of a batch's tensors in float64 that are held at once; larger batches are divided.
 LARGEST_BATCH = 2**26
-BETWEEN_0_AND_1 = (SLOPES[keras.activations.hard_sigmoid], SLOPES[keras.activations.sparse_sigmoid])
 
 
 def certified_radius(
@@ -113,7 +115,8 @@ class Certifier:
             check_call(call.operation, call.node)  # of the model itself: the copy is in float64
         self._copy = float64_copy(model)
         self._evaluate = Evaluator(self._copy)
-        self._check_one_unit()
+        if math.prod(model.outputs[0].shape[1:]) == 1:
+            check_one_unit(self._evaluate.graph)
         self._compare_at_random()
         margins = MarginBounds(model, verbose)
         self.bounds = margins.values
@@ -180,7 +183,8 @@ class Certifier:
         """Raises where the model's own outputs differ from the copy's by more than rounding."""
         copied = _rows(called_flat(self._copy, [tf.constant(images, tf.float64)])[0])
         errors = near.errors(unit=FLOAT32, rounded=True)
-        allowed = TOLERANCE * errors.max(axis=1, keepdims=True) + 1e-5
+        allowed = TOLERANCE * errors.max(axis=1, keepdims=True)
+        allowed += FUNCTIONS * np.abs(copied).max(axis=1, keepdims=True)
         finite = np.isfinite(own).all(axis=1)  # others get the radius 0
         differences = np.abs(own - copied)[finite]
         if np.any(differences > allowed[finite]):
@@ -225,10 +229,10 @@ class Certifier:
                 logits, second, batch_dims=1
             )
         gradients = tape.gradient(margins, points, unconnected_gradients="zero").numpy()
-        found = lengths(gradients.reshape(len(images), -1))
+        found, most = lengths(gradients.reshape(len(images), -1)), gradients_may_exceed(self.model)
         for length, i, j in zip(found, first.numpy(), second.numpy(), strict=True):
             allowed = 1e-9 * float(np.max(self.bounds))
-            check_attained(float(length), float(self.bounds[i, j]), allowed, self.model.name)
+            check_attained(float(length) / most, float(self.bounds[i, j]), allowed, self.model.name)
 
     def _check_classifier(self) -> None:
         graph_of(self.model)
@@ -237,17 +241,6 @@ class Certifier:
         if len(shape) > 2 or shape[1:] == (None,):
             raise ValueError(
                 f"A classifier's output has shape [n, classes] or [n]. Received: {shape}."
-            )
-
-    def _check_one_unit(self) -> None:
-        """Raises where one output unit may be a probability, or a logit, and nobody can tell."""
-        steps = self._evaluate.calls[-1].steps if self._evaluate.calls else ()
-        one = int(np.prod(self.model.outputs[0].shape[1:])) == 1
-        if one and any(step is each for step in steps[-1:] for each in BETWEEN_0_AND_1):
-            raise ValueError(
-                "One output unit is a logit (two classes, divided at 0) or ends in a sigmoid "
-                "(divided at 1/2). Received: one unit that ends in a hard or sparse sigmoid; end "
-                "the model in what enters it, or in a sigmoid."
             )
 
     def _check(self, images: Any) -> Array:

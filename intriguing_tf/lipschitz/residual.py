@@ -28,6 +28,7 @@ from intriguing_tf.lipschitz.rounding import (
     round_up,
 )
 from intriguing_tf.lipschitz.symbols import CHUNK
+from intriguing_tf.lipschitz.threads import threads_for
 
 Array = np.ndarray
 
@@ -40,8 +41,10 @@ LATER_GROWTH = 4e-3
 
 def block_bound(block: Block) -> float:
     """Returns a proved Lipschitz bound of a residual block; `inf` where none was found."""
+    size = max(block.units, block.inputs, *(layer.outputs for layer in block.layers))
     try:
-        return _block_bound(block)
+        with threads_for(size):
+            return _block_bound(block)
     except np.linalg.LinAlgError:  # of the search, where numbers are far apart
         return math.inf
 

@@ -138,7 +138,7 @@ class Bounds:
         entries = fold(branch.entries) if self._best else list(branch.entries)
         norms = [entry.step.norm(self._attained) for entry in entries]
         self.report.add(entries, norms)
-        bounds = [norm.upper for norm in norms]
+        bounds = [math.inf if math.isnan(norm.upper) else norm.upper for norm in norms]
         product = total = product_up(bounds)
         if self._best and chains:
             total = min(total, self._with_chains(entries, bounds))

@@ -22,7 +22,7 @@ from typing import Any
 import keras
 
 from intriguing_tf.files import write_atomically
-from intriguing_tf.publishing.evaluation import measure
+from intriguing_tf.publishing.evaluation import measure_and_draw
 from intriguing_tf.publishing.recipes import Recipe, fingerprint, load_recipe, recipe_names
 from intriguing_tf.publishing.training import TrainedModel, train
 from intriguing_tf.store import locked
@@ -68,7 +68,7 @@ def publish(
         itf.publishing.publish("mnist/fc10-1", "my-zoo")
     """
     recipe = load_recipe(name)
-    folder = _writable_zoo(folder)
+    folder = writable_zoo(folder)
     with locked(folder):
         card = None if retrain else published(recipe, folder)
         if card is None:
@@ -76,8 +76,9 @@ def publish(
             card = _write_trained(train(recipe, verbose=verbose, backup=backup), folder)
         home = folder / card.name
         model = keras_files.load(home / card.file)
-        metrics, picture = measure(model, card, verbose=verbose)
-        write_atomically(home / site.PICTURE, picture)
+        metrics, pictures = measure_and_draw(model, card, verbose=verbose)
+        for stem, picture in pictures.items():
+            write_atomically(home / f"{stem}.png", picture)
         card = card.replace(title=recipe.title, recipe=Facts(recipe.json()), metrics=Facts(metrics))
         site.write_card(folder, card)
         site.refresh(folder)
@@ -125,7 +126,12 @@ def published_network(recipe: Recipe, data: str) -> tuple[keras.Model, float] | 
     return keras_files.load(folder / card.name / card.file), card.training["seconds"]
 
 
-def _writable_zoo(folder: str | os.PathLike | None) -> Path:
+def writable_zoo(folder: str | os.PathLike | None) -> Path:
+    """Returns the folder of the zoo to write to, by default the checkout's.
+
+    Raises:
+        ValueError: no `folder`, where the package is not a checkout.
+    """
     if folder is not None:
         return Path(folder).expanduser()
     bundled = locations.bundled_folder()
@@ -140,7 +146,7 @@ def _writable_zoo(folder: str | os.PathLike | None) -> Path:
 def _write_trained(trained: TrainedModel, folder: Path) -> ModelCard:
     """Writes weights, filters and a card without metrics; returns the card."""
     recipe, model = trained.recipe, trained.model
-    weights = keras_files.to_bytes(model)
+    weights = keras_files.to_bytes(model, compressed=recipe.rounding is not None)
     card = ModelCard(
         name=recipe.name,
         title=recipe.title,

@@ -29,7 +29,7 @@ Text = Annotated[str, Meta(min_length=1)]
 # What of a recipe determines the weights.
 DETERMINING = (
     *("builder", "arguments", "data", "seed", "fitting", "initialisation", "autoencoder"),
-    *("pools", "penalties", "constraint", "shift"),
+    *("pools", "penalties", "constraint", "shift", "rounding"),
 )
 
 
@@ -176,6 +176,8 @@ class Recipe(Record, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
         penalties: that it is trained with.
         constraint: of the kernels below the last while it is trained; None: none.
         shift: pixels by which a batch of training images is moved at most, both ways.
+        rounding: precision to which the trained weights are rounded, so that they can be stored in
+            half the bytes; None: as they are.
     """
 
     name: Name
@@ -195,6 +197,7 @@ class Recipe(Record, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     penalties: Annotated[tuple[Lipschitz | Gradient | Certified, ...], Meta(min_length=1)] = ()
     constraint: Literal["orthogonal"] | None = None
     shift: Annotated[int, Meta(ge=0, le=27)] = 0
+    rounding: Literal["float16"] | None = None
 
     def __post_init__(self) -> None:
         by_minibatches = isinstance(self.fitting, Minibatches) and self.autoencoder is None

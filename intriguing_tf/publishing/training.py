@@ -151,6 +151,8 @@ def train_on(
         curve = _fit_with_adversary(recipe, model, images, labels, verbose, backup)
     else:
         curve = _fit(trainable, recipe.fitting, inputs, labels, recipe.seed, verbose)
+    if recipe.rounding:
+        model.set_weights([w.astype(recipe.rounding).astype(w.dtype) for w in model.get_weights()])
     train_error = float((Classifier(model).predict(images) != labels).mean())
     return TrainedModel(
         recipe=recipe,

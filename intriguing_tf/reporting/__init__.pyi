@@ -7,6 +7,7 @@ from .lipschitz_figures import layer_bars as layer_bars
 from .lipschitz_figures import sandwich as sandwich
 from .pages import Report as Report
 from .pages import Section as Section
+from .pages import sorting_script as sorting_script
 from .pictures import adversarial_rows as adversarial_rows
 from .pictures import changed_series as changed_series
 from .pictures import image_triples as image_triples

@@ -110,6 +110,11 @@ class Report:
         return write_atomically(folder / "report.html", self.html())
 
 
+def sorting_script() -> str:
+    """Returns JavaScript that sorts each table of a page by a column, at a click on its head."""
+    return _template("sorting.js.jinja").render()
+
+
 @functools.cache
 def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(

@@ -134,7 +134,7 @@ class PreparedMargin:
         self.margin = margin
         chain = chain_to_logits(model)
         self._head, self._constant = chain.head, chain.constant
-        self._norms = [PowerIteration(*each, variable) for each in chain.below.items()]
+        self.norms = [PowerIteration(*each, variable) for each in chain.below.items()]
 
     @property
     def needs_classes(self) -> bool:
@@ -159,7 +159,7 @@ class PreparedMargin:
     def slope(self) -> tf.Tensor:
         """Returns K: the product of the norms below the last layer, from the kept vectors."""
         product = tf.constant(self._constant, self._head.variable_dtype)
-        for each in self._norms:
+        for each in self.norms:
             product *= each.norm()
         return product
 
@@ -171,7 +171,7 @@ class PreparedMargin:
             self._refresh()
 
     def _iterate(self) -> None:
-        for each in self._norms:
+        for each in self.norms:
             each.iterate()
 
     def _distances(self) -> tf.Tensor:

@@ -21,6 +21,8 @@ METRICS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "other_half_error": ("error on the other half", "{:.2%}".format),
     "test_error": ("test error", "{:.2%}".format),
     "sample_error": ("error on bundled sample", "{:.2%}".format),
+    "published_top1": ("top-1 accuracy on ImageNet, as published", "{:.1%}".format),
+    "published_top5": ("top-5 accuracy on ImageNet, as published", "{:.1%}".format),
     "average_distortion": ("average minimal distortion", "{:.4f}".format),
     "lipschitz_total": ("Lipschitz bound", "{:.4g}".format),
     "lipschitz_product": ("product of the layers' norms", "{:.4g}".format),
@@ -29,6 +31,7 @@ METRICS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "vra_0.5": ("verified-robust accuracy at l2 0.5", "{:.2%}".format),
     "vra_1": ("verified-robust accuracy at l2 1", "{:.2%}".format),
     "vra_1.58": ("verified-robust accuracy at l2 1.58", "{:.2%}".format),
+    "found_over_certified": ("median of distance found over certified radius", "{:.3f}".format),
 }
 
 

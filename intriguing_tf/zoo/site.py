@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
 from intriguing_tf.files import write_atomically
-from intriguing_tf.zoo import catalogue, foreign, loading, locations
+from intriguing_tf.reporting import sorting_script
+from intriguing_tf.zoo import catalogue, foreign, leaderboard, loading, locations
 from intriguing_tf.zoo.cards import ModelCard
 from intriguing_tf.zoo.errors import CatalogueError, UnpinnedError
 from intriguing_tf.zoo.records import Facts
@@ -21,6 +23,8 @@ CARD = "card.json"
 PAGE = "README.md"
 PICTURE = "picture.png"
 FILTERS = "filters.png"
+SANDWICH = "sandwich.png"
+RADIUS = "radius.png"
 
 
 def write_card(folder: Path, card: ModelCard) -> None:
@@ -76,10 +80,13 @@ def export(folder: Path, pattern: str = "*") -> list[ModelCard]:
         else:
             _copy(weights, home / card.file)
         if isinstance(where, Path):
-            for picture in (PICTURE, FILTERS):
+            for picture in (PICTURE, FILTERS, SANDWICH, RADIUS):
                 if (where / name / picture).is_file():
                     _copy(where / name / picture, home / picture)
         write_card(folder, card)
+    if isinstance(where, Path) and (rows := leaderboard.read_attacked(where)):
+        here = [row for row in rows if (folder / row.name / CARD).is_file()]
+        leaderboard.write_attacked(folder, here)
     return refresh(folder)
 
 
@@ -92,10 +99,14 @@ def card_page(card: ModelCard, home: Path) -> str:
             card=card,
             picture=PICTURE if (home / PICTURE).is_file() else "",
             filters=FILTERS if (home / FILTERS).is_file() else "",
+            sandwich=SANDWICH if (home / SANDWICH).is_file() else "",
+            radius=RADIUS if (home / RADIUS).is_file() else "",
             metrics=card.measured(),
             attack=", ".join(
                 f"{key} {text}" for key, text in _lines(card.metrics.get("attack", {}))
             ),
+            published=card.metrics.get("published_source", ""),
+            layers=[row for row in card.metrics.get("layers", ()) if len(row) == 4],
             recipe=json.dumps(card.recipe.json(), indent=2, ensure_ascii=False),
             training=_lines(card.training),
         )
@@ -103,7 +114,8 @@ def card_page(card: ModelCard, home: Path) -> str:
 
 
 def index_page(cards: list[ModelCard], folder: Path) -> str:
-    """Returns the index of a zoo as one static HTML page without scripts."""
+    """Returns the index of a zoo as one static HTML page, whose leaderboard sorts at a click."""
+    attacked = leaderboard.read_attacked(folder)
     families: dict[str, list[ModelCard]] = {}
     for card in cards:
         families.setdefault(card.name.split("/")[0], []).append(card)
@@ -115,6 +127,8 @@ def index_page(cards: list[ModelCard], folder: Path) -> str:
             pictures={card.name for card in cards if (folder / card.name / PICTURE).is_file()},
             picture=PICTURE,
             page=PAGE,
+            leaderboard=leaderboard.leaderboard(cards, attacked) if attacked else None,
+            sorting=Markup(sorting_script()),
         )
     )
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from intriguing_tf.adversary.batching import padded, run_to_the_end, step_until
+from intriguing_tf.adversary.batching import padded, run_to_the_end, step_until, whole_groups
 
 
 class Inner(NamedTuple):
@@ -49,3 +49,16 @@ def test_padded_sizes_are_few():
     sizes = {padded(n) for n in range(1, 1025)}
     assert sizes == {1, 4, 16, 64, 256, 1024}
     assert all(padded(n) >= n for n in range(1, 1025)) and padded(64) == 64
+
+
+@pytest.mark.parametrize(
+    "groups, sizes",
+    [([0, 1, 2, 3, 4], [4, 1]), ([0, 0, 0, 1, 1, 2], [3, 3]), ([0] * 6 + [1] * 3, [4, 2, 3])],
+    ids=["single rows", "kept whole", "larger than a slice"],
+)
+def test_slices_divide_only_groups_that_are_larger(groups, sizes):
+    slices = list(whole_groups(np.array(groups), 4))
+    assert [each.stop - each.start for each in slices] == sizes
+    assert np.concatenate([np.arange(len(groups))[each] for each in slices]).tolist() == list(
+        range(len(groups))
+    )

@@ -9,6 +9,8 @@ import intriguing_tf as itf
 from intriguing_tf.adversary.bundle import nearest_point, nonnegative_multipliers
 from tests.adversary.networks import confirm, points, small_network
 
+pytestmark = pytest.mark.processor
+
 
 def test_multipliers_are_those_of_nonnegative_least_squares():
     random = np.random.default_rng(0)

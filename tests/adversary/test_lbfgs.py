@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from intriguing_tf.adversary.lbfgs import Pairs, inverse_hessian
 
+pytestmark = pytest.mark.processor
+
 CURVATURE = np.geomspace(1, 50, 6)
 
 

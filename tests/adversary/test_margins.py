@@ -1,9 +1,12 @@
 """Margins by their definition."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from intriguing_tf.adversary.margins import above_target, besides, hard_margins
+
+pytestmark = pytest.mark.processor
 
 LOGITS = np.random.default_rng(0).normal(size=(30, 6)).astype("float32")
 CLASSES = np.arange(30) % 6

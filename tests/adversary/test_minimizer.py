@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from intriguing_tf.adversary import Minimizer, minimize
 
+pytestmark = pytest.mark.processor
+
 
 def quadratic(x, matrix, vector):
     """x.A x / 2 - b.x, row by row."""

@@ -123,6 +123,8 @@ DAMAGE = {
     "a distortion of NaN": with_array("distortion", np.full(6, np.nan)),
     "no solver": with_setting(solver=None),
     "seconds in words": with_setting(seconds="long"),
+    "no finite seconds": with_setting(seconds=float("inf")),
+    "seconds of 400 digits": with_setting(seconds=10**400),
     "nested JSON": lambda folder: (folder / "result.json").write_text("[" * 99_999),
     "a number of another encoding": lambda folder: (folder / "result.json").write_bytes(b"\xff"),
     "truncated": truncate,

@@ -40,7 +40,7 @@ def test_applications_pass_the_check(command):
     flag = "models" if command in ("sweep", "transfer") else "model"
     extra = ["--data=" + __file__] if command == "ostrich" else []
     values(["", f"--{flag}=applications/MobileNetV2:random", *extra])
-    inputs.check_model("applications/MobileNetV2")
+    inputs.check_model_name("applications/MobileNetV2")
 
 
 @pytest.mark.parametrize("command", COMMANDS)

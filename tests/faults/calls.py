@@ -69,6 +69,7 @@ LEFT_OUT = {
     **dict.fromkeys(
         [
             "datasets.imagenet_class_names", "datasets.imagenet_wnids", "datasets.mnist_sample",
+            "reporting.sorting_script",
         ],
         "it takes no arguments",
     ),

@@ -1,6 +1,6 @@
 """Random bad inputs to every public function: documented errors, never a crash, a hang or NaN.
 
-FAULTS_INPUTS is how many each function gets; by default a quarter of the functions, others with
+FAULTS_INPUTS is how many each function gets; by default an eighth of the functions, others with
 every commit, get ten. One or two arguments of a call that works are replaced by something else; the
 call must then return finite numbers or raise an error that its docstring names, or a TypeError or
 ValueError.
@@ -30,7 +30,7 @@ from tests.seeds import seed
 INPUTS = int(os.environ.get("FAULTS_INPUTS", 10))
 NAMES = sorted(calls.CALLS)
 if "FAULTS_INPUTS" not in os.environ:
-    NAMES = sorted(random.Random(seed()).sample(NAMES, len(NAMES) // 4))
+    NAMES = sorted(random.Random(seed()).sample(NAMES, len(NAMES) // 8))
 MEMORY = 6 * 2**30  # bytes that the test's process may have more than at its start
 PATIENCE = 60  # seconds of the processor for one call; ten times as many on the clock
 

@@ -1,6 +1,6 @@
 """Damaged files of every kind that comes from outside: read, or refused in the documented way.
 
-FAULTS_FILES is how many of each kind (20 by default). They are read in a process of their own; what
+FAULTS_FILES is how many of each kind (10 by default). They are read in a process of their own; what
 ends it, takes more than ten seconds, 2 GiB or a multiple of the file's size, raises another error
 than the documented one, or touches files outside its folder, is a fault.
 """
@@ -19,7 +19,7 @@ import pytest
 
 from tests import seeds
 
-FILES = int(os.environ.get("FAULTS_FILES", 20))
+FILES = int(os.environ.get("FAULTS_FILES", 10))
 STARTING = 600  # seconds on the clock, on a machine that is busy with other things
 PATIENCE = 100  # seconds on the clock for one file; the worker has ten of the processor
 MEMORY = 100 << 20  # bytes for files of less than one megabyte, and Keras's own

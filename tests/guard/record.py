@@ -202,7 +202,9 @@ def machine() -> dict[str, Any]:
         name: importlib.import_module(name).__version__
         for name in ("numpy", "scipy", "tensorflow", "keras")
     }
-    environment = ("OPENBLAS_CORETYPE", "TF_ENABLE_ONEDNN_OPTS", "XLA_FLAGS")
+    environment = (
+        "OPENBLAS_CORETYPE", "TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "XLA_FLAGS"
+    )  # fmt: skip
     return {
         "system": [platform.system(), platform.machine(), *platform.libc_ver()],
         "processor": processor(),

@@ -58,6 +58,7 @@ def same_machine(computed) -> bool:
 
 
 @pytest.mark.slow
+@pytest.mark.processor
 @pytest.mark.parametrize("part", PARTS)
 def test_results_are_those_recorded(part, computed, same_machine):
     now, then = read(computed, part), read(RECORDED, part)

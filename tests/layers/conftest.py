@@ -1,4 +1,4 @@
-"""Layers are tested in double precision."""
+"""Layers are tested in double precision, each of a file's LAYERS by what all must pass."""
 
 import keras
 import pytest
@@ -12,3 +12,9 @@ def double_precision():
     yield
     keras.config.set_floatx(before[0])
     keras.config.set_dtype_policy(before[1])
+
+
+def pytest_generate_tests(metafunc):
+    if "make_layer" in metafunc.fixturenames:
+        layers = metafunc.module.LAYERS
+        metafunc.parametrize("make_layer", layers.values(), ids=layers)

@@ -1,4 +1,7 @@
-"""What every layer must pass: saved, it computes the same; its gradient is its slope."""
+"""What every layer must pass: saved, it computes the same; its gradient is its slope.
+
+A file of tests imports these two, and names its layers in LAYERS: functions that make them.
+"""
 
 import keras
 import numpy as np
@@ -9,10 +12,9 @@ def images(height=9, width=8, channels=4, n=2, seed=0):
     return np.random.default_rng(seed).normal(size=(n, height, width, channels))
 
 
-def check_saved(layer, tmp_path):
-    """A saved and loaded layer computes the same."""
+def test_saved_layer_computes_the_same(make_layer, tmp_path):
     inputs = keras.Input((9, 8, 4))
-    model = keras.Model(inputs, layer(inputs))
+    model = keras.Model(inputs, make_layer()(inputs))
     for weight in model.trainable_variables:
         weight.assign(np.random.default_rng(1).normal(size=weight.shape))
     model.save(tmp_path / "model.keras")
@@ -24,9 +26,8 @@ def check_saved(layer, tmp_path):
     assert np.ptp(expected) > 0
 
 
-def check_gradient(layer):
-    """The gradient is the slope."""
-    x = images()
+def test_gradient_is_the_slope(make_layer):
+    layer, x = make_layer(), images()
     direction = images(seed=2)
     shape = layer(x).shape
     weights = np.random.default_rng(3).normal(size=shape)

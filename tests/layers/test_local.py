@@ -4,21 +4,15 @@ import numpy as np
 import pytest
 
 import intriguing_tf as itf
-from tests.layers.layer_checks import check_gradient, check_saved, images
+from tests.layers.layer_checks import (  # noqa: F401 (what every layer must pass)
+    images,
+    test_gradient_is_the_slope,
+    test_saved_layer_computes_the_same,
+)
 
 LAYERS = {
     "local": lambda: itf.layers.LocallyConnected2D(3, (4, 3), strides=(2, 1), activation="tanh"),
 }
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_saved_layer_computes_the_same(name, tmp_path):
-    check_saved(LAYERS[name](), tmp_path)
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_gradient_is_the_slope(name):
-    check_gradient(LAYERS[name]())
 
 
 @pytest.mark.parametrize("strides", [1, (2, 3)])

@@ -4,22 +4,16 @@ import numpy as np
 import pytest
 
 import intriguing_tf as itf
-from tests.layers.layer_checks import check_gradient, check_saved, images
+from tests.layers.layer_checks import (  # noqa: F401 (what every layer must pass)
+    images,
+    test_gradient_is_the_slope,
+    test_saved_layer_computes_the_same,
+)
 
 LAYERS = {
     "lrn": lambda: itf.layers.LocalResponseNormalization(3, alpha=0.5, beta=0.6, k=2.0),
     "lcn": lambda: itf.layers.LocalContrastNormalization(3, stddev=0.7, floor=0.1),
 }
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_saved_layer_computes_the_same(name, tmp_path):
-    check_saved(LAYERS[name](), tmp_path)
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_gradient_is_the_slope(name):
-    check_gradient(LAYERS[name]())
 
 
 def test_local_response_normalization_is_caffes_formula():

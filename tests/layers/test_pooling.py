@@ -5,23 +5,17 @@ import numpy as np
 import pytest
 
 import intriguing_tf as itf
-from tests.layers.layer_checks import check_gradient, check_saved, images
+from tests.layers.layer_checks import (  # noqa: F401 (what every layer must pass)
+    images,
+    test_gradient_is_the_slope,
+    test_saved_layer_computes_the_same,
+)
 
 LAYERS = {
     "ceil max": lambda: itf.layers.CeilMaxPooling2D(3, strides=2, padding=1),
     "ceil average": lambda: itf.layers.CeilAveragePooling2D((3, 2), strides=2),
     "l2 pooling": lambda: itf.layers.L2Pooling2D(3, strides=2, epsilon=1e-3),
 }
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_saved_layer_computes_the_same(name, tmp_path):
-    check_saved(LAYERS[name](), tmp_path)
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_gradient_is_the_slope(name):
-    check_gradient(LAYERS[name]())
 
 
 def caffe_pool(x, size, stride, pad, average):

@@ -8,7 +8,11 @@ import pytest
 import tensorflow as tf
 
 import intriguing_tf as itf
-from tests.layers.layer_checks import check_gradient, check_saved, images
+from tests.layers.layer_checks import (  # noqa: F401 (what every layer must pass)
+    images,
+    test_gradient_is_the_slope,
+    test_saved_layer_computes_the_same,
+)
 
 LAYERS = {
     "pairs of channels": lambda: itf.layers.GroupSort(2),
@@ -16,16 +20,6 @@ LAYERS = {
     "threes of rows": lambda: itf.layers.GroupSort(3, axis=1),
     "pairs of columns": lambda: itf.layers.GroupSort(2, axis=-2),
 }
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_saved_layer_computes_the_same(name, tmp_path):
-    check_saved(LAYERS[name](), tmp_path)
-
-
-@pytest.mark.parametrize("name", LAYERS)
-def test_gradient_is_the_slope(name):
-    check_gradient(LAYERS[name]())
 
 
 @pytest.mark.parametrize("name", LAYERS)

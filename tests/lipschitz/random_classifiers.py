@@ -55,12 +55,12 @@ def try_classifier(seed: int, lbfgs: bool = False) -> Trial:
 
     Args:
         seed: of the classifier.
-        lbfgs: whether `itf.LBFGSAdversary` searches, too; it takes seconds.
+        lbfgs: whether `itf.LBFGSAdversary` searches, too; it takes a second.
     """
     model, inputs = random_classifier(seed)
     try:
         radii = itf.lipschitz.certified_radius(model, inputs, verbose=False)
-        copy = float64_copy(model)
+        copy = float64_copy(model) if model.dtype == "float32" else model
     except ContradictionError as error:
         return Trial("violated", math.inf, str(error))
     except ValueError as error:
@@ -69,9 +69,9 @@ def try_classifier(seed: int, lbfgs: bool = False) -> Trial:
     if not tried.any():
         return Trial("no radius")
     points, radii = inputs[tried].astype(np.float64), radii[tried]
-    found = nearest_adversarial(copy, points)
+    found, targets = nearest_adversarial(copy, points)
     if lbfgs:
-        found = np.minimum(found, nearest_by_lbfgs(copy, points))
+        found = np.minimum(found, nearest_by_lbfgs(copy, points, targets))
     ratios = radii / found
     worst = int(np.argmax(ratios))
     if ratios[worst] > 1 + 1e-9:
@@ -80,35 +80,37 @@ def try_classifier(seed: int, lbfgs: bool = False) -> Trial:
     return Trial("held" if np.isfinite(found).any() else "not fooled", float(ratios[worst]))
 
 
-def nearest_adversarial(model: Any, points: Array) -> Array:
+def nearest_adversarial(model: Any, points: Array) -> tuple[Array, Array]:
     """The distances [n] of the points of another class that DeepFool and bisection find.
 
-    In float64, by the model's outputs; infinite where none is found.
+    In float64, by the model's outputs; infinite where none is found. And the class that was tried.
     """
     outputs = _two_outputs(model)
     start = points.reshape(len(points), -1)
     labels = outputs(tf.constant(points)).numpy().argmax(axis=1)
     here, found = start.copy(), np.full(len(points), np.inf)
+    targets = np.zeros(len(points), int)
     for _ in range(DEEPFOOL_STEPS):
         values, rows = _values_and_rows(outputs, here.reshape(points.shape))
-        steps = _to_the_nearest_boundary(values, rows, labels)
+        steps, nearest = _to_the_nearest_boundary(values, rows, labels)
+        targets = np.where(np.isinf(found), nearest, targets)
         here = here + 1.05 * np.where(np.isinf(found)[:, None], steps, 0.0)
         now = outputs(tf.constant(here.reshape(points.shape))).numpy().argmax(axis=1)
         fooled = (now != labels) & np.isinf(found)
+        targets = np.where(fooled, now, targets)
         if fooled.any():
             nearer = along(outputs, points[fooled], here.reshape(points.shape)[fooled])
             found[fooled] = nearer
         if not np.isinf(found).any():
             break
-    return found
+    return found, targets
 
 
-def nearest_by_lbfgs(model: Any, points: Array) -> Array:
+def nearest_by_lbfgs(model: Any, points: Array, targets: Array) -> Array:
     """The same by `itf.LBFGSAdversary`, and by bisection along its direction."""
-    flat = keras.Sequential([keras.Input(points.shape[1:], dtype="float64"), model])
     reach = 100 * float(np.abs(points).max()) + 100
-    adversary = itf.LBFGSAdversary(flat, bounds=(-reach, reach))
-    result = adversary(points, targets="nearest", verbose=False)
+    adversary = itf.LBFGSAdversary(model, bounds=(-reach, reach), solver="scipy", jit_compile=False)
+    result = adversary(points, targets=targets, verbose=False)
     found = np.full(len(points), np.inf)
     if np.any(success := result.success & (result.l2 > 0)):
         images = np.asarray(result.images, np.float64)[success]
@@ -163,8 +165,8 @@ def _values_and_rows(outputs: Outputs, points: Array) -> tuple[Array, Array]:
     return values.numpy()[::classes], rows.reshape(len(points), classes, -1)
 
 
-def _to_the_nearest_boundary(values: Array, rows: Array, labels: Array) -> Array:
-    """The shortest step [n, numbers] to another class, were the outputs linear."""
+def _to_the_nearest_boundary(values: Array, rows: Array, labels: Array) -> tuple[Array, Array]:
+    """The shortest step [n, numbers] to another class, were the outputs linear, and that class."""
     each = np.arange(len(labels))
     gaps = values[each, labels][:, None] - values
     normals = rows - rows[each, labels][:, None]
@@ -175,4 +177,4 @@ def _to_the_nearest_boundary(values: Array, rows: Array, labels: Array) -> Array
         target = distances.argmin(axis=1)
         scale = distances[each, target] / lengths[each, target]
     steps = np.where(np.isfinite(scale), scale, 0.0)[:, None] * normals[each, target]
-    return np.where(np.isfinite(steps), steps, 0.0)
+    return np.where(np.isfinite(steps), steps, 0.0), target

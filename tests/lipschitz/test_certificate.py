@@ -12,6 +12,8 @@ from intriguing_tf.lipschitz.geometry import Geometry
 from intriguing_tf.lipschitz.multipliers import Recursion, optimize
 from intriguing_tf.lipschitz.steps import Matrix
 
+pytestmark = pytest.mark.processor
+
 
 def chain_of(kind: str):
     if kind == "matrices":

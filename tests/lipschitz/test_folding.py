@@ -52,3 +52,11 @@ def test_identity_plus_linear_is_one_operator():
         residual = randomised(keras.Model(image, layers.Add()([conv(image), image])))
         exact = np.linalg.norm(jacobian(float64_copy(residual), np.zeros((7, 6, 3))), 2)
         assert exact <= bound(residual).total <= exact * (1 + 1e-6)
+
+
+def test_a_product_that_overflows_is_not_multiplied_out():
+    first, second = (layers.Dense(2, use_bias=False, dtype="float64") for _ in range(2))
+    model = sequential((2,), first, second)
+    for layer in (first, second):
+        layer.kernel.assign(1e200 * np.array([[1.0, 1.0], [1.0, -1.0]]))
+    assert bound(model, verbose=False).total == np.inf

@@ -17,6 +17,8 @@ from intriguing_tf.lipschitz import (
 )
 from intriguing_tf.lipschitz.rounding import LEAST
 
+pytestmark = pytest.mark.processor
+
 
 def random_kernel(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=shape) / math.sqrt(math.prod(shape[:-1]))

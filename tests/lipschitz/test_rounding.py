@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from intriguing_tf.lipschitz.rounding import is_below, largest_eigenvalue
+
+pytestmark = pytest.mark.processor
 
 
 def test_a_certificate_is_refused_just_below_the_truth():

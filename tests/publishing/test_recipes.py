@@ -25,6 +25,8 @@ from intriguing_tf.publishing.autoencoder import filters_figure, sparse_reconstr
 
 NAMES = [
     "mnist/ae400-10",
+    "mnist/certified-0.3",
+    "mnist/certified-1.58",
     "mnist/conv",
     "mnist/conv-gradient",
     "mnist/conv-lipschitz",
@@ -150,7 +152,7 @@ def brief(name):
 
 @pytest.mark.slow
 def test_training_repeats_for_a_seed_and_only_for_it(digits):
-    recipe = brief("mnist/fc100-100-10")
+    recipe = brief("mnist/fc100-100-10").replace(fitting=BRIEF.replace(epochs=2))
     first, again = (train_on(recipe, *digits) for _ in range(2))
     other = train_on(recipe.replace(seed=recipe.seed + 1), *digits)
     for a, b in zip(first.model.get_weights(), again.model.get_weights(), strict=True):
@@ -231,10 +233,19 @@ def test_constraint_and_shift_are_of_training_with_parts():
             Recipe.from_json(values | part)
 
 
+@pytest.fixture(scope="module")
+def certified(digits, tmp_path_factory):
+    """A recipe with a constraint, a shift and rounding, and what training by it gives."""
+    recipe = certified_recipe(constraint="orthogonal", shift=1, rounding="float16")
+    backup = tmp_path_factory.mktemp("certified")
+    return recipe, train_on(recipe, *digits, verbose=False, backup=backup)
+
+
 @pytest.mark.slow
-def test_certified_training_keeps_to_its_constraint_and_publishes_none(digits):
-    recipe = certified_recipe(constraint="orthogonal", shift=1)
-    model = train_on(recipe, *digits, verbose=False).model
+def test_certified_training_keeps_to_its_constraint_and_publishes_none(certified):
+    model = certified[1].model
+    for weights in model.get_weights():
+        assert weights.dtype == np.float32 and (weights == weights.astype(np.float16)).all()
     for name in ("fc1", "fc2"):
         values = np.linalg.svd(model.get_layer(name).kernel.numpy(), compute_uv=False)
         np.testing.assert_allclose(values, 1, atol=0.01)
@@ -243,9 +254,8 @@ def test_certified_training_keeps_to_its_constraint_and_publishes_none(digits):
 
 
 @pytest.mark.slow
-def test_training_resumes_from_its_backup(digits, tmp_path, monkeypatch):
-    recipe = certified_recipe()
-    whole = train_on(recipe, *digits, verbose=False, backup=tmp_path / "whole")
+def test_training_resumes_from_its_backup(certified, digits, tmp_path, monkeypatch):
+    recipe, whole = certified
     stop = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: 1 / (1 - epoch))
     original = training.AdversarialModel.fit
 
@@ -254,8 +264,8 @@ def test_training_resumes_from_its_backup(digits, tmp_path, monkeypatch):
 
     with monkeypatch.context() as patch, pytest.raises(ZeroDivisionError):
         patch.setattr(training.AdversarialModel, "fit", stopping)
-        train_on(recipe, *digits, verbose=False, backup=tmp_path / "stopped")
-    resumed = train_on(recipe, *digits, verbose=False, backup=tmp_path / "stopped")
+        train_on(recipe, *digits, verbose=False, backup=tmp_path)
+    resumed = train_on(recipe, *digits, verbose=False, backup=tmp_path)
     assert (len(whole.curve.loss), len(resumed.curve.loss)) == (2, 1)
     assert resumed.curve.loss[0] == pytest.approx(whole.curve.loss[1], rel=0.2)
 

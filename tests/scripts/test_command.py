@@ -25,7 +25,7 @@ SHARED = {
     "transfer": "models data bounds number seed output overwrite",
     "units": "model data bounds number seed output overwrite",
     "adversarial_training": "number output",
-    "zoo": "",
+    "zoo": "number",
 }
 OLD_NAMES = [
     ("lipschitz", "--model=mnist/conv --sandwich=7", "number", 7),

@@ -119,7 +119,7 @@ def test_validation_sees_fresh_norms(points):
     model.compile(keras.optimizers.SGD(0.0), LOGITS, run_eagerly=True)
     directions = np.linalg.svd(model.model.get_weights()[0])[0]
     stale = directions[:, 1] + 0.01 * directions[:, 0]  # nearly that of the smallest norm
-    model._margins[0]._norms[0]._vector.assign(stale[None])
+    model._margins[0].norms[0]._vector.assign(stale[None])
     before = 1 - float(model._margins[0].slope()) / slope_of(model)
     model.fit(*points, batch_size=240, validation_data=points, verbose=0)
     assert before > 0.01

@@ -10,6 +10,8 @@ from tests.zoo import fault_server as faults
 
 MNIST = [
     "mnist/ae400-10",
+    "mnist/certified-0.3",
+    "mnist/certified-1.58",
     "mnist/conv",
     "mnist/conv-gradient",
     "mnist/conv-lipschitz",

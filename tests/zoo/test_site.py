@@ -47,7 +47,7 @@ def test_an_exported_zoo_serves(server, tmp_path, monkeypatch):
     page = Page((tmp_path / "out/index.html").read_text())
     assert not page.open and page.text.count("test error") == 2
     for link in page.links:
-        assert (tmp_path / "out" / link).is_file(), link
+        assert link.removeprefix("#") in names or (tmp_path / "out" / link).is_file(), link
 
 
 def test_pages_show_hostile_text_as_text(tmp_path):
@@ -56,6 +56,18 @@ def test_pages_show_hostile_text_as_text(tmp_path):
     site.refresh(tmp_path)
     html = (tmp_path / "index.html").read_text()
     assert "<script" not in html and "<img" not in html and "&lt;script&gt;" in html
+
+
+def test_a_page_shows_the_pictures_that_are_there(tmp_path):
+    pictures = {site.PICTURE, site.FILTERS, site.SANDWICH, site.RADIUS}
+    card = ModelCard.from_json(faults.card("a/b", b"x"))
+    site.write_card(tmp_path, card)
+    page = tmp_path / "a/b" / site.PAGE
+    assert not any(f"]({picture})" in page.read_text("utf-8") for picture in pictures)
+    for picture in pictures:
+        (tmp_path / "a/b" / picture).write_bytes(b"x")
+    site.write_card(tmp_path, card)
+    assert all(f"]({picture})" in page.read_text("utf-8") for picture in pictures)
 
 
 def test_refresh_refuses_a_card_in_the_wrong_folder(tmp_path):
@@ -69,6 +81,7 @@ def test_the_bundled_pages_are_up_to_date(tmp_path):
     bundled = locations.bundled_folder()
     for name in zoo.list():
         shutil.copytree(bundled / name, tmp_path / name)
+    shutil.copy(bundled / "leaderboard.json", tmp_path)
     site.refresh(tmp_path)
     for file in ("catalogue.json", "index.html", *(f"{n}/README.md" for n in zoo.list())):
         assert (tmp_path / file).read_text() == (bundled / file).read_text(), file

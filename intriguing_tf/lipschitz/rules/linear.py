@@ -122,6 +122,13 @@ def einsum_dense(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBoun
     """A matrix for each value of the indices that input, kernel and output share."""
     kernel = weights_of(layer, "kernel")
     inputs, own, outputs = _indices(layer.equation)
+    known = {
+        **dict(zip(inputs, input_shapes[0][-len(inputs) :], strict=True)),
+        **dict(zip(own, kernel.shape, strict=True)),
+    }
+    shape = layer.compute_output_shape(input_shapes[0])
+    if tuple(shape[-len(outputs) :]) != tuple(known[index] for index in outputs):
+        raise NoBoundError(f"`output_shape` does not fit its equation: Keras says {shape}")
     shared = [i for i in own if i in inputs and i in outputs]
     contracted = [i for i in own if i in inputs and i not in outputs]
     free = [i for i in own if i not in inputs and i in outputs]
@@ -142,8 +149,6 @@ def einsum_dense(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBoun
         how=f"{len(blocks)} matrices {times(*sizes)}, Cholesky",
         size=times(*layer.kernel.shape),
     )
-    # Without a batch the output's shape is only needed by log-softmax.
-    shape = layer.compute_output_shape(input_shapes[0])
     return Steps((bound, *activation_steps(layer.activation, shape)), size=bound.size)
 
 

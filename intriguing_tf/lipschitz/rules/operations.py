@@ -92,10 +92,9 @@ class OperationCall:
     def run(self, x: Any) -> Any:
         """Runs the operation on one tensor, with the constants of this call."""
         self._read |= set(self._call) | set(self._settings)
-        values = {
-            name: x if isinstance(value, keras.KerasTensor) else value
-            for name, value in self._call.items()
-        }
+        values = keras.tree.map_structure(
+            lambda value: x if isinstance(value, keras.KerasTensor) else value, self._call
+        )
         return self.operation.call(**values)
 
     def own_axes(self, axis: Any) -> list[int]:
@@ -126,6 +125,17 @@ class OperationCall:
                 and not (tensor and len(self.shapes) == 1)
             ):
                 raise NoBoundError(f"its rule does not cover the argument {name}={value!r}")
+
+    def check_shape(self) -> None:
+        """Raises where Keras computes another shape than it says, which later rules would read."""
+        shape = self.shapes[0]
+        if len(self.shapes) > 1 or self.output_shape == shape or None in shape[1:]:
+            return
+        computed = keras.tree.flatten(self.run(np.zeros((2, *shape[1:]), np.float32)))[0].shape
+        if tuple(computed[1:]) != self.output_shape[1:]:
+            raise NoBoundError(
+                f"its output has shape {(None, *computed[1:])}, and Keras says {self.output_shape}"
+            )
 
 
 Rule = Callable[[OperationCall], Result]
@@ -159,6 +169,7 @@ def apply_operation(node: Any, shapes: Sequence[Shape]) -> Result:
         call = OperationCall(node, shapes)
         result = RULES[kind](call)
         call.check_all_read()
+        call.check_shape()
     return result
 
 

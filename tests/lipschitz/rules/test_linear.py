@@ -10,7 +10,8 @@ from keras import layers
 import intriguing_tf as itf
 from intriguing_tf import keras_graph
 from intriguing_tf.lipschitz import bound
-from tests.lipschitz.small_networks import total
+from intriguing_tf.lipschitz.steps import NoBoundError
+from tests.lipschitz.small_networks import sequential, total
 
 
 def test_a_separable_layer_is_bounded_as_one():
@@ -49,3 +50,9 @@ def test_an_unknown_size_is_refused_only_where_it_matters():
         bound(model)
     pointwise = keras.Sequential([keras.Input((None, None, 3)), layers.Dense(4), layers.ReLU()])
     assert bound(pointwise).total > 0
+
+
+def test_an_einsum_whose_shape_keras_has_wrong_is_refused():
+    model = sequential((2, 3), layers.EinsumDense("...x,xy->...y", (2, 4)))
+    with pytest.raises(NoBoundError, match="does not fit its equation"):
+        bound(model, verbose=False)

@@ -6,6 +6,7 @@ import keras
 import pytest
 
 from intriguing_tf.lipschitz import bound
+from intriguing_tf.lipschitz.steps import NoBoundError
 
 
 def test_operations_without_layers():
@@ -18,3 +19,11 @@ def test_operations_without_layers():
         bound(keras.Model(x, 1.0 / x))
     with pytest.raises(ValueError, match="Layer of its own"):
         bound(keras.Model(x, keras.ops.square(x)))
+
+
+def test_shapes_that_keras_has_wrong_are_refused():
+    x = keras.Input((6, 2))
+    turned = keras.ops.rot90(x, 2, axes=(1, 2))  # Keras says (2, 6)
+    model = keras.Model(x, keras.ops.mean(turned, axis=1))
+    with pytest.raises(NoBoundError, match=r"has shape \(None, 6, 2\), and Keras says"):
+        bound(model, verbose=False)

@@ -1,0 +1,126 @@
+"""The stages of `make evidence`: what is run for each table that the documents quote."""
+
+from __future__ import annotations
+
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One command whose tables the documents quote.
+
+    Attributes:
+        name: of docs/measured/<name>.md, and of the regions in the documents.
+        command: what is run; a word in braces is a need that is a file or folder.
+        minutes: about how long on two processors.
+        needs: keys of `evidence.NEEDS`; without one the stage is skipped, and says so.
+        threads: for the numerical libraries, or None for all.
+        packages: whose versions are stated besides those of every stage.
+        reads: files of the repository that are shown, where nothing is measured.
+        table: the file that the command writes its table to; by default what it prints.
+    """
+
+    name: str
+    command: tuple[str, ...]
+    minutes: float
+    needs: tuple[str, ...] = ()
+    threads: int | None = 1
+    packages: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    table: str = ""
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What decides this stage's numbers and not those of all: its program, what it reads."""
+        return (*(word for word in self.command if word.endswith(".py")), *self.reads)
+
+
+def _benchmark(name: str, script: str, *arguments: str, **keywords) -> Stage:
+    return Stage(name, ("python", f"benchmarks/{script}.py", *arguments), **keywords)
+
+
+def _peers(network: str, minutes: float) -> Stage:
+    return _benchmark(
+        f"peers-{network}",
+        "adversary_peers",
+        f"--models=mnist/{network}",
+        minutes=minutes,
+        needs=("foolbox",),
+        packages=("foolbox",),
+    )
+
+
+def _solvers(part: str, minutes: float) -> Stage:
+    name = part.replace(" ", "-")
+    return _benchmark(f"solvers-{name}", "adversary_solvers", f"--parts={part}", minutes=minutes)
+
+
+def _sweep(part: str, *arguments: str, **keywords) -> Stage:
+    return _benchmark(f"sweep-{part}", "sweep", f"--part={part}", *arguments, **keywords)
+
+
+# In the order in which they run: the short ones first.
+STAGES = (
+    _benchmark(
+        "paper-table-1", "paper_table_1", minutes=0.2, reads=("docs/reproduction/results.json",)
+    ),
+    _sweep("simulation", minutes=0.2),
+    _sweep("overhead", "--images=4096", minutes=1, threads=None),
+    _sweep("growth", "--numbers=100,320,1000,3200,10000", minutes=3, threads=None),
+    _sweep("ray", "--images=8192", minutes=2, needs=("ray",), threads=None, packages=("ray",)),
+    _benchmark("training-speed", "training_speed", minutes=3, threads=None),
+    _benchmark(
+        "training-cost", "adversarial_training", "--epochs=2", minutes=3, threads=None
+    ),
+    _solvers("bundle", minutes=2),
+    _solvers("lockstep", minutes=3),
+    _solvers("fixed c", minutes=3),
+    _benchmark(
+        "fc10-decay", "fc10_decay", "1e-1", "3.5", "10", minutes=5, needs=("mnist",), threads=None
+    ),
+    _benchmark("imagenet-gradients", "imagenet_gradients", minutes=2, threads=None),
+    Stage(
+        "table-5", ("itf-lipschitz", "--alexnet_kernels={kernels}", "--format=markdown"),
+        minutes=2, needs=("kernels",),
+    ),
+    _benchmark("lipschitz-local", "lipschitz_local", minutes=2),
+    _benchmark("adversary-scaling", "adversary_scaling", minutes=6),
+    _solvers("nearest", minutes=8),
+    _solvers("zoo", minutes=15),
+    _benchmark("lipschitz-models", "lipschitz_models", minutes=15),
+    _benchmark(
+        "imagenet", "imagenet", "--images={images}", minutes=25,
+        needs=("images", "foolbox"), threads=None, packages=("foolbox",),
+    ),
+    _peers("fc100-100-10", minutes=8),
+    _peers("fc200-200-10", minutes=8),
+    _peers("fc10-1e-4", minutes=8),
+    _peers("conv", minutes=20),
+    _benchmark(
+        "peers", "peers_table", minutes=0.2, reads=("docs/images/adversary-peers.json",)
+    ),
+    _benchmark(
+        "lipschitz-speed", "lipschitz_speed", "{kernels}", "--large", minutes=15,
+        needs=("kernels",),
+    ),
+    _benchmark(
+        "lipschitz-tightness", "lipschitz_tightness", "{kernels}", minutes=12,
+        needs=("kernels",),
+    ),
+    _benchmark(
+        "lipschitz-chain", "lipschitz_chain", "--large", minutes=20, needs=("clarabel",)
+    ),
+    Stage(
+        "training-seeds",
+        (
+            "itf-train-adversarial", "--output=evidence/training-seeds", "--seeds=0,1,2,3,4",
+            "--methods=decay,dropout,gradient,lipschitz,pools,pools-hidden,pools-all",
+        ),
+        minutes=90, needs=("mnist",), threads=None, table="evidence/training-seeds/table.md",
+    ),
+    _benchmark("faults", "faults", minutes=120, threads=None),
+    _benchmark(
+        "lipschitz-soundness", "lipschitz_soundness", "--output=evidence/soundness",
+        "--graphs=2000", "--classifiers=200", "--minutes=60", minutes=60,
+    ),
+)  # fmt: skip

@@ -1,0 +1,186 @@
+"""Measures models for the leaderboard: the best attack there is, on the same digits for all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from intriguing_tf import datasets, lipschitz
+from intriguing_tf.adversary import AdversarialResult
+from intriguing_tf.checks import check_between, check_kinds, check_positive_integer
+from intriguing_tf.classifier import Classifier
+from intriguing_tf.fingerprints import json_fingerprint, model_fingerprint, versions
+from intriguing_tf.publishing.evaluation import verified_robust_accuracy
+from intriguing_tf.reporting import Report, Section, Table
+from intriguing_tf.sweeps import sweep
+from intriguing_tf.zoo import catalogue, locations, site
+from intriguing_tf.zoo.leaderboard import (
+    ROBUST,
+    Attacked,
+    leaderboard,
+    read_attacked,
+    write_attacked,
+)
+from intriguing_tf.zoo.names import load_model, short_name
+from intriguing_tf.zoo.records import Facts
+
+STARTS = 5
+NUMBER = 32
+_WORK = "work"  # in the folder, while an attack runs
+_SHARD = 16  # images between two saves
+
+
+def rank(
+    models: Iterable[str],
+    folder: str | os.PathLike,
+    *,
+    number: int = NUMBER,
+    starts: int = STARTS,
+    verbose: bool | str = "auto",
+) -> Table:
+    """Attacks classifiers of digits and puts them on the leaderboard beside the zoo's.
+
+    A call that was stopped is made again and resumes. What was measured with the same settings on
+    the same weights is not measured again.
+
+    Args:
+        models: entries of the zoo in use, or models as `itf.load_model` takes their names: images
+            [n, 28, 28, 1] in [0, 1], ten classes.
+        folder: gets `leaderboard.json` and the page `report.html`. If it is a zoo's, its index
+            page is renewed instead.
+        number: of the bundled images that are attacked, at most 1 000.
+        starts: of the attack, on each image.
+        verbose: True or False for progress bars, or "auto".
+
+    Returns:
+        The leaderboard: the zoo in use and what the folder holds.
+
+    Raises:
+        ValueError: a model of other images or classes, or a number out of its range.
+        RuntimeError: another process measures the same model in the folder.
+
+    Example:
+
+        itf.publishing.rank(["my.keras"], "leaderboard")
+    """
+    models = list(models)
+    check_kinds("models", models, str, "names")
+    check_positive_integer("starts", starts)
+    check_positive_integer("number", number)
+    check_between("number", number, 0, 1001)
+    folder = Path(folder).expanduser()
+    for name in models:
+        rows = {row.name: row for row in read_attacked(folder)}
+        row = _attacked(name, rows.get(_shown(name)), folder / _WORK, number, starts, verbose)
+        others = [each for each in read_attacked(folder) if each.name != row.name]
+        write_attacked(folder, [*others, row])  # read again: several calls may measure at once
+    return write_pages(folder)
+
+
+def write_pages(folder: Path) -> Table:
+    """Writes the page of a folder's leaderboard, or the index of a zoo; returns the leaderboard."""
+    if (folder / locations.CATALOGUE).is_file():
+        return leaderboard(site.refresh(folder), read_attacked(folder))
+    table = standings(folder)
+    Report("Robust classifiers of digits", [], [Section("Leaderboard", [], [table])]).save(folder)
+    return table
+
+
+def standings(folder: Path | None = None) -> Table:
+    """Returns the leaderboard of the zoo in use, and of a folder's models beside it."""
+    where = locations.zoo()
+    rows = {row.name: row for row in read_attacked(where)} if isinstance(where, Path) else {}
+    rows |= {} if folder is None else {row.name: row for row in read_attacked(folder)}
+    return leaderboard([catalogue.info(name) for name in catalogue.list()], [*rows.values()])
+
+
+def _shown(name: str) -> str:
+    return name if name in catalogue.list() else short_name(name)
+
+
+def _attacked(
+    name: str, known: Attacked | None, work: Path, number: int, starts: int, verbose: bool | str
+) -> Attacked:
+    """Returns what the attack finds; `known` if that was measured in the same way."""
+    card = catalogue.info(name) if name in catalogue.list() else None
+    model = load_model(name)
+    if tuple(model.input_shape[1:]) != (28, 28, 1) or model.output_shape[1:] != (10,):
+        raise ValueError(
+            "The leaderboard is of classifiers of digits, images [n, 28, 28, 1] → [n, 10]. "
+            f"Received: {name!r}, {model.input_shape} → {model.output_shape}."
+        )
+    sha256 = model_fingerprint(model) if card is None else card.sha256
+    assert sha256 is not None  # what has weights to load has a hash
+    if known is not None and (known.sha256, known.images, known.starts) == (sha256, number, starts):
+        return known
+    images, labels = datasets.mnist_sample()
+    images, labels = images[:number], labels[:number]
+    now = json_fingerprint(versions())[:8]  # work of other versions is not continued
+    place = work / f"{sha256[:16]}-{number}-{starts}-{now}"
+    result = _attack(model, images, labels, place, starts, verbose)
+    found = result.status == "found"
+    row = Attacked(
+        name=_shown(name),
+        title=_shown(name) if card is None else card.title,
+        sha256=sha256,
+        images=number,
+        starts=starts,
+        robust=tuple(_robust(result, labels, radius) for radius in ROBUST),
+        mean_distance=float(result.l2[found].mean()) if found.any() else None,
+        parameters=model.count_params(),
+        metrics=Facts({} if card else _metrics(model)),
+    )
+    for done in work.glob(f"{sha256[:16]}-*"):
+        shutil.rmtree(done)
+    if not any(work.iterdir()):
+        work.rmdir()
+    return row
+
+
+def _attack(
+    model: keras.Model,
+    images: np.ndarray,
+    labels: np.ndarray,
+    place: Path,
+    starts: int,
+    verbose: bool | str,
+) -> AdversarialResult:
+    done = sweep(
+        {"model": model},
+        images,
+        labels,
+        folder=place,
+        targets="nearest",
+        settings={"best": {"loss": "margin", "starts": starts}},
+        shard_size=_SHARD,
+        verbose=verbose,
+    )
+    return done.result()
+
+
+def _robust(result: AdversarialResult, labels: np.ndarray, radius: float) -> float:
+    correct = result.original_predictions == labels
+    return float((correct & (result.l2 > radius)).mean())
+
+
+def _metrics(model: keras.Model) -> dict[str, Any]:
+    """Accuracy, certificates and bound of a model that has no card."""
+    try:
+        images, labels = datasets.mnist("test")
+        key = "test_error"
+    except FileNotFoundError:
+        images, labels = datasets.mnist_sample()
+        key = "sample_error"
+    metrics: dict[str, Any] = {key: float((Classifier(model).predict(images) != labels).mean())}
+    try:
+        metrics["lipschitz_total"] = float(lipschitz.bound(model).total)
+        metrics |= verified_robust_accuracy(model, images, labels)
+    except ValueError:
+        pass  # a layer without a bound: nothing is certified, and the cells stay empty
+    return metrics

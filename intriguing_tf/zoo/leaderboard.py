@@ -1,0 +1,138 @@
+"""The leaderboard of a zoo: how robust its classifiers of digits are, beside one another.
+
+What an attack found is kept in `leaderboard.json` beside the catalogue; all else is on the cards.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
+
+from intriguing_tf.files import write_atomically
+from intriguing_tf.reporting import Table
+from intriguing_tf.zoo import foreign
+from intriguing_tf.zoo.cards import Line, ModelCard, Sha256
+from intriguing_tf.zoo.errors import CatalogueError
+from intriguing_tf.zoo.records import Facts, Record, read
+
+FILE = "leaderboard.json"
+ROBUST = (0.5, 1.0, 1.5, 2.0)  # l2 radii at which the attack is counted
+CERTIFIED = (0.3, 0.5, 1.0, 1.58)  # and the certificates: those of the cards' `vra_…`
+COLUMNS = (
+    "model",
+    "accuracy",
+    *(f"robust at {radius:g}" for radius in ROBUST),
+    *(f"certified at {radius:g}" for radius in CERTIFIED),
+    "mean distance",
+    "Lipschitz bound",
+    "parameters",
+)
+
+Share = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=1, le=10**12)]
+
+
+class Attacked(Record, frozen=True, kw_only=True):
+    """What the best attack found on one model.
+
+    Args:
+        name: of the entry, or what the user calls the model.
+        title: one line that says what it is; of an entry, its card's.
+        sha256: of the entry's file; of another model, the fingerprint of its weights.
+        images: how many were attacked: the first of the bundled ones.
+        starts: of the attack, on each image.
+        robust: share of the images that are correctly classified, and for which nothing was found
+            within each radius of `ROBUST`.
+        mean_distance: l2, over the images for which something was found.
+        parameters: number of weights.
+        metrics: by the names of `zoo.cards.METRICS`, of a model that has no card.
+    """
+
+    name: Line
+    title: Line
+    sha256: Sha256
+    images: Count
+    starts: Count
+    robust: Annotated[tuple[Share, ...], Meta(min_length=len(ROBUST), max_length=len(ROBUST))]
+    mean_distance: Annotated[float, Meta(ge=0, le=1e9)] | None
+    parameters: Count
+    metrics: Facts = Facts()
+
+
+def read_attacked(folder: Path) -> list[Attacked]:
+    """Returns what `leaderboard.json` of a folder holds; nothing if there is no such file.
+
+    Raises:
+        CatalogueError: it is damaged.
+    """
+    file = folder / FILE
+    if not file.is_file():
+        return []
+    with foreign.reading(file, "a leaderboard", CatalogueError):
+        values = foreign.json_values(foreign.read_bytes(file))
+        return read(values, list[Attacked], "a leaderboard", CatalogueError)
+
+
+def write_attacked(folder: Path, rows: Iterable[Attacked]) -> None:
+    """Writes rows as `leaderboard.json`, sorted by name, in the place of what was there."""
+    values = [row.json() for row in sorted(rows, key=lambda row: row.name)]
+    text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
+    write_atomically(folder / FILE, text + "\n")
+
+
+def leaderboard(cards: Sequence[ModelCard], attacked: Sequence[Attacked]) -> Table:
+    """Returns the classifiers of digits, those that resist the attack best at l2 1 first.
+
+    Args:
+        cards: of a zoo; those of other data are left out.
+        attacked: what was found on them, and on models without a card. What was found on other
+            weights than a card's does not count.
+    """
+    found = {row.name: row for row in attacked}
+    rows = []
+    for card in cards:
+        row = found.pop(card.name, None)
+        if row is not None and row.sha256 != card.sha256:
+            row = None
+        if "test_error" in card.metrics:
+            rows.append((row, _cells(card.name, card.metrics, row, card.parameters)))
+    for row in found.values():
+        rows.append((row, _cells(row.name, row.metrics, row, row.parameters)))
+    rows.sort(key=lambda pair: pair[0].robust[1:] if pair[0] else (), reverse=True)
+    return Table("Leaderboard", COLUMNS, [cells for _, cells in rows], _notes(attacked))
+
+
+def _cells(name: str, metrics: Facts, row: Attacked | None, parameters: int) -> list:
+    error = metrics.get("test_error", metrics.get("sample_error"))
+    bound = metrics.get("lipschitz_total")
+    distance = None if row is None else row.mean_distance
+    return [
+        name,
+        _percent(None if error is None else 1 - error),
+        *(_percent(share) for share in (row.robust if row else [None] * len(ROBUST))),
+        *(_percent(metrics.get(f"vra_{radius:g}")) for radius in CERTIFIED),
+        None if distance is None else f"{distance:.3f}",
+        None if bound is None else f"{bound:.4g}",
+        f"{parameters:,}",
+    ]
+
+
+def _percent(share: float | None) -> str | None:
+    return None if share is None else f"{share:.1%}"
+
+
+def _notes(attacked: Sequence[Attacked]) -> list[str]:
+    numbers = sorted({(row.images, row.starts) for row in attacked})
+    how = ", ".join(f"{images} images × {starts} starts" for images, starts in numbers)
+    return [
+        f"Robust: correctly classified, and no adversarial example found within the l2 radius "
+        f"({how}; loss margin, nearest class): an upper bound. Mean distance: l2, of the examples "
+        "found.",
+        "Certified: correctly classified, and proven that nothing within the l2 radius has "
+        "another class, on the 10 000 test images: a lower bound. Accuracy: on the same. Of a "
+        "model that was added where the full MNIST is missing, both are on the 1 000 bundled ones.",
+    ]

@@ -1,0 +1,94 @@
+"""The leaderboard: what is measured, kept, and shown."""
+
+import keras
+import numpy as np
+import pytest
+
+import intriguing_tf as itf
+from intriguing_tf import publishing, zoo
+from intriguing_tf.publishing import leaderboard as measuring
+from intriguing_tf.zoo import leaderboard, locations
+
+NUMBER = 4
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory):
+    """A linear classifier of digits in a file, and the folder of a leaderboard that it is on."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]
+    )
+    images, labels = itf.datasets.mnist_sample()
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(images, labels, epochs=3, verbose=0)
+    home = tmp_path_factory.mktemp("leaderboard")
+    model.save(home / "own.keras")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TFDS_DATA_DIR", str(home / "nothing"))
+        board = publishing.rank(
+            [str(home / "own.keras")], home / "out", number=NUMBER, starts=1, verbose=False
+        )
+    return model, home, board
+
+
+def row_of(board, name):
+    return dict(zip(board.columns, next(row for row in board.rows if row[0] == name), strict=True))
+
+
+def test_a_model_of_ones_own_is_measured(own):
+    model, _, board = own
+    images, labels = itf.datasets.mnist_sample()
+    wrong = model.predict(images, verbose=0).argmax(1) != labels
+    cells = row_of(board, "own")
+    assert cells["accuracy"] == f"{1 - wrong.mean():.1%}"
+    result = itf.LBFGSAdversary(model, loss="margin")(
+        images[:NUMBER], labels[:NUMBER], targets="nearest", verbose=False
+    )
+    right = ~wrong[:NUMBER]
+    for radius in leaderboard.ROBUST:
+        assert cells[f"robust at {radius:g}"] == f"{(right & (result.l2 > radius)).mean():.1%}"
+    found = result.status == "found"
+    assert float(cells["mean distance"]) == pytest.approx(result.l2[found].mean(), abs=2e-3)
+    certified = itf.lipschitz.certified_radius(model, images)
+    assert cells["certified at 0.3"] == f"{(~wrong & (certified >= 0.3)).mean():.1%}"
+    assert cells["parameters"] == "7,850"
+    assert {row[0] for row in board.rows} > {*zoo.list("mnist/*")}
+
+
+def test_the_page_has_every_model_and_sorts(own):
+    page = (own[1] / "out" / "report.html").read_text()
+    assert "own" in page and "aria-sort" in page and "mnist/conv-pools" in page
+    assert not (own[1] / "out" / "work").exists()
+
+
+def test_what_is_known_is_not_measured_again(own, monkeypatch):
+    def attack(*_):
+        raise AssertionError("attacked again")
+
+    monkeypatch.setattr(measuring, "_attack", attack)
+    again = publishing.rank([str(own[1] / "own.keras")], own[1] / "out", number=NUMBER, starts=1)
+    assert row_of(again, "own") == row_of(own[2], "own")
+    with pytest.raises(AssertionError, match="attacked again"):
+        publishing.rank([str(own[1] / "own.keras")], own[1] / "out", number=NUMBER, starts=2)
+
+
+def test_models_of_other_data_are_refused(tmp_path):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(10)])
+    model.save(tmp_path / "other.keras")
+    with pytest.raises(ValueError, match=r"classifiers of digits.*Received: .*other"):
+        publishing.rank([str(tmp_path / "other.keras")], tmp_path / "out")
+
+
+def test_the_bundled_leaderboard_speaks_of_the_bundled_weights():
+    rows = leaderboard.read_attacked(locations.bundled_folder())
+    cards = [zoo.info(name) for name in zoo.list()]
+    digits = {card.name: card for card in cards if "test_error" in card.metrics}
+    assert rows and {row.name for row in rows} <= {*digits}
+    assert len({(row.images, row.starts) for row in rows}) == 1  # or they do not compare
+    for row in rows:
+        assert row.sha256 == digits[row.name].sha256
+        assert list(row.robust) == sorted(row.robust, reverse=True)
+        # Shares of few images scatter; beyond that no certificate may exceed what was found.
+        certified = digits[row.name].metrics.get("vra_0.5", 0)
+        assert row.robust[0] > certified - 4 * np.sqrt(0.25 / row.images)

@@ -1,0 +1,70 @@
+"""Rows of the leaderboard: read, written, joined with cards."""
+
+import pytest
+
+from intriguing_tf import zoo
+from intriguing_tf.zoo import site
+from intriguing_tf.zoo.cards import ModelCard
+from intriguing_tf.zoo.leaderboard import (
+    FILE,
+    Attacked,
+    leaderboard,
+    read_attacked,
+    write_attacked,
+)
+from tests.zoo import fault_server as faults
+
+
+def attacked(name, sha256="0" * 64, robust=(0.9, 0.5, 0.25, 0.0), **fields):
+    return Attacked(
+        name=name, title=name, sha256=sha256, images=8, starts=5, robust=robust,
+        mean_distance=1.0, parameters=7, **fields,
+    )  # fmt: skip
+
+
+def card(name, **metrics):
+    values = faults.card(name, b"x", metrics={"test_error": 0.25, "vra_0.5": 0.125, **metrics})
+    return ModelCard.from_json(values)
+
+
+def test_rows_are_written_and_read(tmp_path):
+    rows = [attacked("a/c"), attacked("a/b", metrics=zoo.records.Facts({"test_error": 0.5}))]
+    write_attacked(tmp_path, rows)
+    assert read_attacked(tmp_path) == rows[::-1]
+    assert read_attacked(tmp_path / "nothing") == []
+
+
+@pytest.mark.parametrize(
+    "content", ["{", "{}", '[{"name": "a/b"}]', "[1]"], ids=["cut", "object", "fields", "number"]
+)
+def test_a_damaged_file_is_refused(tmp_path, content):
+    (tmp_path / FILE).write_text(content)
+    with pytest.raises(zoo.CatalogueError, match=FILE):
+        read_attacked(tmp_path)
+
+
+def test_cards_and_attacks_are_joined_the_most_robust_first():
+    cards = [card("a/weak"), card("a/strong"), card("a/new"), card("a/other")]
+    cards[3] = cards[3].replace(metrics=zoo.records.Facts())  # of other data
+    rows = [
+        attacked("a/weak", cards[0].sha256),
+        attacked("a/strong", cards[1].sha256, (1.0, 0.75, 0.5, 0.0)),
+        attacked("a/new", "1" * 64),  # of other weights
+        attacked("own", metrics=zoo.records.Facts({"sample_error": 0.125})),
+    ]
+    table = leaderboard(cards, rows)
+    assert [row[0] for row in table.rows] == ["a/strong", "a/weak", "own", "a/new"]
+    strong, own, new = (dict(zip(table.columns, table.rows[i], strict=True)) for i in (0, 2, 3))
+    assert strong["accuracy"] == "75.0%" and strong["certified at 0.5"] == "12.5%"
+    assert strong["robust at 1"] == "75.0%" and strong["mean distance"] == "1.000"
+    assert own["accuracy"] == "87.5%" and own["certified at 0.5"] is None
+    assert new["robust at 1"] is None and new["accuracy"] == "75.0%"
+
+
+def test_the_index_has_the_leaderboard_escaped(tmp_path):
+    site.write_card(tmp_path, card("a/b"))
+    write_attacked(tmp_path, [attacked("a/b", card("a/b").sha256), attacked("<script>alert(1)")])
+    site.refresh(tmp_path)
+    html = (tmp_path / "index.html").read_text()
+    assert "aria-sort" in html and "12.5%" in html and "90.0%" in html
+    assert "<script>alert" not in html and "&lt;script&gt;alert" in html
