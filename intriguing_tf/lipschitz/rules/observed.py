@@ -1,8 +1,8 @@
 """Layers and operations that move numbers: where each one goes is seen, not believed.
 
-The operation is run on numbers that are all different, for two examples at once. What comes out
-says which input each output is, how often each input is used, that nothing but moving happened,
-and that no example reads another.
+The operation is run on random numbers that are all different, for two examples at once. What comes
+out says which input each output is, how often each input is used, that nothing but moving happened
+(a mean of such numbers is none of them), and that no example reads another.
 """
 
 from __future__ import annotations
@@ -80,12 +80,13 @@ def movement(function: Callable[[Any], Any], shape: Shape) -> Movement:
     count = math.prod(sizes)  # type: ignore[arg-type]
     if 4 * count >= EXACT:
         raise NoBoundError(f"its input is too large to be followed. Received: shape {shape}")
-    numbers = np.arange(1, 2 * count + 1, dtype=np.float64).reshape(2, *sizes)
+    names = _names(2 * count)
+    runs = [_run(function, each.reshape(2, *sizes)) for each in names]
     outputs = []
-    for low, high in zip(*(_run(function, x) for x in (numbers, numbers + 2 * count)), strict=True):
-        if low.shape != high.shape or low.shape[:1] != (2,):
+    for out in zip(*runs, strict=True):
+        if out[0].shape != out[1].shape or out[0].shape[:1] != (2,):
             raise NoBoundError("it changes the number of examples")
-        outputs.append(_places(low, high, count))
+        outputs.append(_places(out, names, count))
     return Movement(tuple(int(size) for size in sizes), outputs)  # type: ignore[arg-type]
 
 
@@ -102,14 +103,28 @@ def _run(function: Callable[[Any], Any], numbers: Array) -> list[Array]:
     return [keras.ops.convert_to_numpy(each).astype(np.float64) for each in outputs]
 
 
-def _places(low: Array, high: Array, count: int) -> Array:
-    """Places of one example's output in its input, from what came out for both inputs."""
-    constant = low == high
-    whole = (high - low == 2 * count) & (low == np.round(low)) & (low >= 1) & (low <= 2 * count)
-    places = np.where(
-        constant, CONSTANT, low - 1 - count * np.reshape([0, 1], (2, *[1] * (low.ndim - 1)))
-    )
-    inside = constant | ((places >= 0) & (places < count))
-    if not np.all((constant | whole) & inside) or not np.array_equal(places[0], places[1]):
+def _names(count: int) -> tuple[Array, Array]:
+    """Two lists of so many random whole numbers, all different."""
+    rng = np.random.default_rng(count)
+    half = EXACT // 2
+    low, high = (rng.choice(half, count, replace=False).astype(np.float64) for _ in range(2))
+    return low, high + half
+
+
+def _places(out: tuple[Array, Array], names: tuple[Array, Array], count: int) -> Array:
+    """Places of one example's output in its input, from what came out for both lists of names."""
+    constant = out[0] == out[1]
+    first, second = (_looked_up(*each) for each in zip(out, names, strict=True))
+    places = first - count * np.reshape([0, 1], (2, *[1] * (first.ndim - 1)))
+    moved = (first == second) & (places >= 0) & (places < count)
+    places = np.where(constant, CONSTANT, places)
+    if not np.all(constant | moved) or not np.array_equal(places[0], places[1]):
         raise NoBoundError("it does more than moving the numbers of each example by itself")
-    return places[0].astype(np.int64)
+    return places[0]
+
+
+def _looked_up(values: Array, names: Array) -> Array:
+    """The place of each value among the names; less than 0 where it is none of them."""
+    order = np.argsort(names)
+    found = order[np.searchsorted(names[order], values).clip(max=len(names) - 1)]
+    return np.where(names[found] == values, found, -len(names))
