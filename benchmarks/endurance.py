@@ -16,6 +16,7 @@ they take here, so that the killing lasts as long as it should.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import signal
@@ -103,8 +104,12 @@ def large_sweep(flags: argparse.Namespace) -> bool:
 
 def busy_workers() -> list[int]:
     """Process ids of Ray's workers that attack, all of them started from here."""
-    children = psutil.Process().children(recursive=True)
-    return [child.pid for child in children if child.name().startswith("ray::Worker")]
+    busy = []
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it may have ended by now
+            if child.cmdline()[:1] == ["ray::Worker.attack"]:
+                busy.append(child.pid)
+    return busy
 
 
 def kill_until(end: float, every: float, killed: list[float], stop: threading.Event) -> None:

@@ -121,6 +121,6 @@ STAGES = (
     _benchmark("faults", "faults", minutes=120, threads=None),
     _benchmark(
         "lipschitz-soundness", "lipschitz_soundness", "--output=evidence/soundness",
-        "--graphs=2000", "--classifiers=200", "--minutes=60", minutes=60,
+        "--graphs=10000", "--classifiers=1000", "--minutes=60", minutes=60,
     ),
 )  # fmt: skip

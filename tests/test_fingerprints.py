@@ -183,6 +183,7 @@ def fingerprints_here():
     return [model_fingerprint(dense()), array_fingerprint(IMAGES), json_fingerprint({"a": [1.5]})]
 
 
+@pytest.mark.slow
 def test_another_process_finds_the_same_fingerprints():
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]);"

@@ -77,6 +77,7 @@ def test_folded_it_is_the_same_function_with_the_same_gradient():
     np.testing.assert_allclose(keras_graph.folded_call(model, x), model(x), rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_the_compiled_adversary_takes_the_folded_way():
     model = network("float32")
     classifier = Classifier(model)

@@ -136,6 +136,7 @@ def test_work_of_earlier_releases_is_refused_with_a_word_on_what_to_do(tmp_path)
         pass
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused(tmp_path):
     code = (
         "import sys; from intriguing_tf.store import locked\n"

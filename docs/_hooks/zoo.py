@@ -7,10 +7,10 @@ from pathlib import Path
 
 from mkdocs.structure.files import File, Files
 
-from intriguing_tf.publishing import standings
 from intriguing_tf.reporting import sorting_script
 from intriguing_tf.zoo import catalogue
 from intriguing_tf.zoo.cards import ModelCard
+from intriguing_tf.zoo.leaderboard import standings
 from intriguing_tf.zoo.locations import bundled_folder
 
 ENTRIES = "entries"  # folder of the cards in the site

@@ -81,11 +81,13 @@ class Problem:
     def evaluate_margin(self, x: np.ndarray, targets: np.ndarray) -> Evaluated:
         """Evaluates the soft margin of an array of points, with sharpness 1 and equal weights."""
         x = tf.convert_to_tensor(x, self.dtype)
-        return self._evaluate_margin(x, tf.constant(targets))
+        return self._evaluate_margin(x, tf.constant(targets, tf.int64))
 
     @functools.cached_property
     def _evaluate_margin(self):
-        @tf.function(autograph=False, reduce_retracing=True)
+        specs = tf.TensorSpec([None, self.size], self.dtype), tf.TensorSpec([None], tf.int64)
+
+        @tf.function(autograph=False, input_signature=specs)
         def evaluate(x, targets):
             return self.evaluate(x, targets, LOSSES["margin"].value)
 

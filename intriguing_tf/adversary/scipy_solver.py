@@ -49,9 +49,12 @@ class SciPySolver:
             "maxcor": settings.maxcor, "maxfun": settings.maxfun, "ftol": ftol, "gtol": gtol,
         }  # fmt: skip
         self.jit_compile = problem.jit_compile(settings.jit_compile)
+        # Without XLA one trace serves every number of points: which was traced before must not
+        # decide how a point is rounded.
+        specs = tf.TensorSpec([None, problem.size], problem.dtype), tf.TensorSpec([None], tf.int64)
         self._compiled = tf.function(
             self._loss, autograph=False, jit_compile=self.jit_compile,
-            reduce_retracing=not self.jit_compile,
+            input_signature=None if self.jit_compile else specs,
         )  # fmt: skip
 
     def _loss(self, x, targets):
@@ -65,7 +68,7 @@ class SciPySolver:
         if padding:
             x = np.concatenate([x, np.repeat(x[-1:], padding, axis=0)])
             targets = np.concatenate([targets, np.repeat(targets[-1:], padding)])
-        values = self._compiled(tf.cast(x, self.problem.dtype), tf.constant(targets))
+        values = self._compiled(tf.cast(x, self.problem.dtype), tf.constant(targets, tf.int64))
         return tuple(value.numpy()[:n].astype(np.float64) for value in values)
 
     def search(self, batch: Batch, stop: Callable[[], bool] = lambda: False) -> SearchResult:

@@ -10,7 +10,7 @@ import numpy as np
 
 from intriguing_tf.experiments import paper
 from intriguing_tf.experiments.figures1_2 import Figures1And2Result
-from intriguing_tf.experiments.matrices import NOT_CLIPPED, Matrix
+from intriguing_tf.experiments.matrices import NOT_CLIPPED, SetErrors
 from intriguing_tf.experiments.table1 import Table1Result
 from intriguing_tf.experiments.table2 import Table2Result
 from intriguing_tf.experiments.table4 import Table4Result
@@ -162,7 +162,7 @@ def _autoencoder_is_sturdier(table1: Table1Result, table2: Table2Result) -> Clai
     )
 
 
-def _above_noise(claim: str, matrix: Matrix, pairs: Iterable[tuple[str, str]]) -> Claim:
+def _above_noise(claim: str, matrix: SetErrors, pairs: Iterable[tuple[str, str]]) -> Claim:
     """Compares each pair of a set and a model with noise that is at least as strong."""
     noises = sorted(
         (

@@ -53,7 +53,7 @@ class SetRow:
 
 
 @dataclasses.dataclass(frozen=True)
-class Matrix:
+class SetErrors:
     """Errors of the columns' models on the rows' sets."""
 
     columns: tuple[str, ...]
@@ -73,7 +73,7 @@ class MatrixResult(KeptResult):
     """An error matrix; prints in the paper's layout."""
 
     settings: Experiment[Any]
-    matrix: Matrix
+    matrix: SetErrors
 
     printed: ClassVar[TransferTable]
     note: ClassVar[str]  # with the settings' fields in braces
@@ -130,7 +130,9 @@ def control_sets(
     return {**sets, UNDISTORTED: lambda: images}
 
 
-def measure(workspace: Workspace, models: tuple[str, ...], which: ImageSet, sets: Sets) -> Matrix:
+def measure(
+    workspace: Workspace, models: tuple[str, ...], which: ImageSet, sets: Sets
+) -> SetErrors:
     """Measures every model on every set made from the same images."""
     originals, labels = workspace.images(which)
     distortions: dict[str, Estimate] = {}
@@ -145,7 +147,7 @@ def measure(workspace: Workspace, models: tuple[str, ...], which: ImageSet, sets
         {name: partial(measured, name) for name in sets},
         labels,
     )
-    return Matrix(
+    return SetErrors(
         models,
         tuple(
             SetRow(name, distortions[name], tuple(map(Estimate.of_errors, wrong)))

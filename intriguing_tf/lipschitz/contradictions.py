@@ -203,19 +203,19 @@ def _by_products(model: keras.Model, points: Sequence[Any], deadline: float) -> 
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(points)
         outputs = called_flat(model, points)
-    vectors, best, started = random(points), np.zeros(len(points[0])), time.monotonic()
+    images, best, started = random(outputs), np.zeros(len(points[0])), time.monotonic()
     for done in range(1, STEPS + 1):
-        there = [x + _times(reach, v) for x, v in zip(points, vectors, strict=True)]
-        moved = called_flat(model, there)
-        images = _unit([y - x for x, y in zip(outputs, moved, strict=True)])
-        images = _where_finite(images, random(outputs))
         back = tape.gradient(outputs, points, images, unconnected_gradients="zero")
         lengths = _lengths(back).numpy()  # ‖Jᵀu‖ for a unit vector u: never above ‖J‖
         best = np.maximum(best, np.where(np.isfinite(lengths), lengths, 0.0))
         now = time.monotonic()
-        if now + (now - started) / done > deadline:
+        if done == STEPS or now + (now - started) / done > deadline:
             break
         vectors = _where_finite(_unit(back), random(points))
+        there = [x + _times(reach, v) for x, v in zip(points, vectors, strict=True)]
+        moved = called_flat(model, there)
+        images = _unit([y - x for x, y in zip(outputs, moved, strict=True)])
+        images = _where_finite(images, random(outputs))
     return best
 
 

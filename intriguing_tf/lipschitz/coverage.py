@@ -76,6 +76,13 @@ REASONS = {
     ),
 }
 
+# Why radii are not certified through layers that have a rule.
+NO_RADII = {
+    "AveragePooling3D": "TensorFlow does not compute it in float64",
+    "MaxPooling3D": "TensorFlow does not compute it in float64",
+    "TimeDistributed": "no bound of its rounding errors; Dense works on every step as it is",
+}
+
 
 def _reasons() -> dict[str, str]:
     return {name: reason for reason, names in REASONS.items() for name in names.split()}
@@ -91,7 +98,7 @@ def layer_rows() -> Iterator[tuple[str, str, str, str]]:
         if not inspect.isclass(kind) or name != kind.__name__:
             continue  # another name of the same class
         if kind in ruled:
-            yield name, "rule", "yes" if has_error_rule(kind) else "no", ""
+            yield name, "rule", "yes" if has_error_rule(kind) else "no", NO_RADII.get(name, "")
         elif has_domain_rule(kind):
             yield name, ON_A_DOMAIN, "no", ""
         else:

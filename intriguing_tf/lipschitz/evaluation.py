@@ -64,17 +64,17 @@ class Evaluator:
         shapes = [x.shape[1:] for each in self.calls for x in each.call.node.outputs]
         return sum(math.prod(size or 1 for size in shape) for shape in shapes)
 
-    def __call__(self, images: Array) -> Evaluation:
+    def __call__(self, images: Array) -> BatchValues:
         """Evaluates a batch, float64 [n, *input shape]."""
         values = {self.graph.inputs[0]: tf.convert_to_tensor(images, tf.float64)}
         for each in self.calls:
             outputs = each.run([values[tensor] for tensor in each.call.inputs])
             values.update(zip(each.call.outputs, outputs, strict=True))
-        return Evaluation(self, values, self._slopes)
+        return BatchValues(self, values, self._slopes)
 
 
 @dataclasses.dataclass(frozen=True)
-class Evaluation:
+class BatchValues:
     """The numbers of one batch.
 
     Args:
@@ -166,14 +166,17 @@ class EvaluatedCall:
 
     def __init__(self, call: Call, result: LayerBound | Steps | None = None):
         self.call = call
+        # After training the wrapper is the layer within it.
+        wrapped = type(call.operation) is keras.layers.SpectralNormalization
+        self._operation = call.operation.layer if wrapped else call.operation
         self._result = rule_of(call) if result is None else result
-        self._rule = error_rule(call.operation, self._result)
+        self._rule = error_rule(self._operation, self._result)
         self._activated = self._rule is multiplied
         steps = self._result.steps[1:] if self._activated else self._result.steps
         ending = steps if self._activated or self._rule is activation else ()
         if len(ending) > 1 or not all(isinstance(step, (Slopes, Softmax)) for step in ending):
             raise NoBoundError(
-                f"{name_of(call.operation)}: no bound of the rounding errors of its activation is "
+                f"{name_of(self._operation)}: no bound of the rounding errors of its activation is "
                 "known, so that no radius can be certified. `bound` takes it."
             )
         self._step = ending[0] if ending else None  # the activation that ends the call
@@ -213,7 +216,7 @@ class EvaluatedCall:
         """Runs the activation that ends the call, if one does."""
         if self._step is None:
             return linear
-        return self.call.operation.activation(linear) if self._activated else self.run([linear])[0]
+        return self._operation.activation(linear) if self._activated else self.run([linear])[0]
 
     def run_linear(self, tensors: Sequence[Any]) -> Any:
         """What enters the activation that ends the call."""
@@ -228,7 +231,7 @@ class EvaluatedCall:
         if self._step is None:
             found = list(found) if isinstance(found, (list, tuple)) else [found]
             return [each + floor for each in found]
-        straight = is_straight(self.call.operation)
+        straight = is_straight(self._operation)
         return [activation_error(self._step, straight, size, found, results[0], unit) + floor]
 
     def linear_errors(
@@ -236,14 +239,14 @@ class EvaluatedCall:
     ) -> tuple[Any, Any]:
         """Size and errors of what enters the activation, of the outputs if there is none."""
         given = Rounded(
-            self._run_flat, self.call.operation, self.call.node, sizes, errors, result, unit
+            self._run_flat, self._operation, self.call.node, sizes, errors, result, unit
         )
-        with errors_named(self.call.operation):
+        with errors_named(self._operation):
             found = self._rule(given)
         if self._step is None or not self._activated:
             return sizes[0], found
         (size,) = self._linear(*sizes, absolute=True)
-        bias = getattr(self.call.operation, "bias", None)
+        bias = getattr(self._operation, "bias", None)
         return (size + (0.0 if bias is None else tf.abs(bias)) + found) * (1 + 1e-9), found
 
     def _run_flat(self, *tensors: Any, absolute: bool = False) -> Any:
@@ -256,7 +259,7 @@ class EvaluatedCall:
         """Runs the call without its activation, perhaps on absolute weights without a bias."""
         if absolute:
             return [self._absolute(*tensors)]
-        with _without_activation(self.call.operation):
+        with _without_activation(self._operation):
             return self._call(tensors)
 
     def _call(self, tensors: Sequence[Any]) -> list[Any]:
@@ -265,19 +268,20 @@ class EvaluatedCall:
             lambda x: next(remaining) if isinstance(x, keras.KerasTensor) else x,
             call_arguments(self.call.node),
         )
-        if "training" in inspect.signature(self.call.operation.call).parameters:
-            keywords = {**keywords, "training": False}  # some layers are random by default
+        keywords.pop("training", None)
+        if "training" in inspect.signature(self._operation.call).parameters:
+            keywords["training"] = False  # some layers are random by default
         try:
-            return keras.tree.flatten(self.call.operation(*positional, **keywords))
+            return keras.tree.flatten(self._operation(*positional, **keywords))
         except tf.errors.OpError as error:
             raise NoBoundError(
-                f"{name_of(self.call.operation)}: TensorFlow does not compute it in float64 "
+                f"{name_of(self._operation)}: TensorFlow does not compute it in float64 "
                 f"here, so that no radius can be certified. `bound` takes it. ({error})"
             ) from error
 
     @functools.cached_property
     def _absolute(self) -> Any:
-        layer = self.call.operation
+        layer = self._operation
         twin = type(layer).from_config(layer.get_config())
         twin.activation = keras.activations.linear
         twin.build(self.call.input_shapes[0])

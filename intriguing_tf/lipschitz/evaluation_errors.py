@@ -19,6 +19,7 @@ from keras import layers, ops
 from intriguing_tf import layers as own
 from intriguing_tf.keras_graph import call_arguments, is_keras_operation, unexported
 from intriguing_tf.lipschitz.registry import is_registered
+from intriguing_tf.lipschitz.rules.reshaping import interpolation_matrices
 from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Slopes, Softmax, Step, Steps
 
 # Roundings of a smooth activation, in units of what it reads and returns; far more than they are.
@@ -208,12 +209,17 @@ def _window(operation: Any) -> float:
 @rounds(layers.UpSampling2D, layers.Resizing)
 def resampled(given: Rounded) -> Any:
     """TensorFlow interpolates in float32, whatever it is given."""
-    if given.operation.interpolation == "nearest":
+    kind = given.operation.interpolation
+    if kind == "nearest":
         return moved(given)
-    if given.operation.interpolation != "bilinear":
-        raise NoBoundError("only nearest and bilinear interpolation have an error bound")
-    (error,), (size,) = given.errors, given.sizes
-    return _plus(given.run(error + 1e-5 * size), 1e-5)
+    if kind not in ("bilinear", "bicubic"):
+        raise NoBoundError("only nearest, bilinear and bicubic interpolation have an error bound")
+    ((error,), (size,)) = given.errors, given.sizes
+    if kind == "bilinear":
+        return _plus(given.run(error + 1e-5 * size), 1e-5)
+    # Some of its weights are negative.
+    rows, columns = (abs(each) for each in interpolation_matrices(given.operation, size.shape))
+    return _plus(ops.einsum("ai,bj,nijc->nabc", rows, columns, error + 1e-5 * size), 1e-5)
 
 
 @rounds(
@@ -354,11 +360,13 @@ def _minus(values: Any, others: Any) -> Any:
 
 def has_error_rule(kind: Any) -> bool:
     """Whether radii can be certified through this layer class, or operation of this name."""
-    return kind in _RULES or kind in _STATED
+    return kind in _RULES or kind in _STATED or kind in _SEEN_THROUGH
 
 
 # Their Lipschitz rules state what their statistics lose.
 _STATED = {layers.GroupNormalization, layers.LayerNormalization, layers.RMSNormalization}
+# After training it is the layer within it.
+_SEEN_THROUGH = {layers.SpectralNormalization}
 
 
 def _key(operation: Any) -> Any:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from intriguing_tf.lipschitz.chains import PairwiseChain, pairwise_chain
-from intriguing_tf.lipschitz.evaluation import Evaluation
+from intriguing_tf.lipschitz.evaluation import BatchValues
 from intriguing_tf.lipschitz.folding import Entry, fold
 from intriguing_tf.lipschitz.graph import calls_of
 from intriguing_tf.lipschitz.local import LocalChain, Units
@@ -99,7 +99,7 @@ class LocalMargins:
             chain.multipliers,
         )
 
-    def radii(self, near: Evaluation, predicted: Array, margins: Array, start: Array) -> Array:
+    def radii(self, near: BatchValues, predicted: Array, margins: Array, start: Array) -> Array:
         """Returns proved radii around the images; arguments as of `LocalChain.radii`."""
         entering = near.entering(self._calls)
         if any(values.ndim != 2 for values, _ in entering) or not self._below > 0:

@@ -13,7 +13,7 @@ from intriguing_tf.checks import check_positive_integer
 from intriguing_tf.classifier import check_model
 from intriguing_tf.keras_graph import called_flat, float64_copy, graph_of
 from intriguing_tf.lipschitz.contradictions import check_attained, gradients_may_exceed
-from intriguing_tf.lipschitz.evaluation import Evaluation, Evaluator
+from intriguing_tf.lipschitz.evaluation import BatchValues, Evaluator
 from intriguing_tf.lipschitz.exactness import check_call
 from intriguing_tf.lipschitz.graph import calls_of
 from intriguing_tf.lipschitz.heads import check_one_unit
@@ -161,7 +161,7 @@ class Certifier:
         agrees = self._predicted(outputs) == predicted
         return np.array([round_down(each, 16) for each in np.where(agrees, radii, 0.0)])
 
-    def _larger(self, near: Evaluation, radii: Array, predicted: Array) -> Array:
+    def _larger(self, near: BatchValues, radii: Array, predicted: Array) -> Array:
         """The local radii, where they are larger."""
         if self._local is None:
             return radii
@@ -179,7 +179,7 @@ class Certifier:
         clear = np.isfinite(outputs).all(axis=1) & (np.sum(outputs == best, axis=1) == 1)
         return np.where(clear, outputs.argmax(axis=1), -1)
 
-    def _compare(self, images: Array, near: Evaluation, own: Array) -> None:
+    def _compare(self, images: Array, near: BatchValues, own: Array) -> None:
         """Raises where the model's own outputs differ from the copy's by more than rounding."""
         copied = _rows(called_flat(self._copy, [tf.constant(images, tf.float64)])[0])
         errors = near.errors(unit=FLOAT32, rounded=True)

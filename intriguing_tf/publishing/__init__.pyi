@@ -6,7 +6,6 @@ from .evaluation import CardComparison as CardComparison
 from .evaluation import measure as measure
 from .evaluation import verify_metrics as verify_metrics
 from .leaderboard import rank as rank
-from .leaderboard import standings as standings
 from .photographs import describe as describe
 from .photographs import measure_photographs as measure_photographs
 from .recipes import Minibatches as Minibatches

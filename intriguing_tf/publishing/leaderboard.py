@@ -25,6 +25,7 @@ from intriguing_tf.zoo.leaderboard import (
     Attacked,
     leaderboard,
     read_attacked,
+    standings,
     write_attacked,
 )
 from intriguing_tf.zoo.names import load_model, short_name
@@ -90,14 +91,6 @@ def write_pages(folder: Path) -> Table:
     table = standings(folder)
     Report("Robust classifiers of digits", [], [Section("Leaderboard", [], [table])]).save(folder)
     return table
-
-
-def standings(folder: Path | None = None) -> Table:
-    """Returns the leaderboard of the zoo in use, and of a folder's models beside it."""
-    where = locations.zoo()
-    rows = {row.name: row for row in read_attacked(where)} if isinstance(where, Path) else {}
-    rows |= {} if folder is None else {row.name: row for row in read_attacked(folder)}
-    return leaderboard([catalogue.info(name) for name in catalogue.list()], [*rows.values()])
 
 
 def _shown(name: str) -> str:

@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from intriguing_tf.files import write_atomically
 from intriguing_tf.reporting import Table
-from intriguing_tf.zoo import foreign
+from intriguing_tf.zoo import catalogue, foreign, locations
 from intriguing_tf.zoo.cards import Line, ModelCard, Sha256
 from intriguing_tf.zoo.errors import CatalogueError
 from intriguing_tf.zoo.records import Facts, Record, read
@@ -106,6 +106,14 @@ def leaderboard(cards: Sequence[ModelCard], attacked: Sequence[Attacked]) -> Tab
     return Table("Leaderboard", COLUMNS, [cells for _, cells in rows], _notes(attacked))
 
 
+def standings(folder: Path | None = None) -> Table:
+    """Returns the leaderboard of the zoo in use, and of a folder's models beside it."""
+    where = locations.zoo()
+    rows = {row.name: row for row in read_attacked(where)} if isinstance(where, Path) else {}
+    rows |= {} if folder is None else {row.name: row for row in read_attacked(folder)}
+    return leaderboard([catalogue.info(name) for name in catalogue.list()], [*rows.values()])
+
+
 def _cells(name: str, metrics: Facts, row: Attacked | None, parameters: int) -> list:
     error = metrics.get("test_error", metrics.get("sample_error"))
     bound = metrics.get("lipschitz_total")
@@ -134,5 +142,6 @@ def _notes(attacked: Sequence[Attacked]) -> list[str]:
         "found.",
         "Certified: correctly classified, and proven that nothing within the l2 radius has "
         "another class, on the 10 000 test images: a lower bound. Accuracy: on the same. Of a "
-        "model that was added where the full MNIST is missing, both are on the 1 000 bundled ones.",
+        "model that was added where the full MNIST is missing, both are on the 1 000 bundled ones. "
+        "What is empty was not measured, or has no bound.",
     ]

@@ -71,6 +71,7 @@ def test_what_a_loss_is_recorded_as():
     assert str(Margin(units=3.0)) == "Margin(units=3.0)"  # "margin" would name another
 
 
+@pytest.mark.slow
 def test_the_sharpness_of_the_margin_decides_how_far_it_goes(network):
     x = points(20)
     runs = [

@@ -59,6 +59,7 @@ def test_numbers_of_numpy_become_numbers_that_json_holds():
     assert type(described["maxcor"]) is int and described["xtol"] == 0.5
 
 
+@pytest.mark.slow
 def test_constants_of_the_search_are_used_and_recorded(network):
     x = points(20)
     plain = itf.LBFGSAdversary(network, loss="margin", jit_compile=False)(x)

@@ -79,6 +79,7 @@ def test_what_lies_farther_out_is_refused(adversary):
 # --- what a user sees
 
 
+@pytest.mark.slow
 def test_where_probabilities_tie_found_is_what_predict_says():
     inner = small_network()
     weights = inner.get_weights()
@@ -96,6 +97,7 @@ def test_where_probabilities_tie_found_is_what_predict_says():
 # --- saturated starts
 
 
+@pytest.mark.slow
 def test_where_the_gradient_vanishes_other_starts_are_tried():
     model = small_network(activation="relu")
     weights = model.get_weights()
@@ -133,6 +135,7 @@ def test_targets_that_are_the_labels_are_no_task(network, adversary):
 # --- scale
 
 
+@pytest.mark.slow
 def test_images_of_another_scale_warn(network):
     scaled = keras.Sequential([keras.Input((8,)), keras.layers.Rescaling(1 / 255), network])
     with pytest.warns(UserWarning, match="fill less than 1 % of the bounds"):
@@ -153,6 +156,7 @@ def as_one_hot(labels):
     return keras.utils.to_categorical(labels, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [as_column, as_one_hot])
 def test_labels_in_other_forms(network, adversary, form):
     own = predicted(network, points(4))

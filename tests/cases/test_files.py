@@ -190,6 +190,7 @@ def test_damage_in_the_weights_is_found(keras_file, tmp_path):
             refused(keras_files.load, tmp_path / "a.keras")
 
 
+@pytest.mark.slow
 def test_damage_in_the_weights_under_a_right_checksum(keras_file, tmp_path):
     """What the numbers are cannot be known; what is not HDF5 any more is refused as such."""
     chance, refusals = random.Random(4), 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from intriguing_tf import training
 from tests.training.small_networks import LOGITS, network, pool
 
 SOFT = keras.losses.CategoricalCrossentropy(from_logits=True)
+SLOW = pytest.mark.slow  # a pool's attack is traced for each network
 PARTS = {
     "plain": {},
     "pool, kept": {"pools": [pool(interval=2, distortion=0.1)]},
@@ -22,6 +25,17 @@ PARTS = {
     "extra class": {"penalties": [training.CertifiedMargin(0.1)]},
     "worst logits": {"penalties": [training.CertifiedMargin(0.1, loss="worst")]},
 }
+
+
+def named(*names):
+    """Parameters of a test, those with pools marked as slow."""
+    return [pytest.param(n, marks=SLOW if "pools" in PARTS[n] else ()) for n in names or PARTS]
+
+
+@pytest.fixture(scope="module")
+def plain(points):
+    """Returns a function that gives the weights after training with a part, each once."""
+    return functools.cache(lambda name: weights_after(PARTS[name], *points))
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +66,7 @@ def largest_difference(these, those):
 # --- weights
 
 
-@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("name", named())
 def test_rows_of_weight_zero_change_nothing(name, points):
     x, y = points
     weights = np.where(np.arange(48) % 3 == 0, 0.0, 2.0).astype(np.float32)
@@ -88,15 +102,15 @@ def test_copies_weigh_what_their_images_weigh():
     )
 
 
-@pytest.mark.parametrize("name", ["plain", "pool, kept", "pool, of the batch", "extra class"])
-def test_class_weights_are_the_sample_weights_of_their_classes(name, points):
+@pytest.mark.parametrize("name", named("plain", "pool, kept", "pool, of the batch", "extra class"))
+def test_class_weights_are_the_sample_weights_of_their_classes(name, points, plain):
     x, y = points
     by_class = weights_after(PARTS[name], x, y, class_weight={0: 1.0, 1: 10.0, 2: 0.0})
     by_row = weights_after(
         PARTS[name], x, y, sample_weight=np.array([1.0, 10.0, 0.0], np.float32)[y]
     )
     assert largest_difference(by_class, by_row) < 1e-6
-    assert largest_difference(by_class, weights_after(PARTS[name], x, y)) > 1e-3
+    assert largest_difference(by_class, plain(name)) > 1e-3
 
 
 def test_weights_in_a_column_are_those_in_a_row(points):
@@ -201,8 +215,8 @@ def test_a_network_in_mixed_precision_is_refused_by_name(policy):
         training.AdversarialModel(model)
 
 
-@pytest.mark.parametrize("name", PARTS)
-def test_loss_scaling_changes_nothing(name, points):
+@pytest.mark.parametrize("name", named())
+def test_loss_scaling_changes_nothing(name, points, plain):
     scaling = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.5), initial_scale=64.0)
-    scaled, plain = (weights_after(PARTS[name], *points, optimizer=o) for o in (scaling, None))
-    assert largest_difference(scaled, plain) < 1e-5
+    scaled = weights_after(PARTS[name], *points, optimizer=scaling)
+    assert largest_difference(scaled, plain(name)) < 1e-5

@@ -36,6 +36,7 @@ def test_no_entry_needs_retraining(name):
     assert zoo.info(name).recipe.json() == recipe.json()
 
 
+@pytest.mark.slow
 def test_a_saved_adversarial_model_resumes(load_saved):
     """Pools at the image and at a layer, both penalties, a kernel's regulariser and constraint."""
     model = load_saved("adversarial_model.keras")

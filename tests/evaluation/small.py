@@ -5,7 +5,7 @@ import numpy as np
 
 import intriguing_tf as itf
 
-FAST = {"solver": "scipy", "maxfun": 60, "jit_compile": False}
+FAST = {"solver": "scipy", "loss": "cross_entropy", "maxfun": 25, "jit_compile": False}
 
 
 def network(units=3, activation=None):

@@ -3,12 +3,14 @@
 import dataclasses
 
 import numpy as np
+import pytest
 
 from intriguing_tf.evaluation import collecting
 from intriguing_tf.lipschitz import Certifier
 from tests.evaluation.small import evaluate, images, network
 
 
+@pytest.mark.slow
 def test_certified_radii_are_kept_and_a_damaged_file_is_not_believed(tmp_path, monkeypatch):
     options = {"folder": tmp_path, "bounds": (-9.0, 9.0), "shard_size": 4}
     whole = evaluate(network(), images(), **options)
@@ -28,6 +30,7 @@ def test_certified_radii_are_kept_and_a_damaged_file_is_not_believed(tmp_path, m
     assert len(asked) == 1
 
 
+@pytest.mark.slow
 def test_no_more_examples_are_kept_than_are_shown(monkeypatch):
     monkeypatch.setattr(collecting, "_SHOWN", 3)
     found = evaluate(network(), images(), bounds=(-9.0, 9.0), shard_size=4)

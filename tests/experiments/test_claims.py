@@ -8,7 +8,7 @@ import pytest
 from intriguing_tf.experiments import Figures1And2, Table1, Table2, Table4, paper
 from intriguing_tf.experiments.claims import claims, table
 from intriguing_tf.experiments.figures1_2 import Figures1And2Result, LayerContrast
-from intriguing_tf.experiments.matrices import Matrix, SetRow
+from intriguing_tf.experiments.matrices import SetErrors, SetRow
 from intriguing_tf.experiments.records import Estimate
 from intriguing_tf.experiments.table1 import AttackedModel, Table1Result
 from intriguing_tf.experiments.table2 import Table2Result
@@ -38,7 +38,7 @@ def matrix(columns, rows, across, noise):
         SetRow(f"Gaussian noise {s}", about(0.7 * s), tuple(about(noise[s]) for _ in columns))
         for s in noise
     ]
-    return Matrix(tuple(columns), tuple(made))
+    return SetErrors(tuple(columns), tuple(made))
 
 
 def figures(shift):

@@ -154,7 +154,7 @@ PARTS: dict[str, Callable[[], Cases]] = {
     },
 }
 # `make test` compares these, `make guard` all.
-QUICK = ("sweep", "lipschitz-ae", "training", "compiled-fc100-100-10")
+QUICK = ("lipschitz-ae", "training", "compiled-fc100-100-10")
 
 
 def fields_of(result: Any) -> dict[str, Any]:

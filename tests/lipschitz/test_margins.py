@@ -58,7 +58,9 @@ def test_no_prediction_changes_within_the_local_radius(activation):
     certifier = Certifier(model, method="local")
     radii = certifier.radius(images)
     assert np.all(radii >= Certifier(model).radius(images))
-    assert np.median(radii / Certifier(model).radius(images)) > 1.02
+    # SELU is steepest just below 0, where most of its inputs are: there is less to gain.
+    gain = 1.02 if activation == "selu" else 1.05
+    assert np.median(radii / Certifier(model).radius(images)) > gain
     predicted = model.predict(images, verbose=0).argmax(axis=1)
     for image, radius, best in zip(images, radii, predicted, strict=True):
         steps = rng.normal(size=(400, 25))

@@ -36,6 +36,7 @@ def test_dense_norm_is_the_largest_singular_value():
 def test_extreme_weights_neither_vanish_nor_overflow(scale):
     kernel = random_kernel(30, 20)
     exact = np.linalg.norm(kernel, 2) * scale
+    # Products below `LEAST` count as this much: it, and not the tenth digit of 1e-300, is promised.
     underflow = 2 * LEAST if exact < LEAST else 0.0
     assert exact <= dense_norm(kernel * scale) <= exact * (1 + 1e-8) + underflow
 

@@ -160,6 +160,7 @@ def test_training_repeats_for_a_seed_and_only_for_it(digits):
     assert not np.array_equal(first.model.get_weights()[0], other.model.get_weights()[0])
 
 
+@pytest.mark.slow
 def test_training_learns_and_tells_the_truth_about_it(digits):
     recipe = brief("mnist/conv").replace(arguments={"filters": 4, "units": 32})
     trained = train_on(recipe, *digits)
@@ -317,6 +318,7 @@ def test_sparsity_is_enforced(autoencoder, autoencoder_recipe, digits):
     assert mean_activation(train_on(free, *digits)) > 0.2
 
 
+@pytest.mark.slow
 def test_filters_are_drawn(autoencoder, tmp_path):
     figures = autoencoder.figures()
     assert list(figures) == ["filters"]
@@ -346,6 +348,7 @@ def test_sparse_reconstruction_has_its_closed_form():
     assert float(got) == pytest.approx(entropy + 2 * divergence, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_saved_model_is_read_back(autoencoder, digits, tmp_path):
     autoencoder.model.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")

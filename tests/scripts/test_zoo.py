@@ -91,3 +91,9 @@ def test_site_writes_a_zoo_that_can_be_served(tmp_path, capsys):
     assert run.main(["site", str(tmp_path / "site"), "mnist/fc10-1"]) == 0
     assert "1 entries" in capsys.readouterr().out
     assert (tmp_path / "site" / "mnist" / "fc10-1" / "model.keras").exists()
+
+
+def test_leaderboard_without_a_model_prints_the_table(capsys):
+    assert run.main(["leaderboard"]) == 0
+    printed = capsys.readouterr().out
+    assert "robust at 0.5" in printed and "mnist/fc100-100-10-certified" in printed

@@ -81,8 +81,9 @@ def test_a_single_logit_has_the_certificates_of_two(points):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("loss", ["extra class", "worst"])
-def test_training_widens_what_is_certified(loss):
+@pytest.mark.parametrize(("loss", "more"), [("extra class", 0.2), ("worst", 0.07)])
+def test_training_widens_what_is_certified(loss, more):
+    """By a share of the images; the worst logits, divided by the slope, take longer to learn."""
     images, labels = datasets.mnist_sample()
     images, labels = images[:400], labels[:400]
     certified = {}
@@ -98,7 +99,7 @@ def test_training_widens_what_is_certified(loss):
         correct = inner(images).numpy().argmax(1) == labels
         radii = lipschitz.certified_radius(inner, images)
         certified[name] = (correct & (radii >= 0.5)).mean()
-    assert certified["certified"] > certified["plain"] + 0.07
+    assert certified["certified"] > certified["plain"] + more
 
 
 def test_settings_and_vectors_are_saved(points, tmp_path):

@@ -105,7 +105,7 @@ def layer_normalization(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound
     scale = weights_of(layer, "gamma").ravel() if layer.scale else np.ones(math.prod(sizes))
     upper, lower = _centered_norm(scale)
     how = "Jacobian at a constant input"
-    return _divided(upper, lower, layer.epsilon, how, scale.size, math.prod(sizes))
+    return _divided(upper, lower, layer.epsilon, how, scale.size, _summed(math.prod(sizes)))
 
 
 @built_in(layers.GroupNormalization, reads="groups axis epsilon scale", weights="center")
@@ -123,7 +123,7 @@ def group_normalization(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound
         norms = [_centered_norm(part) for part in scale.reshape(groups, -1)]
         upper, lower = max(norm[0] for norm in norms), max(norm[1] for norm in norms)
     how = "Jacobian at a constant input"
-    summed = pixels * channels // groups if None not in shape[1:] else None
+    summed = _summed(pixels * channels // groups) if None not in shape[1:] else None
     return _divided(upper, lower, layer.epsilon, how, channels, summed)
 
 
@@ -134,6 +134,11 @@ def rms_normalization(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     scale = weights_of(layer, "scale").ravel()
     largest = float(np.max(np.abs(scale)))
     return _divided(largest, largest, layer.epsilon, "Jacobian at zero", scale.size, scale.size)
+
+
+def _summed(count: int) -> int | None:
+    """Numbers of a group; a single one is its own mean: what is left of it is rounding alone."""
+    return None if count == 1 else count
 
 
 def _centered_norm(scale: np.ndarray) -> tuple[float, float]:

@@ -119,7 +119,18 @@ def resizing(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
 
 
 def _resampled(layer: Any, shape: Shape) -> LayerBound:
-    """Interpolation works axis by axis: its matrices are read off images that are 1 in a line."""
+    matrices = interpolation_matrices(layer, shape)
+    bound = separable_bound(matrices, f"{layer.interpolation}, product of its matrices per axis")
+    # The entries are float32; so many of them per row and column lie off by one rounding each.
+    allowance = 1 + 1e-5
+    return LayerBound(bound.bound * allowance, attained=bound.bound / allowance, how=bound.how)
+
+
+def interpolation_matrices(layer: Any, shape: Shape) -> list[np.ndarray]:
+    """Returns the matrix [after, before] of each axis: interpolation works axis by axis.
+
+    They are read off images that are 1 in a line.
+    """
     if channels_first(layer):
         raise NoBoundError('interpolation with data_format="channels_first" has no rule')
     sizes = spatial_shape(layer, shape)
@@ -130,10 +141,7 @@ def _resampled(layer: Any, shape: Shape) -> LayerBound:
             np.moveaxis(lines[i], axis, 0)[i] = 1
         images = keras.ops.convert_to_numpy(layer(lines))[..., 0]
         matrices.append((images[:, :, 0] if axis == 0 else images[:, 0, :]).T.astype(np.float64))
-    bound = separable_bound(matrices, f"{layer.interpolation}, product of its matrices per axis")
-    # The entries are float32; so many of them per row and column lie off by one rounding each.
-    allowance = 1 + 1e-5
-    return LayerBound(bound.bound * allowance, attained=bound.bound / allowance, how=bound.how)
+    return matrices
 
 
 unbounded("it rounds to whole classes", layers.Discretization)

@@ -26,3 +26,16 @@ def test_time_distributed_is_the_layer_itself():
     inner = layers.Dense(5)
     distributed = total(layers.TimeDistributed(inner), shape=(7, 4))
     assert distributed == pytest.approx(itf.lipschitz.dense_norm(inner.kernel.numpy()), rel=1e-9)
+
+
+def test_spectral_normalization_is_certified_as_the_layer_within():
+    inner = layers.Dense(3, "softmax")
+    wrapped = keras.Sequential([keras.Input((4,)), layers.SpectralNormalization(inner)])
+    plain = keras.Sequential([keras.Input((4,)), layers.Dense(3, "softmax")])
+    plain.set_weights(inner.get_weights())
+    images = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
+    radii = itf.lipschitz.certified_radius(wrapped, images, verbose=False)
+    assert radii.min() > 0
+    np.testing.assert_allclose(
+        radii, itf.lipschitz.certified_radius(plain, images, verbose=False), rtol=1e-9
+    )
