@@ -2,13 +2,14 @@
 
   itf-lipschitz --model=mnist/fc100-100-10
   itf-lipschitz --model=my.keras --format=markdown --output=bounds
-  itf-lipschitz --model=applications/EfficientNetB0 --unbounded=inf
+  itf-lipschitz --model=applications/EfficientNetB0 --domain=0,255
   itf-lipschitz --model=mnist/conv --number=64 --output=bounds
   itf-lipschitz --model=mnist/fc100-100-10 --number=64 --radius=local
   itf-lipschitz --alexnet_kernels=alexnet.npz
 
 Prints the table, or JSON; --output saves it with a picture: a bar per layer, its bound and its
-lower bound. --number certifies so many images of --data and attacks them: certified radius ≤
+lower bound. --domain bounds the model for inputs in a box only, where products of two branches have
+a bound, too. --number certifies so many images of --data and attacks them: certified radius ≤
 distance to the nearest other prediction ≤ the adversary's distance. --alexnet_kernels takes
 AlexNet's kernels from an .npz file (conv1/kernel … fc8/kernel) and prints Table 5 beside the
 paper's.
@@ -34,6 +35,7 @@ from intriguing_tf.files import write_atomically
     options.choice(
         "unbounded", "raise", ["raise", "inf"], "what to do with layers without a bound"
     ),
+    options.domain(),
     options.choice("format", "text", ["text", "markdown", "json"], "what to print"),
     options.number("images of --data to certify and to attack; by default none"),
     options.choice(
@@ -97,7 +99,7 @@ def _bounds(flags: Any) -> _Found:
     model = inputs.load_model(flags, application_weights=None)
     if flags.model.startswith("applications/") and ":" not in flags.model:
         print(f"{flags.model} has random weights; Keras's: {flags.model}:imagenet", file=sys.stderr)
-    report = lipschitz.bound(model, flags.method, flags.unbounded)
+    report = lipschitz.bound(model, flags.method, flags.unbounded, domain=flags.domain)
     drawn = [row for row in report.rows if row.bound != 1 or row.size]
     totals = f"total {report.total:.4g}, product of the layers {report.product:.4g}"
     picture = reporting.layer_bars(

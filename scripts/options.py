@@ -122,7 +122,15 @@ def photographs() -> Option:
 def bounds() -> Option:
     """--bounds: least and largest pixel value, a pair of floats."""
     text = "least and largest pixel value; MNIST is scaled to them"
-    return _parsed(_Bounds(), "bounds", (0, 1), text)
+    return _parsed(_Bounds("bounds"), "bounds", (0, 1), text)
+
+
+def domain() -> Option:
+    """--domain: least and largest number of an input, a pair of floats; by default all inputs."""
+    text = "bound the model for inputs between these two numbers only, such as 0,255"
+    serializer = flags.CsvListSerializer(",")
+    parser = _Bounds("domain")
+    return functools.partial(flags.DEFINE, parser, "domain", None, text, serializer=serializer)
 
 
 def ray() -> tuple[Option, Option]:
@@ -219,6 +227,10 @@ class _Numbers(flags.ListParser):
 class _Bounds(flags.ArgumentParser):
     """Two finite numbers, the smaller first."""
 
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
     def parse(self, argument: str) -> tuple[float, float]:
         try:
             lower, upper = map(float, argument.split(","))
@@ -226,7 +238,7 @@ class _Bounds(flags.ArgumentParser):
             lower = upper = math.nan
         if not -math.inf < lower < upper < math.inf:
             raise ValueError(
-                "--bounds must be two numbers, finite and the smaller first, such as 0,1. "
+                f"--{self._name} must be two numbers, finite and the smaller first, such as 0,1. "
                 f"Received: {argument}."
             )
         return lower, upper

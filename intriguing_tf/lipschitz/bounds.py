@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 import time
+from typing import Any
 
 import keras
 
 from intriguing_tf.classifier import check_model
 from intriguing_tf.lipschitz.contradictions import check_bound
+from intriguing_tf.lipschitz.domain import boxes_of, described
 from intriguing_tf.lipschitz.graph import calls_of
+from intriguing_tf.lipschitz.propagation import Ranges
 from intriguing_tf.lipschitz.report import LipschitzReport
 from intriguing_tf.lipschitz.steps import LayerBound
 from intriguing_tf.lipschitz.walk import Bounds, combined
@@ -21,6 +24,8 @@ def bound(
     unbounded: str = "raise",
     attained: bool = True,
     verbose: bool | str = "auto",
+    *,
+    domain: Any = None,
 ) -> LipschitzReport:
     """Bounds the Lipschitz constant of a Keras model, rigorously, layer by layer and as a whole.
 
@@ -39,6 +44,11 @@ def bound(
             count as "inf".
         attained: whether to look for lower bounds of convolutions, too; `False` takes less time.
         verbose: whether to show progress; "auto" if stderr is a terminal.
+        domain: a box of inputs (low, high), for which alone the bound then holds: numbers, or
+            arrays that broadcast with one example, in the units of the inputs; a list of such pairs
+            for several inputs. Intervals are followed through the model, activations get the slopes
+            that they have there, and products of two branches (gates, squeeze-and-excite) have a
+            bound. `None` is all inputs.
 
     Returns:
         A `LipschitzReport`.
@@ -48,7 +58,7 @@ def bound(
         ValueError: an unknown `method` or `unbounded`; a model that is not built, or has no graph;
             weights that are not finite; an input size that is not known but matters; channels
             first. `NoBoundError`, a ValueError, where a layer has no bound: attention, products of
-            two branches, layers that are not registered.
+            two branches without a `domain`, layers that are not registered.
         RuntimeError: the model attains more than the bound that was found: an error in a rule,
             please report it. (Products with its Jacobian at random points are compared.)
 
@@ -57,6 +67,7 @@ def bound(
         report = itf.lipschitz.bound(itf.zoo.load("mnist/fc100-100-10"))
         print(report)
         report.total
+        itf.lipschitz.bound(keras.applications.EfficientNetB0(), domain=(0, 255))
     """
     if method not in ("best", "product"):
         raise ValueError(f'`method` must be "best" or "product". Received: {method!r}.')
@@ -65,12 +76,15 @@ def bound(
     check_model(model, single=False)
     started = time.monotonic()
     graph = calls_of(model)
-    bounds = Bounds(method == "best", unbounded, attained, verbose)
+    ranges = None if domain is None else Ranges(model, domain)
+    bounds = Bounds(method == "best", unbounded, attained, verbose, ranges)
     products, totals = zip(*map(bounds.close, bounds.run(graph)), strict=True)
     joint = LayerBound(1.0)
     product, total = combined(joint, products), combined(joint, totals)
     if math.isfinite(total):
         lost = product * bounds.cancelled
-        check_bound(model, total, lost, time.monotonic() - started)
-    report = bounds.report
-    return LipschitzReport(model.name, report.rows, product, total, tuple(report.chains), method)
+        inside = None if domain is None else boxes_of(domain, [x.shape for x in model.inputs])
+        check_bound(model, total, lost, time.monotonic() - started, inside)
+    rows, chains = bounds.report.rows, tuple(bounds.report.chains)
+    where = "" if domain is None else described(domain, len(model.inputs))
+    return LipschitzReport(model.name, rows, product, total, chains, method, where)

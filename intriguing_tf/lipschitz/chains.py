@@ -30,6 +30,8 @@ SEARCH_COST = 3e10
 # Certificates of all chains of a network together may cost so much; then those up to CHEAP remain.
 ALL_CERTIFICATES_COST = 1e11
 CHEAP = 1e10
+# The same of choosing Λ.
+ALL_SEARCHES_COST = 1e12
 ITERATIONS = 100
 # With many frequencies a step costs more and gains less.
 ITERATIONS_OF_MANY = 80
@@ -62,14 +64,29 @@ class JointBound:
 
 @dataclasses.dataclass
 class Budget:
-    """Floating-point operations that are left for the certificates of a network's chains."""
+    """Floating-point operations that are left for the chains of a network.
+
+    Args:
+        left: for their certificates.
+        searches: for choosing their Λ.
+    """
 
     left: float = ALL_CERTIFICATES_COST
+    searches: float = ALL_SEARCHES_COST
 
     @property
     def most(self) -> float:
-        """What the next one may cost."""
+        """What the next certificate may cost."""
         return max(min(CERTIFICATE_COST, self.left), CHEAP)
+
+    def takes(self, problem: LinearChain) -> bool:
+        """Whether the next chain is bounded; what that costs is subtracted."""
+        search = _search_cost(problem)
+        if search > max(self.searches, CHEAP):
+            return False
+        self.searches -= search
+        self.left -= problem.certificate_cost
+        return True
 
 
 def chains_of(
@@ -91,7 +108,9 @@ def chains_of(
             position += 1
             continue
         problem = _linear_chain(steps[position:stop])
-        budget.left -= problem.certificate_cost
+        if not budget.takes(problem):
+            position = stop
+            continue
         with threads_for(max(problem.widths)):
             value = chain_bound(problem)
         if value < math.prod(bounds[position:stop]):
@@ -160,8 +179,7 @@ def _pairwise_bounds(
 
 def chain_bound(problem: LinearChain) -> float:
     """Chooses Λ on a sample, certifies it everywhere, and adds what failed to the sample."""
-    costly = problem.step_cost * SAMPLE * STEPS_OF_SMALL_SAMPLE > SEARCH_COST
-    most = SMALL_SAMPLE if costly else SAMPLE
+    most = _sample_size(problem)
     sample = _spread(np.arange(problem.count), most)
     multipliers: list[Array] | None = None
     for trial in range(ROUNDS):
@@ -174,6 +192,18 @@ def chain_bound(problem: LinearChain) -> float:
             return result
         sample = np.union1d(sample, _spread(result, most))
     return math.inf
+
+
+def _sample_size(problem: LinearChain) -> int:
+    """On how many frequencies Λ is chosen at first."""
+    costly = problem.step_cost * SAMPLE * STEPS_OF_SMALL_SAMPLE > SEARCH_COST
+    return SMALL_SAMPLE if costly else SAMPLE
+
+
+def _search_cost(problem: LinearChain) -> float:
+    """Floating-point operations of choosing Λ, about; later rounds may add as many."""
+    count = min(_sample_size(problem), problem.count)
+    return problem.step_cost * count * _iterations(problem, count)
 
 
 def _certified(

@@ -62,7 +62,13 @@ def check_attained(found: float, bound: float, allowed: float, what: str) -> Non
         )
 
 
-def check_bound(model: keras.Model, total: float, lost: float, took: float) -> None:
+def check_bound(
+    model: keras.Model,
+    total: float,
+    lost: float,
+    took: float,
+    boxes: Sequence[tuple[Array, Array]] | None = None,
+) -> None:
     """Compares the bound of a whole model with its Jacobian at random points.
 
     Args:
@@ -70,6 +76,8 @@ def check_bound(model: keras.Model, total: float, lost: float, took: float) -> N
         total: its bound.
         lost: a bound of what the branches that cancel would add up to.
         took: seconds that the bound took.
+        boxes: for each input, the least and the largest values that the bound speaks of; `None`
+            where it speaks of all.
 
     Raises:
         ContradictionError: the Jacobian is longer than the bound.
@@ -86,6 +94,8 @@ def check_bound(model: keras.Model, total: float, lost: float, took: float) -> N
             tf.constant(_random(rng, scales, x.shape), tf.as_dtype(x.dtype))
             for x in computed.inputs
         ]
+        if boxes is not None:
+            points = [_inside(rng, *pair) for pair in zip(points, boxes, strict=True)]
         try:
             found = float(np.max(attained(computed, points, deadline)))
         except (LookupError, ValueError, tf.errors.OpError):
@@ -213,6 +223,14 @@ def _random(rng: np.random.Generator, scales: Sequence[float], shape: Sequence[i
     """A random point of each scale."""
     sizes = [len(scales), *(UNKNOWN if size is None else size for size in shape[1:])]
     return np.reshape(scales, [-1] + [1] * (len(sizes) - 1)) * rng.normal(size=sizes)
+
+
+def _inside(rng: np.random.Generator, points: Any, box: tuple[Array, Array]) -> Any:
+    """As many random points of a box, for each of them nearer to its middle or to its corners."""
+    share = rng.uniform(-1, 1, size=points.shape)
+    power = np.reshape(np.linspace(0.1, 3, len(points)), [-1] + [1] * (share.ndim - 1))
+    share = (1 + np.sign(share) * np.abs(share) ** power) / 2
+    return tf.constant((1 - share) * box[0] + share * box[1], points.dtype)
 
 
 def _in_most_digits(model: keras.Model) -> tuple[keras.Model, float]:

@@ -11,8 +11,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from intriguing_tf.lipschitz.geometry import Axis, Geometry
+from intriguing_tf.lipschitz.geometry import (
+    Axis,
+    Geometry,
+    center_of,
+    joint_axes,
+    place_within,
+    reached_taps,
+)
 from intriguing_tf.lipschitz.rounding import (
+    BATCHED_SIZE,
     LEAST,
     gamma,
     lanczos,
@@ -22,14 +30,15 @@ from intriguing_tf.lipschitz.rounding import (
     round_down,
     round_up,
 )
+from intriguing_tf.lipschitz.separable import SeparableSymbol, separable_symbol
 from intriguing_tf.lipschitz.steps import UNSCALED, Diagonal, Norm, Step, matrix_norm, scaling_error
 from intriguing_tf.lipschitz.symbols import (
-    CHUNK,
     GramSymbol,
     Polyphase,
     TorusMaximum,
-    frequency_grid,
+    oriented,
     polyphase,
+    scalar_maximum,
     torus_maximum,
     twists,
 )
@@ -129,22 +138,26 @@ class Convolution(Step):
         return np.repeat(by_group.T, self.outputs // self.groups, axis=1)
 
     def plus(self, others: Sequence[Step], identities: int) -> Convolution | None:
-        """Returns x ↦ Wx + identities · x as one convolution, where the sizes allow it."""
-        center = [axis.left // axis.dilation for axis in self.axes]
-        fits = all(
-            axis.stride == 1
-            and axis.size == axis.outputs
-            and axis.left % axis.dilation == 0
-            and tap < axis.kernel
-            for axis, tap in zip(self.axes, center, strict=True)
-        )
-        if others or not fits or self.inputs != self.outputs:
+        """Returns the sum with other convolutions and identities as one, where the sizes allow."""
+        parts = [self, *(each for each in others if isinstance(each, Convolution))]
+        axes = joint_axes([each.axes for each in parts])
+        same = len({(p.groups, p.transposed, p.kernel.shape[-2:]) for p in parts}) == 1
+        if axes is None or not same or len(parts) <= len(others):
             return None
-        kernel = self.kernel.copy()
-        per_group = self.inputs // self.groups
-        kernel[tuple(center)] += identities * np.tile(np.eye(per_group), self.groups)
-        rounding = 2 * gamma(8) * (_sum_of_tap_norms(self.kernel) + identities * self.inputs)
-        return dataclasses.replace(self, kernel=kernel, error=round_up(self.error + rounding))
+        kernel = np.zeros((*(axis.kernel for axis in axes), *self.kernel.shape[-2:]))
+        for each in parts:
+            kernel[place_within(axes, each.axes)] += each.kernel
+        if identities:
+            center = center_of(axes)
+            if center is None or self.inputs != self.outputs:
+                return None
+            per_group = self.inputs // self.groups
+            kernel[center] += identities * np.tile(np.eye(per_group), self.groups)
+        total = sum(_sum_of_tap_norms(each.kernel) for each in parts) + identities * self.inputs
+        error = sum(each.error for each in parts) + 2 * gamma(8 + len(parts)) * total
+        return dataclasses.replace(
+            self, kernel=kernel, axes=axes, error=round_up(error, len(parts) + 8)
+        )
 
     def apply(self, x: Array) -> Array:
         """Applies the convolution to [pixels, inputs]; returns [output pixels, outputs]."""
@@ -210,8 +223,15 @@ class Convolution(Step):
         split = [polyphase(kernel, strides, dilations) for kernel in self.by_group]
         if len(split[0].places) == 1:
             return _patchwise_norm(split, self._has_whole_window())
+        left_out = 0.0
+        real = self._real_form(split[0])
         if min(split[0].taps.shape[1:]) == 1:
-            group, maximum = _scalar_maximum(split, shape, tried)
+            group, maximum = scalar_maximum(split, shape, tried)
+        elif real is not None:
+            symbol, left_out = real
+            group, maximum = 0, torus_maximum(symbol, shape, tried)
+            vector = symbol.complex_vector(maximum.vector, maximum.frequency)
+            maximum = dataclasses.replace(maximum, vector=vector)
         else:
             group, maximum = _largest_maximum(split, shape, tried)
         size = "×".join(str(axis.torus) for axis in self.axes)
@@ -221,8 +241,17 @@ class Convolution(Step):
             alone = dataclasses.replace(self, kernel=self.by_group[group], groups=1)
             lower = alone._lower_bound(split[group], maximum)
         return Norm(
-            round_up(math.sqrt(maximum.value)), lower, f"torus {size}, twist ({twist}), Cholesky"
+            round_up(math.sqrt(maximum.value) + left_out),
+            lower,
+            f"torus {size}, twist ({twist}), Cholesky",
         )
+
+    def _real_form(self, split: Polyphase) -> tuple[SeparableSymbol, float] | None:
+        """The symbol of a large separable kernel; `None` if it is none."""
+        inputs, outputs = split.taps.shape[1:]
+        if self.groups > 1 or len(split.phases) > 1 or not BATCHED_SIZE < inputs <= outputs:
+            return None
+        return separable_symbol(split.taps, split.places)
 
     def _has_whole_window(self) -> bool:
         """Whether some output sees all the taps that any output sees."""
@@ -260,19 +289,6 @@ class Convolution(Step):
         _, vector = lanczos(normal, start.ravel(), steps, 1e-3, close)
         ratio = np.linalg.norm(self.apply(vector.reshape(start.shape))) / np.linalg.norm(vector)
         return float(ratio) * (1 - 1e-11)
-
-
-def reached_taps(axes: Sequence[Axis]) -> Array:
-    """1 for the taps that ever lie on the image, 0 for those that see only padding."""
-    lives = [
-        np.array([bool(axis.outputs_of(tap)) for tap in range(axis.kernel)], float) for axis in axes
-    ]
-    return functools.reduce(np.multiply.outer, lives)[..., None, None]
-
-
-def oriented(taps: Array) -> Array:
-    """Taps [T, m, n] with n ≤ m, mapping the smaller side to the larger."""
-    return taps.transpose(0, 2, 1) if taps.shape[1] < taps.shape[2] else taps
 
 
 def _sum_of_tap_norms(kernel: Array) -> float:
@@ -317,39 +333,6 @@ def _largest_maximum(
     # A group that only had to stay below an earlier one has the same value; that one comes first.
     group = int(np.argmax([maximum.value for maximum in maxima]))
     return group, maxima[group]
-
-
-def _scalar_maximum(
-    split: Sequence[Polyphase], shape: Sequence[int], tried: Sequence[tuple[int, ...]]
-) -> tuple[int, TorusMaximum]:
-    """`torus_maximum` of many groups whose Gram symbols are numbers, and the worst group."""
-    taps = np.stack([oriented(each.taps)[..., 0] for each in split], axis=1)  # [T, groups, m]
-    places = split[0].places
-    total = np.sum(np.linalg.norm(taps, axis=2), axis=0)
-    rounding = 4 * gamma(len(taps) + 32 * (1 + int(np.max(np.abs(places))))) * total
-    maxima, peaks = [], []
-    for each in tried:
-        frequencies = frequency_grid(shape, each)
-        values = np.zeros(len(split))
-        at = np.zeros(len(split), int)
-        step = max(1, CHUNK // (16 * taps[0].size))
-        for start in range(0, len(frequencies), step):
-            waves = np.exp(1j * (frequencies[start : start + step] @ places.T))
-            symbols = np.tensordot(waves, taps, axes=1)
-            squares = np.sum(symbols.real**2 + symbols.imag**2, axis=2)
-            top = np.argmax(squares, axis=0)
-            peak = np.take_along_axis(squares, top[None], axis=0)[0]
-            at = np.where(peak > values, start + top, at)
-            values = np.maximum(values, peak)
-        maxima.append((np.sqrt(values) + rounding) ** 2 * (1 + gamma(8)))
-        peaks.append(frequencies[at])
-    best = np.argmin(maxima, axis=0)
-    bounds = np.min(maxima, axis=0)
-    group = int(np.argmax(bounds))
-    twist = int(best[group])
-    return group, TorusMaximum(
-        float(bounds[group]), tried[twist], peaks[twist][group], np.ones(1, complex)
-    )
 
 
 def _finite_gram(layer: Convolution, by_output: bool) -> Array:

@@ -14,10 +14,12 @@ from typing import Any
 import keras
 
 from intriguing_tf.lipschitz import rules
+from intriguing_tf.lipschitz.domain_rules import has_domain_rule
 from intriguing_tf.lipschitz.evaluation_errors import has_error_rule
 from intriguing_tf.lipschitz.registry import known_arguments, why_unbounded
 
 NO_RULE = "no rule is registered"
+ON_A_DOMAIN = "with a domain"
 # Why layers and operations have no rule, by name.
 REASONS = {
     "it is random, and changes its input in training only if at all; no rule is registered": (
@@ -97,6 +99,8 @@ def layer_rows() -> Iterator[tuple[str, str, str, str]]:
             continue  # another name of the same class
         if kind in ruled:
             yield name, "rule", "yes" if has_error_rule(kind) else "no", NO_RADII.get(name, "")
+        elif has_domain_rule(kind):
+            yield name, ON_A_DOMAIN, "no", ""
         else:
             reason = why_unbounded(kind) or by_name.get(name, NO_RULE)
             yield name, "refused", "", reason.removesuffix(".")
@@ -112,6 +116,8 @@ def operation_rows() -> Iterator[tuple[str, str, str, str]]:
         kind = operation_name(function)
         if kind in rules.operations.RULES:
             yield name, "rule", "yes" if has_error_rule(kind) else "no", ""
+        elif has_domain_rule(kind):
+            yield name, ON_A_DOMAIN, "no", ""
         else:
             yield name, "refused", "", by_name.get(name, NO_RULE)
 
@@ -130,7 +136,9 @@ def markdown() -> str:
         "",
         f"Of Keras {keras.__version__}, written by `python -m intriguing_tf.lipschitz.coverage "
         "docs/lipschitz-coverage.md` and compared in the tests. What is refused raises "
-        "`NoBoundError` with its name; `itf.lipschitz.register` adds a rule. *Radii*: whether "
+        "`NoBoundError` with its name; `itf.lipschitz.register` adds a rule. *With a domain*: "
+        "bounded on a box of inputs, `bound(model, domain=(low, high))`, as are `multiply` and "
+        "`divide` of two tensors, too. *Radii*: whether "
         "`certified_radius` takes it, which needs a bound of its rounding errors, too.",
     ]
     for title, rows in (("Layers", layer_rows()), ("keras.ops", operation_rows())):

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 
 import numpy as np
+from scipy.special import ndtr
 
 Array = np.ndarray
 
@@ -21,18 +22,27 @@ class Curve:
     """An activation whose slope rises up to one place and falls from there on.
 
     Args:
-        slope: the derivative, of float64 arrays; at a kink the larger of both sides.
+        slope: the derivative, of float64 arrays; at a kink the larger of both sides, at a trough
+            the smaller.
         peak: the place; ±inf where the slope only rises or falls.
+        trough: the place up to which the slope falls before it rises to the peak, if there is one.
+        lost: the absolute error of the slope.
     """
 
     slope: Callable[[Array], Array]
     peak: float
+    trough: float | None = None
+    lost: float = 0.0
 
     def between(self, low: Array, high: Array) -> tuple[Array, Array]:
         """Returns the least and the largest slope in intervals, rounded down and up."""
-        least = np.minimum(self.slope(low), self.slope(high))
-        largest = self.slope(np.clip(self.peak, low, high))
-        return least * (1 - ROUNDING), largest * (1 + ROUNDING) + UNDERFLOW
+        ends = self.slope(low), self.slope(high)
+        least, largest = np.minimum(*ends), self.slope(np.clip(self.peak, low, high))
+        if self.trough is not None:
+            least = np.minimum(least, self.slope(np.clip(self.trough, low, high)))
+            largest = np.maximum(largest, np.maximum(*ends))
+        least = least - ROUNDING * np.abs(least) - self.lost
+        return least, largest + ROUNDING * np.abs(largest) + self.lost + UNDERFLOW
 
     def secants(self, center: Array, error: Array, reach: Array) -> tuple[Array, Array]:
         """Returns bounds of (φ(b) − φ(a))/(b − a) for |a − center| ≤ error and |b − a| ≤ reach.
@@ -52,7 +62,7 @@ class Curve:
                 sums[side + 2] += high
                 least = np.minimum(least, sums[side] / (piece + 1))
                 largest = np.maximum(largest, sums[side + 2] / (piece + 1))
-        return least * (1 - ROUNDING), largest * (1 + ROUNDING)
+        return least - ROUNDING * np.abs(least), largest + ROUNDING * np.abs(largest)
 
 
 def _step(x: Array) -> Array:
@@ -74,9 +84,35 @@ def _exponential(x: Array) -> Array:
     return np.exp(np.minimum(x, 0.0))
 
 
+def _between(low: float, high: float, slope: float) -> Callable[[Array], Array]:
+    return lambda x: slope * ((x >= low) & (x <= high))
+
+
+def _hard_silu(x: Array) -> Array:
+    return np.where(np.abs(x) <= 3, (2 * x + 3) / 6, (x > 3) * 1.0)
+
+
+def _silu(x: Array) -> Array:
+    # Beyond, the slope is 0 or 1 up to far less than what is lost.
+    x = np.clip(x, -700.0, 700.0)
+    return _sigmoid(x) + x * _bell(x)
+
+
+def _gelu(x: Array) -> Array:
+    x = np.clip(x, -35.0, 35.0)
+    return ndtr(x) + x * np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
+
+
 RELU = Curve(_step, np.inf)
 SIGMOID = Curve(_bell, 0.0)
 TANH = Curve(lambda x: 4 * _bell(2 * x), 0.0)
 SOFTPLUS = Curve(_sigmoid, np.inf)
 SOFTSIGN = Curve(lambda x: 1 / (1 + np.abs(x)) ** 2, 0.0)
 ELU = Curve(_exponential, np.inf)
+ABSOLUTE = Curve(lambda x: np.where(x >= 0, 1.0, -1.0), np.inf)
+RELU6 = Curve(_between(0.0, 6.0, 1.0), 3.0)
+HARD_TANH = Curve(_between(-1.0, 1.0, 1.0), 0.0)
+HARD_SIGMOID = Curve(_between(-3.0, 3.0, 1 / 6 + 1e-16), 0.0)
+HARD_SILU = Curve(_hard_silu, 3.0, trough=-3.0, lost=1e-12)
+SILU = Curve(_silu, 2.399357280520548, trough=-2.399357280520548, lost=1e-12)
+GELU = Curve(_gelu, np.sqrt(2), trough=-np.sqrt(2), lost=1e-12)

@@ -17,6 +17,7 @@ import tensorflow as tf
 from intriguing_tf.keras_graph import call_arguments
 from intriguing_tf.lipschitz.evaluation_errors import (
     Rounded,
+    Rule,
     activation,
     activation_error,
     error_rule,
@@ -26,7 +27,7 @@ from intriguing_tf.lipschitz.evaluation_errors import (
 from intriguing_tf.lipschitz.graph import Call, Tensor, calls_of
 from intriguing_tf.lipschitz.registry import errors_named, name_of
 from intriguing_tf.lipschitz.rounding import LEAST, UNIT_ROUNDOFF, product_up
-from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Slopes, Softmax, Step
+from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Slopes, Softmax, Step, Steps
 from intriguing_tf.lipschitz.walk import combined, logits_graph, rule_of
 
 Array = np.ndarray
@@ -46,7 +47,7 @@ class Evaluator:
 
     def __init__(self, model: keras.Model):
         self.graph = logits_graph(calls_of(model))
-        self.calls = [_EvaluatedCall(call) for call in self.graph.calls]
+        self.calls = [EvaluatedCall(call) for call in self.graph.calls]
         self._slopes = dict.fromkeys(self.graph.inputs, 1.0)
         for each in self.calls:
             bound = each.bound([self._slopes[tensor] for tensor in each.call.inputs])
@@ -155,15 +156,20 @@ class BatchValues:
         return (tf.abs(values) + error + moved) * (1 + 1e-12)
 
 
-class _EvaluatedCall:
-    """One call, its rule and its error rule."""
+class EvaluatedCall:
+    """One call, its rule and its error rule.
 
-    def __init__(self, call: Call):
+    Args:
+        call: of a copy in float64.
+        result: what its Lipschitz rule says, if that is known.
+    """
+
+    def __init__(self, call: Call, result: LayerBound | Steps | None = None):
         self.call = call
         # After training the wrapper is the layer within it.
         wrapped = type(call.operation) is keras.layers.SpectralNormalization
         self._operation = call.operation.layer if wrapped else call.operation
-        self._result = rule_of(call)
+        self._result = rule_of(call) if result is None else result
         self._rule = error_rule(self._operation, self._result)
         self._activated = self._rule is multiplied
         steps = self._result.steps[1:] if self._activated else self._result.steps
@@ -180,6 +186,16 @@ class _EvaluatedCall:
         """The steps of the call."""
         return self._result.steps
 
+    @property
+    def rule(self) -> Rule:
+        """The error rule."""
+        return self._rule
+
+    @property
+    def ending(self) -> Step | None:
+        """The activation that ends the call, if one does."""
+        return self._step
+
     def bound(self, slopes: Sequence[float]) -> float:
         """A Lipschitz bound of the outputs, from those of the inputs."""
         if isinstance(self._result, LayerBound):
@@ -191,10 +207,16 @@ class _EvaluatedCall:
         """Runs the call, its activation included."""
         if self._activated:
             (linear,) = self._linear(*tensors)
-            return [linear if self._step is None else self._operation.activation(linear)]
+            return [self.activate(linear)]
         if self._rule is activation and not self._result.steps:
             return list(tensors)  # what squashes the logits is left out
         return self._call(tensors)
+
+    def activate(self, linear: Any) -> Any:
+        """Runs the activation that ends the call, if one does."""
+        if self._step is None:
+            return linear
+        return self._operation.activation(linear) if self._activated else self.run([linear])[0]
 
     def run_linear(self, tensors: Sequence[Any]) -> Any:
         """What enters the activation that ends the call."""

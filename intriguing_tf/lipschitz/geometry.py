@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any
+
+import numpy as np
 
 Ints = int | Sequence[int]
 
@@ -219,3 +222,48 @@ def _is_positive_integer(value: Any) -> bool:
         return int(value) == value and 0 < int(value) < 2**31  # sizes of real arrays
     except (TypeError, ValueError, OverflowError):  # int(inf) overflows
         return False
+
+
+def joint_axes(parts: Sequence[Sequence[Axis]]) -> tuple[Axis, ...] | None:
+    """Returns axes whose taps hold those of all parts; `None` if those of no part do."""
+    found = [_joint_axis(each) for each in zip(*parts, strict=True)]
+    axes = tuple(axis for axis in found if axis is not None)
+    return axes if len(axes) == len(found) else None
+
+
+def _joint_axis(axes: Sequence[Axis]) -> Axis | None:
+    largest = max(axes, key=lambda axis: axis.kernel)
+    same = len({(axis.size, axis.outputs, axis.stride) for axis in axes}) == 1
+    for axis in axes:
+        shift = largest.left - axis.left
+        same &= axis.dilation == largest.dilation or axis.kernel == 1
+        same &= shift % largest.dilation == 0
+        same &= 0 <= shift // largest.dilation <= largest.kernel - axis.kernel
+    return largest if same else None
+
+
+def place_within(axes: Sequence[Axis], inner: Sequence[Axis]) -> tuple[slice, ...]:
+    """Returns where the taps of a kernel lie among those of a larger one."""
+    starts = [(a.left - b.left) // a.dilation for a, b in zip(axes, inner, strict=True)]
+    return tuple(slice(s, s + b.kernel) for s, b in zip(starts, inner, strict=True))
+
+
+def center_of(axes: Sequence[Axis]) -> tuple[int, ...] | None:
+    """Returns the tap that reads the pixel it writes; `None` if there is none."""
+    center = tuple(axis.left // axis.dilation for axis in axes)
+    fits = all(
+        axis.stride == 1
+        and axis.size == axis.outputs
+        and axis.left % axis.dilation == 0
+        and tap < axis.kernel
+        for axis, tap in zip(axes, center, strict=True)
+    )
+    return center if fits else None
+
+
+def reached_taps(axes: Sequence[Axis]) -> np.ndarray:
+    """1 for the taps that ever lie on the image, 0 for those that see only padding."""
+    lives = [
+        np.array([bool(axis.outputs_of(tap)) for tap in range(axis.kernel)], float) for axis in axes
+    ]
+    return functools.reduce(np.multiply.outer, lives)[..., None, None]

@@ -65,6 +65,8 @@ class LipschitzReport(ShownAsTable):
         total: the best bound found for the model's output; at most `product`.
         chains: stretches whose joint bound is below the product of their layers'.
         method: "best" or "product".
+        domain: the box of inputs that the bounds hold for, e.g. "[0, 255]"; empty where they hold
+            for all.
     """
 
     model: str
@@ -73,6 +75,7 @@ class LipschitzReport(ShownAsTable):
     total: float
     chains: tuple[Chain, ...]
     method: str
+    domain: str = ""
 
     @property
     def unbounded(self) -> tuple[LayerRow, ...]:
@@ -82,6 +85,8 @@ class LipschitzReport(ShownAsTable):
     def table(self) -> Table:
         """Returns the report as a `Table` (text, Markdown, HTML)."""
         notes = [f"product {self.product:.5g}, total {self.total:.5g}"]
+        if self.domain:
+            notes.append(f"only for inputs in {self.domain}; of others it says nothing")
         notes += [
             f"{chain.layers[0]} … {chain.layers[-1]} together: {chain.bound:.5g} instead of "
             f"{chain.product:.5g}"

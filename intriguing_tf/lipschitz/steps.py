@@ -25,6 +25,7 @@ from intriguing_tf.lipschitz.rounding import (
 )
 from intriguing_tf.lipschitz.threads import threads_for
 
+KINKS = 1e-6
 Array = np.ndarray
 Shape = tuple[int | None, ...]
 
@@ -229,11 +230,14 @@ class Slopes(Step):
     Args:
         low, high: the least and the largest slope.
         curve: its slope at each place, where that is known.
+        image: the least and the largest value, where they are known; one with negative slopes then
+            falls somewhere below 0 and rises from there on.
     """
 
     low: float
     high: float
     curve: Curve | None = None
+    image: tuple[float, float] | None = None
 
     @property
     def bound(self) -> float:
@@ -249,8 +253,19 @@ class Slopes(Step):
         low, high = self.curve.secants(center, error, reach)
         return np.clip(low, self.low, self.high), np.clip(high, self.low, self.high)
 
+    def within(self, low: Array, high: Array) -> Slopes:
+        """Returns the same activation where its inputs lie in these intervals."""
+        if self.curve is None or not np.size(low):
+            return self
+        # A layer in float32 may round its constants, and so where it has a kink.
+        low, high = low - KINKS * (1 + np.abs(low)), high + KINKS * (1 + np.abs(high))
+        least, largest = self.curve.between(low, high)
+        least = np.clip(np.min(least), self.low, self.high)
+        largest = np.clip(np.max(largest), self.low, self.high)
+        return dataclasses.replace(self, low=float(least), high=float(largest))
 
-SIGMOID = Slopes(0.0, 0.25, curves.SIGMOID)
+
+SIGMOID = Slopes(0.0, 0.25, curves.SIGMOID, (0.0, 1.0))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -340,6 +355,17 @@ class LayerBound(Step):
 
     def norm(self, attained: bool = True) -> Norm:
         return Norm(self.bound, self.attained, self.how)
+
+
+@dataclasses.dataclass(frozen=True)
+class Weighted(LayerBound):
+    """A layer with several inputs: the sum over them of a weight each times its own bound.
+
+    Args:
+        weights: one for each input.
+    """
+
+    weights: tuple[float, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -175,10 +176,25 @@ def twists(axes: int) -> list[tuple[int, ...]]:
     return list(itertools.product((0, 1), repeat=axes))
 
 
+class Symbol(Protocol):
+    """A Hermitian matrix at each frequency, as `GramSymbol` describes it."""
+
+    size: int
+    error: float
+
+    def matrices(self, frequencies: Array) -> Array: ...
+
+    def rayleigh(self, vector: Array) -> tuple[Array, Array]: ...
+
+    def evaluate(self, coefficients: tuple[Array, Array], frequencies: Array) -> Array: ...
+
+    def cheap_bounds(self, frequencies: Array) -> Array: ...
+
+
 class _Grid:
     """What is known about λ_max(G) on the frequencies of one torus."""
 
-    def __init__(self, symbol: GramSymbol, shape: Sequence[int], twist: Sequence[int]):
+    def __init__(self, symbol: Symbol, shape: Sequence[int], twist: Sequence[int]):
         self.twist = tuple(twist)
         self.frequencies = frequency_grid(shape, twist)
         self.lower = np.zeros(len(self.frequencies))
@@ -239,7 +255,7 @@ class TorusMaximum:
 
 
 def torus_maximum(
-    symbol: GramSymbol,
+    symbol: Symbol,
     shape: Sequence[int],
     tried: Sequence[Sequence[int]],
     floor: float = 0.0,
@@ -283,7 +299,7 @@ def _promise(grid: _Grid) -> float:
     return grid.least_maximum() * (1 - WORTH_SWITCHING * grid.tested)
 
 
-def _learn(symbol: GramSymbol, grids: list[_Grid], frequency: Array, near: Array | None) -> Array:
+def _learn(symbol: Symbol, grids: list[_Grid], frequency: Array, near: Array | None) -> Array:
     """Finds the top eigenvector at a frequency and tells all grids of it."""
     matrix = symbol.matrices(frequency[None])[0]
     if symbol.size <= 64:
@@ -298,3 +314,41 @@ def _learn(symbol: GramSymbol, grids: list[_Grid], frequency: Array, near: Array
     for grid in grids:
         grid.learn(coefficients)
     return vector
+
+
+def oriented(taps: Array) -> Array:
+    """Taps [T, m, n] with n ≤ m, mapping the smaller side to the larger."""
+    return taps.transpose(0, 2, 1) if taps.shape[1] < taps.shape[2] else taps
+
+
+def scalar_maximum(
+    split: Sequence[Polyphase], shape: Sequence[int], tried: Sequence[tuple[int, ...]]
+) -> tuple[int, TorusMaximum]:
+    """`torus_maximum` of many groups whose Gram symbols are numbers, and the worst group."""
+    taps = np.stack([oriented(each.taps)[..., 0] for each in split], axis=1)  # [T, groups, m]
+    places = split[0].places
+    total = np.sum(np.linalg.norm(taps, axis=2), axis=0)
+    rounding = 4 * gamma(len(taps) + 32 * (1 + int(np.max(np.abs(places))))) * total
+    maxima, peaks = [], []
+    for each in tried:
+        frequencies = frequency_grid(shape, each)
+        values = np.zeros(len(split))
+        at = np.zeros(len(split), int)
+        step = max(1, CHUNK // (16 * taps[0].size))
+        for start in range(0, len(frequencies), step):
+            waves = np.exp(1j * (frequencies[start : start + step] @ places.T))
+            symbols = np.tensordot(waves, taps, axes=1)
+            squares = np.sum(symbols.real**2 + symbols.imag**2, axis=2)
+            top = np.argmax(squares, axis=0)
+            peak = np.take_along_axis(squares, top[None], axis=0)[0]
+            at = np.where(peak > values, start + top, at)
+            values = np.maximum(values, peak)
+        maxima.append((np.sqrt(values) + rounding) ** 2 * (1 + gamma(8)))
+        peaks.append(frequencies[at])
+    best = np.argmin(maxima, axis=0)
+    bounds = np.min(maxima, axis=0)
+    group = int(np.argmax(bounds))
+    twist = int(best[group])
+    return group, TorusMaximum(
+        float(bounds[group]), tried[twist], peaks[twist][group], np.ones(1, complex)
+    )

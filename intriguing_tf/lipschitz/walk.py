@@ -5,8 +5,8 @@ from __future__ import annotations
 import collections
 import dataclasses
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
 
 import keras
 
@@ -30,8 +30,28 @@ from intriguing_tf.lipschitz.steps import (
     Shape,
     Softmax,
     Steps,
+    Weighted,
 )
 from intriguing_tf.progress import progress_bar
+
+
+class Ranges(Protocol):
+    """In which intervals tensors lie on a domain, as `propagation.Ranges` finds out."""
+
+    def multiplies(self, call: Call) -> bool:
+        """Whether the rule of a call needs the ranges of several inputs."""
+
+    def rule_of(self, call: Call) -> LayerBound | Steps:
+        """The rule of a call on the domain, whose outputs' ranges are found on the way."""
+
+    def limit(self, tensor: Tensor, root: Tensor, factor: float) -> None:
+        """Notes that a tensor moves by no more than `factor` times what `root` moves by."""
+
+    def merge(self, call: Call, rule: LayerBound) -> None:
+        """Notes by how much the outputs of a call with several inputs move."""
+
+    def forget(self, tensors: Iterable[Tensor]) -> None:
+        """Drops what is known of tensors."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,6 +78,7 @@ class Bounds:
         unbounded: whether layers without a bound raise ("raise") or count as infinite ("inf").
         attained: whether to look for lower bounds, too.
         verbose: whether to show progress.
+        ranges: in which intervals tensors lie, for a bound on a domain.
 
     Attributes:
         report: the rows and chains so far.
@@ -70,6 +91,7 @@ class Bounds:
         unbounded: str = "raise",
         attained: bool = True,
         verbose: bool | str = False,
+        ranges: Ranges | None = None,
     ):
         self.report = ReportBuilder()
         self.cancelled = 1.0
@@ -78,6 +100,7 @@ class Bounds:
         self._unbounded = unbounded
         self._attained = attained
         self._verbose = verbose
+        self._ranges = ranges
 
     def run(self, graph: CallGraph) -> list[Branch]:
         """Returns a branch per output of the graph."""
@@ -91,24 +114,44 @@ class Bounds:
                 for tensor, branch in zip(call.outputs, self._call(call, given), strict=True):
                     # The steps to a tensor that several layers read are counted once.
                     shared = uses[tensor] > 1 and branch.entries
-                    branches[tensor] = Branch(tensor, *self.close(branch)) if shared else branch
+                    branches[tensor] = self._closed(tensor, branch) if shared else branch
+                self._forget(call.inputs, uses)
                 bar.update(1)
         return [branches[tensor] for tensor in graph.outputs]
 
     def close(self, branch: Branch, chains: bool = True) -> tuple[float, float]:
         """Returns the bounds (product, total) of a tensor, and reports its steps."""
+        product, total = self._factors(branch, chains)
+        return product_up([branch.product, product]), product_up([branch.total, total])
+
+    def _closed(self, tensor: Tensor, branch: Branch, chains: bool = True) -> Branch:
+        """A branch without open steps; a range on the domain cannot be wider than its bound."""
+        product, total = self._factors(branch, chains)
+        if self._ranges is not None:
+            self._ranges.limit(tensor, branch.root, total)
+        return Branch(
+            tensor, product_up([branch.product, product]), product_up([branch.total, total])
+        )
+
+    def _factors(self, branch: Branch, chains: bool) -> tuple[float, float]:
+        """The bounds (product, total) of the open steps alone, which are reported."""
         entries = fold(branch.entries) if self._best else list(branch.entries)
         norms = [entry.step.norm(self._attained) for entry in entries]
         self.report.add(entries, norms)
         bounds = [math.inf if math.isnan(norm.upper) else norm.upper for norm in norms]
-        product = product_up([branch.product, *bounds])
-        total = product_up([branch.total, *bounds])
+        product = total = product_up(bounds)
         if self._best and chains:
-            total = min(total, self._with_chains(branch.total, entries, bounds))
+            total = min(total, self._with_chains(entries, bounds))
         return product, total
 
-    def _with_chains(self, below: float, entries: list[Entry], bounds: list[float]) -> float:
-        factors = [below]
+    def _forget(self, tensors: Sequence[Tensor], uses: collections.Counter[Tensor]) -> None:
+        """Drops the ranges of tensors that nothing reads any more."""
+        uses.subtract(tensors)
+        if self._ranges is not None:
+            self._ranges.forget(tensor for tensor in tensors if not uses[tensor])
+
+    def _with_chains(self, entries: list[Entry], bounds: list[float]) -> float:
+        factors: list[float] = []
         done = 0
         for chain in chains_of([entry.step for entry in entries], bounds, self._budget):
             factors += [*bounds[done : chain.start], chain.bound]
@@ -119,8 +162,11 @@ class Bounds:
 
     def _call(self, call: Call, given: list[Branch]) -> list[Branch]:
         """The branch of each of a call's outputs."""
+        if self._ranges is not None and self._ranges.multiplies(call):
+            pairs = zip(call.inputs, given, strict=True)
+            given = [self._closed(tensor, branch) for tensor, branch in pairs]
         try:
-            result = rule_of(call)
+            result = rule_of(call) if self._ranges is None else self._ranges.rule_of(call)
         except NoBoundError as error:
             if self._unbounded == "raise":
                 raise
@@ -145,10 +191,15 @@ class Bounds:
             if summed is not None:
                 return [summed]
         block = self._block(call, given)
-        closed = [self.close(branch, chains=block is None) for branch in given]
-        products, totals = zip(*closed, strict=True)
+        closed = [
+            self._closed(tensor, branch, chains=block is None)
+            for tensor, branch in zip(call.inputs, given, strict=True)
+        ]
         self.report.write((call.number,), rule.norm())
-        product, total = combined(rule, products), combined(rule, totals)
+        product = combined(rule, [branch.product for branch in closed])
+        total = combined(rule, [branch.total for branch in closed])
+        if self._ranges is not None:
+            self._ranges.merge(call, rule)
         if block is not None and given[0].total > 0:
             joint = block_bound(block)
             apart, total = total, min(total, product_up([given[0].total, joint]))
@@ -235,6 +286,11 @@ def logits_graph(graph: CallGraph) -> CallGraph:
 
 def combined(rule: LayerBound, bounds: Sequence[float]) -> float:
     """Returns the bound of what a layer with several inputs gives, from those of the inputs."""
+    if isinstance(rule, Weighted):
+        parts = [
+            product_up([weight, own]) for weight, own in zip(rule.weights, bounds, strict=True)
+        ]
+        return round_up(sum(parts), len(parts))
     if rule.combine == "sum":
         whole = sum(bounds)
     else:

@@ -20,6 +20,7 @@ from intriguing_tf.lipschitz.contradictions import (
     gradients_may_exceed,
 )
 from intriguing_tf.lipschitz.graph import calls_of
+from intriguing_tf.lipschitz.propagation import Ranges
 from intriguing_tf.lipschitz.walk import Bounds
 
 ACTIVATIONS = [
@@ -77,7 +78,7 @@ class Builder:
     def node(self, x: Any, tensors: list[Any], nested: bool) -> Any:
         kinds: list[Callable[..., Any]] = [
             self.layer, self.layer, self.layer, self.operation, self.operation, self.merge,
-            self.cancel, self.again,
+            self.cancel, self.again, self.gate,
         ]  # fmt: skip
         kind = self.pick(kinds + [self.nested] * nested)
         return kind(x, tensors)
@@ -104,6 +105,9 @@ class Builder:
             lambda pair: ops.add(*pair), lambda pair: ops.subtract(*pair),
             lambda pair: ops.maximum(*pair), lambda pair: ops.minimum(*pair),
             lambda pair: ops.concatenate(pair, axis=-1), lambda pair: ops.stack(pair, axis=1),
+            # With a domain only:
+            layers.Multiply(), layers.Multiply(), lambda pair: ops.multiply(*pair),
+            lambda pair: pair[0] / (1.5 + ops.tanh(pair[1])),
         ]  # fmt: skip
         return self.pick(merges)([x, y])
 
@@ -118,6 +122,13 @@ class Builder:
         ]
         dense = layers.Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name=_named("identity"))
         return layers.Add()([x, dense(self.pick(ways)())])
+
+    def gate(self, x: Any, tensors: list[Any]) -> Any:
+        """x times a gate made of it: per number, or per channel from the mean of its map."""
+        axes = list(range(1, len(x.shape) - 1))
+        mean = ops.mean(x, axis=axes, keepdims=True) if axes and self.rng.random() < 0.7 else x
+        gate = layers.Dense(x.shape[-1], self.pick(ACTIVATIONS), dtype=self.dtype)(mean)
+        return self.pick([lambda a, b: layers.Multiply()([a, b]), ops.multiply])(x, gate)
 
     def nested(self, x: Any, tensors: list[Any]) -> Any:
         if self.rng.random() < 0.5:
@@ -321,8 +332,12 @@ OPERATIONS: list[Callable[[Builder, Any], Any]] = [
     lambda b, x: x[..., :1],
     lambda b, x: ops.copy(x),
     lambda b, x: ops.cast(x, b.pick(["float32", "float64", "int32", "float16"])),
+    # With a domain only:
+    lambda b, x: b.pick([ops.square, ops.exp])(x),
+    lambda b, x: b.pick([ops.sqrt, ops.log, ops.reciprocal])(ops.softplus(x) + 0.1),
+    lambda b, x: x * ops.relu6(x + 3.0) * (1.0 / 6.0),
     # Refused:
-    lambda b, x: b.pick([ops.square, ops.exp, ops.round, ops.sign])(x),
+    lambda b, x: b.pick([ops.round, ops.sign])(x),
     lambda b, x: b.pick([ops.mean, ops.max])(x, axis=0),
 ]  # fmt: skip
 
@@ -368,8 +383,9 @@ def try_graph(seed: int) -> Trial:
     builder = Builder(rng, str(rng.choice(["float32", "float64"])))
     model = builder.model(builder.pick(SHAPES), 3, 15)
     set_weights(model, rng)
+    domain = _domain(rng, model.inputs[0].shape[1:]) if rng.random() < 0.75 else None
     try:
-        report = itf.lipschitz.bound(model, attained=False, verbose=False)
+        report = itf.lipschitz.bound(model, attained=False, verbose=False, domain=domain)
     except ContradictionError as error:
         return Trial("violated", math.inf, str(error))
     except ValueError as error:
@@ -379,27 +395,38 @@ def try_graph(seed: int) -> Trial:
     except ValueError as error:
         return Trial("not copied", why=str(error))
     try:
-        found = _attained(copy, rng) / gradients_may_exceed(model)
+        found = _attained(copy, rng, domain) / gradients_may_exceed(model)
     except tf.errors.OpError as error:  # 3-D pooling in float64
         return Trial("not copied", why=str(error))
-    if found > report.total * (1 + 1e-6) + 1e-12 * _with_all_branches(model):
+    if found > report.total * (1 + 1e-6) + 1e-12 * _with_all_branches(model, domain):
         return Trial("violated", found / max(report.total, 1e-300), f"{found} > {report.total}")
     return Trial("held", found / max(report.total, 1e-300))
 
 
-def _with_all_branches(model: Any) -> float:
+def _domain(rng: np.random.Generator, shape: Any) -> Any:
+    """A box: the same for all numbers, per channel, or per number."""
+    center, radius = rng.normal(), 10.0 ** rng.uniform(-3, 1)
+    sizes = [(), shape[-1:], shape][int(rng.integers(3))]
+    low = center - radius * rng.random(sizes)
+    return low, low + radius * rng.random(sizes)
+
+
+def _with_all_branches(model: Any, domain: Any) -> float:
     """What branches that cancel would add up to: float64 keeps so many digits of that."""
-    bounds = Bounds(best=False, attained=False)
+    ranges = None if domain is None else Ranges(model, domain)
+    bounds = Bounds(best=False, attained=False, ranges=ranges)
     return math.hypot(*(bounds.close(branch)[0] for branch in bounds.run(calls_of(model))))
 
 
-def _attained(model: Any, rng: np.random.Generator) -> float:
+def _attained(model: Any, rng: np.random.Generator, domain: Any) -> float:
     """The longest Jacobian at random points, and around the best of them."""
     shape = model.inputs[0].shape[1:]
     sizes = 10.0 ** rng.uniform(-3, 2, size=(POINTS, *[1] * len(shape)))
     points = sizes * rng.normal(size=(POINTS, *shape))
     best = 0.0
     for _ in range(2):
+        if domain is not None:
+            points = _inside(rng, points, domain)
         lengths = attained(model, [tf.constant(points)], math.inf)
         best = max(best, float(lengths.max()))
         here = points[lengths.argmax()]
@@ -407,3 +434,11 @@ def _attained(model: Any, rng: np.random.Generator) -> float:
             size=(POINTS, *shape)
         )
     return best
+
+
+def _inside(rng: np.random.Generator, points: Any, domain: Any) -> Any:
+    """The points where they lie in the domain; half of the others in its corners."""
+    share = rng.random(points.shape)
+    share[::2] = np.round(share[::2])
+    others = (1 - share) * domain[0] + share * domain[1]
+    return np.where((points >= domain[0]) & (points <= domain[1]), points, others)

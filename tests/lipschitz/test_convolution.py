@@ -35,3 +35,26 @@ def test_patches_that_padding_always_cuts_do_not_attain_their_matrix():
     whole = Convolution(kernel, axes((6,), (3,), 3, "same", 1), dense_size=0).norm()
     assert cut.upper >= np.linalg.norm(kernel) and cut.lower is None
     np.testing.assert_allclose([whole.lower, whole.upper], np.linalg.norm(kernel), rtol=1e-9)
+
+
+@pytest.mark.parametrize("identities", [0, 1])
+def test_parallel_convolutions_are_added_as_one(identities):
+    rng = np.random.default_rng(0)
+    sizes = [((3, 3), 1), ((1, 1), 1), ((3, 3), 1)]
+    parts = [
+        Convolution(rng.normal(size=(*size, 4, 4)), axes((6, 5), size, 1, "same", dilation))
+        for size, dilation in sizes
+    ]
+    together = parts[1].plus([parts[0], parts[2]], identities)
+    x = rng.normal(size=(30, 4))
+    apart = sum(each.apply(x) for each in parts) + identities * x
+    np.testing.assert_allclose(together.apply(x), apart, atol=1e-12)
+    assert together.norm().upper < sum(each.norm().upper for each in parts)
+
+
+def test_convolutions_of_other_strides_or_dilations_stay_apart():
+    kernel = np.ones((3, 3, 2, 2))
+    first = Convolution(kernel, axes((6, 6), (3, 3), 1, "same", 1))
+    for strides, dilation in ((2, 1), (1, 2)):
+        other = Convolution(kernel, axes((6, 6), (3, 3), strides, "same", dilation))
+        assert first.plus([other], 0) is None

@@ -36,28 +36,29 @@ GELU_LEAST = -0.12890415
 SILU_LEAST = -0.09983933
 MISH_LEAST = -0.11253
 
+INF = math.inf
 SLOPES: dict[Callable, Slopes] = {
-    activations.elu: Slopes(0.0, 1.0, curves.ELU),
+    activations.elu: Slopes(0.0, 1.0, curves.ELU, (-1.0, INF)),
     activations.celu: Slopes(0.0, 1.0),
-    activations.gelu: Slopes(GELU_LEAST, GELU),
-    activations.hard_sigmoid: Slopes(0.0, 1 / 6 + 1e-16),
-    activations.hard_silu: Slopes(-0.5, 1.5),
-    activations.hard_tanh: Slopes(0.0, 1.0),
+    activations.gelu: Slopes(GELU_LEAST, GELU, curves.GELU, (-0.17, INF)),
+    activations.hard_sigmoid: Slopes(0.0, 1 / 6 + 1e-16, curves.HARD_SIGMOID, (0.0, 1.0)),
+    activations.hard_silu: Slopes(-0.5, 1.5, curves.HARD_SILU, (-0.3751, INF)),
+    activations.hard_tanh: Slopes(0.0, 1.0, curves.HARD_TANH, (-1.0, 1.0)),
     activations.leaky_relu: Slopes(0.2, 1.0),
-    activations.log_sigmoid: Slopes(0.0, 1.0),
-    activations.mish: Slopes(MISH_LEAST, MISH),
-    activations.relu: Slopes(0.0, 1.0, curves.RELU),
-    activations.relu6: Slopes(0.0, 1.0),
-    activations.selu: Slopes(0.0, SELU),
+    activations.log_sigmoid: Slopes(0.0, 1.0, None, (-INF, 0.0)),
+    activations.mish: Slopes(MISH_LEAST, MISH, None, (-0.309, INF)),
+    activations.relu: Slopes(0.0, 1.0, curves.RELU, (0.0, INF)),
+    activations.relu6: Slopes(0.0, 1.0, curves.RELU6, (0.0, 6.0)),
+    activations.selu: Slopes(0.0, SELU, None, (-1.7581, INF)),
     activations.sigmoid: SIGMOID,
-    activations.silu: Slopes(SILU_LEAST, SILU),
+    activations.silu: Slopes(SILU_LEAST, SILU, curves.SILU, (-0.2785, INF)),
     activations.soft_shrink: Slopes(0.0, 1.0),
-    activations.softplus: Slopes(0.0, 1.0, curves.SOFTPLUS),
-    activations.softsign: Slopes(0.0, 1.0, curves.SOFTSIGN),
-    activations.sparse_plus: Slopes(0.0, 1.0),
-    activations.sparse_sigmoid: Slopes(0.0, 0.5),
-    activations.squareplus: Slopes(0.0, 1.0),
-    activations.tanh: Slopes(0.0, 1.0, curves.TANH),
+    activations.softplus: Slopes(0.0, 1.0, curves.SOFTPLUS, (0.0, INF)),
+    activations.softsign: Slopes(0.0, 1.0, curves.SOFTSIGN, (-1.0, 1.0)),
+    activations.sparse_plus: Slopes(0.0, 1.0, None, (0.0, INF)),
+    activations.sparse_sigmoid: Slopes(0.0, 0.5, None, (0.0, 1.0)),
+    activations.squareplus: Slopes(0.0, 1.0, None, (0.0, INF)),
+    activations.tanh: Slopes(0.0, 1.0, curves.TANH, (-1.0, 1.0)),
     activations.tanh_shrink: Slopes(0.0, 1.0),
 }
 _UNBOUNDED = {
@@ -133,6 +134,8 @@ def relu_slopes(
         raise NoBoundError(f"a ReLU with threshold {threshold} jumps there")
     if negative_slope == 0 and max_value is None:
         return SLOPES[activations.relu]
+    if negative_slope == 0 and max_value == 6:
+        return SLOPES[activations.relu6]
     slopes = [float(negative_slope), 1.0] + [0.0] * (max_value is not None)
     return _with_constants_rounded(min(slopes), max(slopes))
 

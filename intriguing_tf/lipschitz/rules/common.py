@@ -12,22 +12,23 @@ from intriguing_tf.lipschitz.steps import NoBoundError, Shape
 
 
 def spatial_shape(layer: Any, shape: Shape) -> tuple[int, ...]:
-    """Returns the spatial sizes of an input, which must be known and come before the channels.
+    """Returns the spatial sizes of an input, which must be known.
 
     Raises:
-        ValueError: an unknown size, or channels first.
+        ValueError: an unknown size.
     """
-    if getattr(layer, "data_format", "channels_last") == "channels_first":
-        raise ValueError(
-            'data_format "channels_first" is not supported. Build the model with "channels_last".'
-        )
-    sizes = shape[1:-1]
+    sizes = shape[2:] if channels_first(layer) else shape[1:-1]
     if None in sizes:
         raise ValueError(
             "the bound depends on the size of the input, which is not known. Received: input shape "
             f"{shape}. Build the model with a fixed size, e.g. keras.Input((224, 224, 3))."
         )
     return tuple(int(size) for size in sizes)  # type: ignore[arg-type]
+
+
+def channels_first(layer: Any) -> bool:
+    """Whether the channels of a layer's inputs and outputs come before their pixels."""
+    return getattr(layer, "data_format", "channels_last") == "channels_first"
 
 
 def own_axis(axis: int, shape: Shape) -> int:

@@ -14,8 +14,14 @@ from intriguing_tf.lipschitz.geometry import Geometry, transposed_axes
 from intriguing_tf.lipschitz.registry import built_in, unbounded
 from intriguing_tf.lipschitz.rounding import gamma, round_up
 from intriguing_tf.lipschitz.rules.activations import activation_steps
-from intriguing_tf.lipschitz.rules.common import spatial_shape, strides_of, times, weights_of
-from intriguing_tf.lipschitz.steps import LayerBound, Matrix, NoBoundError, Shape, Steps
+from intriguing_tf.lipschitz.rules.common import (
+    channels_first,
+    spatial_shape,
+    strides_of,
+    times,
+    weights_of,
+)
+from intriguing_tf.lipschitz.steps import LayerBound, Matrix, NoBoundError, Regroup, Shape, Steps
 
 
 @built_in(layers.Dense, reads="activation", weights="units use_bias lora_rank lora_alpha")
@@ -81,7 +87,7 @@ def transposed(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     kernel = weights_of(layer, "kernel")
     axes = transposed_axes(
         spatial_shape(layer, input_shapes[0]),
-        layer.compute_output_shape(input_shapes[0])[1:-1],
+        spatial_shape(layer, layer.compute_output_shape(input_shapes[0])),
         kernel.shape[:-2],
         layer.strides,
         layer.padding,
@@ -94,9 +100,14 @@ def _convolution_steps(layer: Any, operator: Convolution) -> Steps:
     inputs, outputs = operator.inputs, operator.outputs
     if operator.transposed:
         inputs, outputs = outputs, inputs
-    shape = (None,) * (len(operator.axes) + 1) + (outputs,)
+    pixels = (None,) * len(operator.axes)
+    if channels_first(layer):
+        activated = activation_steps(layer.activation, (None, outputs, *pixels))
+        steps = (Regroup(), operator, Regroup(), *activated)
+    else:
+        steps = (operator, *activation_steps(layer.activation, (None, *pixels, outputs)))
     return Steps(
-        (operator, *activation_steps(layer.activation, shape)),
+        steps,
         size=times(inputs, *operator.kernel.shape[:-2], outputs),
         stride=strides_of(layer),
     )

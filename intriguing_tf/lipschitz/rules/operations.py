@@ -12,6 +12,7 @@ import numpy as np
 from keras import activations
 
 from intriguing_tf.keras_graph import call_arguments, is_keras_operation
+from intriguing_tf.lipschitz import curves
 from intriguing_tf.lipschitz.norms import as_weights
 from intriguing_tf.lipschitz.registry import errors_named
 from intriguing_tf.lipschitz.rounding import constant_error, round_down, round_up
@@ -250,7 +251,7 @@ def log_softmax(call: OperationCall) -> Steps:
 
 @operation("Absolute", "Abs")
 def absolute(call: OperationCall) -> Steps:
-    return Steps((Slopes(-1.0, 1.0),))
+    return Steps((Slopes(-1.0, 1.0, curves.ABSOLUTE, (0.0, math.inf)),))
 
 
 @operation("Clip")

@@ -13,7 +13,7 @@ from keras import layers
 from intriguing_tf.keras_graph import unexported
 from intriguing_tf.lipschitz.registry import built_in, unbounded
 from intriguing_tf.lipschitz.rounding import round_down, round_up
-from intriguing_tf.lipschitz.rules.common import spatial_shape
+from intriguing_tf.lipschitz.rules.common import channels_first, spatial_shape
 from intriguing_tf.lipschitz.rules.observed import EXACT, moved
 from intriguing_tf.lipschitz.rules.pooling import separable_bound
 from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Regroup, Shape, Steps
@@ -131,6 +131,8 @@ def interpolation_matrices(layer: Any, shape: Shape) -> list[np.ndarray]:
 
     They are read off images that are 1 in a line.
     """
+    if channels_first(layer):
+        raise NoBoundError('interpolation with data_format="channels_first" has no rule')
     sizes = spatial_shape(layer, shape)
     matrices = []
     for axis, size in enumerate(sizes):

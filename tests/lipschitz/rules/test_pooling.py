@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import keras
 import pytest
 from keras import layers
 
-from intriguing_tf.lipschitz import bound
 from tests.lipschitz.small_networks import total
 
 
@@ -20,9 +18,10 @@ def test_same_average_pooling_can_exceed_one():
     assert total(layers.AveragePooling1D(2, 1, "same"), shape=(3, 1)) > 1.0
 
 
-def test_channels_first_is_refused():
-    model = keras.Sequential(
-        [keras.Input((3, 8, 8)), layers.MaxPooling2D(data_format="channels_first")]
-    )
-    with pytest.raises(ValueError, match="channels_last"):
-        bound(model)
+@pytest.mark.parametrize("layer", [layers.MaxPooling2D, layers.AveragePooling2D])
+def test_channels_first_is_as_channels_last(layer):
+    totals = [
+        total(layer(3, 2, data_format=f"channels_{order}"), shape=shape)
+        for order, shape in (("first", (3, 8, 7)), ("last", (8, 7, 3)))
+    ]
+    assert totals[0] == totals[1]

@@ -1,0 +1,151 @@
+"""Follows a model's calls on a domain: ranges of tensors, and the rules that they allow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import keras
+
+from intriguing_tf.keras_graph import float64_copy
+from intriguing_tf.lipschitz.domain import boxes_of
+from intriguing_tf.lipschitz.domain_rules import rule_on_domain
+from intriguing_tf.lipschitz.evaluation import EvaluatedCall
+from intriguing_tf.lipschitz.exactness import check_call
+from intriguing_tf.lipschitz.graph import Call, Tensor, calls_of
+from intriguing_tf.lipschitz.ranges import Range, follow, range_of
+from intriguing_tf.lipschitz.registry import errors_named
+from intriguing_tf.lipschitz.rounding import product_up
+from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Slopes, Steps, Weighted
+from intriguing_tf.lipschitz.walk import combined, rule_of
+
+# Where all tensors of an example have more numbers than this, ranges end with the last product.
+FOLLOWED = 2**22
+
+
+class Ranges:
+    """The ranges of a model's tensors while its inputs stay in a box.
+
+    Where a layer has no range, tensors behind it have none: then activations keep the slopes that
+    they have anywhere, and products are refused.
+
+    Args:
+        model: the model.
+        domain: as `domain.boxes_of` takes it.
+
+    Raises:
+        ValueError: a domain that does not fit, or a model that cannot be copied to float64.
+    """
+
+    def __init__(self, model: keras.Model, domain: Any):
+        boxes = boxes_of(domain, [x.shape for x in model.inputs])
+        graph = calls_of(float64_copy(model))
+        self._copies = {call.number: call for call in graph.calls}
+        self._last = _last_followed(calls_of(model).calls)
+        self._known: dict[Tensor, Range | str] = {
+            tensor: range_of(*box) for tensor, box in zip(graph.inputs, boxes, strict=True)
+        }
+        self._spreads = {tensor: known.spread for tensor, known in self._found(graph.inputs)}
+
+    def multiplies(self, call: Call) -> bool:
+        """Whether the rule of a call needs the ranges of several inputs."""
+        return len(call.inputs) > 1 and rule_on_domain(call) is not None
+
+    def rule_of(self, call: Call) -> LayerBound | Steps:
+        """The rule of a call on the domain, whose outputs' ranges are found on the way.
+
+        Raises:
+            NoBoundError: there is none.
+        """
+        only_here = rule_on_domain(call)
+        if only_here is not None:
+            check_call(call.operation, call.node)
+            with errors_named(call.operation):
+                result, found = only_here(self._needed(call.inputs))
+            self._note(call, [found])
+            return result
+        try:
+            result = rule_of(call)
+        except NoBoundError as error:
+            self._known.update(dict.fromkeys(call.outputs, str(error)))
+            raise
+        return self._followed(call, result)
+
+    def limit(self, tensor: Tensor, root: Tensor, factor: float) -> None:
+        """Notes that a tensor moves by no more than `factor` times what `root` moves by."""
+        self._limited(tensor, product_up([self._spreads.get(root, math.inf), factor]))
+
+    def merge(self, call: Call, rule: LayerBound) -> None:
+        """Notes by how much the outputs of a call with several inputs move."""
+        if isinstance(rule, Weighted):
+            return  # its rule has said so
+        spread = combined(rule, [self._spreads.get(tensor, math.inf) for tensor in call.inputs])
+        for tensor in call.outputs:
+            self._limited(tensor, spread)
+
+    def forget(self, tensors: Iterable[Tensor]) -> None:
+        """Drops the ranges of tensors."""
+        for tensor in tensors:
+            self._known.pop(tensor, None)
+
+    def _followed(self, call: Call, result: LayerBound | Steps) -> LayerBound | Steps:
+        """The rule with the slopes of its activation on the domain."""
+        if call.number > self._last:
+            return result
+        copied = self._copies[call.number]
+        same = copied.inputs == call.inputs and type(copied.operation) is type(call.operation)
+        if not same:
+            raise NoBoundError("a copy of the model in float64 has its layers in another order")
+        try:
+            given = self._needed(call.inputs)
+            entering, outputs = follow(EvaluatedCall(copied, result), given)
+        except NoBoundError as error:
+            self._known.update(dict.fromkeys(call.outputs, str(error)))
+            return result
+        self._note(call, outputs)
+        last = result.steps[-1] if result.steps else None
+        if entering is None or not isinstance(last, Slopes) or not entering.is_finite:
+            return result
+        narrow = last.within(entering.low[:1], entering.high[:1])
+        return Steps((*result.steps[:-1], narrow), *_labels(result))
+
+    def _note(self, call: Call, outputs: Sequence[Range]) -> None:
+        why = f"the numbers behind {call.name!r} grow beyond floating point on the domain"
+        for tensor, found in zip(call.outputs, outputs, strict=True):
+            self._known[tensor] = found if found.is_finite else why
+            self._spreads[tensor] = found.spread
+
+    def _limited(self, tensor: Tensor, spread: float) -> None:
+        spread = min(spread, self._spreads.get(tensor, math.inf))
+        self._spreads[tensor] = spread
+        for _, known in self._found([tensor]):
+            self._known[tensor] = known.within(spread)
+
+    def _found(self, tensors: Iterable[Tensor]) -> list[tuple[Tensor, Range]]:
+        pairs = [(tensor, self._known.get(tensor)) for tensor in tensors]
+        return [(tensor, known) for tensor, known in pairs if isinstance(known, Range)]
+
+    def _needed(self, tensors: Sequence[Tensor]) -> list[Range]:
+        """The ranges of tensors.
+
+        Raises:
+            NoBoundError: one has none, and why.
+        """
+        for tensor in tensors:
+            known = self._known.get(tensor, "nothing is known of its input")
+            if isinstance(known, str):
+                raise NoBoundError(f"its inputs have no range on the domain: {known}")
+        return [known for _, known in self._found(tensors)]
+
+
+def _labels(result: LayerBound | Steps) -> tuple[str, str]:
+    return result.size, result.stride
+
+
+def _last_followed(calls: Sequence[Call]) -> float:
+    """The number of the last call whose ranges are found."""
+    shapes = [tensor.shape[1:] for call in calls for tensor in call.node.outputs]
+    if sum(math.prod(size or 1 for size in shape) for shape in shapes) <= FOLLOWED:
+        return math.inf
+    return max((call.number for call in calls if rule_on_domain(call) is not None), default=-1)

@@ -1,0 +1,66 @@
+"""Rules that hold on a domain only, against what the functions do there."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from intriguing_tf.lipschitz import NoBoundError, bound
+
+
+def total(function, domain, shape=(3,)) -> float:
+    x = keras.Input(shape)
+    return bound(keras.Model(x, function(x)), domain=domain).total
+
+
+@pytest.mark.parametrize(
+    "function, domain, steepest",
+    [
+        (ops.square, (-3, 2), 6.0),
+        (ops.exp, (-1, 1), np.e),
+        (layers.Activation("exponential"), (-1, 1), np.e),
+        (ops.sqrt, (0.25, 4), 1.0),
+        (ops.log, (0.5, 4), 2.0),
+        (ops.reciprocal, (0.5, 4), 4.0),
+        (lambda x: x * x, (-3, 2), 6.0),
+        (lambda x: layers.Multiply()([x, x, x]), (-3, 2), 27.0),
+        (lambda x: x / (x + 1), (0, 1), 2.0),  # 1/1 + 1/1², and no better
+    ],
+    ids=[
+        "square",
+        "exp",
+        "exponential",
+        "sqrt",
+        "log",
+        "reciprocal",
+        "product",
+        "cube",
+        "quotient",
+    ],
+)
+def test_the_steepest_place_of_the_domain_counts(function, domain, steepest):
+    assert total(function, domain) == pytest.approx(steepest, rel=1e-4)
+    with pytest.raises(NoBoundError):
+        total(function, None)
+
+
+@pytest.mark.parametrize("function", [ops.sqrt, ops.log, ops.reciprocal, lambda x: 1.5 / (x * x)])
+def test_what_may_meet_zero_is_refused(function):
+    with pytest.raises(NoBoundError, match=r"domain|divides"):
+        total(function, (-1, 1))
+
+
+def test_a_gate_per_channel_counts_the_norm_of_its_map():
+    """x · mean x on a map of 4 × 4 ones: 1 for x, and (4 · 1) · 1/4 for its mean."""
+
+    def gated(x):
+        return layers.Multiply()([x, layers.GlobalAveragePooling2D(keepdims=True)(x)])
+
+    assert total(gated, (0, 1), (4, 4, 1)) == pytest.approx(2.0, rel=1e-4)
+
+
+def test_normalizations_by_the_norm_stay_refused():
+    with pytest.raises(NoBoundError, match="unit"):
+        total(lambda x: layers.Multiply()([x, layers.UnitNormalization(name="unit")(x)]), (0, 1))
