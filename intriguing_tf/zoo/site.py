@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 import shutil
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -97,6 +99,7 @@ def card_page(card: ModelCard, home: Path) -> str:
         .get_template("card.md.jinja")
         .render(
             card=card,
+            own_layers=_own_layers(home / card.file),
             picture=PICTURE if (home / PICTURE).is_file() else "",
             filters=FILTERS if (home / FILTERS).is_file() else "",
             sandwich=SANDWICH if (home / SANDWICH).is_file() else "",
@@ -139,6 +142,15 @@ def _read_card(file: Path, folder: Path) -> ModelCard:
     if (home := file.parent.relative_to(folder).as_posix()) != card.name:
         raise CatalogueError(f"{file} is the card of {card.name!r} in the folder of {home!r}.")
     return card
+
+
+def _own_layers(file: Path) -> list[str]:
+    """Names the layers of this package in a `.keras` file, if it is here."""
+    if file.suffix != ".keras" or not file.is_file():
+        return []
+    with zipfile.ZipFile(file) as archive:
+        configuration = archive.read("config.json").decode()
+    return sorted({*re.findall(r'"registered_name": "intriguing_tf>(\w+)"', configuration)})
 
 
 def _lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
