@@ -155,6 +155,9 @@ class Bundle:
             s.gradients, values + aim[:, None], s.best, s.proximity, s.weights,
             rows.lower, rows.upper,
         )  # fmt: skip
+        # Traced for any number of rows it says so of its results; XLA's loops know the number.
+        trial = tf.ensure_shape(trial, s.trial.shape)
+        weights = tf.ensure_shape(weights, s.weights.shape)
         # The box holds for x + r as it is rounded.
         moved = tf.sqrt(dot(trial - s.best, trial - s.best) / s.best_square)
         ended = (s.waited >= self.constants.bundle_patience) | (s.nfev >= self.maxfun)
