@@ -109,9 +109,16 @@ def nearest_adversarial(model: Any, points: Array) -> tuple[Array, Array]:
 def nearest_by_lbfgs(model: Any, points: Array, targets: Array) -> Array:
     """The same by `itf.LBFGSAdversary`, and by bisection along its direction."""
     reach = 100 * float(np.abs(points).max()) + 100
-    adversary = itf.LBFGSAdversary(model, bounds=(-reach, reach), solver="scipy", jit_compile=False)
-    result = adversary(points, targets=targets, verbose=False)
     found = np.full(len(points), np.inf)
+    try:
+        adversary = itf.LBFGSAdversary(
+            model, bounds=(-reach, reach), solver="scipy", jit_compile=False
+        )
+        result = adversary(points, targets=targets, verbose=False)
+    except ValueError as error:
+        if "No gradient flows" not in str(error):
+            raise
+        return found  # nothing to descend: a constant
     if np.any(success := result.success & (result.l2 > 0)):
         images = np.asarray(result.images, np.float64)[success]
         found[success] = along(_two_outputs(model), points[success], images)
