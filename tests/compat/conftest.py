@@ -20,7 +20,7 @@ def load_saved(tmp_path_factory):
         file = FIXTURES / name
         if tuple(map(int, keras.__version__.split(".")[:2])) < SAVED_BY:
             file = Path(shutil.copy(file, tmp_path_factory.mktemp("saved")))
-            keras_files._make_portable(file)
+            keras_files._make_portable(file, keras_files.METHODS[False])
         return keras.saving.load_model(file)
 
     return load
