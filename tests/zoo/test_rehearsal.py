@@ -36,5 +36,5 @@ def test_it_leaves_nothing_behind():
 
 
 def test_its_errors_are_the_networks():
-    with pytest.raises(ValueError, match="units|Negative"):
+    with pytest.raises(ValueError, match=r"units|Negative"):
         rehearsal.count_weights(lambda: network(-1))
