@@ -9,6 +9,7 @@ import numpy as np
 
 from intriguing_tf import lipschitz
 from intriguing_tf.adversary import LBFGSAdversary
+from intriguing_tf.lipschitz.contradictions import ContradictionError
 from intriguing_tf.reporting import Picture, accuracy_curves, sandwich
 from intriguing_tf.zoo.cards import ModelCard
 
@@ -49,17 +50,28 @@ class CertifiedAndFound:
             images, labels: `[n, …]` within `bounds`, and their classes `[n]`.
             bounds: of the pixels.
             verbose: True or False for progress bars, or "auto".
+
+        Raises:
+            ContradictionError: an image was found nearer than its certificate; nothing may be
+                published then.
         """
         adversary = LBFGSAdversary(model, bounds=bounds, loss="margin", starts=STARTS)
         result = adversary(images, targets="nearest", verbose=verbose)
         found = np.where(result.success, result.l2, np.inf).astype(np.float64)
         correct = np.asarray(result.original_predictions) == labels
-        return cls(correct, lipschitz.certified_radius(model, images, verbose=verbose), found)
+        both = cls(correct, lipschitz.certified_radius(model, images, verbose=verbose), found)
+        both.check()
+        return both
 
-    @property
-    def violations(self) -> int:
-        """Images for which the attack refutes the certificate: 0, or there is a bug."""
-        return int(np.sum(self.found < self.certified))
+    def check(self) -> None:
+        """Raises `ContradictionError` if the attack refutes a certificate."""
+        if (refuted := self.found < self.certified).any():
+            first = int(np.argmax(refuted))
+            raise ContradictionError(
+                f"{np.sum(refuted)} of {len(refuted)} certificates are refuted: image {first} is "
+                f"certified within {self.certified[first]:.9g}, and classified otherwise at "
+                f"{self.found[first]:.9g}. One of the rules is wrong: please report the network."
+            )
 
     def metrics(self) -> dict[str, float]:
         """Returns how many times as far as certified the attack has to go, in the median."""

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from intriguing_tf.lipschitz.contradictions import ContradictionError
 from intriguing_tf.publishing.certificates import CertifiedAndFound, is_certified
 from intriguing_tf.zoo import cards, catalogue
 
@@ -21,12 +22,15 @@ def four_images():
 def test_the_ratio_is_that_of_correct_images_with_both_bounds(four_images):
     assert four_images.metrics() == {"found_over_certified": pytest.approx(1.3)}
     assert four_images.metrics().keys() <= cards.METRICS.keys()
-    assert four_images.violations == 0
+    four_images.check()
 
 
-def test_a_refuted_certificate_is_counted():
-    both = CertifiedAndFound(np.array([True]), np.array([1.0]), np.array([0.9]))
-    assert both.violations == 1
+def test_a_refuted_certificate_stops_the_publication():
+    both = CertifiedAndFound(
+        np.array([True, False, True]), np.array([1.0, 0.0, 2.0]), np.array([1.5, 0.0, 1.9])
+    )
+    with pytest.raises(ContradictionError, match=r"1 of 3 .* image 2 .* 2, .* at 1\.9"):
+        both.check()
 
 
 def test_nothing_certified_has_no_ratio():
@@ -58,7 +62,7 @@ def test_a_linear_networks_certificate_is_what_is_found():
     labels[0] = (labels[0] + 1) % 3
     both = CertifiedAndFound.of(model, images, labels, (-50.0, 50.0), verbose=False)
     assert both.correct.tolist() == [False] + [True] * 7
-    assert both.violations == 0
+    both.check()
     np.testing.assert_allclose(both.found, both.certified, rtol=0.01)
 
 
