@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from intriguing_tf.checks import check_between, check_positive_integer
+from intriguing_tf.checks import check_between, check_kinds, check_positive_integer
 from intriguing_tf.reporting.charts import COLORS, INK, STYLE, Picture, check_finite, check_names
 
 _GAP = 0.12  # between images, in images
@@ -113,6 +113,7 @@ def image_triples(name: str, caption: str, images: Any, titles: Sequence[Sequenc
         TypeError, ValueError: arguments that are not as above.
     """
     images = check_finite("images", images, 5)
+    check_kinds("titles", titles, Sequence, "rows of three names")
     if images.shape[1] != 3 or images.shape[4] not in (1, 3) or len(titles) != len(images):
         raise ValueError(
             "`images` must have the shape [rows, 3, height, width, 1 or 3], with three titles a "

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from intriguing_tf.reporting import adversarial_rows
+from intriguing_tf.reporting import adversarial_rows, image_triples
 
 ORIGINALS = np.full((3, 4, 5, 1), 0.25, np.float32)
 ADVERSARIAL = ORIGINALS + np.array([0.01, 0.02, -0.02], np.float32)[:, None, None, None]
@@ -39,3 +39,9 @@ def test_titles_must_fit():
         adversarial_rows(ORIGINALS, ADVERSARIAL, ["7 classified as 3"])
     with pytest.raises(ValueError, match="one shape"):
         adversarial_rows(ORIGINALS, ADVERSARIAL[:2])
+
+
+@pytest.mark.parametrize("titles", [{"": 0}, {0: ["a", "b", "c"]}, None, [["a", "b"]], ["abc"]])
+def test_rows_of_titles_are_three_names_each(titles):
+    with pytest.raises((TypeError, ValueError), match="titles"):
+        image_triples("a", "b", np.zeros((1, 3, 2, 2, 1)), titles)
