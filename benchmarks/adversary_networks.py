@@ -74,7 +74,7 @@ def _trained(name: str, folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
         keras.utils.set_random_seed(0)
         _distilled().save(file) if name == "distilled" else _fit(_BUILDERS[name](keras)).save(file)
-    return keras.models.load_model(file)
+    return keras.models.load_model(file, compile=False)
 
 
 def _fit(model, epochs: int = 6, labels=None, temperature: float = 1.0):
