@@ -96,7 +96,9 @@ def measure(there, attack: Attack, kind: str) -> dict:
         "l2": round(float(each[success].mean()), 5) if success.any() else None,
         "gradients": round(gradients, 1),
         "seconds": round(seconds, 3),
-        "distances": [round(float(d), 5) if ok else None for d, ok in zip(each, success, strict=True)],
+        "distances": [
+            round(float(d), 5) if ok else None for d, ok in zip(each, success, strict=True)
+        ],
     }
 
 

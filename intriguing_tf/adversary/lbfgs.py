@@ -117,9 +117,7 @@ def inverse_hessian(
         along_changes = _take(_inner_products(changes, vectors), in_order, 1)
         alphas, betas = (
             _take(weights, in_place, 1)
-            for weights in _two_loops(
-                sy, yy, valid, along_steps, along_changes, inverse_curvature
-            )
+            for weights in _two_loops(sy, yy, valid, along_steps, along_changes, inverse_curvature)
         )
         straight = vectors - _combinations(alphas, changes)
         bent = _combinations(betas, steps)

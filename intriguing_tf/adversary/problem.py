@@ -95,9 +95,7 @@ class Problem:
         return self._soft(x, targets, sharpness, log_weights)
 
     def _soft(self, x, targets, sharpness, log_weights) -> Evaluated:
-        return self.evaluate(
-            x, targets, lambda above: soft_maximum(above, sharpness, log_weights)
-        )
+        return self.evaluate(x, targets, lambda above: soft_maximum(above, sharpness, log_weights))
 
     @functools.cached_property
     def _evaluate_soft(self):
