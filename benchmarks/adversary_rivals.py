@@ -1,7 +1,8 @@
 """The attacks that are compared: this package's, and others' on the same network.
 
-The others are adv-lib's and foolbox's. adv-lib attacks networks of PyTorch: `Twin` makes the Keras
-network one, by calling it from PyTorch, so that both attack the same numbers, at the same cost.
+The others are adv-lib's and foolbox's. adv-lib attacks networks of PyTorch: `make_twin` makes one
+of the Keras network by calling it from PyTorch, so that both attack the same numbers, at the same
+cost.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ def _peer(name: str, budget: int, kinds: tuple[str, ...], function: str, **setti
         import torch
         from adv_lib import attacks as theirs
 
-        twin, x = Twin(case.model), torch.from_numpy(case.images)
+        twin, x = make_twin(case.model), torch.from_numpy(case.images)
         targeted = kind == "random"
         labels = torch.from_numpy((case.targets if targeted else case.labels).astype(np.int64))
         options = dict(settings)
@@ -109,7 +110,7 @@ def _apgd(searches: int, steps: int, case, kind):
     import torch
     from adv_lib.attacks import apgd
 
-    twin, x = Twin(case.model), torch.from_numpy(case.images)
+    twin, x = make_twin(case.model), torch.from_numpy(case.images)
     targeted = kind == "random"
     labels = torch.from_numpy((case.targets if targeted else case.labels).astype(np.int64))
     widest = torch.full((len(x),), case.images[0].size ** 0.5 / 4)
@@ -164,7 +165,7 @@ def _foolbox_arguments(case, kind):
     return wrapped, tf.constant(case.images), criterion
 
 
-def Twin(model):  # noqa: N802 (a class made where PyTorch is imported)
+def make_twin(model):
     """Returns a module of PyTorch that gives the logits of a Keras model, with their gradients.
 
     TensorFlow keeps what the forward pass leaves for the gradient, as PyTorch would: a gradient
