@@ -114,7 +114,7 @@ def operation_rows() -> Iterator[tuple[str, str, str, str]]:
         if name.startswith("_") or not inspect.isfunction(function):
             continue
         kind = operation_name(function)
-        if kind in rules.operations.RULES:
+        if kind in rules.calls.RULES:
             yield name, "rule", "yes" if has_error_rule(kind) else "no", ""
         elif has_domain_rule(kind):
             yield name, ON_A_DOMAIN, "no", ""

@@ -255,7 +255,7 @@ def _whole_rule_of(call: Call) -> LayerBound | Steps:
     layer = call.operation
     check_call(layer, call.node)
     if not isinstance(layer, keras.layers.Layer) and not is_registered(type(layer)):
-        return rules.operations.apply_operation(call.node, call.input_shapes)
+        return rules.calls.apply_operation(call.node, call.input_shapes)
     result = apply_rule(layer, call.input_shapes)
     if isinstance(result, Inner):
         with errors_named(layer):

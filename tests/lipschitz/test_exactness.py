@@ -9,7 +9,7 @@ import pytest
 from keras import layers, ops
 
 from intriguing_tf.lipschitz import NoBoundError, bound, exactness, registry, rules
-from intriguing_tf.lipschitz.rules.operations import RULES
+from intriguing_tf.lipschitz.rules.calls import RULES
 
 # What each argument of an operation is to its rule; every one not read refuses the call
 # (`OperationCall.check_all_read`), unless it is the tensor itself.

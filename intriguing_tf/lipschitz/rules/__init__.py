@@ -5,8 +5,10 @@ Importing this package fills the table of `registry`.
 
 from intriguing_tf.lipschitz.rules import (  # noqa: F401
     activations,
+    calls,
     linear,
     merging,
+    moving,
     normalization,
     operations,
     own,
