@@ -6,6 +6,7 @@ Importing this package fills the table of `registry`.
 from intriguing_tf.lipschitz.rules import (  # noqa: F401
     activations,
     calls,
+    functions,
     linear,
     merging,
     moving,
@@ -14,5 +15,6 @@ from intriguing_tf.lipschitz.rules import (  # noqa: F401
     own,
     pooling,
     reshaping,
+    windows,
     wrappers,
 )

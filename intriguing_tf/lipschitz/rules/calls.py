@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -35,6 +36,7 @@ class OperationCall:
         self.operation = node.operation
         self.shapes = list(shapes)
         self.output_shape = tuple(node.outputs[0].shape)
+        self._dtype = node.input_tensors[0].dtype
         positional, keywords = call_arguments(node)
         signature = inspect.signature(self.operation.call)
         self._call = dict(signature.bind(*positional, **keywords).arguments)
@@ -85,6 +87,18 @@ class OperationCall:
         axes = range(len(shape)) if axis is None else axis if isinstance(axis, Iterable) else [axis]
         return [own_axis(each, shape) for each in axes]
 
+    def count(self) -> int:
+        """Returns how many numbers go into one of the output, by `axis` and `keepdims`.
+
+        Raises:
+            NoBoundError: the batch is among them, or an unknown size.
+        """
+        self.setting("keepdims")
+        sizes = [self.shapes[0][axis] for axis in self.own_axes(self.setting("axis"))]
+        if None in sizes:
+            raise NoBoundError(f"an axis has an unknown size. Received: shape {self.shapes[0]}")
+        return math.prod(sizes)  # type: ignore[arg-type]
+
     def same_shape(self) -> None:
         """Raises unless every operand that is a tensor has the shape of the output."""
         if len(self.shapes) > 1:
@@ -109,7 +123,8 @@ class OperationCall:
         shape = self.shapes[0]
         if len(self.shapes) > 1 or self.output_shape == shape or None in shape[1:]:
             return
-        computed = keras.tree.flatten(self.run(np.zeros((2, *shape[1:]), np.float32)))[0].shape
+        zeros = keras.ops.zeros((2, *shape[1:]), self._dtype)
+        computed = keras.tree.flatten(self.run(zeros))[0].shape
         if tuple(computed[1:]) != self.output_shape[1:]:
             raise NoBoundError(
                 f"its output has shape {(None, *computed[1:])}, and Keras says {self.output_shape}"

@@ -19,6 +19,7 @@ from intriguing_tf.lipschitz.rules.activations import (
     softmax_step,
 )
 from intriguing_tf.lipschitz.rules.calls import OperationCall, Result, operation
+from intriguing_tf.lipschitz.rules.common import BATCH
 from intriguing_tf.lipschitz.rules.merging import BESIDE
 from intriguing_tf.lipschitz.rules.normalization import per_channel
 from intriguing_tf.lipschitz.steps import (
@@ -106,7 +107,7 @@ def log_softmax(call: OperationCall) -> Steps:
     return Steps((log_softmax_step(axis, call.shapes[0]),))
 
 
-@operation("Absolute", "Abs")
+@operation("Absolute", "Abs", "Fabs")
 def absolute(call: OperationCall) -> Steps:
     return Steps((Slopes(-1.0, 1.0, curves.ABSOLUTE, (0.0, math.inf)),))
 
@@ -173,7 +174,7 @@ def _scaled(call: OperationCall, factor: np.ndarray, error: np.ndarray | float) 
     return per_channel(factor, error + constant_error(factor))
 
 
-@operation("Maximum", "Minimum")
+@operation("Maximum", "Minimum", "Fmax", "Fmin")
 def maximum(call: OperationCall) -> Result:
     call.same_shape()
     call.operands()
@@ -191,38 +192,29 @@ def matmul(call: OperationCall) -> Steps:
     if weights.ndim != 2 or not isinstance(call.operands()[0], keras.KerasTensor):
         raise NoBoundError("only x @ matrix, with a constant matrix of two axes, has a rule")
     if len(call.shapes[0]) < 2:
-        raise NoBoundError("it works along the batch, so that examples depend on one another")
+        raise NoBoundError(BATCH)
     error = float(np.linalg.norm(constant_error(weights)))
     return Steps((Matrix(weights.T, round_up(error, weights.size)),))
 
 
-@operation("Mean", "Sum", "Average")
+@operation("Mean", "Sum", "Average", "Nanmean", "Nansum")
 def mean(call: OperationCall) -> LayerBound:
-    root = math.sqrt(_count(call))
-    is_sum = type(call.operation).__name__ == "Sum"
+    root = math.sqrt(call.count())
+    is_sum = type(call.operation).__name__ in ("Sum", "Nansum")
     value = root if is_sum else 1 / root
     return LayerBound(round_up(value), attained=round_down(value), how="√count or 1/√count")
 
 
-@operation("Max", "Min", "Amax", "Amin")
+@operation("Max", "Min", "Amax", "Amin", "Nanmax", "Nanmin")
 def largest(call: OperationCall) -> LayerBound:
-    _count(call)
+    call.count()
     return LayerBound(1.0, attained=1.0, how="each number is read once")
 
 
-def _count(call: OperationCall) -> int:
-    """How many numbers go into one of the output."""
-    call.setting("keepdims")
-    sizes = [call.shapes[0][axis] for axis in call.own_axes(call.setting("axis"))]
-    if None in sizes:
-        raise NoBoundError(f"an axis has an unknown size. Received: shape {call.shapes[0]}")
-    return math.prod(sizes)  # type: ignore[arg-type]
-
-
-@operation("Concatenate", "Stack")
+@operation("Concatenate", "Stack", "Append")
 def beside(call: OperationCall) -> LayerBound:
     rank = len(call.output_shape)
     if call.setting("axis") is None or call.setting("axis") % rank == 0:
-        raise NoBoundError("it works along the batch, so that examples depend on one another")
+        raise NoBoundError(BATCH)
     call.operands()
     return BESIDE
