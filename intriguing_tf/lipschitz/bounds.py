@@ -59,8 +59,9 @@ def bound(
             weights that are not finite; an input size that is not known but matters; channels
             first. `NoBoundError`, a ValueError, where a layer has no bound: attention, products of
             two branches without a `domain`, layers that are not registered.
-        RuntimeError: the model attains more than the bound that was found: an error in a rule,
-            please report it. (Products with its Jacobian at random points are compared.)
+        ContradictionError: a RuntimeError: the model attains more than the bound that was found: an
+            error in a rule, please report it. (Products with its Jacobian at random points are
+            compared.)
 
     Example:
 

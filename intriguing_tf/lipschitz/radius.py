@@ -77,6 +77,7 @@ def certified_radius(
             another shape; a model that cannot be copied to float64, or whose copy computes
             something else. `NoBoundError`, a ValueError, for layers without a bound of their
             rounding errors.
+        ContradictionError: as `bound`.
 
     Example:
 
