@@ -64,8 +64,11 @@ class Builder:
             x = tensors[-1] if self.rng.random() < 0.75 else self.pick(tensors)
             try:
                 y = self.node(x, tensors, nested)
-            except (ArithmeticError, LookupError, TypeError, ValueError, tf.errors.OpError):
-                continue  # a combination that Keras does not build
+            except (
+                *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
+                tf.errors.OpError,
+            ):
+                continue  # a combination that Keras does not build, or a function that it lacks
             for each in y if isinstance(y, (list, tuple)) else [y]:
                 sizes = each.shape[1:]
                 if None not in each.shape[1:] and 0 < math.prod(sizes) <= LARGEST:
@@ -284,7 +287,7 @@ def _matrix(b: Builder, x: Any) -> np.ndarray:
 
 
 def _kernel(b: Builder, x: Any, outputs: int) -> np.ndarray:
-    return b.rng.normal(size=(*[2] * (len(x.shape) - 2), x.shape[-1], outputs)).astype("float32")
+    return b.rng.normal(size=(*[2] * (len(x.shape) - 2), x.shape[-1], outputs)).astype(b.dtype)
 
 
 OPERATIONS: list[Callable[[Builder, Any], Any]] = [
@@ -338,7 +341,8 @@ OPERATIONS: list[Callable[[Builder, Any], Any]] = [
     lambda b, x: ops.cast(x, b.pick(["float32", "float64", "int32", "float16"])),
     lambda b, x: b.pick([ops.sin, ops.cos, ops.arctan, ops.arcsinh, ops.erf, ops.erfc])(x),
     lambda b, x: b.pick([ops.sinc, ops.deg2rad, ops.rad2deg, ops.nan_to_num, ops.fabs])(x),
-    lambda b, x: b.pick([ops.hypot, ops.logaddexp, ops.logaddexp2, ops.fmax, ops.fmin])(x, 0.3),
+    lambda b, x: b.pick([ops.hypot, ops.logaddexp2, ops.fmax, ops.fmin])(x, np.array(0.3)),
+    lambda b, x: ops.logaddexp(0.3, x),
     lambda b, x: b.pick([ops.hypot, ops.logaddexp, ops.logaddexp2])(x, ops.flip(x, axis=1)),
     lambda b, x: b.pick([ops.sort, ops.cumsum, ops.diff])(x, axis=b.pick([1, -1])),
     lambda b, x: b.pick([ops.median, ops.ptp, ops.std, ops.logsumexp])(x, axis=b.pick([1, -1])),

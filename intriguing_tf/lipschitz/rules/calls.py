@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from intriguing_tf.keras_graph import call_arguments, is_keras_operation
 from intriguing_tf.lipschitz.norms import as_weights
@@ -124,7 +125,10 @@ class OperationCall:
         if len(self.shapes) > 1 or self.output_shape == shape or None in shape[1:]:
             return
         zeros = keras.ops.zeros((2, *shape[1:]), self._dtype)
-        computed = keras.tree.flatten(self.run(zeros))[0].shape
+        try:
+            computed = keras.tree.flatten(self.run(zeros))[0].shape
+        except (TypeError, ValueError, tf.errors.OpError) as error:
+            raise NoBoundError(f"it cannot be run on two examples: {error}") from error
         if tuple(computed[1:]) != self.output_shape[1:]:
             raise NoBoundError(
                 f"its output has shape {(None, *computed[1:])}, and Keras says {self.output_shape}"

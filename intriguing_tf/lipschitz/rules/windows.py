@@ -53,8 +53,10 @@ def _sizes(call: OperationCall) -> tuple[int, ...]:
     """The spatial sizes of its input.
 
     Raises:
-        NoBoundError: channels first.
+        NoBoundError: channels first, or no pixels.
     """
+    if len(call.shapes[0]) < 3:
+        raise NoBoundError(f"its input must have pixels. Received: shape {call.shapes[0]}")
     if call.setting("data_format") not in (None, "channels_last"):
         raise NoBoundError("its rule is for channels last; the layers take both")
     return spatial_shape(None, call.shapes[0])
