@@ -2,7 +2,8 @@
 
 The bound is a Schatten norm of high order, by repeated squaring of a Gram matrix ("Gram iteration",
 Delattre et al., ICML 2023): never below the spectral norm but for rounding, above it by half a per
-cent at most for 100 equal singular values, and built of matrix products only. A convolution takes
+cent at most for 100 equal singular values, and built of matrix products only. Its gradient is the
+last power of the Gram matrix, which is there already, times the kernel. A convolution takes
 it frequency by frequency on the torus that holds the zero-padded layer (docs/lipschitz.md). For
 certificates there is `bound`, in float64 and with every rounding accounted for.
 """
@@ -31,14 +32,21 @@ from intriguing_tf.lipschitz.walk import logits_graph, rule_of
 _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
 LAYERS = (keras.layers.Dense, *_CONVOLUTIONS, *_DEPTHWISE)
-_SQUARINGS = 8
+_SQUARINGS = 9
+_FEW_SQUARINGS = 5
 _TINY = 1e-30
 
 
-def dense_bound(kernel: tf.Tensor) -> tf.Tensor:
-    """Returns an upper bound of the spectral norm of a matrix, a differentiable scalar."""
+def dense_bound(kernel: tf.Tensor, squarings: int = _SQUARINGS) -> tf.Tensor:
+    """Returns an upper bound of the spectral norm of a matrix, a differentiable scalar.
+
+    Args:
+        kernel: [m, n].
+        squarings: s of its Gram matrix; the bound is the Schatten norm of order 2 (2ˢ + 1).
+    """
     tall = kernel.shape[0] >= kernel.shape[1]
-    return _root_of_largest(tf.matmul(kernel, kernel, transpose_a=tall, transpose_b=not tall))
+    gram = tf.matmul(kernel, kernel, transpose_a=tall, transpose_b=not tall)
+    return _root_of_largest(gram, squarings)
 
 
 def convolution_bound(kernel: tf.Tensor, geometry: Geometry) -> tf.Tensor:
@@ -93,6 +101,27 @@ def layer_bound(layer: keras.layers.Layer, input_shape: tuple) -> Callable[[], t
         )
     geometry = Geometry.of(layer, spatial, depthwise=isinstance(layer, _DEPTHWISE))
     return lambda: convolution_bound(tf.convert_to_tensor(layer.kernel), geometry)
+
+
+class SchattenNorm:
+    """The norm of a Dense layer's kernel from above, by a Schatten norm of low order.
+
+    Where many singular values lie near the largest, as training for certificates makes them, its
+    gradient lowers all of them at once; that of the norm lowers one.
+
+    Args:
+        layer: a Dense layer, built.
+    """
+
+    def __init__(self, layer: keras.layers.Dense):
+        self.layer = layer
+
+    def iterate(self) -> None:
+        """Does nothing: no state is kept."""
+
+    def norm(self) -> tf.Tensor:
+        """Returns a bound of the norm, a scalar whose gradient reaches the kernel."""
+        return dense_bound(tf.convert_to_tensor(self.layer.kernel), _FEW_SQUARINGS)
 
 
 class PowerIteration:
@@ -162,6 +191,19 @@ class PowerIteration:
             data_format=layer.data_format,
             dilation_rate=layer.dilation_rate,
         )
+
+
+def followed_norm(
+    layer: keras.layers.Layer, input_shape: tuple, variable: Callable
+) -> SchattenNorm | PowerIteration:
+    """Returns what follows the norm of a layer in training: cheap, and with a useful gradient.
+
+    Args:
+        layer, input_shape, variable: as of `PowerIteration`.
+    """
+    if type(layer) is keras.layers.Dense:
+        return SchattenNorm(layer)
+    return PowerIteration(layer, input_shape, variable)
 
 
 def layers_of(model: keras.Model) -> dict[keras.layers.Layer, tuple]:
@@ -261,16 +303,33 @@ def _changes(layer: Any) -> bool:
     return bool(moving or getattr(layer, "trainable_weights", None))
 
 
-def _root_of_largest(gram: tf.Tensor) -> tf.Tensor:
-    """Bounds the square roots of the largest eigenvalues of Gram matrices `[..., n, n]`."""
-    logarithm = tf.zeros(gram.shape[:-2], gram.dtype.real_dtype)
-    for _ in range(_SQUARINGS):
-        size = tf.stop_gradient(_frobenius(gram))  # cancels, so its gradient is not needed
-        scaled = gram / tf.cast(size, gram.dtype)[..., None, None]
-        gram = tf.matmul(scaled, scaled)
-        logarithm = 2 * (logarithm + tf.math.log(size))
-    logarithm += tf.math.log(_frobenius(gram))
-    return tf.exp(logarithm / 2 ** (_SQUARINGS + 1))
+def _root_of_largest(gram: tf.Tensor, squarings: int = _SQUARINGS) -> tf.Tensor:
+    """Bounds the square roots of the largest eigenvalues of Gram matrices `[..., n, n]`.
+
+    With S = G^(2ˢ) that is (tr S G)^(1 / 2(2ˢ + 1)); its derivative by G is S / (2 tr S G) of it.
+    """
+
+    @tf.custom_gradient
+    def root(gram: tf.Tensor) -> tuple[tf.Tensor, Callable]:
+        power, logarithm = _normalized(gram)
+        for _ in range(squarings):
+            power, size = _normalized(tf.matmul(power, power))
+            logarithm = 2 * logarithm + size
+        trace = tf.maximum(tf.math.real(tf.reduce_sum(tf.math.conj(power) * gram, [-2, -1])), _TINY)
+        value = tf.exp((logarithm + tf.math.log(trace)) / (2 * (2**squarings + 1)))
+
+        def gradient(upstream: tf.Tensor) -> tf.Tensor:
+            return tf.cast(upstream * value / (2 * trace), gram.dtype)[..., None, None] * power
+
+        return value, gradient
+
+    return root(gram)
+
+
+def _normalized(matrices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Divides matrices by their Frobenius norms, and returns the norms' logarithms."""
+    size = _frobenius(matrices)
+    return matrices / tf.cast(size, matrices.dtype)[..., None, None], tf.math.log(size)
 
 
 def _frobenius(matrices: tf.Tensor) -> tf.Tensor:

@@ -12,10 +12,7 @@ import tensorflow as tf
 
 from intriguing_tf.checks import check_choice, check_positive
 from intriguing_tf.classifier import input_shape
-from intriguing_tf.lipschitz.differentiable import (
-    PowerIteration,
-    chain_to_logits,
-)
+from intriguing_tf.lipschitz.differentiable import chain_to_logits, followed_norm
 from intriguing_tf.training.batch import Batch
 
 Schedule: Any = keras.optimizers.schedules.LearningRateSchedule
@@ -38,10 +35,12 @@ class CertifiedMargin:
       2019). It needs no labels; the model's own loss keeps the accuracy.
     - "worst": the cross-entropy of the worst logits with i the true class, divided by K.
 
-    The model's layers form a chain that ends in a Dense layer of logits. K is measured with one
-    power iteration per layer and step, kept from step to step; `fit` runs it on before each
-    validation. It certifies nothing: `itf.lipschitz.certified_radius` does, and `CertifiedAccuracy`
-    follows it during training. The logits are those of the training pass (dropout included).
+    The model's layers form a chain that ends in a Dense layer of logits. K is a product of Schatten
+    norms of order 66 for Dense layers (above the norm, for n equal singular values by n^(1/66)),
+    and for convolutions of one power iteration per step, kept from step to step; `fit` runs it on
+    before each validation. It certifies nothing: `itf.lipschitz.certified_radius` does, and
+    `CertifiedAccuracy` follows it during training. The logits are those of the training pass
+    (dropout included).
 
     Args:
         radius: l2 radius in units of the images, above 0; or a Keras schedule that gives it for
@@ -122,7 +121,7 @@ class CertifiedMargin:
 
 
 class PreparedMargin:
-    """A `CertifiedMargin` of one model, with the vectors of its power iterations.
+    """A `CertifiedMargin` of one model, with the norms of its layers.
 
     Args:
         margin: the settings.
@@ -134,7 +133,7 @@ class PreparedMargin:
         self.margin = margin
         chain = chain_to_logits(model)
         self._head, self._constant = chain.head, chain.constant
-        self.norms = [PowerIteration(*each, variable) for each in chain.below.items()]
+        self.norms = [followed_norm(*each, variable) for each in chain.below.items()]
 
     @property
     def needs_classes(self) -> bool:
@@ -157,14 +156,14 @@ class PreparedMargin:
         return weight * batch.weighted_mean(losses)
 
     def slope(self) -> tf.Tensor:
-        """Returns K: the product of the norms below the last layer, from the kept vectors."""
+        """Returns K: the product of the norms below the last layer, as they are followed."""
         product = tf.constant(self._constant, self._head.variable_dtype)
         for each in self.norms:
             product *= each.norm()
         return product
 
     def refresh(self) -> None:
-        """Runs the power iterations on."""
+        """Runs power iterations on."""
         if not hasattr(self, "_refresh"):
             self._refresh = tf.function(self._iterate, autograph=False)
         for _ in range(REFRESH):

@@ -29,9 +29,10 @@ def test_dense_bound_is_the_spectral_norm(shape):
 
 
 def test_equal_singular_values_are_the_worst_case():
-    """Schatten norm 2^10 of the unit matrix: n^(1/1024)."""
-    bound = dense_bound(tf.eye(100, dtype=tf.float64)).numpy()
-    assert bound == pytest.approx(100 ** (1 / 1024), rel=1e-9)
+    """Schatten norm 2 (2^s + 1) of the unit matrix, s = 9 and 5."""
+    identity = tf.eye(100, dtype=tf.float64)
+    assert dense_bound(identity).numpy() == pytest.approx(100 ** (1 / 1026), rel=1e-9)
+    assert dense_bound(identity, 5).numpy() == pytest.approx(100 ** (1 / 66), rel=1e-9)
 
 
 def test_dense_bound_follows_its_gradient():
