@@ -38,8 +38,8 @@ def bound(
         model: a built Keras 3 model, channels last, with known input sizes where they matter.
         method: "product" takes each layer by itself, as section 4.3 of the paper does. "best"
             joins linear neighbours (batch normalization and convolution, matrices in a row) and
-            bounds chains of linear layers and activations as a whole (docs/lipschitz.md); it is
-            never larger, and takes longer.
+            bounds chains of linear layers and activations as a whole
+            (docs/lipschitz-mathematics.md); it is never larger, and takes longer.
         unbounded: what to do with a layer that has no finite bound or no rule: "raise", or let it
             count as "inf".
         attained: whether to look for lower bounds of convolutions, too; `False` takes less time.

@@ -3,7 +3,7 @@
 On a torus a convolution acts on each frequency by itself: on signals v·exp(iξ·x) as the matrix
 Ŵ(ξ) = Σ_t P_t exp(iξ·q_t), where P_t are the taps and q_t their places. With stride s the s₀s₁
 phases of the input are channels of their own ("polyphase"), and the torus is s times smaller.
-The theory is in docs/lipschitz.md.
+The theory is in docs/lipschitz-mathematics.md.
 """
 
 from __future__ import annotations
