@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,14 +24,14 @@ def check_data_name(name: str | Sequence[str]) -> None:
     """Checks a name of data, as far as that goes without reading them.
 
     Raises:
-        ValueError: it stands for nothing.
+        ValueError: it stands for nothing, or an `.npz` file holds no images.
         FileNotFoundError: no such file.
     """
     names = listed(name)
     first = names[0] if names else ""
     if len(names) == 1 and (first in MNIST or is_npz(first)):
-        if is_npz(first) and not Path(first).expanduser().is_file():
-            raise FileNotFoundError(f"no such file: {first}")
+        if is_npz(first):
+            _check_npz(first)
         return
     if len(names) == 1 and not Path(first).expanduser().exists():
         _check_tfds(first)
@@ -52,6 +53,26 @@ def listed(name: str | Sequence[str]) -> list[str]:
 def is_npz(name: str) -> bool:
     """Whether a name is that of an `.npz` file."""
     return Path(name).suffix == ".npz"
+
+
+def _check_npz(name: str) -> None:
+    """Refuses a file that is not there, or without images."""
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file: {name}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            held = sorted(Path(each).stem for each in archive.namelist())
+    except zipfile.BadZipFile as error:
+        raise ValueError(
+            f"{name} is not an .npz file as numpy.savez writes it: {error}."
+        ) from error
+    if "images" not in held:
+        raise ValueError(
+            f"{name} must hold an array 'images' (or rows of a table, or series), and 'labels' if "
+            "they are known: numpy.savez('my.npz', images=x, labels=y). Received: "
+            f"{', '.join(held)}."
+        )
 
 
 def _check_tfds(name: str) -> None:
