@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from typing import Any
 
 import keras
@@ -123,10 +124,10 @@ def choices(radius: float, units: int, epochs: int, rows: list[int]) -> None:
         predicted = Classifier(model.model).predict(images[held_out])
         verified = verified_robust_accuracy(model.model, images[held_out], labels[held_out])
         table.append((choice.name, (predicted == labels[held_out]).mean(), *verified.values()))
-        print(*table[-1], flush=True)
+        print(*table[-1], file=sys.stderr, flush=True)
     columns = ("training", "accuracy", *(f"{r:g}" for r in RADII))
     title = f"{epochs} epochs for a radius of {radius:g}, {units} units, {HELD_OUT} held-out images"
-    print(itf.reporting.Table(title, columns, table, digits=4))
+    print(itf.reporting.Table(title, columns, table, digits=4).markdown())
 
 
 def cost(radius: float, units: int) -> None:
@@ -150,7 +151,8 @@ def cost(radius: float, units: int) -> None:
         seconds[name] = timed(epoch, 5)[0] / STEPS_PER_CALL
     rows = [(name, 1000 * s, s / seconds["plain"]) for name, s in seconds.items()]
     title = f"{units} units, batches of {BATCH}"
-    print(itf.reporting.Table(title, ("training", "ms per step", "ratio"), rows, digits=3))
+    columns = ("training", "ms per step", "ratio")
+    print(itf.reporting.Table(title, columns, rows, digits=3).markdown())
 
 
 def main(_):

@@ -72,6 +72,13 @@ STAGES = (
     _benchmark(
         "training-cost", "adversarial_training", "--epochs=2", minutes=3, threads=None
     ),
+    _benchmark(
+        "certified-cost", "certified_training", "--table=cost", minutes=2, threads=None
+    ),
+    _benchmark(
+        "certified-choices", "certified_training", "--table=choices", minutes=6,
+        needs=("mnist",), threads=None,
+    ),
     _solvers("bundle", minutes=2),
     _solvers("lockstep", minutes=3),
     _solvers("fixed c", minutes=3),
