@@ -16,6 +16,8 @@ DATA = (
     "'labels', a folder of images or of class folders, image files between commas, or a "
     "tensorflow-datasets name such as cifar10 or cifar10:train"
 )
+_NUMBERS = {".npy", ".csv", ".tsv", ".parquet", ".h5", ".hdf5", ".mat", ".pkl"}
+_AS_NPZ = "Write arrays with numpy.savez('my.npz', images=x, labels=y). "
 MNIST = ("sample", "test", "train")
 TFDS = re.compile(r"(?P<name>[a-z][a-z0-9_]*(/[\w.-]+)?)(:(?P<split>[\w\[\]:%+]+))?")
 
@@ -41,7 +43,8 @@ def check_data_name(name: str | Sequence[str]) -> None:
     files = [Path(each) for each in names if Path(each).expanduser().is_file()]
     for file in files:
         if file.suffix.lower() not in folders.SUFFIXES:
-            raise ValueError(f"data are {DATA}. Received: {file}.")
+            hint = _AS_NPZ if file.suffix.lower() in _NUMBERS else ""
+            raise ValueError(f"data are {DATA}. {hint}Received: {file}.")
     folders.check_image_path(names)
 
 
@@ -70,8 +73,7 @@ def _check_npz(name: str) -> None:
     if "images" not in held:
         raise ValueError(
             f"{name} must hold an array 'images' (or rows of a table, or series), and 'labels' if "
-            "they are known: numpy.savez('my.npz', images=x, labels=y). Received: "
-            f"{', '.join(held)}."
+            f"they are known. {_AS_NPZ}Received: {', '.join(held)}."
         )
 
 
