@@ -39,17 +39,6 @@ def _benchmark(name: str, script: str, *arguments: str, **keywords) -> Stage:
     return Stage(name, ("python", f"benchmarks/{script}.py", *arguments), **keywords)
 
 
-def _peers(network: str, minutes: float) -> Stage:
-    return _benchmark(
-        f"peers-{network}",
-        "adversary_peers",
-        f"--models=mnist/{network}",
-        minutes=minutes,
-        needs=("foolbox",),
-        packages=("foolbox",),
-    )
-
-
 def _solvers(part: str, minutes: float) -> Stage:
     name = part.replace(" ", "-")
     return _benchmark(f"solvers-{name}", "adversary_solvers", f"--parts={part}", minutes=minutes)
@@ -103,13 +92,7 @@ STAGES = (
         "imagenet", "imagenet", "--images={images}", minutes=25,
         needs=("images", "foolbox"), threads=None, packages=("foolbox",),
     ),
-    _peers("fc100-100-10", minutes=8),
-    _peers("fc200-200-10", minutes=8),
-    _peers("fc10-1e-4", minutes=8),
-    _peers("conv", minutes=20),
-    _benchmark(
-        "peers", "peers_table", minutes=0.2, reads=("docs/images/adversary-peers.json",)
-    ),
+    _benchmark("peers", "peers_table", minutes=0.2, reads=("docs/measured/peers.jsonl",)),
     _benchmark(
         "lipschitz-speed", "lipschitz_speed", "{kernels}", "--large", minutes=15,
         needs=("kernels",),
