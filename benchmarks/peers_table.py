@@ -1,49 +1,139 @@
-"""Distortion and time of the adversary and of foolbox's attacks, all networks in one table.
+"""Distances, optimality and costs of the adversary and its peers, all networks in one table.
 
     python benchmarks/peers_table.py
+    python benchmarks/peers_table.py --rows=peers.jsonl --networks=conv --picture=peers.png
 
-Measures nothing: it lays out the points that `adversary_peers.py` kept, network by network.
+Measures nothing: it lays out the rows that `adversary_peers.py` kept. Optimality is AttackBench's
+(Cinà et al. 2024): 1 where every distance is the least that any attack found, 0 where it finds
+nothing nearer than the farthest of those.
 """
 
 from __future__ import annotations
 
+import argparse
+import io
 import json
+import sys
 from pathlib import Path
 
-from intriguing_tf.reporting import Table
+import numpy as np
 
-POINTS = Path(__file__).resolve().parents[1] / "docs" / "images" / "adversary-peers.json"
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from intriguing_tf.reporting import Table  # noqa: E402
+
+ROWS = ROOT / "docs" / "measured" / "peers.jsonl"
+TITLES = {"random": "random targets", "nearest": "whichever class is nearest"}
 
 
-def cells(row: list, best: list) -> tuple[str, str]:
-    """Distortion, with its ratio to ours and the successes where they are not all; seconds."""
-    _, success, mean, gradients, seconds = row[:5]
-    found = "" if success == 1 else f" ({success:.0%} found)"
-    return f"{mean:.5f}, {mean / best[2]:.3f}{found}", f"{gradients:.0f}, {seconds:.3g} s"
+def optimality(distances: np.ndarray, best: np.ndarray) -> float:
+    """How near distances [n] are to the best known ones, infinite where nothing was found."""
+    farthest, least = best.max(), best.mean()
+    area = np.minimum(distances, farthest).mean()  # under the curve of robust accuracy
+    return float(1 - (area - least) / max(farthest - least, 1e-12))
 
 
-def main() -> None:
-    """Prints both tables: a row per attack, a column per network."""
-    points = json.loads(POINTS.read_text())
-    shown = {name: [row for row in rows if row[5]] for name, rows in points.items()}
-    ours = {name: rows[0] for name, rows in shown.items()}
-    columns = ("attack", *(name.removeprefix("mnist/") for name in shown))
-    for kind, title in enumerate(("Mean distortion, ratio to the first", "Gradients, seconds")):
-        attacks = [row[0] for row in next(iter(shown.values()))]
-        rows = [
-            (
-                attack,
-                *(
-                    cells(row, ours[name])[kind]
-                    for name in shown
-                    for row in shown[name]
-                    if row[0] == attack
-                ),
-            )
-            for attack in attacks
-        ]
-        print(Table(title, columns, rows).markdown(), end="\n\n")
+def tables(rows: list[dict]) -> list[Table]:
+    """Three tables for each kind of target: a row for each attack, a column for each network."""
+    made = []
+    for kind, title in TITLES.items():
+        some = [row for row in rows if row["targets"] == kind and "error" not in row]
+        if not some:
+            continue
+        networks = list(dict.fromkeys(row["network"] for row in some))
+        attacks = sorted(
+            {(row["attack"], row["budget"]) for row in some},
+            key=lambda one: (one[1] > 160, not one[0].startswith("L-BFGS"), one[1], one[0]),
+        )
+        found = {(row["network"], row["attack"], row["budget"]): row for row in some}
+        best = {name: _best(some, name) for name in networks}
+        for what, cell in (("mean l2", _mean), ("optimality", _optimality), ("gradients", _cost)):
+            cells = [
+                (f"{attack}, {budget}", *(
+                    cell(found.get((name, attack, budget)), best[name]) for name in networks
+                ))
+                for attack, budget in attacks
+            ]  # fmt: skip
+            units = ", CPU seconds of all images" if what == "gradients" else ""
+            made.append(Table(f"{title.capitalize()}: {what}{units}", ("attack", *networks), cells))
+    return made
+
+
+def _distances(row: dict) -> np.ndarray:
+    return np.array([np.inf if d is None else d for d in row["distances"]])
+
+
+def _best(rows: list[dict], network: str) -> np.ndarray:
+    return np.min([_distances(row) for row in rows if row["network"] == network], axis=0)
+
+
+def _mean(row: dict | None, best: np.ndarray) -> str:
+    if row is None or row["l2"] is None:
+        return "" if row is None else "none found"
+    share = "" if row["found"] == 1 else f" ({row['found']:.0%} found)"
+    return f"{row['l2']:.4f}{share}"
+
+
+def _optimality(row: dict | None, best: np.ndarray) -> str:
+    return "" if row is None else f"{optimality(_distances(row), best):.3f}"
+
+
+def _cost(row: dict | None, best: np.ndarray) -> str:
+    return "" if row is None else f"{row['gradients']:.0f}, {row['seconds']:.3g} s"
+
+
+def picture(rows: list[dict], kind: str = "random") -> bytes:
+    """Optimality against gradients, network by network."""
+    from matplotlib.figure import Figure
+
+    some = [row for row in rows if row["targets"] == kind and "error" not in row]
+    networks = list(dict.fromkeys(row["network"] for row in some))
+    across = min(len(networks), 4)
+    down = -(-len(networks) // across)
+    figure = Figure(figsize=(3.2 * across, 2.8 * down + 0.6), layout="constrained")
+    axes = figure.subplots(down, across, squeeze=False).ravel()
+    names = list(dict.fromkeys(row["attack"] for row in some))
+    for ax, network in zip(axes, networks, strict=False):
+        best = _best(some, network)
+        for number, name in enumerate(names):
+            mine = [row for row in some if (row["network"], row["attack"]) == (network, name)]
+            mine.sort(key=lambda row: row["gradients"])
+            marker = "o-" if name == "L-BFGS" else f"{'sD^vP*Xp'[number % 8]}:"
+            ax.plot(
+                [row["gradients"] for row in mine],
+                [max(optimality(_distances(row), best), 0.8) for row in mine],
+                marker, color=f"C{number}", label=name, markersize=5,
+            )  # fmt: skip
+        ax.set_xscale("log")
+        ax.set_ylim(0.8, 1.005)
+        ax.set_title(network, fontsize=9)
+        ax.grid(color="#80808040")
+    for ax in axes[len(networks) :]:
+        ax.set_axis_off()
+    figure.supxlabel("gradients of each image")
+    figure.supylabel("optimality")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=4)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100)
+    return buffer.getvalue()
+
+
+def main(arguments: list[str]) -> None:
+    """Prints the tables, and draws the picture where one is asked for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=Path, default=ROWS)
+    parser.add_argument("--networks", default="", help="only these")
+    parser.add_argument("--picture", type=Path, default=None, help="of random targets, .png")
+    flags = parser.parse_args(arguments)
+    rows = [json.loads(line) for line in flags.rows.read_text().splitlines()]
+    only = [name for name in flags.networks.split(",") if name]
+    rows = [row for row in rows if not only or row["network"] in only]
+    for table in tables(rows):
+        print(table.markdown(), end="\n\n")
+    if flags.picture is not None:
+        flags.picture.write_bytes(picture(rows))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

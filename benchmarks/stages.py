@@ -39,17 +39,6 @@ def _benchmark(name: str, script: str, *arguments: str, **keywords) -> Stage:
     return Stage(name, ("python", f"benchmarks/{script}.py", *arguments), **keywords)
 
 
-def _peers(network: str, minutes: float) -> Stage:
-    return _benchmark(
-        f"peers-{network}",
-        "adversary_peers",
-        f"--models=mnist/{network}",
-        minutes=minutes,
-        needs=("foolbox",),
-        packages=("foolbox",),
-    )
-
-
 def _solvers(part: str, minutes: float) -> Stage:
     name = part.replace(" ", "-")
     return _benchmark(f"solvers-{name}", "adversary_solvers", f"--parts={part}", minutes=minutes)
@@ -94,18 +83,16 @@ STAGES = (
     _benchmark("adversary-scaling", "adversary_scaling", minutes=6),
     _solvers("nearest", minutes=8),
     _solvers("zoo", minutes=15),
-    _benchmark("lipschitz-models", "lipschitz_models", minutes=15),
+    _benchmark("lipschitz-blocks", "lipschitz_blocks", minutes=4, needs=("clarabel",)),
+    _benchmark(
+        "lipschitz-peers", "lipschitz_peers", minutes=4, needs=("clarabel", "eclipse_nn"),
+        packages=("eclipse-nn", "torch", "clarabel"),
+    ),
     _benchmark(
         "imagenet", "imagenet", "--images={images}", minutes=25,
         needs=("images", "foolbox"), threads=None, packages=("foolbox",),
     ),
-    _peers("fc100-100-10", minutes=8),
-    _peers("fc200-200-10", minutes=8),
-    _peers("fc10-1e-4", minutes=8),
-    _peers("conv", minutes=20),
-    _benchmark(
-        "peers", "peers_table", minutes=0.2, reads=("docs/images/adversary-peers.json",)
-    ),
+    _benchmark("peers", "peers_table", minutes=0.2, reads=("docs/measured/peers.jsonl",)),
     _benchmark(
         "lipschitz-speed", "lipschitz_speed", "{kernels}", "--large", minutes=15,
         needs=("kernels",),
@@ -124,6 +111,10 @@ STAGES = (
             "--methods=decay,dropout,gradient,lipschitz,pools,pools-hidden,pools-all",
         ),
         minutes=90, needs=("mnist",), threads=None, table="evidence/training-seeds/table.md",
+    ),
+    _benchmark(
+        "lipschitz-applications", "lipschitz_applications", "--output=evidence/applications",
+        "--minutes=10", minutes=90,
     ),
     _benchmark("faults", "faults", minutes=120, threads=None),
     _benchmark(

@@ -31,6 +31,7 @@ from intriguing_tf.adversary.rivals import Rivals
 from intriguing_tf.adversary.settings import AttackSettings
 
 _FREE_SETS = 3  # guesses of which variables the box holds
+_HARD = 1e6  # sharpness of a soft maximum that is a hard one, per margin at the image
 _ROUNDING = 2e-6  # what float32 may lack of a positive definite gram matrix of unit vectors
 _INTERIOR_STEPS = 12  # of the dual's interior point method, each with a tenth of the gap before
 
@@ -106,9 +107,10 @@ class Bundle:
     def _step(self, s: BundleState, rows: BundleRows) -> BundleState:
         """One evaluation for every image: judge the trial, add its cut, and propose the next."""
         constants = self.constants
-        there = self.problem.evaluate(
-            rows.originals + s.trial, rows.targets, lambda above: tf.reduce_max(above, axis=1)
-        )
+        there = self.problem.evaluate_soft(
+            rows.originals + s.trial, rows.targets, _HARD / rows.gap,
+            tf.zeros_like(rows.gap)[:, None],
+        )  # fmt: skip
         margin = there.margin + rows.confidence
         square = dot(s.trial, s.trial)
         finite = there.finite & ~s.done

@@ -26,7 +26,7 @@ import tensorflow as tf
 from intriguing_tf.adversary.batching import run_to_the_end, step_until
 from intriguing_tf.adversary.bundle import Bundle, BundleRows
 from intriguing_tf.adversary.lbfgs import Pairs, choose, dot, free_variables, inverse_hessian
-from intriguing_tf.adversary.losses import Loss, soft_maximum
+from intriguing_tf.adversary.losses import Loss
 from intriguing_tf.adversary.minimizer import Minimizer
 from intriguing_tf.adversary.problem import Problem
 from intriguing_tf.adversary.rivals import Rivals
@@ -189,11 +189,7 @@ class CompiledSolver:
     def _step(self, s: State, rows: Rows) -> State:
         """One evaluation for every image: judge the trial, and propose the next."""
         constants = self.constants
-        there = self.problem.evaluate(
-            s.trial,
-            rows.targets,
-            lambda above: soft_maximum(above, rows.sharpness, s.log_weights),
-        )
+        there = self.problem.evaluate_soft(s.trial, rows.targets, rows.sharpness, s.log_weights)
         margin = there.margin + rows.confidence
         there_square = _square(s.trial - rows.originals)
         finite = there.finite

@@ -103,7 +103,6 @@ def inverse_hessian(
     s_y, y_y = tf.linalg.diag_part(sy), tf.linalg.diag_part(yy)
     tiny = np.finfo(sy.dtype.as_numpy_dtype).eps
     valid = (s_y > tiny * y_y) & (s_y > 0)
-    inverse_s_y = tf.where(valid, 1.0 / tf.where(valid, s_y, 1.0), 0.0)
     if curvature is None:
         inverse_curvature = tf.ones_like(s_y[:, 0])
         for i in range(m):
@@ -118,9 +117,7 @@ def inverse_hessian(
         along_changes = _take(_inner_products(changes, vectors), in_order, 1)
         alphas, betas = (
             _take(weights, in_place, 1)
-            for weights in _two_loops(
-                sy, yy, inverse_s_y, along_steps, along_changes, inverse_curvature
-            )
+            for weights in _two_loops(sy, yy, valid, along_steps, along_changes, inverse_curvature)
         )
         straight = vectors - _combinations(alphas, changes)
         bent = _combinations(betas, steps)
@@ -148,25 +145,19 @@ def _take(values: tf.Tensor, order: tf.Tensor, axis: int) -> tf.Tensor:
     return tf.gather(values, order, axis=axis, batch_dims=1)
 
 
-def _two_loops(sy, yy, inverse_s_y, along_steps, along_changes, inverse_curvature):
+def _two_loops(sy, yy, valid, along_steps, along_changes, inverse_curvature):
     """The two-loop recursion in coordinates: what to take of each change and of each step.
 
-    `along_steps` and `along_changes` [n, m, k] are the inner products with k vectors; so are the
-    results.
+    Each loop is a solution of triangular equations (Byrd, Nocedal and Schnabel 1994), with R the
+    upper triangle of `sy`: first R a = S v, then R^T b = D a - c, with what the changes see of the
+    vector that the first loop leaves as c. `along_steps` and `along_changes` [n, m, k] are the
+    inner products with k vectors; so are the results.
     """
-    m = sy.shape[1]
-    entries = tf.unstack(tf.reshape(sy, [-1, m * m, 1]), axis=1)  # sy[i, j] is entries[m * i + j]
-    inverses = tf.unstack(inverse_s_y[..., None], axis=1)
-    alphas = tf.unstack(along_steps, axis=1)
-    for i in reversed(range(m)):
-        for j in range(i + 1, m):
-            alphas[i] -= alphas[j] * entries[m * i + j]
-        alphas[i] *= inverses[i]
-    stacked = tf.stack(alphas, axis=1)
-    seen = inverse_curvature[:, None, None] * (along_changes - tf.matmul(yy, stacked))
-    betas = tf.unstack(seen, axis=1)
-    for i in range(m):
-        for j in range(i):
-            betas[i] += betas[j] * entries[m * j + i]
-        betas[i] = alphas[i] - inverses[i] * betas[i]
-    return stacked, tf.stack(betas, axis=1)
+    kept = tf.cast(valid, sy.dtype)[:, :, None]
+    triangle = tf.linalg.band_part(sy, 0, -1) * kept * tf.linalg.matrix_transpose(kept)
+    triangle += tf.linalg.diag(1 - kept[..., 0])
+    alphas = tf.linalg.triangular_solve(triangle, kept * along_steps, lower=False)
+    seen = inverse_curvature[:, None, None] * (along_changes - tf.matmul(yy, alphas))
+    own = tf.linalg.diag_part(triangle)[..., None]
+    right = kept * (own * alphas - seen)
+    return alphas, tf.linalg.triangular_solve(triangle, right, lower=False, adjoint=True)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from intriguing_tf.adversary.losses import LOSSES
+from intriguing_tf.adversary.losses import soft_maximum
 from intriguing_tf.adversary.margins import above_target, hard_margins
 from intriguing_tf.classifier import Classifier
 from intriguing_tf.keras_graph import layers_in, operations_in
@@ -78,20 +78,40 @@ class Problem:
             )
         return Evaluated(value, gradient, above)
 
-    def evaluate_margin(self, x: np.ndarray, targets: np.ndarray) -> Evaluated:
-        """Evaluates the soft margin of an array of points, with sharpness 1 and equal weights."""
-        x = tf.convert_to_tensor(x, self.dtype)
-        return self._evaluate_margin(x, tf.constant(targets, tf.int64))
+    def evaluate_soft(
+        self, x: tf.Tensor, targets: tf.Tensor, sharpness: tf.Tensor, log_weights: tf.Tensor
+    ) -> Evaluated:
+        """Evaluates the soft maximum of the margin and its gradient.
+
+        One trace serves all that evaluate it, for any number of rows. Where the number is known,
+        as for XLA, which compiles for it, the evaluation is part of the caller's graph.
+
+        Args:
+            x: [n, size]. targets: int64 [n].
+            sharpness: [n] and log_weights: [n, classes] of `soft_maximum`.
+        """
+        if tf.executing_eagerly() or x.shape[0] is None:
+            return self._evaluate_soft(x, targets, sharpness, log_weights)
+        return self._soft(x, targets, sharpness, log_weights)
+
+    def _soft(self, x, targets, sharpness, log_weights) -> Evaluated:
+        return self.evaluate(x, targets, lambda above: soft_maximum(above, sharpness, log_weights))
 
     @functools.cached_property
-    def _evaluate_margin(self):
-        specs = tf.TensorSpec([None, self.size], self.dtype), tf.TensorSpec([None], tf.int64)
+    def _evaluate_soft(self):
+        rows = tf.TensorSpec([None], self.dtype)
+        specs = (
+            tf.TensorSpec([None, self.size], self.dtype), tf.TensorSpec([None], tf.int64), rows,
+            tf.TensorSpec([None, None], self.dtype),
+        )  # fmt: skip
+        return tf.function(self._soft, autograph=False, input_signature=specs)
 
-        @tf.function(autograph=False, input_signature=specs)
-        def evaluate(x, targets):
-            return self.evaluate(x, targets, LOSSES["margin"].value)
-
-        return evaluate
+    def evaluate_margin(self, x: np.ndarray, targets: np.ndarray) -> Evaluated:
+        """Evaluates the soft margin of an array of points, with sharpness 1 and equal weights."""
+        return self.evaluate_soft(
+            tf.convert_to_tensor(x, self.dtype), tf.constant(targets, tf.int64),
+            tf.ones([len(x)], self.dtype), tf.zeros([len(x), 1], self.dtype),
+        )  # fmt: skip
 
     def hard_margins(self, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Returns margins, float64 [n], by a forward pass of the model as its user would run it."""
