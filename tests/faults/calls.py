@@ -62,7 +62,8 @@ LEFT_OUT = {
     **dict.fromkeys(
         [
             "adversary.AttackInterrupted", "lipschitz.ContradictionError",
-            "lipschitz.NoBoundError", "zoo.CatalogueError", "zoo.DownloadError", "zoo.IntegrityError", "zoo.UnpinnedError",
+            "lipschitz.NoBoundError", "zoo.CatalogueError", "zoo.DownloadError",
+            "zoo.IntegrityError", "zoo.UnpinnedError",
         ],
         _ERROR,
     ),
