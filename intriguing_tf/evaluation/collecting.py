@@ -103,27 +103,72 @@ class Collected:
             )
 
 
+class Certification:
+    """The certified radii of a model, whose bounds are found once, or why there are none.
+
+    Args:
+        model: that was attacked.
+        method: one of `METHODS`.
+        unbounded: why the model has no finite bound; "" where it has one.
+        verbose: show progress.
+
+    Attributes:
+        why_not: why there are no radii; "" where there are.
+    """
+
+    def __init__(self, model: keras.Model, method: str, unbounded: str, verbose: bool | str):
+        self.why_not = unbounded
+        self._method, self._verbose = method, verbose
+        self._certifier: Certifier | None = None
+        if not unbounded:
+            try:
+                self._certifier = Certifier(model, verbose, method=method)
+            except (ValueError, TypeError) as error:
+                self.why_not = str(error)
+
+    def radii(self, index: int, shard: Shard, folder: Path) -> np.ndarray | None:
+        """Returns a shard's certified radii, from its file if they are there, or `None`."""
+        if self._certifier is None:
+            return None
+        file = folder / f"{self._method}-{index:06d}.npz"
+        key = np.array(str(shard.provenance["images"]))
+        if file.is_file():
+            try:
+                kept = read_arrays(read_content(file), ("radii", "images"))
+            except ValueError:
+                kept = {}
+            radii = kept.get("radii")
+            if radii is not None and radii.shape == (len(shard.result),) and kept["images"] == key:
+                return radii
+        try:
+            radii = self._certifier.radius(shard.result.originals, verbose=self._verbose)
+        except ValueError as error:
+            self._certifier, self.why_not = None, str(error)
+            return None
+        buffer = io.BytesIO()
+        np.savez(buffer, radii=radii, images=key)
+        write_atomically(file, buffer.getvalue())
+        return radii
+
+
 def collect(
-    model: keras.Model,
     classifier: Classifier,
     done: Sweep,
     folder: Path,
     bounds: tuple[float, float],
-    method: str,
+    certification: Certification,
     verbose: bool | str,
 ) -> Collected:
     """Reads the shards of a sweep; certifies their images; keeps the nearest and the farthest.
 
     Args:
-        model: that was attacked.
-        classifier: the same as a map to logits.
+        classifier: the model that was attacked, as a map to logits.
         done: a sweep with one cell.
         folder: where certified radii are kept, a file for each shard.
         bounds: of the images.
-        method: of certification, one of `METHODS`.
+        certification: of the model.
         verbose: show progress.
     """
-    certify, why = _certifier(model, method)
     columns: dict[str, list[np.ndarray]] = {}
     shown: dict[str, AdversarialResult | None] = {"nearest": None, "farthest": None}
     low: np.ndarray | float = np.inf
@@ -136,13 +181,9 @@ def collect(
             arrays["rounded"] = _survives_rounding(classifier, result, bounds)
             if shard.labels is not None:
                 arrays["labels"] = shard.labels
-            if certify is not None:
-                try:
-                    arrays["certified"] = _certified(
-                        certify, shard, folder / f"{method}-{index:06d}.npz"
-                    )
-                except ValueError as error:
-                    certify, why = None, str(error)
+            radii = certification.radii(index, shard, folder)
+            if radii is not None:
+                arrays["certified"] = radii
             for name, values in arrays.items():
                 columns.setdefault(name, []).append(values)
             for which, kept in shown.items():
@@ -163,8 +204,8 @@ def collect(
         l2=whole["l2"],
         distortion=whole["distortion"],
         survives_rounding=whole["rounded"] if kind == "images" else None,
-        certified=None if certify is None else whole["certified"],
-        why_not_certified=why,
+        certified=None if certification.why_not else whole["certified"],
+        why_not_certified=certification.why_not,
         nearest=dataclasses.replace(nearest, classifier=classifier),
         farthest=dataclasses.replace(farthest, classifier=classifier),
         attack_seconds=seconds,
@@ -172,34 +213,6 @@ def collect(
         extent=(float(np.min(low)), float(np.max(high))),
         ranges_seen=np.ravel(np.subtract(high, low)) if kind == "table" else None,
     )
-
-
-def _certifier(model: keras.Model, method: str) -> tuple[Certifier | None, str]:
-    """Returns what certifies radii, or why nothing does."""
-    if method == "none":
-        return None, NOT_ASKED
-    try:
-        return Certifier(model, verbose=False, method=method), ""
-    except (ValueError, TypeError) as error:
-        return None, str(error)
-
-
-def _certified(certify: Certifier, shard: Shard, file: Path) -> np.ndarray:
-    """Returns a shard's certified radii, from its file if they are there."""
-    key = np.array(str(shard.provenance["images"]))
-    if file.is_file():
-        try:
-            kept = read_arrays(read_content(file), ("radii", "images"))
-        except ValueError:
-            kept = {}
-        radii = kept.get("radii")
-        if radii is not None and radii.shape == (len(shard.result),) and kept["images"] == key:
-            return radii
-    radii = certify.radius(shard.result.originals, verbose=False)
-    buffer = io.BytesIO()
-    np.savez(buffer, radii=radii, images=key)
-    write_atomically(file, buffer.getvalue())
-    return radii
 
 
 def _survives_rounding(

@@ -19,7 +19,13 @@ from intriguing_tf.checks import check_choice, check_kinds, check_positive_integ
 from intriguing_tf.classifier import check_model, input_shape
 from intriguing_tf.datasets import ImageSet
 from intriguing_tf.datasets.loading import load_data
-from intriguing_tf.evaluation.collecting import METHODS, NOT_ASKED, Collected, collect
+from intriguing_tf.evaluation.collecting import (
+    METHODS,
+    NOT_ASKED,
+    Certification,
+    Collected,
+    collect,
+)
 from intriguing_tf.evaluation.doubts import doubts, units_of
 from intriguing_tf.evaluation.result import Evaluation
 from intriguing_tf.evaluation.scaling import Ranges, check_within
@@ -133,9 +139,10 @@ def evaluate(
             workers=workers,
             verbose=verbose,
         )
-        found = collect(model, classifier, done, place / "certified", bounds, certify, verbose)
+        report, why = (None, NOT_ASKED) if certify == "none" else _layers(model, verbose)
+        certifier = Certification(model, certify, _unbounded(report, why), verbose)
+        found = collect(classifier, done, place / "certified", bounds, certifier, verbose)
         result = done.result(**_CELL) if folder is None else None
-    report, why = (None, NOT_ASKED) if certify == "none" else _layers(model, verbose)
     seconds = time.perf_counter() - started
     return _evaluation(
         model, name, images, found, bounds, ranges, wanted, report, why, done, result, seconds
@@ -251,3 +258,10 @@ def _layers(model: keras.Model, verbose: bool | str) -> tuple[LipschitzReport | 
         return bound(model, unbounded="inf", verbose=verbose), ""
     except (ValueError, TypeError) as error:
         return None, str(error)
+
+
+def _unbounded(report: LipschitzReport | None, why: str) -> str:
+    """Returns why the model has no finite bound; "" where it has one."""
+    if report is None or math.isfinite(report.total):
+        return why
+    return next((row.how for row in report.rows if not math.isfinite(row.bound)), "")
