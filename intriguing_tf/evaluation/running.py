@@ -50,7 +50,7 @@ def evaluate(
     attack: Mapping[str, Any] | None = None,
     certify: str = "global",
     folder: str | os.PathLike | None = None,
-    shard_size: int = 256,
+    shard_size: int | None = None,
     ray: str | None = None,
     workers: int | None = None,
     name: str | None = None,
@@ -86,8 +86,7 @@ def evaluate(
             of layers may take longer than the attack.
         folder: where the work is kept. A call that was stopped is made again and resumes there; the
             images need not fit into the memory. By default all is kept in the memory.
-        shard_size: images that are attacked between two saves.
-        ray, workers: as in `itf.sweep`.
+        shard_size, ray, workers: as in `itf.sweep`.
         name: what the page calls the model; by default its own name.
         verbose: show progress; "auto": if the standard error is a terminal.
 
@@ -140,8 +139,9 @@ def evaluate(
             verbose=verbose,
         )
         report, why = (None, NOT_ASKED) if certify == "none" else _layers(model, verbose)
-        certifier = Certification(model, certify, _unbounded(report, why), verbose)
-        found = collect(classifier, done, place / "certified", bounds, certifier, verbose)
+        width = float(bounds[1] - bounds[0])
+        radii_of = Certification(classifier, certify, report, why, width, verbose)
+        found = collect(classifier, done, place / "certified", bounds, radii_of, verbose)
         result = done.result(**_CELL) if folder is None else None
     seconds = time.perf_counter() - started
     return _evaluation(
@@ -255,13 +255,6 @@ def _radii(distances: np.ndarray) -> np.ndarray:
 def _layers(model: keras.Model, verbose: bool | str) -> tuple[LipschitzReport | None, str]:
     """Returns the bounds of the layers, or why there are none."""
     try:
-        return bound(model, unbounded="inf", verbose=verbose), ""
+        return bound(model, "quick", "inf", verbose=verbose), ""
     except (ValueError, TypeError) as error:
         return None, str(error)
-
-
-def _unbounded(report: LipschitzReport | None, why: str) -> str:
-    """Returns why the model has no finite bound; "" where it has one."""
-    if report is None or math.isfinite(report.total):
-        return why
-    return next((row.how for row in report.rows if not math.isfinite(row.bound)), "")
