@@ -67,7 +67,7 @@ def adversarial_rows(
         magnification = max(1, int(0.5 / max(largest, 1e-3)))
     inches = 0.75 if originals.shape[1] < 64 else 1.6
     longest = max((len(line) for title in titles for line in title.split("\n")), default=0)
-    size = min(8 * inches / 0.75, 110 * inches / max(longest, 1))  # titles stay over their image
+    size = min(11 * inches / 0.75, 110 * inches / max(longest, 1))  # titles stay over their image
     lines = max((title.count("\n") + 1 for title in titles), default=0)
     block_gap = _BLOCK_GAP + lines * size * _LINE / inches
     rows = (originals, np.clip(0.5 + magnification * change, 0, 1), adversarial)
