@@ -91,6 +91,7 @@ def test_what_the_message_of_a_drip_says(server, tmp_path):
         fetch(server, tmp_path, ["/slow"])
 
 
+@pytest.mark.slow
 def test_the_window_counts_from_the_first_byte(server, tmp_path):
     def late(handler, content):
         time.sleep(2)  # longer than the window, shorter than `silence`
@@ -217,6 +218,7 @@ def test_the_body_of_a_redirect_is_not_read(server, tmp_path):
     assert fetch(server, tmp_path, ["/slow"], AT_ONCE) == CONTENT
 
 
+@pytest.mark.slow
 def test_who_waits_for_a_dead_server_does_not_keep_others_waiting(server, tmp_path):
     """The first call would try the silent server for 10 times 2 seconds."""
     server.faults["/slow"] = [faults.always(faults.silent)]
