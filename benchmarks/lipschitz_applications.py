@@ -134,9 +134,14 @@ def table(names: list[str], folder: Path) -> None:
             continue
         print(
             f"| {name} | {found['domain']} | {found['weights'] / 1e6:.1f} M "
-            f"| {found['seconds']:.0f} | {found['peak']:.1f} | {found['total']:.3g} "
-            f"| {found['product']:.3g} | {len(found['unbounded'])} |"
+            f"| {found['seconds']:.0f} | {found['peak']:.1f} | {shown(found['total'])} "
+            f"| {shown(found['product'])} | {len(found['unbounded'])} |"
         )
+
+
+def shown(value: float) -> str:
+    """A product of bounds, which may be larger than a float is."""
+    return f"over {sys.float_info.max:.2g}" if value == float("inf") else f"{value:.3g}"
 
 
 def main() -> None:
