@@ -65,6 +65,7 @@ STAGES = (
         "certified-choices", "certified_training", "--table=choices", minutes=6,
         needs=("mnist",), threads=None,
     ),
+    _benchmark("certified-cost", "certified_training", "--table=cost", minutes=1, needs=("mnist",)),
     _solvers("bundle", minutes=2),
     _solvers("lockstep", minutes=3),
     _solvers("fixed c", minutes=3),

@@ -158,11 +158,10 @@ class Certification:
         if self._certifier is None:
             logits = self._classifier.predict_logits(images, _BATCH).astype(np.float64)
             most = float(np.ptp(logits, axis=1).max() if logits.shape[1] > 1 else abs(logits).max())
-            most /= max(self._total, np.finfo(float).tiny)
-            if most < self._least:
+            if most < self._least * self._total:
                 self.why_not = (
                     f"the bounds of the layers multiply to {self._total:.3g}, by which no radius "
-                    f"could be larger than about {most:.1g}."
+                    f"could be larger than about {most / self._total:.1g}."
                 )
                 return np.zeros(len(images))
             model = self._classifier.model

@@ -93,6 +93,8 @@ class LipschitzReport(ShownAsTable):
             for chain in self.chains
         ]
         notes += [f"no bound: {row.layer}: {row.how}" for row in self.unbounded]
+        if math.isinf(self.total) and not self.unbounded:
+            notes.append("every layer has a bound; float64 ends below what they multiply to")
         return Table(
             f"Lipschitz bounds of {self.model}",
             ("layer", "kind", "size", "stride", "bound", "lower bound", "method"),

@@ -131,6 +131,7 @@ def test_what_cannot_be_bounded_is_said_in_words():
     assert found.why_not_certified in str(found)
 
 
+@pytest.mark.slow
 def test_nothing_is_certified_that_was_not_asked_for(model):
     found = evaluate(model, images(), certify="none", attack=FAST | {"outputs": "logits"})
     assert found.certified is None and found.lipschitz is None
