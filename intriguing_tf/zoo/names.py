@@ -230,8 +230,8 @@ def _load_file(path: Path) -> keras.Model:
 
     if path.suffix == ".keras" and not zipfile.is_zipfile(path):
         raise ValueError(
-            f"Keras cannot load {path}: a .keras file is a zip archive, and this is none; it may be "
-            f"cut off. Received: {path.stat().st_size:,} bytes."
+            f"Keras cannot load {path}: a .keras file is a zip archive, and this is none; "
+            f"it may be cut off. Received: {path.stat().st_size:,} bytes."
         )
     for layer in dir(layers):  # Keras finds registered layers only once they are imported
         getattr(layers, layer)
