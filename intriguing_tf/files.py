@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import stat
 import tempfile
 from pathlib import Path
+
+_NEAR = 0.75  # how alike names are of which one may be meant
 
 
 def write_atomically(path: str | os.PathLike, content: bytes | str) -> Path:
@@ -48,6 +51,17 @@ def leftovers(folder: Path, name: str) -> list[Path]:
     pattern = re.compile(rf"\.(?:{name})\.[a-z0-9_]{{8}}")
     there = sorted(folder.iterdir()) if folder.is_dir() else []
     return [path for path in there if pattern.fullmatch(path.name) and is_plain_file(path)]
+
+
+def meant_by(name: str | os.PathLike) -> str:
+    """Returns a question with the files that a name of none may mean, and a space, or nothing."""
+    path = Path(name).expanduser()
+    try:
+        there = {each.name.lower(): each for each in path.parent.iterdir()}
+    except OSError:
+        return ""
+    near = difflib.get_close_matches(path.name.lower(), there, n=2, cutoff=_NEAR)
+    return f" Did you mean {' or '.join(str(there[each]) for each in near)}?" if near else ""
 
 
 def is_plain_file(path: str | os.PathLike) -> bool:

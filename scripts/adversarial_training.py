@@ -36,7 +36,7 @@ from intriguing_tf.files import write_atomically
         "corrupted_split", False, "instead: corrupt the training set and train --recipe again"
     ),
     options.string("recipe", "mnist/fc100-100-10", "with --corrupted_split: of the zoo"),
-    options.string("output", "adversarial-training", "folder of networks and results"),
+    options.work_folder("adversarial-training", "folder of networks and results"),
     renamed={"attacked": "number"},
 )
 def run(flags: Any) -> None:

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import logging
 import os
+import re
 import signal
 import sys
 import tempfile
@@ -24,6 +25,7 @@ Option = Callable[..., object]  # defines a flag among `flag_values`
 flags.disclaim_key_flags()  # a flag belongs to the script, not to the module that defines it
 HELP = {"--help", "-help", "-h", "--helpshort", "--helpfull"}
 INTERRUPTED = 130  # what shells call the status of a program that Ctrl-C ended
+_LISTED = re.compile(r"^(flag --\w+=)\[(.*?)\]:")  # how absl shows values between commas
 GRACE = 1.5  # seconds from Ctrl-C to the end of the process, whatever it is at
 
 
@@ -115,10 +117,14 @@ class Command:
 
     def _flags_only(self, values: flags.FlagValues, rest: Sequence[str]) -> str:
         """Says which flag may have been meant by what is not one."""
-        of_data = Path(rest[0]).is_dir() or Path(rest[0]).suffix in {".npz", ".png", ".jpg"}
-        likely = ["data", "model", "models"] if of_data else ["model", "models", "data"]
-        flag = next((name for name in likely if name in values), None)
-        hint = f": type --{flag}={rest[0]}" if flag else ""
+        typed: dict[str, str] = {}
+        for each in rest:
+            of_data = Path(each).is_dir() or Path(each).suffix in {".npz", ".png", ".jpg"}
+            likely = ["data", "model", "models"] if of_data else ["model", "models", "data"]
+            flag = next((name for name in likely if name in values and name not in typed), None)
+            if flag is not None:
+                typed[flag] = f"--{flag}={each}"
+        hint = f": type {' '.join(typed.values())}" if typed else ""
         return f"flags only{hint}. Received: {' '.join(rest)}"
 
     def _warn_of_old_names(self, values: flags.FlagValues) -> None:
@@ -133,6 +139,7 @@ class Command:
 
 
 def _failed(message: str, status: int) -> int:
+    message = _LISTED.sub(lambda m: m[1] + m[2].replace("'", "").replace(", ", ",") + ":", message)
     print(f"error: {printable(message)}", file=sys.stderr)
     return status
 

@@ -37,7 +37,7 @@ from intriguing_tf.zoo.names import short_name
     ),
     options.shard_size(),
     *options.ray(),
-    options.string("output", "evaluation", "folder of the page, and of finished work"),
+    options.work_folder("evaluation", "folder of the page, and of finished work"),
 )
 def run(flags: Any) -> None:
     """Evaluates the model that the flags name, and writes the page."""

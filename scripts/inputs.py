@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from intriguing_tf import datasets
 from intriguing_tf.datasets import names as data_names
+from intriguing_tf.files import meant_by
 from intriguing_tf.zoo import names as model_names
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def check_file(name: str) -> Path:
     """
     path = Path(name).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f"no such file: {name}")
+        raise FileNotFoundError(f"no such file: {name}.{meant_by(name)}")
     return path
 
 

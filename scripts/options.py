@@ -191,6 +191,17 @@ def solver(default: str | None = "compiled") -> Option:
     return string("solver", default, f"the adversary's, as 'compiled', 'scipy'; {_ALL}")
 
 
+def work_folder(default: str, text: str) -> Option:
+    """--output: of work that a command resumes when it is started again."""
+
+    def check(folder: str) -> None:
+        there = next(each for each in (Path(folder), *Path(folder).parents) if each.exists())
+        if not there.is_dir():
+            raise ValueError(f"{there} is a file: --output must be a folder")
+
+    return checked(string("output", default, text), "output", check)
+
+
 def output(default: str | None, text: str = "folder of the results") -> Option:
     """--output and --overwrite: where results go; a folder that holds something is left alone."""
 

@@ -19,7 +19,7 @@ from intriguing_tf import experiments, reporting
 
 
 @command(
-    options.string("output", "reproduction", "folder of the report and of finished pieces"),
+    options.work_folder("reproduction", "folder of the report and of finished pieces"),
     options.number("images attacked per model and table", 1000, least=8),
     options.boolean("quick", False, "the same as --number=128"),
     options.seed("of targets, noise and random directions"),

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from intriguing_tf.files import leftovers, read_content, write_atomically
+from intriguing_tf.files import leftovers, meant_by, read_content, write_atomically
 
 
 def test_text_and_bytes_are_written_and_folders_made(tmp_path):
@@ -53,3 +53,11 @@ def test_pipes_and_large_files_are_not_read(tmp_path):
     with pytest.raises(ValueError, match=r"may have 4 bytes. Received: 5"):
         read_content(tmp_path / "file", 4)
     assert read_content(tmp_path / "file", 5) == b"12345"
+
+
+def test_a_mistyped_name_is_known(tmp_path):
+    (tmp_path / "My.keras").touch()
+    (tmp_path / "pictures").mkdir()
+    assert meant_by(tmp_path / "my.keras") == f" Did you mean {tmp_path / 'My.keras'}?"
+    assert meant_by(str(tmp_path / "picture")) == f" Did you mean {tmp_path / 'pictures'}?"
+    assert meant_by(tmp_path / "weights.h5") == meant_by(tmp_path / "no" / "my.keras") == ""

@@ -99,7 +99,7 @@ def check_logits(logits: np.ndarray, classifier: Classifier) -> np.ndarray:
         raise ValueError(
             "The model's outputs look like probabilities, and no softmax was found in its graph "
             'whose input would be the logits. Let the model return logits, or give outputs="proba'
-            'bilities" to attack their logarithms.'
+            'bilities" (--outputs=probabilities) to attack their logarithms.'
         )
     if classifier.outputs == "probabilities" and not _are_probabilities(np.exp(rows)):
         raise ValueError(

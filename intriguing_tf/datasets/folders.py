@@ -13,6 +13,7 @@ from intriguing_tf.checks import check_between, check_choice, check_kinds, check
 from intriguing_tf.datasets import imagenet_labels
 from intriguing_tf.datasets.image_sets import ImageSet, LazyImages
 from intriguing_tf.datasets.imagenet_data import SUFFIXES, cut_out, decode, image_size
+from intriguing_tf.files import meant_by
 from intriguing_tf.progress import progress_bar
 
 RESIZE = ("stretch", "crop")
@@ -145,7 +146,7 @@ def _find(path: Any) -> _Found:
         path = [path]
     paths = [Path(file).expanduser() for file in path]
     if missing := [file for file in paths if not file.exists()]:
-        raise FileNotFoundError(f"no such file or folder: {missing[0]}")
+        raise FileNotFoundError(f"no such file or folder: {missing[0]}.{meant_by(missing[0])}")
     if not paths:
         raise ValueError("name image files or a folder of them. Received: none.")
     found = [_find_in(each) if each.is_dir() else _Found([(each, "")], [], []) for each in paths]

@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
+
+from intriguing_tf.files import meant_by
 
 DATA = (
     "MNIST's 'test' or 'train', the bundled 'sample', an .npz file with arrays 'images' and "
@@ -62,7 +65,7 @@ def _check_npz(name: str) -> None:
     """Refuses a file that is not there, or without images."""
     path = Path(name).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f"no such file: {name}")
+        raise FileNotFoundError(f"no such file: {name}.{meant_by(name)}")
     try:
         with zipfile.ZipFile(path) as archive:
             held = sorted(Path(each).stem for each in archive.namelist())
@@ -81,15 +84,18 @@ def _check_tfds(name: str) -> None:
     """Refuses what is neither a file nor a data set that tensorflow-datasets knows."""
     match = TFDS.fullmatch(name)
     if match is None or Path(name).suffix:
-        raise FileNotFoundError(f"no such file or folder: {name}")
+        raise FileNotFoundError(f"no such file or folder: {name}.{meant_by(name)}")
     base = match["name"].split("/")[0]
     if (Path(data_dir() or "~/tensorflow_datasets").expanduser() / base).is_dir():
         return
     import tensorflow_datasets as tfds  # here, for it is slow; it does not import TensorFlow
 
-    if base not in tfds.list_builders(with_community_datasets=False):
+    known = tfds.list_builders(with_community_datasets=False)
+    if base not in known:
+        near = ", ".join(difflib.get_close_matches(base, known, n=3))
         raise FileNotFoundError(
-            f"no such file or folder: {name}. tensorflow-datasets has no {base!r} either."
+            f"no such file or folder: {name}.{meant_by(name)} tensorflow-datasets has no {base!r} "
+            f"either{f', but {near}' if near else ''}."
         )
 
 

@@ -9,6 +9,8 @@ import keras
 import numpy as np
 
 _ENOUGH = 10  # images from which a share says something
+_SOME = 4  # images from whose outputs it is seen what the outputs are
+_ROUNDING = 1e-3
 _FILLED = 0.2  # of the bounds that data should fill
 
 
@@ -19,6 +21,7 @@ def doubts(
     predictions: np.ndarray,
     extent: tuple[float, float],
     bounds: tuple[float, float],
+    outputs: np.ndarray | None = None,
 ) -> Iterator[str]:
     """Yields what a reader of the numbers should look into first, a sentence or two each.
 
@@ -28,6 +31,7 @@ def doubts(
         labels, predictions: int64 [n]; labels may be unknown.
         extent: least and largest value of the data.
         bounds: within which they may be changed.
+        outputs: of the model on some of the data, float [m, units].
     """
     units, activation = units_of(model), last_activation(model)
     if units == 1 and activation != "sigmoid":
@@ -35,7 +39,8 @@ def doubts(
             "The model has one output without a sigmoid. It is treated as the logit of the second "
             "of two classes; if it is a regression, these numbers mean nothing."
         )
-    if units is not None and units > 1 and activation == "sigmoid":
+    several = units is not None and units > 1
+    if several and (activation == "sigmoid" or _are_apart(outputs)):
         yield (
             f"The model has {units} sigmoid outputs. The largest counts as the class; if each "
             "output is a label of its own (multi-label), these numbers mean nothing."
@@ -56,6 +61,14 @@ def doubts(
             "chance. Are the classes in the order of the outputs, and do the images have the scale "
             "that the model was trained on?"
         )
+
+
+def _are_apart(outputs: np.ndarray | None) -> bool:
+    """Whether outputs are shares, each by itself: between 0 and 1, and not 1 together."""
+    if outputs is None or len(outputs) < _SOME:
+        return False
+    shares = bool((outputs >= 0).all() and (outputs <= 1).all())
+    return shares and bool((abs(outputs.sum(axis=1) - 1) > _ROUNDING).all())
 
 
 def units_of(model: keras.Model) -> int | None:

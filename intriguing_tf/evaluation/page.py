@@ -91,12 +91,13 @@ def by_class(evaluation: Evaluation) -> Table:
                 int(these.sum()),
                 None if evaluation.labels is None else f"{evaluation.correct[these].mean():.1%}",
                 float(np.median(evaluation.l2[found])) if found.any() else None,
-                None if certified is None else float(np.median(certified[these])),
+                *([] if certified is None else [float(np.median(certified[these]))]),
                 most,
             )
         )
     many = _noun(evaluation)[1]
-    head = ("class", many, "accuracy", "distance found, median", "certified, median", "becomes")
+    proven = [] if evaluation.certified is None else ["certified, median"]
+    head = ("class", many, "accuracy", "distance found, median", *proven, "becomes")
     return Table("Distances by class", head, rows)
 
 
@@ -115,7 +116,7 @@ def layers(report: LipschitzReport) -> Table:
         )
         for row, log in zip(report.rows, logs, strict=True)
     ]
-    notes = [f"Product of the layers {report.product:.5g}; best bound {report.total:.5g}."]
+    notes = [f"Product of the layers {report.product:.5g}; all together {report.total:.5g}."]
     head = ("layer", "kind", "bound", "lower bound", "share of the product", "method")
     return Table("Lipschitz bounds of the layers", head, rows, notes)
 
@@ -231,17 +232,19 @@ def _becomes(evaluation: Evaluation) -> Picture | None:
 
 def _examples(evaluation: Evaluation) -> Section:
     tables, pictures = [], []
-    for which in ("nearest", "farthest"):
+    few = len(_found(evaluation, "l2")) <= len(evaluation.nearest)  # all of them are shown
+    for which in ("nearest",) if few else ("nearest", "farthest"):
         examples = getattr(evaluation, which)
         if not len(examples):
             continue
+        what = "All examples, the nearest first" if few else f"The {which} examples"
         if evaluation.ranges is not None and kind_of(examples.originals) == "table":
             examples = evaluation.ranges.restored(examples)
         shown = examples.plot(evaluation.class_names)
         if isinstance(shown, Table):
-            tables.append(Table(f"The {which} examples", shown.columns, shown.rows, shown.notes))
+            tables.append(Table(what, shown.columns, shown.rows, shown.notes))
         else:
-            caption = f"The {which} examples. {shown.caption}"
+            caption = f"{what}. {shown.caption}"
             pictures.append(Picture(which, caption, shown.figure))
     lines = [] if tables or pictures else ["The attack found no examples."]
     if evaluation.survives_rounding is not None and len(_found(evaluation, "l2")):

@@ -180,7 +180,15 @@ def _evaluation(
         skipped=images.skipped,
         seconds={"attack": found.attack_seconds, "all": seconds},
         doubts=(
-            *doubts(model, classes, found.labels, found.predictions, found.extent, bounds),
+            *doubts(
+                model,
+                classes,
+                found.labels,
+                found.predictions,
+                found.extent,
+                bounds,
+                model.predict(found.nearest.originals, verbose=0) if len(found.nearest) else None,
+            ),
             *found.own_doubts(),
         ),
         sweep_folder=None if result is not None else done.folder,

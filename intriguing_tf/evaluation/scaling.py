@@ -15,6 +15,7 @@ from intriguing_tf.checks import check_positive_integer
 from intriguing_tf.datasets import ImageSet
 
 OF_DATA = "data"  # the bounds that say: each value's own least and largest in the data
+_OF_PIXELS = ((-1, 1), (0, 255))  # the usual ranges besides (0, 1)
 _ROUNDING = 1e-3  # of the bounds' width
 
 
@@ -111,7 +112,8 @@ def check_within(data: ImageSet, bounds: tuple[float, float]) -> None:
         ValueError: they do not; which bounds would do.
     """
     values = data.images
-    if not isinstance(values, np.ndarray) or not values.size or not np.isfinite(values).all():
+    floats = isinstance(values, np.ndarray) and values.dtype.kind == "f"
+    if not floats or not values.size or not np.isfinite(values).all():
         return  # what else is wrong is said where it is attacked
     lower, upper = bounds
     allowed = _ROUNDING * (upper - lower)
@@ -119,7 +121,11 @@ def check_within(data: ImageSet, bounds: tuple[float, float]) -> None:
     if lower - allowed <= low and high <= upper + allowed:
         return
     least, largest = _outward(low), -_outward(-high)
-    own = "" if kind_of(values) == "images" else ", or bounds='data' (--bounds=data)"
+    own = ", or bounds='data' (--bounds=data)"
+    if kind_of(values) == "images":
+        own = ""
+        within = (each for each in _OF_PIXELS if each[0] <= low and high <= each[1])
+        least, largest = next(within, (least, largest))
     raise ValueError(
         f"The data lie between {low:g} and {high:g}: give the bounds of what the model was trained "
         f"on, such as bounds=({least:g}, {largest:g}) (--bounds={least:g},{largest:g}){own}. "

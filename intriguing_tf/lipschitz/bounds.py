@@ -10,7 +10,6 @@ import keras
 
 from intriguing_tf.checks import check_choice
 from intriguing_tf.classifier import check_model
-from intriguing_tf.lipschitz.chains import Budget
 from intriguing_tf.lipschitz.contradictions import check_bound
 from intriguing_tf.lipschitz.domain import boxes_of, described
 from intriguing_tf.lipschitz.graph import calls_of
@@ -44,7 +43,7 @@ def bound(
             joins linear neighbours (batch normalization and convolution, matrices in a row) and
             bounds chains of linear layers and activations as a whole
             (docs/lipschitz-mathematics.md); it is never larger, and takes longer. "quick" is the
-            same without the chains that take more than moments.
+            same without the chains and residual blocks that take more than moments.
         unbounded: what to do with a layer that has no finite bound or no rule: "raise", or let it
             count as "inf".
         attained: whether to look for lower bounds of convolutions, too; `False` takes less time.
@@ -82,8 +81,8 @@ def bound(
     started = time.monotonic()
     graph = calls_of(model)
     ranges = None if domain is None else Ranges(model, domain)
-    budget = Budget(0, 0) if method == "quick" else None
-    bounds = Bounds(method != "product", unbounded, attained, verbose, ranges, budget)
+    quick = method == "quick"
+    bounds = Bounds(method != "product", unbounded, attained, verbose, ranges, quick)
     products, totals = zip(*map(bounds.close, bounds.run(graph)), strict=True)
     joint = LayerBound(1.0)
     product, total = combined(joint, products), combined(joint, totals)

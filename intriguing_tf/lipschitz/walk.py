@@ -85,7 +85,7 @@ class Bounds:
         attained: whether to look for lower bounds, too.
         verbose: whether to show progress.
         ranges: in which intervals tensors lie, for a bound on a domain.
-        budget: what chains may cost.
+        quick: whether chains and residual blocks that take more than moments are left out.
 
     Attributes:
         report: the rows and chains so far.
@@ -99,12 +99,13 @@ class Bounds:
         attained: bool = True,
         verbose: bool | str = False,
         ranges: Ranges | None = None,
-        budget: Budget | None = None,
+        quick: bool = False,
     ):
         self.report = ReportBuilder()
         self.cancelled = 1.0
         self._best = best
-        self._budget = budget or Budget()
+        self._quick = quick
+        self._budget = Budget(0, 0) if quick else Budget()
         self._unbounded = unbounded
         self._attained = attained
         self._verbose = verbose
@@ -220,7 +221,7 @@ class Bounds:
     def _block(self, call: Call, given: list[Branch]) -> Block | None:
         """The residual block that this call ends, if it adds two branches of one tensor."""
         adds = type(call.operation) is keras.layers.Add
-        if not self._best or not adds or len({branch.root for branch in given}) > 1:
+        if not self._best or self._quick or not adds or len({branch.root for branch in given}) > 1:
             return None
         return block_of([[each.step for each in branch.folded] for branch in given])
 

@@ -35,8 +35,13 @@ def keras_application(name: str, weights: str | None = "imagenet") -> keras.Mode
         raise ValueError(f"keras.applications has {', '.join(valid)}. Received: {name!r}.")
     try:
         network = build(weights=weights)
-    except OSError as error:
-        raise ValueError(f"Keras cannot get the weights of {name}: {error}") from error
+    except Exception as error:  # Keras raises a plain one where a download fails
+        if weights is None:
+            raise
+        raise ValueError(
+            f"Keras cannot get the weights of {name}: {error}. Without a network, put the file "
+            "into ~/.keras/models."
+        ) from error
     preprocess = sys.modules[build.__module__].preprocess_input
     images = keras.Input(network.input_shape[1:], name="image")
     pixels = keras.layers.Rescaling(255.0, name="pixels")(images)

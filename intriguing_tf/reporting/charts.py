@@ -19,6 +19,7 @@ from intriguing_tf.checks import check_between, check_kind, check_kinds
 # Drawn for black on white, then swapped for colors that follow the reader's setting.
 INK = "#010203"
 _LETTERS_PER_INCH = 14  # of a caption
+_SHORT = 6  # letters that fit below a cell of a heat map
 _CAPTION_GAP = 0.12  # inches between a drawing and its caption
 STYLE: Any = {
     "svg.fonttype": "none",
@@ -256,6 +257,8 @@ def heat_maps(
     check_named("panels", panels)
     for title, matrix in panels.items():
         check_fractions(f"panels[{title!r}]", matrix, (len(rows), len(columns)))
+    short = max(map(len, columns)) <= _SHORT
+    slant: Any = {} if short else {"rotation": 40, "ha": "right"}
     with rc_context(STYLE):
         wide = 0.62 * len(columns) + 0.3
         figure = Figure(figsize=(wide * len(panels) + 2, 0.36 * len(rows) + 1.4))
@@ -275,7 +278,7 @@ def heat_maps(
                     color="white" if dark else "#10243a",
                 )
             axes.set_title(title, fontsize=9)
-            axes.set_xticks(range(len(columns)), columns, rotation=40, ha="right", fontsize=8)
+            axes.set_xticks(range(len(columns)), columns, **slant, fontsize=8)
             axes.set_yticks(range(len(rows)), rows if i == 0 else [""] * len(rows), fontsize=8)
             axes.tick_params(length=0)
             axes.spines[:].set_visible(False)

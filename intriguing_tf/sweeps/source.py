@@ -94,10 +94,12 @@ def _check_arrays(images: Any, labels: Any) -> tuple[Any, np.ndarray | None]:
     if labels is None:
         return images, None
     labels = np.asarray(labels)
+    if labels.shape == (len(images), 1):
+        labels = labels[:, 0]
     if labels.shape != (len(images),):
         raise ValueError(
-            f"`labels` must have shape ({len(images)},), one for each image. "
-            f"Received: shape {labels.shape}."
+            f"`labels` must have shape ({len(images)},), one for each image; of one-hot rows, "
+            f"labels.argmax(axis=1). Received: shape {labels.shape}."
         )
     return images, labels
 

@@ -67,7 +67,7 @@ def _application_names() -> list[str]:
         for place in ("applications", "api/applications"):
             file = Path(folder, place, "__init__.py")
             if file.is_file():
-                return re.findall(r" as ([A-Z]\w+)$", file.read_text("utf-8"), re.M)
+                return re.findall(r" as ([A-Z]\w+),?$", file.read_text("utf-8"), re.M)
     return []
 
 

@@ -12,12 +12,14 @@ import importlib
 import importlib.util
 import re
 import sys
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from intriguing_tf import layers
+from intriguing_tf.files import meant_by
 from intriguing_tf.zoo import applications
 from intriguing_tf.zoo.applications import APPLICATIONS, meant
 
@@ -50,7 +52,7 @@ def check_model_name(name: str) -> None:
         applications.check(name)
     elif path.suffix in _FILES:
         if not path.is_file():
-            raise FileNotFoundError(f"no such file: {name}")
+            raise FileNotFoundError(f"no such file: {name}.{meant_by(name)}")
     elif path.is_dir():
         if not any((path / file).is_file() for file in _SAVED_MODEL):
             raise ValueError(
@@ -187,7 +189,7 @@ def _source(module: str) -> Path | None:
     if module.endswith(".py") or "/" in module or "\\" in module:
         path = Path(module).expanduser()
         if not path.is_file():
-            raise FileNotFoundError(f"no such file: {module}")
+            raise FileNotFoundError(f"no such file: {module}.{meant_by(module)}")
         return path
     if not all(part.isidentifier() for part in module.split(".")):
         raise ValueError(f"a model is {MODELS}. Received: the module {module!r}.")
@@ -226,6 +228,11 @@ def _refuse_preprocessing(name: str, preprocess: str | None) -> None:
 def _load_file(path: Path) -> keras.Model:
     import keras  # here: --help must not load it
 
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
+        raise ValueError(
+            f"Keras cannot load {path}: a .keras file is a zip archive, and this is none; "
+            f"it may be cut off. Received: {path.stat().st_size:,} bytes."
+        )
     for layer in dir(layers):  # Keras finds registered layers only once they are imported
         getattr(layers, layer)
     try:

@@ -9,6 +9,7 @@ import pytest
 import tensorflow as tf
 from intriguing_tf.scripts import inputs
 from intriguing_tf.scripts.attack import run as attack
+from intriguing_tf.scripts.evaluate import run as evaluate
 from intriguing_tf.scripts.ostrich import run as ostrich
 
 import intriguing_tf as itf
@@ -102,3 +103,27 @@ def test_python_dash_m_lists_the_commands(capsys):
         patch.setattr(sys, "argv", ["intriguing_tf"])
         runpy.run_module("intriguing_tf", run_name="__main__")
     assert ended.value.code == 0 and "itf-evaluate" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["my.keras", "pictures"], "flags only: type --model=my.keras --data=pictures. Received"),
+        (["--model=My.keras"], "no such file: My.keras. Did you mean my.keras?"),
+        (["--data=pictrues"], "--data=pictrues: no such file or folder: pictrues. Did you mean"),
+        (["--data=pictures"], "error: flag --data=pictures: there must be images"),
+        (["--output=my.keras/page"], "my.keras is a file: --output must be a folder"),
+        (
+            ["--model=my.keras"],
+            "Keras cannot load my.keras: a .keras file is a zip archive, and this is none",
+        ),
+        (["--model=applications/MobileNetV3Smal:random"], "Did you mean 'MobileNetV3Small'"),
+    ],
+    ids=["no flags", "model", "data", "lists as typed", "output", "damaged", "application"],
+)
+def test_a_slip_of_the_pen_is_understood(tmp_path, monkeypatch, capsys, arguments, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "my.keras").write_bytes(b"half a file")
+    assert evaluate.main(arguments) in (1, 2)
+    assert words in capsys.readouterr().err

@@ -34,6 +34,17 @@ def test_each_doubt_by_itself(given, words):
     assert words in doubt
 
 
+@pytest.mark.parametrize(
+    "outputs, apart",
+    [([0.9, 0.8, 0.1], True), ([0.7, 0.2, 0.1], False), ([0.9, 0.8, -0.1], False)],
+    ids=["sigmoids", "softmax", "logits"],
+)
+def test_sigmoids_are_known_by_what_they_give(outputs, apart):
+    """However they were built: by a function, or as heads of their own."""
+    given = list(doubts(network(), 3, LABELS, LABELS, (0, 1), (0, 1), np.array([outputs] * 4)))
+    assert len(given) == apart and all("multi-label" in doubt for doubt in given)
+
+
 def test_a_few_labels_say_nothing():
     assert found(labels=LABELS[:5], predictions=LABELS[1:6]) == []
 

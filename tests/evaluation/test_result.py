@@ -1,6 +1,7 @@
 """What an evaluation writes and draws."""
 
 import csv
+import dataclasses
 import json
 import math
 
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 import intriguing_tf as itf
+from intriguing_tf.evaluation import page
 from tests.evaluation.small import FAST, evaluate, images, network
 
 
@@ -20,13 +22,13 @@ def evaluation():
 
 @pytest.mark.slow
 def test_the_page_stands_alone(evaluation, tmp_path):
-    page = evaluation.save(tmp_path / "page")
-    html = page.read_text()
+    file = evaluation.save(tmp_path / "page")
+    html = file.read_text()
     assert "<title>How robust is m?</title>" in html
     assert 'src="http' not in html and 'href="http' not in html
     for words in ("Accuracy by radius", "Distances by class", "Lipschitz bounds of the layers"):
         assert words in html
-    there = {path.relative_to(page.parent).as_posix() for path in page.parent.rglob("*.*")}
+    there = {path.relative_to(file.parent).as_posix() for path in file.parent.rglob("*.*")}
     assert {"evaluation.json", "images.csv", "curve.csv", "figures/accuracy.png"} <= there
 
 
@@ -61,14 +63,27 @@ def test_examples_are_the_nearest_and_the_farthest(evaluation):
     assert evaluation.plot().png().startswith(b"\x89PNG")
 
 
+def test_few_examples_are_shown_once(evaluation):
+    """All ten are the nearest and the farthest."""
+    examples = next(each for each in page.report(evaluation).sections if each.title == "Examples")
+    assert [table.title for table in examples.tables] == ["All examples, the nearest first"]
+
+
+def test_nothing_certified_is_no_column(evaluation):
+    assert "certified, median" in evaluation.by_class().columns
+    without = dataclasses.replace(evaluation, certified=None)
+    assert "certified, median" not in without.by_class().columns
+    assert {len(row) for row in without.by_class().rows} == {5}
+
+
 @pytest.mark.slow
 def test_pictures_of_digits(tmp_path):
     digits, labels = itf.datasets.mnist_sample()
     found = itf.evaluate(
         "mnist/fc10-1e-4", digits[:20], labels[:20], attack=FAST, class_names=list("0123456789")
     )
-    page = found.save(tmp_path)
+    file = found.save(tmp_path)
     assert {"nearest.png", "farthest.png"} <= {p.name for p in (tmp_path / "figures").iterdir()}
-    assert "still have another class" in page.read_text()
+    assert "still have another class" in file.read_text()
     assert found.survives_rounding.shape == (20,)
     assert not math.isnan(found.certified_accuracy(0.1))

@@ -79,9 +79,14 @@ def test_other_bounds_are_refused(bounds, data, error, words):
     [
         (np.array([[-1.286, 1.272]]), r"--bounds=-1.3,1.3\), or bounds='data'"),
         (np.array([[0.0, 125019.0]]), r"--bounds=0,130000\), or"),
-        (np.full((1, 8, 8, 1), 255.0), r"--bounds=250,260\). Received: bounds 0 to 1"),
+        (np.full((1, 8, 8, 1), 255.0), r"--bounds=0,255\). Received: bounds 0 to 1"),
+        (np.full((1, 8, 8, 1), -0.3), r"--bounds=-1,1\). Received: bounds 0 to 1"),
+        (
+            np.linspace(12, 300, 64).reshape(1, 8, 8, 1),
+            r"--bounds=12,300\). Received: bounds 0 to 1",
+        ),
     ],
-    ids=["series", "table", "pixels"],
+    ids=["series", "table", "pixels", "around zero", "other pixels"],
 )
 def test_bounds_that_would_do_are_named(data, bounds):
     with pytest.raises(ValueError, match=bounds):
@@ -90,3 +95,7 @@ def test_bounds_that_would_do_are_named(data, bounds):
 
 def test_rounding_leaves_no_bounds():
     check_within(ImageSet(np.array([[1 + 1e-7, -1e-9]])), (0.0, 1.0))
+
+
+def test_of_integers_the_attack_says_that_they_are_wrong():
+    check_within(ImageSet(np.full((1, 8, 8, 1), 254, np.uint8)), (0.0, 1.0))

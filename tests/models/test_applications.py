@@ -15,3 +15,15 @@ def test_keras_applications_take_pixels():
     np.testing.assert_allclose(model(images), network(pixels), rtol=1e-4, atol=1e-6)
     with pytest.raises(ValueError, match="MobileNetV2"):
         itf.models.keras_application("NoSuchNet")
+
+
+@pytest.mark.parametrize("kind", [OSError, Exception], ids=lambda kind: kind.__name__)
+def test_weights_that_cannot_be_had_are_a_value_error(monkeypatch, kind):
+    """Keras raises a plain Exception where a download fails."""
+
+    def fail(weights):
+        raise kind("URL fetch failure")
+
+    monkeypatch.setattr(keras.applications, "VGG16", fail)
+    with pytest.raises(ValueError, match=r"URL fetch failure\. Without a network, put the file"):
+        itf.models.keras_application("VGG16")

@@ -20,3 +20,11 @@ def test_a_shuffled_data_set_is_refused(model, data, tmp_path):
     stream = tf.data.Dataset.from_tensor_slices(data).shuffle(10)
     with pytest.raises(ValueError, match="shuffling"):
         run(model, (stream,), tmp_path)
+
+
+def test_labels_in_a_column_are_labels(model, data, tmp_path):
+    images, labels = data
+    done = run(model, (images, labels[:, None]), tmp_path)
+    np.testing.assert_array_equal(next(done.shards()).labels, labels[:4])
+    with pytest.raises(ValueError, match=r"of one-hot rows, labels\.argmax\(axis=1\)\. Received"):
+        run(model, (images, np.eye(3)[labels]), tmp_path / "new")

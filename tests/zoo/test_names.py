@@ -140,6 +140,13 @@ def test_without_a_network_the_error_says_what_needs_none(monkeypatch):
         itf.load_model("applications/VGG16")
 
 
+def test_every_network_of_keras_is_known_by_name():
+    networks = {name for name in dir(keras.applications) if name[0].isupper()}
+    assert {"MobileNetV2", "MobileNetV3Small", "EfficientNetV2B0"} < networks
+    for name in networks:
+        names.check_model_name(f"applications/{name}")
+
+
 def test_names_of_the_zoo_and_of_home(network, tmp_path, monkeypatch):
     assert itf.load_model("mnist/fc10-1").count_params() == 7850
     monkeypatch.setenv("HOME", str(tmp_path))
