@@ -13,11 +13,12 @@ from intriguing_tf.adversary.rounding import to_lattice
 from intriguing_tf.adversary.segment import shorten
 from intriguing_tf.adversary.settings import AttackSettings
 from intriguing_tf.adversary.solver import Batch, SearchResult, Solver
-from intriguing_tf.adversary.starts import noisy_starts
+from intriguing_tf.adversary.starts import expected_distances, noisy_starts
 from intriguing_tf.adversary.stopping import Stopping
 from intriguing_tf.adversary.targets import screen_classes
 from intriguing_tf.adversary.task import Task
 
+_DESCENDS = 50  # least `maxfun` of which a noisy descent is worth its part
 _MORE_STARTS = 3  # where the search from the image itself finds nothing
 _MAY_WIN = 1.1  # what is farther than this, in the least distance of its image, has no other starts
 _SHORTENS = 1.02  # the last step shortens by less
@@ -125,7 +126,9 @@ class Search:
     def _batch(self, rows: np.ndarray, targets: np.ndarray) -> SearchResult:
         """Searches from the images themselves and from the other starts; keeps the nearest."""
         batch = self._make_batch(rows, targets)
+        batch = self._from_starts(batch, self._expected(batch), np.zeros(len(rows), np.int64))
         found = self._solve(batch)
+        found.nfev[:] += batch.spent
         distance = np.where(found.found, _distance(found.x, batch), np.inf)
         others = self.settings.starts - 1
         count = np.where(found.found, others, max(others, _MORE_STARTS))
@@ -137,15 +140,41 @@ class Search:
             if self.stop():
                 break
             which = again[part]
-            some = batch.rows(which)
-            points, evaluations = noisy_starts(
-                self.solver.problem, some, distance[which], numbers[part], self.seed
-            )
+            some = self._from_starts(batch.rows(which), distance[which], numbers[part])
             # Starts are no rivals: models far from the image say little of where they lead to.
-            new = self._solve(some._replace(starts=points, image=np.arange(len(which))))
-            np.add.at(found.nfev, which, new.nfev + evaluations)
+            new = self._solve(some._replace(image=np.arange(len(which))))
+            np.add.at(found.nfev, which, new.nfev + some.spent)
             _keep_nearest(found, distance, new, which, _distance(new.x, some))
         return found
+
+    @property
+    def _number_of_image(self) -> int:
+        """Which start is the image itself.
+
+        Where a target is given, the second: a noisy descent leads into better basins, and takes
+        some ten evaluations. Of several classes most searches end after as many, and a small budget
+        has better use for them.
+        """
+        settings = self.settings
+        descends = settings.loss.adapts_weights and settings.solver == "compiled"
+        descends &= settings.maxfun >= _DESCENDS and self.targets is not None
+        return 1 if descends else 0
+
+    def _expected(self, batch: Batch) -> np.ndarray:
+        """Distances [n] at which linear models would succeed, where starts depend on them."""
+        if self._number_of_image == 0:
+            return np.full(len(batch.targets), np.inf)
+        return expected_distances(self.solver.problem, batch)
+
+    def _from_starts(self, batch: Batch, distance: np.ndarray, numbers: np.ndarray) -> Batch:
+        """The batch with the starts of these numbers, for distances that are known or expected."""
+        starts, spent = batch.originals.copy(), np.zeros(len(numbers), np.int64)
+        noisy = np.flatnonzero(numbers != self._number_of_image)
+        if noisy.size:
+            starts[noisy], spent[noisy] = noisy_starts(
+                self.solver.problem, batch.rows(noisy), distance[noisy], numbers[noisy], self.seed
+            )
+        return batch._replace(starts=starts, spent=spent)
 
     def _make_batch(self, rows: np.ndarray, targets: np.ndarray) -> Batch:
         box, logits, x = self.box.rows(rows), self.logits[rows], self.x[rows]
@@ -157,6 +186,7 @@ class Search:
             confidence=confidence + self.settings.confidence,
             enough=np.full(len(rows), self.enough),
             image=rows if self.settings.loss.adapts_weights else np.arange(len(rows)),
+            spent=np.zeros(len(rows), np.int64),
         )  # fmt: skip
 
     def _solve(self, batch: Batch) -> SearchResult:

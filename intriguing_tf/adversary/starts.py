@@ -19,9 +19,29 @@ from intriguing_tf.adversary.segment import shorten
 from intriguing_tf.adversary.solver import Batch
 
 _STEPS = 10
-_STRIDE = 0.25  # length of a step, in distances of the point found from the image itself
+_STRIDE = 0.15  # length of a step, in distances of the point found from the image itself
 _NOISE = 3.0  # length of the noise, in the same
 _UNKNOWN = 0.2  # that distance where none is known: root mean square, as a share of the box
+
+
+def expected_distances(problem: Problem, batch: Batch) -> np.ndarray:
+    """Returns the distances [n] at which linear models at the images succeed.
+
+    Infinite where the gradient vanishes; no larger than what is taken where no distance is known.
+    """
+    gradient = problem.evaluate_margin(batch.originals, batch.targets).gradient.numpy()
+    slope = np.linalg.norm(np.where(batch.lower < batch.upper, gradient, 0), axis=1)
+    known = np.isfinite(slope) & (slope > 0)
+    distance = batch.gap / np.where(known, slope, 1.0)
+    return np.where(known, np.minimum(distance, _unknown(batch)), np.inf)
+
+
+def _unknown(batch: Batch) -> np.ndarray:
+    """The distances [n] that are taken where none is known."""
+    with np.errstate(invalid="ignore"):
+        width = batch.upper - batch.lower
+    width = np.where(np.isfinite(width), width, 1.0).astype(np.float64)
+    return _UNKNOWN * np.sqrt((width**2).sum(axis=1))
 
 
 def noisy_starts(
@@ -36,16 +56,14 @@ def noisy_starts(
     Args:
         problem: the classifier.
         batch: the searches; their `starts` are not looked at.
-        distance: [n] of the adversarial point found from the image itself; infinite if none was.
+        distance: [n] of an adversarial point that was found, or expected; infinite if none was.
         numbers: [n] numbers of the starts.
         seed: of the call.
     """
     x, size = batch.originals, batch.originals.shape[1]
     lower, upper = batch.lower, batch.upper
-    with np.errstate(invalid="ignore"):
-        width = np.where(np.isfinite(upper - lower), upper - lower, 1.0)
     known = np.isfinite(distance)
-    scale = np.where(known, distance, _UNKNOWN * np.sqrt((width**2).sum(axis=1)))[:, None]
+    scale = np.where(known, distance, _unknown(batch))[:, None]
     noises = np.stack([_noise(seed, *row) for row in zip(x, batch.targets, numbers, strict=True)])
     spread, point = _NOISE * scale / np.sqrt(size), x
     for step in range(_STEPS):

@@ -17,7 +17,7 @@ def batch_of(problem, x, targets):
         originals=x, starts=x, targets=targets, lower=np.zeros_like(x), upper=np.ones_like(x),
         logits=logits, gap=np.maximum(hard_margins(logits, targets), confidence),
         confidence=confidence, enough=np.zeros(len(x)),
-        image=np.arange(len(x)),
+        image=np.arange(len(x)), spent=np.zeros(len(x), np.int64),
     )  # fmt: skip
 
 
