@@ -57,6 +57,7 @@ NEEDS = {
     "kernels": "ALEXNET_KERNELS must be an .npz of AlexNet's kernels, conv1/kernel …",
     "foolbox": "pip install -e '.[bench]'",
     "clarabel": "pip install -e '.[dev]'",
+    "eclipse_nn": "pip install eclipse-nn",
     "ray": "pip install -e '.[ray]'",
 }
 FILES = {"images": "IMAGENET_IMAGES", "kernels": "ALEXNET_KERNELS"}

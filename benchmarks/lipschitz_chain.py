@@ -36,7 +36,7 @@ def lipsdp_neuron(weights: list[np.ndarray]) -> float:
     size = ends[-1]
     constant = np.zeros((size, size))
     constant[ends[-2] :, ends[-2] :] = -weights[-1].T @ weights[-1]
-    columns = [_triangle(np.diag(np.r_[np.ones(sizes[0]), np.zeros(size - sizes[0])]))]
+    columns = [triangle(np.diag(np.r_[np.ones(sizes[0]), np.zeros(size - sizes[0])]))]
     for i, matrix in enumerate(weights[:-1]):
         for unit in range(len(matrix)):
             row = ends[i + 1] + unit
@@ -44,25 +44,35 @@ def lipsdp_neuron(weights: list[np.ndarray]) -> float:
             derivative[row, row] = 2
             derivative[row, ends[i] : ends[i + 1]] = -matrix[unit]
             derivative[ends[i] : ends[i + 1], row] = -matrix[unit]
-            columns.append(_triangle(derivative))
-    unknowns = len(columns)
+            columns.append(triangle(derivative))
+    return float(solved(constant, columns)[0]) ** 0.5
+
+
+def solved(constant: np.ndarray, columns: list[np.ndarray], sign: float = 1.0) -> np.ndarray:
+    """Returns x with the least `sign` · x₀, F + Σ x_i F_i ⪰ 0 and the others ≥ 0, by clarabel.
+
+    Args:
+        constant: F.
+        columns: the F_i, as `triangle` gives them.
+        sign: 1 or −1.
+    """
+    size, unknowns = len(constant), len(columns)
     positive = sparse.hstack([sparse.csc_matrix((unknowns - 1, 1)), -sparse.eye(unknowns - 1)])
     rows = sparse.vstack([-sparse.csc_matrix(np.array(columns).T), positive], format="csc")
-    limits = np.r_[_triangle(constant), np.zeros(unknowns - 1)]
-    objective = np.r_[1.0, np.zeros(unknowns - 1)]
+    limits = np.r_[triangle(constant), np.zeros(unknowns - 1)]
+    objective = np.r_[sign, np.zeros(unknowns - 1)]
     settings = clarabel.DefaultSettings()
     settings.verbose = False
     settings.max_threads = 1
     cones = [clarabel.PSDTriangleConeT(int(size)), clarabel.NonnegativeConeT(unknowns - 1)]
     quadratic = sparse.csc_matrix((unknowns, unknowns))
-    solver = clarabel.DefaultSolver(quadratic, objective, rows, limits, cones, settings)
-    solution = solver.solve()
+    solution = clarabel.DefaultSolver(quadratic, objective, rows, limits, cones, settings).solve()
     if "Solved" not in str(solution.status):
         raise RuntimeError(f"clarabel: {solution.status}")
-    return float(solution.x[0]) ** 0.5
+    return np.asarray(solution.x)
 
 
-def _triangle(matrix: np.ndarray) -> np.ndarray:
+def triangle(matrix: np.ndarray) -> np.ndarray:
     """The upper triangle column by column, off-diagonal entries times √2."""
     rows, columns = np.triu_indices(len(matrix))
     order = np.lexsort((rows, columns))

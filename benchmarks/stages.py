@@ -83,7 +83,11 @@ STAGES = (
     _benchmark("adversary-scaling", "adversary_scaling", minutes=6),
     _solvers("nearest", minutes=8),
     _solvers("zoo", minutes=15),
-    _benchmark("lipschitz-models", "lipschitz_models", minutes=15),
+    _benchmark("lipschitz-blocks", "lipschitz_blocks", minutes=4, needs=("clarabel",)),
+    _benchmark(
+        "lipschitz-peers", "lipschitz_peers", minutes=4, needs=("clarabel", "eclipse_nn"),
+        packages=("eclipse-nn", "torch", "clarabel"),
+    ),
     _benchmark(
         "imagenet", "imagenet", "--images={images}", minutes=25,
         needs=("images", "foolbox"), threads=None, packages=("foolbox",),
@@ -107,6 +111,10 @@ STAGES = (
             "--methods=decay,dropout,gradient,lipschitz,pools,pools-hidden,pools-all",
         ),
         minutes=90, needs=("mnist",), threads=None, table="evidence/training-seeds/table.md",
+    ),
+    _benchmark(
+        "lipschitz-applications", "lipschitz_applications", "--output=evidence/applications",
+        "--minutes=10", minutes=90,
     ),
     _benchmark("faults", "faults", minutes=120, threads=None),
     _benchmark(

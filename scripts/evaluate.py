@@ -3,6 +3,7 @@
   itf-evaluate --model=mnist/fc100-100-10 --number=64
   itf-evaluate --model=my.keras --data=photographs/ --preprocess=tf
   itf-evaluate --model=mine.py:build --data=my.npz --bounds=-3,3 --radii=0.1,0.5,1
+  itf-evaluate --model=my.keras --data=table.npz --bounds=data
   itf-evaluate --model=my.keras --data=photographs/ --ray=local --workers=4
 
 Prints a table, and writes report.html (one file, to be opened in a browser), its figures, and the
@@ -24,7 +25,7 @@ from intriguing_tf.zoo.names import short_name
 @command(
     options.model("mnist/fc100-100-10"),
     options.data(),
-    options.bounds(),
+    options.bounds_of_data(),
     options.number("images; by default all"),
     options.reals("radii", [], "l2 distances of the table; by default some that fit"),
     options.outputs(),

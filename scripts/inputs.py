@@ -92,7 +92,7 @@ def load_data(
         classifier.input_shape(model),
         number=flags.number,
         of_known=of_known,
-        bounds=flags.bounds,
+        bounds=(0.0, 1.0) if isinstance(flags.bounds, str) else flags.bounds,
         class_names=class_names(flags, name or flags.model),
     )
     if of_classifier:

@@ -125,6 +125,15 @@ def bounds() -> Option:
     return _parsed(_Bounds("bounds"), "bounds", (0, 1), text)
 
 
+def bounds_of_data() -> Option:
+    """--bounds: as `bounds`, or each value's own in the data."""
+    text = (
+        "least and largest value of the data; MNIST and pictures are scaled to them. 'data' for "
+        "tables and series whose values have different units: each value's own least and largest"
+    )
+    return _parsed(_BoundsOrData("bounds"), "bounds", (0, 1), text)
+
+
 def domain() -> Option:
     """--domain: least and largest number of an input, a pair of floats; by default all inputs."""
     text = "bound the model for inputs between these two numbers only, such as 0,255"
@@ -242,3 +251,10 @@ class _Bounds(flags.ArgumentParser):
                 f"Received: {argument}."
             )
         return lower, upper
+
+
+class _BoundsOrData(_Bounds):
+    """Two numbers, or the word 'data'."""
+
+    def parse(self, argument: str) -> Any:
+        return argument if argument == "data" else super().parse(argument)

@@ -10,7 +10,7 @@ import pytest
 import intriguing_tf as itf
 
 DOCS = Path(__file__).parents[1] / "docs"
-PAGES = [DOCS / "index.md", *sorted((DOCS / "tutorials").glob("*.md"))]
+PAGES = [DOCS / "index.md", DOCS / "evaluation.md", *sorted((DOCS / "tutorials").glob("*.md"))]
 
 
 @pytest.mark.slow

@@ -114,7 +114,7 @@ def imports(name: str) -> dict[str, bool]:
     tree = ast.parse(file.read_text())
     at_top = {id(node) for node in tree.body}
     for node in tree.body:  # `if TYPE_CHECKING` and the like
-        if isinstance(node, ast.If | ast.Try):
+        if isinstance(node, ast.If | ast.Try | ast.With):
             at_top |= {id(inner) for inner in ast.walk(node)}
     found: dict[str, bool] = {}
     for node in ast.walk(tree):

@@ -139,8 +139,8 @@ def fit_into(images: np.ndarray, bounds: tuple[np.ndarray, np.ndarray]) -> np.nd
     if (np.abs(clipped - images) > allowed).any():
         raise ValueError(
             f"Images must lie within the bounds [{lower.min():g}, {upper.max():g}]. Received: "
-            f"values from {images.min():g} to {images.max():g}. Scale the images, or give `bounds` "
-            "(of the adversary or of the pool)."
+            f"values from {images.min():g} to {images.max():g}. Scale the images, or give the "
+            "`bounds` of the adversary or of the pool (--bounds of a command)."
         )
     return clipped
 

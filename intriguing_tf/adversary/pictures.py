@@ -165,7 +165,8 @@ def _changes(result: Result, class_names: Sequence[str] | None) -> Table:
         ]
         rows.append((i, *names, result.status[i], float(result.l2[i]), ", ".join(changed)))
     head = ("row", "class", "becomes", "status", "l2", "largest changes")
-    return Table("Adversarial examples", head, rows)
+    notes = [f"[j] is value j of a row, counted from 0; the {_NAMED} largest changes are shown."]
+    return Table("Adversarial examples", head, rows, notes)
 
 
 def save_images(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,6 +16,8 @@ DATA = (
     "'labels', a folder of images or of class folders, image files between commas, or a "
     "tensorflow-datasets name such as cifar10 or cifar10:train"
 )
+_NUMBERS = {".npy", ".csv", ".tsv", ".parquet", ".h5", ".hdf5", ".mat", ".pkl"}
+_AS_NPZ = "Write arrays with numpy.savez('my.npz', images=x, labels=y). "
 MNIST = ("sample", "test", "train")
 TFDS = re.compile(r"(?P<name>[a-z][a-z0-9_]*(/[\w.-]+)?)(:(?P<split>[\w\[\]:%+]+))?")
 
@@ -23,14 +26,14 @@ def check_data_name(name: str | Sequence[str]) -> None:
     """Checks a name of data, as far as that goes without reading them.
 
     Raises:
-        ValueError: it stands for nothing.
+        ValueError: it stands for nothing, or an `.npz` file holds no images.
         FileNotFoundError: no such file.
     """
     names = listed(name)
     first = names[0] if names else ""
     if len(names) == 1 and (first in MNIST or is_npz(first)):
-        if is_npz(first) and not Path(first).expanduser().is_file():
-            raise FileNotFoundError(f"no such file: {first}")
+        if is_npz(first):
+            _check_npz(first)
         return
     if len(names) == 1 and not Path(first).expanduser().exists():
         _check_tfds(first)
@@ -40,7 +43,8 @@ def check_data_name(name: str | Sequence[str]) -> None:
     files = [Path(each) for each in names if Path(each).expanduser().is_file()]
     for file in files:
         if file.suffix.lower() not in folders.SUFFIXES:
-            raise ValueError(f"data are {DATA}. Received: {file}.")
+            hint = _AS_NPZ if file.suffix.lower() in _NUMBERS else ""
+            raise ValueError(f"data are {DATA}. {hint}Received: {file}.")
     folders.check_image_path(names)
 
 
@@ -52,6 +56,25 @@ def listed(name: str | Sequence[str]) -> list[str]:
 def is_npz(name: str) -> bool:
     """Whether a name is that of an `.npz` file."""
     return Path(name).suffix == ".npz"
+
+
+def _check_npz(name: str) -> None:
+    """Refuses a file that is not there, or without images."""
+    path = Path(name).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file: {name}")
+    try:
+        with zipfile.ZipFile(path) as archive:
+            held = sorted(Path(each).stem for each in archive.namelist())
+    except zipfile.BadZipFile as error:
+        raise ValueError(
+            f"{name} is not an .npz file as numpy.savez writes it: {error}."
+        ) from error
+    if "images" not in held:
+        raise ValueError(
+            f"{name} must hold an array 'images' (or rows of a table, or series), and 'labels' if "
+            f"they are known. {_AS_NPZ}Received: {', '.join(held)}."
+        )
 
 
 def _check_tfds(name: str) -> None:

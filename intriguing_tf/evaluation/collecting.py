@@ -28,6 +28,8 @@ _SHOWN = 16  # examples that are kept with their images, of the nearest and of t
 _BATCH = 256
 # A certificate may exceed what was found by so much of it, since distances are rounded.
 _ROUNDING = 1e-4
+_FEW = 0.05  # share of failed attacks
+_QUARTER, _UNLIKE = 0.25, 10  # so many of the ranges of a table's values are so much smaller
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -50,6 +52,8 @@ class Collected:
         attack_seconds: of the attack.
         evaluations: of the model by the attack: gradients and forward passes.
         extent: least and largest value of the images.
+        ranges_seen: float64 [size], by how much each value differs between the rows of a table;
+            `None` for other data.
     """
 
     labels: np.ndarray | None
@@ -66,8 +70,28 @@ class Collected:
     attack_seconds: float
     evaluations: int
     extent: tuple[float, float]
+    ranges_seen: np.ndarray | None
 
-    def contradictions(self) -> Iterator[str]:
+    def own_doubts(self) -> Iterator[str]:
+        """Yields what to look into first, a sentence or two each."""
+        failed = float((self.status == "failed").mean())
+        if failed > _FEW:
+            yield (
+                f"For {failed:.0%} the attack found nothing within the bounds. They count as "
+                "robust at every radius, though another attack may find examples. Do the data have "
+                "the scale that the model was trained on?"
+            )
+        varied = np.array([]) if self.ranges_seen is None else self.ranges_seen
+        varied = varied[varied > 0]
+        if len(varied) and np.quantile(varied, _QUARTER) * _UNLIKE < varied.max():
+            yield (
+                f"The values of a row have ranges from {varied.min():.3g} to {varied.max():.3g}, "
+                "and a distance adds up their changes as they are. With the bounds 'data' each is "
+                "measured in units of its own range."
+            )
+        yield from self._contradictions()
+
+    def _contradictions(self) -> Iterator[str]:
         """Yields a sentence if an example was found within a certified radius."""
         if self.certified is None:
             return
@@ -102,7 +126,9 @@ def collect(
     certify, why = _certifier(model, method)
     columns: dict[str, list[np.ndarray]] = {}
     shown: dict[str, AdversarialResult | None] = {"nearest": None, "farthest": None}
-    low, high, seconds = np.inf, -np.inf, 0.0
+    low: np.ndarray | float = np.inf
+    high: np.ndarray | float = -np.inf
+    seconds = 0.0
     with progress_bar(done.plan.images, "certified radii, 8 bits", verbose) as bar:
         for index, shard in enumerate(done.shards()):
             result = shard.result
@@ -121,13 +147,14 @@ def collect(
                 columns.setdefault(name, []).append(values)
             for which, kept in shown.items():
                 shown[which] = _extreme(kept, result, which == "nearest")
-            low, high = min(low, result.originals.min()), max(high, result.originals.max())
+            low = np.minimum(low, result.originals.min(0))
+            high = np.maximum(high, result.originals.max(0))
             seconds += float(result.settings["seconds"])
             bar.update(len(result))
     whole = {name: np.concatenate(values) for name, values in columns.items()}
     nearest, farthest = shown["nearest"], shown["farthest"]
     assert nearest is not None and farthest is not None
-    images = kind_of(nearest.originals) == "images"
+    kind = kind_of(nearest.originals)
     return Collected(
         labels=whole.get("labels"),
         predictions=whole["original_predictions"],
@@ -135,14 +162,15 @@ def collect(
         status=whole["status"],
         l2=whole["l2"],
         distortion=whole["distortion"],
-        survives_rounding=whole["rounded"] if images else None,
+        survives_rounding=whole["rounded"] if kind == "images" else None,
         certified=None if certify is None else whole["certified"],
         why_not_certified=why,
         nearest=dataclasses.replace(nearest, classifier=classifier),
         farthest=dataclasses.replace(farthest, classifier=classifier),
         attack_seconds=seconds,
         evaluations=int(whole["nfev"].sum()),
-        extent=(float(low), float(high)),
+        extent=(float(np.min(low)), float(np.max(high))),
+        ranges_seen=np.ravel(np.subtract(high, low)) if kind == "table" else None,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from intriguing_tf.adversary.pictures import name_of
+from intriguing_tf.adversary.pictures import kind_of, name_of
 from intriguing_tf.lipschitz import LipschitzReport
 from intriguing_tf.reporting import (
     Picture,
@@ -23,7 +23,7 @@ from intriguing_tf.reporting import (
 )
 
 Evaluation = Any  # whose module imports this one
-_L2 = "l2 distance, in the units of the data"
+_NOUNS = {"images": ("image", "images"), "series": ("series", "series"), "table": ("row", "rows")}
 _FINE = 200  # radii of the drawn curve
 _CLASSES = 20  # classes at most that a picture shows, each by itself
 _LAYERS = 60  # likewise
@@ -32,7 +32,8 @@ _LAYERS = 60  # likewise
 def summary(evaluation: Evaluation) -> Table:
     """Returns the numbers that answer the question, with the doubts below."""
     found = evaluation.l2[evaluation.status == "found"]
-    rows: list[tuple[str, Any]] = [("images", len(evaluation))]
+    many = _noun(evaluation)[1]
+    rows: list[tuple[str, Any]] = [(many, len(evaluation))]
     if evaluation.labels is not None:
         rows.append(("accuracy", f"{evaluation.accuracy:.1%}"))
     for radius in evaluation.radii[evaluation.radii > 0][:4]:
@@ -46,7 +47,7 @@ def summary(evaluation: Evaluation) -> Table:
             ("distortion found, median", float(np.median(_found(evaluation, "distortion")))),
         ]
     if (failed := int((evaluation.status == "failed").sum())) > 0:
-        rows.append(("attack failed", f"{failed} images"))
+        rows.append(("attack failed", f"{failed} {many}"))
     if evaluation.certified is not None:
         rows.append(("certified radius, median", float(np.median(evaluation.certified))))
     if evaluation.survives_rounding is not None and len(found):
@@ -94,7 +95,8 @@ def by_class(evaluation: Evaluation) -> Table:
                 most,
             )
         )
-    head = ("class", "images", "accuracy", "distance found, median", "certified, median", "becomes")
+    many = _noun(evaluation)[1]
+    head = ("class", many, "accuracy", "distance found, median", "certified, median", "becomes")
     return Table("Distances by class", head, rows)
 
 
@@ -125,13 +127,19 @@ def curve_picture(evaluation: Evaluation) -> Picture:
     curves = {
         "not fooled by the attack (upper bound)": [evaluation.robust_accuracy(r) for r in radii]
     }
-    caption = "Images that are correctly classified and that the attack does not change, by radius"
+    many = _noun(evaluation)[1]
+    caption = (
+        f"{many.capitalize()} that are correctly classified and that the attack does not turn into "
+        "another class, by radius"
+    )
     if evaluation.labels is None:
         caption = "Predictions that the attack does not change, by radius"
     if evaluation.certified is not None:
         curves["certified (lower bound)"] = [evaluation.certified_accuracy(r) for r in radii]
         caption += "; below, those of which that is proven. The truth lies in the gray between them"
-    return accuracy_curves("accuracy", f"{caption}.", radii, curves, _L2)
+    return accuracy_curves(
+        "accuracy", f"{caption}.", radii, curves, _distance(evaluation), f"{many}, %"
+    )
 
 
 def report(evaluation: Evaluation) -> Report:
@@ -146,14 +154,19 @@ def _paragraphs(evaluation: Evaluation) -> Iterator[str]:
         if evaluation.labels is None
         else f"It classifies {evaluation.accuracy:.1%} of them correctly."
     )
-    noun = "examples" if evaluation.survives_rounding is None else "images"
-    yield f"{len(evaluation)} {noun}, {evaluation.classes} classes. {accuracy}"
+    many = _noun(evaluation)[1]
+    yield f"{len(evaluation)} {many}, {evaluation.classes} classes. {accuracy}"
     found = _found(evaluation, "l2")
     if len(found):
         yield (
-            f"Half of the {noun} that were attacked are of another class within an l2 distance of "
-            f"{np.median(found):.4g}, which is a root mean square change of "
+            f"Half of the {many} that were attacked take another class within an l2 distance of "
+            f"{np.median(found):.4g}: a root mean square change of "
             f"{np.median(_found(evaluation, 'distortion')):.4g} of the range of a value."
+        )
+    if evaluation.ranges is not None:
+        yield (
+            "Each value has its own range, and distances are in units of these ranges: a change "
+            "of 1 leads one value from its least to its largest."
         )
     for doubt in evaluation.doubts:
         yield f"Doubt: {doubt}"
@@ -174,15 +187,16 @@ def _sections(evaluation: Evaluation) -> Iterator[Section]:
 
 
 def _explained(evaluation: Evaluation) -> list[str]:
+    one = _noun(evaluation)[0]
     lines = [
-        "The attack finds, for each image, a near image of another class. An image counts as "
-        "robust up to that distance: an upper bound, since another attack may find a nearer one."
+        f"The attack finds, for each {one}, a near {one} of another class. Up to that distance the "
+        f"{one} counts as robust: an upper bound, since another attack may find a nearer one."
     ]
     if evaluation.certified is None:
         return [*lines, f"Nothing is certified: {evaluation.why_not_certified}"]
     return [
         *lines,
-        "A certified radius is a proof that no image within it has another class: a lower bound.",
+        f"A certified radius is a proof that no {one} within it has another class: a lower bound.",
     ]
 
 
@@ -196,7 +210,7 @@ def _distances(evaluation: Evaluation) -> Picture | None:
         "Distances at which the attack found another class, by true class; bars are medians.",
         [_name(evaluation, label) for label in classes],
         [evaluation.l2[found & (truth == label)] for label in classes],
-        _L2,
+        _distance(evaluation),
     )
 
 
@@ -210,7 +224,8 @@ def _becomes(evaluation: Evaluation) -> Picture | None:
     counts = np.array([[((before == a) & (after == b)).sum() for b in classes] for a in classes])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     names = [_name(evaluation, label) for label in classes]
-    caption = "Of the images of a row's class, how many % the attack turned into a column's class."
+    many = _noun(evaluation)[1]
+    caption = f"Of the {many} of a row's class, how many % the attack turned into a column's class."
     return heat_maps("classes", caption, {"": shares}, names, names)
 
 
@@ -220,6 +235,8 @@ def _examples(evaluation: Evaluation) -> Section:
         examples = getattr(evaluation, which)
         if not len(examples):
             continue
+        if evaluation.ranges is not None and kind_of(examples.originals) == "table":
+            examples = evaluation.ranges.restored(examples)
         shown = examples.plot(evaluation.class_names)
         if isinstance(shown, Table):
             tables.append(Table(f"The {which} examples", shown.columns, shown.rows, shown.notes))
@@ -258,7 +275,7 @@ def _cost(evaluation: Evaluation) -> Table:
     rows = [
         ("seconds, attack", float(evaluation.seconds["attack"])),
         ("seconds, all", float(evaluation.seconds["all"])),
-        ("evaluations of the model per image", float(per_image)),
+        (f"evaluations of the model per {_noun(evaluation)[0]}", float(per_image)),
         ("solver, loss", f"{settings.get('solver')}, {settings.get('loss')}"),
         *(
             (f"version of {name}", str(version))
@@ -266,6 +283,17 @@ def _cost(evaluation: Evaluation) -> Table:
         ),
     ]
     return Table("", ("", ""), rows)
+
+
+def _noun(evaluation: Evaluation) -> tuple[str, str]:
+    """Returns what the data are, one and many."""
+    return _NOUNS[kind_of(evaluation.nearest.originals)]
+
+
+def _distance(evaluation: Evaluation) -> str:
+    """Returns what an axis of distances shows."""
+    of = "the units of the data" if evaluation.ranges is None else "units of each value's range"
+    return f"l2 distance, in {of}"
 
 
 def _found(evaluation: Evaluation, name: str) -> np.ndarray:

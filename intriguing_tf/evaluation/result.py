@@ -15,6 +15,7 @@ import numpy as np
 from intriguing_tf.adversary import AdversarialResult
 from intriguing_tf.evaluation import page
 from intriguing_tf.evaluation.collecting import Collected
+from intriguing_tf.evaluation.scaling import Ranges
 from intriguing_tf.files import write_atomically
 from intriguing_tf.lipschitz import LipschitzReport
 from intriguing_tf.reporting import Picture, ShownAsTable, Table
@@ -32,7 +33,8 @@ class Evaluation(ShownAsTable, Collected):
         model: its name.
         classes: how many it tells apart.
         class_names: in the order of its outputs, or `None`.
-        bounds: least and largest value of the data.
+        bounds: least and largest value of the data, (0, 1) where each has its own.
+        ranges: of each value, where distances are in units of them; else `None`.
         radii: float64 [m], l2 distances of the tables.
         lipschitz: bounds of the layers, or `None`.
         why_not_bounded: likewise.
@@ -47,6 +49,7 @@ class Evaluation(ShownAsTable, Collected):
     classes: int
     class_names: tuple[str, ...] | None
     bounds: tuple[float, float]
+    ranges: Ranges | None
     radii: np.ndarray
     lipschitz: LipschitzReport | None
     why_not_bounded: str
@@ -159,6 +162,7 @@ class Evaluation(ShownAsTable, Collected):
             "classes": self.classes,
             "class_names": self.class_names and list(self.class_names),
             "bounds": list(self.bounds),
+            "ranges": self.ranges and [self.ranges.lower.tolist(), self.ranges.upper.tolist()],
             "accuracy": _finite(self.accuracy),
             "radii": self.radii.tolist(),
             "robust_accuracy": [self.robust_accuracy(r) for r in self.radii],

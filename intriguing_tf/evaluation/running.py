@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 import time
@@ -21,12 +22,14 @@ from intriguing_tf.datasets.loading import load_data
 from intriguing_tf.evaluation.collecting import METHODS, NOT_ASKED, Collected, collect
 from intriguing_tf.evaluation.doubts import doubts, units_of
 from intriguing_tf.evaluation.result import Evaluation
+from intriguing_tf.evaluation.scaling import Ranges, check_within
 from intriguing_tf.lipschitz import LipschitzReport, bound
 from intriguing_tf.sweeps import Sweep, sweep
 from intriguing_tf.zoo.names import load_model, short_name
 
 _CELL = {"model": "model", "targets": "nearest", "settings": "attack"}
-_RADII = 9  # of the table, where none are given
+_RADII = 9  # of the table at most, where none are given
+_DIGITS = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)  # of their steps
 
 
 def evaluate(
@@ -34,7 +37,7 @@ def evaluate(
     data: Any,
     labels: Any = None,
     *,
-    bounds: tuple[float, float] = (0.0, 1.0),
+    bounds: Any = (0.0, 1.0),
     radii: Sequence[float] | None = None,
     class_names: Sequence[str] | None = None,
     number: int | None = None,
@@ -64,7 +67,10 @@ def evaluate(
             tensorflow-datasets.
         labels: integers [n], the true classes of an array. Without labels there is no accuracy;
             what is attacked is the model's own prediction.
-        bounds: least and largest value of the data; named data are scaled to them.
+        bounds: least and largest value of the data; named data are scaled to them. For tables and
+            series whose values have different units, a pair of arrays of the shape of one input,
+            or "data" for each value's own least and largest in the data: distances are then in
+            units of these ranges.
         radii: l2 distances of the table, ascending; by default some that fit.
         class_names: in the order of the model's outputs; by default those that the data bring.
         number: how many images of named data; by default all.
@@ -106,6 +112,11 @@ def evaluate(
         check_kinds("class_names", class_names, str, "names")
     images = _images(model, data, labels, bounds, class_names, number)
     images.check_classes(units_of(model))
+    ranges = Ranges.of(bounds, images)
+    if ranges is None:
+        check_within(images, bounds)
+    else:
+        model, images, bounds = ranges.before(model), ranges.scaled(images), (0.0, 1.0)
     settings = {"bounds": bounds, **(attack or {})}
     classifier = LBFGSAdversary(model, **settings).classifier
     with tempfile.TemporaryDirectory() as temporary:
@@ -127,7 +138,7 @@ def evaluate(
     report, why = (None, NOT_ASKED) if certify == "none" else _layers(model, verbose)
     seconds = time.perf_counter() - started
     return _evaluation(
-        model, name, images, found, bounds, wanted, report, why, done, result, seconds
+        model, name, images, found, bounds, ranges, wanted, report, why, done, result, seconds
     )
 
 
@@ -137,6 +148,7 @@ def _evaluation(
     images: ImageSet,
     found: Collected,
     bounds: tuple[float, float],
+    ranges: Ranges | None,
     radii: np.ndarray | None,
     report: LipschitzReport | None,
     why: str,
@@ -154,6 +166,7 @@ def _evaluation(
         classes=classes,
         class_names=tuple(names) if names and len(names) == classes else None,
         bounds=(float(bounds[0]), float(bounds[1])),
+        ranges=ranges,
         radii=_radii(distances) if radii is None else radii,
         lipschitz=report,
         why_not_bounded=why,
@@ -161,7 +174,7 @@ def _evaluation(
         seconds={"attack": found.attack_seconds, "all": seconds},
         doubts=(
             *doubts(model, classes, found.labels, found.predictions, found.extent, bounds),
-            *found.contradictions(),
+            *found.own_doubts(),
         ),
         sweep_folder=None if result is not None else done.folder,
         kept_result=result,
@@ -172,7 +185,7 @@ def _images(
     model: keras.Model,
     data: Any,
     labels: Any,
-    bounds: tuple[float, float],
+    bounds: Any,
     class_names: Sequence[str] | None,
     number: int | None,
 ) -> ImageSet:
@@ -198,7 +211,7 @@ def _images(
         str(data) if isinstance(data, os.PathLike) else data,
         input_shape(model),
         number=number,
-        bounds=bounds,
+        bounds=(0.0, 1.0) if isinstance(bounds, str) else bounds,
         class_names=names,
     )
 
@@ -219,13 +232,17 @@ def _check_radii(radii: Any) -> np.ndarray:
 
 
 def _radii(distances: np.ndarray) -> np.ndarray:
-    """Returns radii that show the curve: equal steps of one digit up to where it has fallen."""
+    """Returns radii that show the curve: equal round steps up to where it has fallen.
+
+    Where a few distances are far larger than most, those of most are shown.
+    """
     finite = distances[np.isfinite(distances) & (distances > 0)]
     if not len(finite):
         return np.zeros(1)
-    step = float(np.quantile(finite, 0.95)) / (_RADII - 1)
-    digit = 10.0 ** np.floor(np.log10(step))
-    return np.round(np.arange(_RADII) * np.ceil(step / digit) * digit, 12)
+    last = min(float(np.quantile(finite, 0.95)), 4 * float(np.median(finite)))
+    power = 10.0 ** np.floor(np.log10(last / (_RADII - 1)))
+    step = power * next(digit for digit in _DIGITS if power * digit * (_RADII - 1) >= last)
+    return np.array([float(f"{i * step:.12g}") for i in range(math.ceil(last / step) + 1)])
 
 
 def _layers(model: keras.Model, verbose: bool | str) -> tuple[LipschitzReport | None, str]:

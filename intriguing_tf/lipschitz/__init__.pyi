@@ -1,5 +1,6 @@
 from . import differentiable as differentiable
 from .bounds import bound as bound
+from .contradictions import ContradictionError as ContradictionError
 from .geometry import torus_shape as torus_shape
 from .norms import conv_norm as conv_norm
 from .norms import conv_transpose_norm as conv_transpose_norm

@@ -38,8 +38,8 @@ def bound(
         model: a built Keras 3 model, channels last, with known input sizes where they matter.
         method: "product" takes each layer by itself, as section 4.3 of the paper does. "best"
             joins linear neighbours (batch normalization and convolution, matrices in a row) and
-            bounds chains of linear layers and activations as a whole (docs/lipschitz.md); it is
-            never larger, and takes longer.
+            bounds chains of linear layers and activations as a whole
+            (docs/lipschitz-mathematics.md); it is never larger, and takes longer.
         unbounded: what to do with a layer that has no finite bound or no rule: "raise", or let it
             count as "inf".
         attained: whether to look for lower bounds of convolutions, too; `False` takes less time.
@@ -59,8 +59,9 @@ def bound(
             weights that are not finite; an input size that is not known but matters; channels
             first. `NoBoundError`, a ValueError, where a layer has no bound: attention, products of
             two branches without a `domain`, layers that are not registered.
-        RuntimeError: the model attains more than the bound that was found: an error in a rule,
-            please report it. (Products with its Jacobian at random points are compared.)
+        ContradictionError: a RuntimeError: the model attains more than the bound that was found: an
+            error in a rule, please report it. (Products with its Jacobian at random points are
+            compared.)
 
     Example:
 

@@ -2,8 +2,9 @@
 
 Per layer a positive diagonal Λ_i; M_0 = I and M_i = Λ_i − ¼ Λ_i W_i M_{i−1}⁻¹ W_iᴴ Λ_i. While every
 M_i is positive definite, L² = λ_max(W_L M_{L−1}⁻¹ W_Lᴴ) bounds the chain; for convolutions the same
-holds frequency by frequency with one Λ_i for all of them (docs/lipschitz.md). `multipliers` chooses
-the Λ_i on a sample of frequencies; `certificate` then proves the result on all of them.
+holds frequency by frequency with one Λ_i for all of them (docs/lipschitz-mathematics.md).
+`multipliers` chooses the Λ_i on a sample of frequencies; `certificate` then proves the result on
+all of them.
 """
 
 from __future__ import annotations

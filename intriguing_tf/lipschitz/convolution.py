@@ -102,6 +102,10 @@ class Convolution(Step):
         return math.prod(axis.outputs for axis in self.axes)
 
     def magnitude(self) -> float:
+        return self._magnitude
+
+    @functools.cached_property
+    def _magnitude(self) -> float:
         return _sum_of_tap_norms(self.kernel)
 
     def norm(self, attained: bool = True) -> Norm:
@@ -153,7 +157,7 @@ class Convolution(Step):
                 return None
             per_group = self.inputs // self.groups
             kernel[center] += identities * np.tile(np.eye(per_group), self.groups)
-        total = sum(_sum_of_tap_norms(each.kernel) for each in parts) + identities * self.inputs
+        total = sum(each.magnitude() for each in parts) + identities * self.inputs
         error = sum(each.error for each in parts) + 2 * gamma(8 + len(parts)) * total
         return dataclasses.replace(
             self, kernel=kernel, axes=axes, error=round_up(error, len(parts) + 8)
@@ -203,7 +207,7 @@ class Convolution(Step):
         """The norm of the layer's own matrix, from the smaller of its two Gram matrices."""
         by_output = self.output_pixels * self.outputs < self.pixels * self.inputs
         gram = _finite_gram(self, by_output)
-        total = _sum_of_tap_norms(self.kernel)
+        total = self.magnitude()
         terms = max(self.kernel.shape[-2:]) + math.prod(self.kernel.shape[:-2]) ** 2 + 8
         upper, lower = largest_eigenvalue(gram, 2 * gamma(terms) * total**2)
         rows, columns = self.output_pixels * self.outputs, self.pixels * self.inputs

@@ -103,6 +103,11 @@ def _gelu(x: Array) -> Array:
     return ndtr(x) + x * np.exp(-x * x / 2) / np.sqrt(2 * np.pi)
 
 
+ARCSINH = Curve(lambda x: 1 / np.sqrt(1 + np.minimum(np.abs(x), 1e150) ** 2), 0.0)
+ARCTAN = Curve(lambda x: 1 / (1 + np.minimum(np.abs(x), 1e150) ** 2), 0.0)
+ERF = Curve(
+    lambda x: np.exp(-(np.minimum(np.abs(x), 30.0) ** 2)) * 2 / np.sqrt(np.pi), 0.0, lost=1e-300
+)
 RELU = Curve(_step, np.inf)
 SIGMOID = Curve(_bell, 0.0)
 TANH = Curve(lambda x: 4 * _bell(2 * x), 0.0)

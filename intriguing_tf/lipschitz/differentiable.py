@@ -4,8 +4,9 @@ The bound is a Schatten norm of high order, by repeated squaring of a Gram matri
 Delattre et al., ICML 2023): never below the spectral norm but for rounding, above it by half a per
 cent at most for 100 equal singular values, and built of matrix products only. Its gradient is the
 last power of the Gram matrix, which is there already, times the kernel. A convolution takes
-it frequency by frequency on the torus that holds the zero-padded layer (docs/lipschitz.md). For
-certificates there is `bound`, in float64 and with every rounding accounted for.
+it frequency by frequency on the torus that holds the zero-padded layer
+(docs/lipschitz-mathematics.md). For certificates there is `bound`, in float64 and with every
+rounding accounted for.
 """
 
 from __future__ import annotations

@@ -50,10 +50,12 @@ def _is_list_of(pairs: Any, count: int) -> bool:
 
 
 def _short(values: Any) -> str:
-    values = np.asarray(values, np.float64)
-    if values.size <= 4:
-        return ", ".join(f"{value:g}" for value in values.ravel())
-    return f"{values.min():g} … {values.max():g}"
+    values = np.asarray(values, np.float64).ravel()
+    few = len(values) <= 4
+    numbers = [f"{value:g}" for value in (values if few else (values.min(), values.max()))]
+    if len(set(numbers)) == 1:
+        return numbers[0]
+    return f"({', '.join(numbers)})" if few else " … ".join(numbers)
 
 
 def _box(pair: Any, shape: tuple[int | None, ...]) -> tuple[Array, Array]:

@@ -6,6 +6,7 @@ of g, l2 norm of what the entry multiplies: the channel's map where g is a gate 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from intriguing_tf.keras_graph import is_keras_operation
+from intriguing_tf.keras_graph import call_arguments, is_keras_operation
 from intriguing_tf.lipschitz.graph import Call
 from intriguing_tf.lipschitz.ranges import CENTER, DOMAIN, LEAST, WIDENED, Range, widened
 from intriguing_tf.lipschitz.registry import is_registered
@@ -44,7 +45,7 @@ def rule_on_domain(call: Call) -> Rule | None:
     if isinstance(layer, layers.Activation) and type(layer) is layers.Activation:
         return exponential if layer.activation is keras.activations.exponential else None
     key: Any = type(layer).__name__ if is_keras_operation(layer) else type(layer)
-    rule = _RULES.get(key)
+    rule = _power_of(call) if key == "Power" else _RULES.get(key)
     # A constant factor is no product of two things that depend on the input.
     return None if rule in (product, quotient) and len(call.inputs) < 2 else rule
 
@@ -81,43 +82,69 @@ def quotient(given: Sequence[Range]) -> Found:
     return Weighted(max(weights), how=_how(weights), weights=weights), _multiplied(above, inverse)
 
 
-@on_a_domain("Square")
-def square(given: Sequence[Range]) -> Found:
+def power(exponent: float, given: Sequence[Range]) -> Found:
+    """Where x is positive; anywhere, if the exponent is a whole number from 1 on."""
     (x,) = given
-    least = np.where((x.low <= 0) & (x.high >= 0), 0.0, np.minimum(x.low**2, x.high**2))
-    values = widened(least, x.size**2)
-    return _slopes(2 * x.low, 2 * x.high), values
-
-
-@on_a_domain("Exp")
-def exponential(given: Sequence[Range]) -> Found:
-    (x,) = given
+    low, high = x.low, x.high
+    whole = exponent >= 1 and exponent == int(exponent)
+    if not whole:
+        _check_positive(x)
+    # Value and slope are largest and least at the ends, or at 0.
+    places = [low, high, np.clip(0.0, low, high)] if whole else [low, high]
     with np.errstate(over="ignore"):
-        ends = np.exp(x.low), np.exp(x.high)
-    return _slopes(*ends), widened(*ends)
+        values = [each**exponent for each in places]
+        slopes = [exponent * each ** (exponent - 1) for each in places]
+    return _slopes(slopes), widened(np.minimum.reduce(values), np.maximum.reduce(values))
 
 
-@on_a_domain("Sqrt")
-def root(given: Sequence[Range]) -> Found:
+LOG2, LOG10 = np.log(2.0), np.log(10.0)
+# Functions that rise everywhere, or on positive numbers; their slopes only rise, or only fall.
+_RISING: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
+    "Exp": (np.exp, np.exp),
+    "Exp2": (np.exp2, lambda x: np.exp2(x) * LOG2),
+    "Expm1": (np.expm1, np.exp),
+    "Log": (np.log, lambda x: 1 / x),
+    "Log10": (np.log10, lambda x: 1 / (x * LOG10)),
+    "Log2": (np.log2, lambda x: 1 / (x * LOG2)),
+}
+
+
+def rising(name: str, given: Sequence[Range]) -> Found:
     (x,) = given
-    _check_positive(x)
-    return _slopes(0.5 / np.sqrt(x.high), 0.5 / np.sqrt(x.low)), widened(
-        np.sqrt(x.low), np.sqrt(x.high)
-    )
+    function, slope = _RISING[name]
+    if name.startswith("Log"):
+        _check_positive(x)
+    with np.errstate(over="ignore"):
+        slopes = [slope(x.low), slope(x.high)]
+        values = widened(function(x.low), function(x.high))
+    return _slopes(slopes), values
 
 
-@on_a_domain("Log")
-def logarithm(given: Sequence[Range]) -> Found:
+exponential = functools.partial(rising, "Exp")
+_RULES.update({name: functools.partial(rising, name) for name in _RISING})
+for _name, _exponent in {"Reciprocal": -1.0, "Rsqrt": -0.5, "Sqrt": 0.5, "Square": 2.0}.items():
+    _RULES[_name] = functools.partial(power, _exponent)
+
+
+@on_a_domain("Log1p")
+def logarithm_of_more(given: Sequence[Range]) -> Found:
     (x,) = given
-    _check_positive(x)
-    return _slopes(1 / x.high, 1 / x.low), widened(np.log(x.low), np.log(x.high))
+    return rising("Log", [widened(1 + x.low, 1 + x.high)])
 
 
-@on_a_domain("Reciprocal")
-def reciprocal(given: Sequence[Range]) -> Found:
-    (x,) = given
-    _check_positive(x)
-    return _slopes(-1 / x.low**2, -1 / x.high**2), widened(1 / x.high, 1 / x.low)
+@on_a_domain("Power")
+def power_of_two_tensors(given: Sequence[Range]) -> Found:
+    raise NoBoundError("only x ** number, with a constant number, has a rule")
+
+
+def _power_of(call: Call) -> Rule | None:
+    """The rule of x ** number."""
+    positional, keywords = call_arguments(call.node)
+    base, exponent = (*positional, *keywords.values())
+    if not isinstance(base, keras.KerasTensor) or isinstance(exponent, keras.KerasTensor):
+        return _RULES["Power"]
+    number = np.asarray(keras.ops.convert_to_numpy(exponent))
+    return functools.partial(power, float(number)) if number.ndim == 0 else _RULES["Power"]
 
 
 def _check_positive(x: Range) -> None:
@@ -125,9 +152,10 @@ def _check_positive(x: Range) -> None:
         raise NoBoundError("what it takes may not be positive on the domain")
 
 
-def _slopes(low: Array, high: Array) -> Steps:
+def _slopes(found: Sequence[Array]) -> Steps:
     """Slopes between the least and the largest of the domain, rounded outwards."""
-    least, most = float(np.min(low[DOMAIN])), float(np.max(high[DOMAIN]))
+    least = min(float(np.min(each[DOMAIN])) for each in found)
+    most = max(float(np.max(each[DOMAIN])) for each in found)
     return Steps((Slopes(least - 1e-12 * abs(least), most + 1e-12 * abs(most)),))
 
 

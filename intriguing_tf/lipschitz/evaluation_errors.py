@@ -125,7 +125,7 @@ def activation_error(
 
 _STRAIGHT = {
     *(layers.LeakyReLU, layers.PReLU, layers.ReLU),
-    *("Abs", "Absolute", "Clip", "LeakyRelu", "Relu", "Relu6"),
+    *("Abs", "Absolute", "Clip", "Fabs", "LeakyRelu", "Relu", "Relu6"),
 }
 _STRAIGHT_FUNCTIONS = {
     keras.activations.hard_tanh,
@@ -156,9 +156,11 @@ def is_straight(operation: Any) -> bool:
     layers.SpatialDropout1D, layers.SpatialDropout2D, layers.SpatialDropout3D, layers.UpSampling1D,
     layers.UpSampling3D, layers.ZeroPadding1D, layers.ZeroPadding2D, layers.ZeroPadding3D,
     own.CeilMaxPooling2D, *unexported("convnext", "StochasticDepth"),
-    "Amax", "Concatenate", "Copy", "ExpandDims", "Flip", "GetItem", "Max", "Moveaxis", "Pad",
-    "Ravel", "Repeat", "Reshape", "Roll", "Rot90", "Split", "Squeeze", "Stack", "StopGradient",
-    "Swapaxes", "Take", "Tile", "Transpose",
+    "Amax", "Append", "ArraySplit", "Concatenate", "Copy", "DepthToSpace", "Diagonal", "Dsplit",
+    "Dstack", "ExpandDims", "ExtractSequences", "Flip", "Fliplr", "GetItem", "Hsplit", "Hstack",
+    "Max", "Moveaxis", "Pad", "Ravel", "Repeat", "Reshape", "Roll", "Rot90", "SpaceToDepth",
+    "Split", "Squeeze", "Stack", "StopGradient", "Swapaxes", "Take", "Tile", "Transpose", "Tril",
+    "Triu", "Unfold", "Unstack",
 )  # fmt: skip
 def moved(given: Rounded) -> Any:
     """Numbers are moved, or the largest taken: so are their errors. What is filled in has none."""
@@ -180,7 +182,7 @@ def least(given: Rounded) -> Any:
     return -given.run(*(-error for error in given.errors))
 
 
-@rounds("Maximum", "Minimum")
+@rounds("Fmax", "Fmin", "Maximum", "Minimum")
 def compared(given: Rounded) -> Any:
     if len(given.errors) == 1:
         return given.errors[0] + given.unit * given.result
@@ -319,7 +321,13 @@ def divided(given: Rounded) -> Any:
     return given.errors[0] / divisor * (1 + 1e-12) + 8 * given.unit * given.result
 
 
-@rounds("Negative")
+@rounds("Deg2rad", "Rad2deg")
+def turned(given: Rounded) -> Any:
+    factor = math.pi / 180 if type(given.operation).__name__ == "Deg2rad" else 180 / math.pi
+    return factor * given.errors[0] * (1 + 1e-12) + 8 * given.unit * given.result
+
+
+@rounds("NanToNum", "Negative")
 def negated(given: Rounded) -> Any:
     return given.errors[0]
 
@@ -331,8 +339,9 @@ def cast(given: Rounded) -> Any:
 
 @rounds(
     layers.Activation, layers.ELU, layers.LeakyReLU, layers.PReLU, layers.ReLU, layers.Softmax,
-    "Abs", "Absolute", "Celu", "Clip", "Elu", "Gelu", "HardSigmoid", "HardSilu", "HardTanh",
-    "LeakyRelu", "LogSigmoid", "LogSoftmax", "Relu", "Relu6", "Selu", "Sigmoid", "Silu",
+    "Abs", "Absolute", "Arcsinh", "Arctan", "Celu", "Clip", "Cos", "Elu", "Erf", "Erfc", "Fabs",
+    "Gelu", "HardSigmoid", "HardSilu", "HardTanh", "Hypot", "LeakyRelu", "LogSigmoid", "LogSoftmax",
+    "Logaddexp", "Logaddexp2", "Relu", "Relu6", "Selu", "Sigmoid", "Silu", "Sin", "Sinc",
     "SoftShrink", "Softmax", "Softplus", "Softsign", "SparsePlus", "SparseSigmoid", "Squareplus",
     "Tanh", "TanhShrink",
 )  # fmt: skip
@@ -363,8 +372,12 @@ def has_error_rule(kind: Any) -> bool:
     return kind in _RULES or kind in _STATED or kind in _SEEN_THROUGH
 
 
-# Their Lipschitz rules state what their statistics lose.
-_STATED = {layers.GroupNormalization, layers.LayerNormalization, layers.RMSNormalization}
+# Their Lipschitz rules state what they lose.
+_STATED = {
+    *(layers.GroupNormalization, layers.LayerNormalization, layers.RMSNormalization),
+    *("Cumsum", "Diff", "Logsumexp", "Median", "Norm", "Percentile", "Ptp", "Quantile", "Sort"),
+    *("Nancumsum", "Nanmedian", "Nanpercentile", "Nanquantile", "Trace"),
+}
 # After training it is the layer within it.
 _SEEN_THROUGH = {layers.SpectralNormalization}
 

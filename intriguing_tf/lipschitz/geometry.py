@@ -158,7 +158,8 @@ def torus_shape(
     """Returns the size of the torus on which a circular convolution contains the Keras layer.
 
     The layer is a restriction of the circular convolution on this torus to images that are zero
-    outside `spatial_shape`, so its operator norm is at most that one's (docs/lipschitz.md).
+    outside `spatial_shape`, so its operator norm is at most that one's
+    (docs/lipschitz-mathematics.md).
 
     Args:
         spatial_shape: height and width (or length; or three sizes) of the input.

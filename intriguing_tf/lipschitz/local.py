@@ -6,8 +6,8 @@ secants from the image have slopes in a smaller interval [α, β] of each unit. 
 
     M_i⁻¹ = δ²/(4τ) + ¼ s (B + B T P⁻¹ T B) s,   P = I − T B T positive definite,   T = √τ
 
-(δ = s = 1 and τ = Λ/4 is the global one; docs/lipschitz.md). Units whose slope is known, δ = 0,
-cost nothing. Everything here runs on many images at once, [n, …].
+(δ = s = 1 and τ = Λ/4 is the global one; docs/lipschitz-mathematics.md). Units whose slope is
+known, δ = 0, cost nothing. Everything here runs on many images at once, [n, …].
 """
 
 from __future__ import annotations

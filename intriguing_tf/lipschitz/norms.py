@@ -48,7 +48,7 @@ def conv_norm(
     `Conv2D` and `Conv3D` on TensorFlow. Where the layer has at most 4096 inputs or outputs it is
     the norm of the layer's own matrix, tight to about 1e-8; elsewhere it is the norm of a circular
     convolution on a larger torus (section 4.3 of arXiv 1312.6199 with zero padding and the factor
-    corrected; docs/lipschitz.md). Bias does not matter, an activation is not included.
+    corrected; docs/lipschitz-mathematics.md). Bias does not matter, an activation is not included.
 
     Args:
         kernel: [*kernel_size, inputs / groups, outputs], real, one to three spatial axes.

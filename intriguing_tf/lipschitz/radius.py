@@ -52,10 +52,10 @@ def certified_radius(
     The least over the other classes j of margin_ij / L_ij, where i is the class that
     `model.predict` gives, margin_ij = z_i − z_j and L_ij bounds the Lipschitz constant of that
     difference of logits: the length of w_i − w_j times the bound of everything below the last
-    layer, or the bound of the whole chain that ends there (docs/lipschitz.md). It speaks of the
-    function that the weights define in exact arithmetic, whatever the true labels are. Logits are
-    computed in float64 with a bound of every number's rounding error, at the image and within the
-    radius, by which margins are cut.
+    layer, or the bound of the whole chain that ends there (docs/lipschitz-mathematics.md). It
+    speaks of the function that the weights define in exact arithmetic, whatever the true labels
+    are. Logits are computed in float64 with a bound of every number's rounding error, at the image
+    and within the radius, by which margins are cut.
 
     Args:
         model: a built Keras classifier that `bound` takes, of images, series or tables, ending in
@@ -77,6 +77,7 @@ def certified_radius(
             another shape; a model that cannot be copied to float64, or whose copy computes
             something else. `NoBoundError`, a ValueError, for layers without a bound of their
             rounding errors.
+        ContradictionError: as `bound`.
 
     Example:
 

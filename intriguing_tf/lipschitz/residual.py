@@ -8,7 +8,7 @@ u_i) ≥ 0 for positive diagonals Λ_i. So L bounds the block where this matrix 
 
 For convolutions the same holds frequency by frequency, with one Λ_i for all of them. The least L²
 is max λ_max(VᵀV + C N⁻¹ Cᵀ), convex in Λ; L-BFGS finds it on a sample of frequencies, and Cholesky
-factorizations prove it on all (docs/lipschitz.md).
+factorizations prove it on all (docs/lipschitz-mathematics.md).
 """
 
 from __future__ import annotations

@@ -10,12 +10,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from intriguing_tf.lipschitz.rounding import gamma, round_up
+from intriguing_tf.lipschitz.rounding import gamma, is_below, round_up
 
 Array = np.ndarray
 
 # What a fit leaves over may be so large a share of the kernel.
 FITS = 1e-10
+# Frequencies of a group at most, and at least so many groups at first.
+LARGEST_GROUP = 64
+GROUPS = 12
+# Steps of the power iteration that tells which groups are worth a test, and what it must find.
+POWER_STEPS = 15
+HOPEFUL = 0.93
 
 
 class SeparableSymbol:
@@ -71,6 +77,41 @@ class SeparableSymbol:
         images = [(sizes * part) @ self._pointwise for part in coefficients if part.any()]
         return np.sum([np.sum(each**2, axis=1) for each in images], axis=0)
 
+    def proved_in_groups(self, frequencies: Array, bound: float) -> Array:
+        """Returns for which frequencies [f, axes] the eigenvalues are proved to be ≤ bound, bool.
+
+        P |D|² Pᵀ, which has the eigenvalues of |D| K |D|, grows with each |D|²: a test of the
+        largest |D| of a group of neighbours, channel by channel, is one of all its frequencies.
+        """
+        sizes = np.abs(self.channels(frequencies))
+        order = _neighbors_first(frequencies)
+        proved = np.zeros(len(frequencies), bool)
+        size = LARGEST_GROUP
+        while size > 1:
+            starts = range(0, len(order) if len(order) >= GROUPS * size else 0, size)
+            groups = [order[i : i + size] for i in starts if not proved[order[i]]]
+            largest = [np.max(sizes[group], axis=0) for group in groups]
+            for group, each, likely in zip(groups, largest, self._likely(largest), strict=True):
+                # Twice: for the members' |D|, and for the product.
+                if likely <= HOPEFUL * bound and is_below(
+                    each[:, None] * self._gram * each, bound, 2 * self.error
+                ):
+                    proved[group] = True
+            size //= 2
+        return proved
+
+    def _likely(self, diagonals: list[Array]) -> Array:
+        """About the largest eigenvalue for each diagonal, from below."""
+        if not diagonals:
+            return np.zeros(0)
+        sizes = vectors = np.array(diagonals)
+        for _ in range(POWER_STEPS):
+            vectors = sizes * ((sizes * vectors) @ self._gram)
+            lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+            vectors = vectors / np.maximum(lengths, 1e-300)
+        found: Array = np.sum(((sizes * vectors) @ self._pointwise) ** 2, axis=1)
+        return found
+
     def cheap_bounds(self, frequencies: Array) -> Array:
         """Returns upper bounds of the largest eigenvalue from trace and Frobenius norm, as [f]."""
         squares = np.abs(self.channels(frequencies)) ** 2
@@ -78,6 +119,16 @@ class SeparableSymbol:
         whole = np.sum((squares @ self._squares) * squares, axis=1)
         spread = np.maximum(whole / self.size - mean**2, 0) + 1e-10 * whole
         return (mean + np.sqrt((self.size - 1) * spread)) * (1 + 1e-10) + self.error
+
+
+def _neighbors_first(frequencies: Array) -> Array:
+    """An order in which frequencies [f, axes] that follow one another are neighbours (Morton)."""
+    ranks = [np.unique(each, return_inverse=True)[1] for each in frequencies.T]
+    code = np.zeros(len(frequencies), np.int64)
+    for bit in range(60 // len(ranks)):
+        for axis, rank in enumerate(ranks):
+            code |= ((rank >> bit) & 1) << (bit * len(ranks) + axis)
+    return np.argsort(code, kind="stable")
 
 
 def separable_symbol(taps: Array, places: Array) -> tuple[SeparableSymbol, float] | None:

@@ -3,7 +3,7 @@
 On a torus a convolution acts on each frequency by itself: on signals v·exp(iξ·x) as the matrix
 Ŵ(ξ) = Σ_t P_t exp(iξ·q_t), where P_t are the taps and q_t their places. With stride s the s₀s₁
 phases of the input are channels of their own ("polyphase"), and the torus is s times smaller.
-The theory is in docs/lipschitz.md.
+The theory is in docs/lipschitz-mathematics.md.
 """
 
 from __future__ import annotations
@@ -118,6 +118,10 @@ class GramSymbol:
         spread = np.maximum(squares / self.size - mean**2, 0) + 1e-12 * squares
         return mean + np.sqrt((self.size - 1) * spread) + self.error
 
+    def proved_in_groups(self, frequencies: Array, bound: float) -> Array:
+        """None: no frequency says anything of another."""
+        return np.zeros(len(frequencies), bool)
+
     def _prepare_cheap_bound(self) -> None:
         self._even_products = self._even @ self._even.T
         self._odd_products = self._odd @ self._odd.T
@@ -190,6 +194,8 @@ class Symbol(Protocol):
 
     def cheap_bounds(self, frequencies: Array) -> Array: ...
 
+    def proved_in_groups(self, frequencies: Array, bound: float) -> Array: ...
+
 
 class _Grid:
     """What is known about λ_max(G) on the frequencies of one torus."""
@@ -234,7 +240,15 @@ class _Grid:
             if failure is not None:
                 return int(chunk[failure])
             start, length = start + len(chunk), 2 * length
+            if start == len(chunk):  # the most likely failures have passed
+                todo = np.concatenate([todo[:start], self._open_after_groups(todo[start:], bound)])
         return None
+
+    def _open_after_groups(self, todo: Array, bound: float) -> Array:
+        """Those of some frequencies that no test of a group has proved."""
+        proved = self._symbol.proved_in_groups(self.frequencies[todo], bound)
+        self.upper[todo[proved]] = bound
+        return todo[~proved]
 
 
 @dataclasses.dataclass(frozen=True)

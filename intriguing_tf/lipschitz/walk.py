@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
@@ -68,6 +69,11 @@ class Branch:
     product: float
     total: float
     entries: tuple[Entry, ...] = ()
+
+    @functools.cached_property
+    def folded(self) -> list[Entry]:
+        """The open steps, linear neighbours joined."""
+        return fold(self.entries)
 
 
 class Bounds:
@@ -135,7 +141,7 @@ class Bounds:
 
     def _factors(self, branch: Branch, chains: bool) -> tuple[float, float]:
         """The bounds (product, total) of the open steps alone, which are reported."""
-        entries = fold(branch.entries) if self._best else list(branch.entries)
+        entries = branch.folded if self._best else list(branch.entries)
         norms = [entry.step.norm(self._attained) for entry in entries]
         self.report.add(entries, norms)
         bounds = [math.inf if math.isnan(norm.upper) else norm.upper for norm in norms]
@@ -214,12 +220,12 @@ class Bounds:
         adds = type(call.operation) is keras.layers.Add
         if not self._best or not adds or len({branch.root for branch in given}) > 1:
             return None
-        return block_of([[each.step for each in fold(branch.entries)] for branch in given])
+        return block_of([[each.step for each in branch.folded] for branch in given])
 
     def _sum_of_linear(self, number: int, given: list[Branch]) -> Branch | None:
         if len({branch.root for branch in given}) > 1:
             return None
-        branches = [fold(branch.entries) for branch in given]
+        branches = [branch.folded for branch in given]
         entry = add_linear(branches)
         if entry is None:
             return None
@@ -255,7 +261,7 @@ def _whole_rule_of(call: Call) -> LayerBound | Steps:
     layer = call.operation
     check_call(layer, call.node)
     if not isinstance(layer, keras.layers.Layer) and not is_registered(type(layer)):
-        return rules.operations.apply_operation(call.node, call.input_shapes)
+        return rules.calls.apply_operation(call.node, call.input_shapes)
     result = apply_rule(layer, call.input_shapes)
     if isinstance(result, Inner):
         with errors_named(layer):

@@ -21,7 +21,12 @@ from intriguing_tf.reporting.charts import (
 
 
 def accuracy_curves(
-    name: str, caption: str, radii: Any, curves: Mapping[str, Any], axis: str
+    name: str,
+    caption: str,
+    radii: Any,
+    curves: Mapping[str, Any],
+    axis: str,
+    share: str = "images, %",
 ) -> Picture:
     """Draws accuracies against the radius, the space between the first two filled.
 
@@ -30,6 +35,7 @@ def accuracy_curves(
         radii: floats [m], ascending.
         curves: by name, accuracies [m] in [0, 1]; the upper bound first, then the lower one.
         axis: what the radii are, with their unit.
+        share: what the accuracies are of, with their unit.
 
     Raises:
         TypeError, ValueError: arguments that are not as above.
@@ -37,6 +43,7 @@ def accuracy_curves(
     radii = check_finite("radii", radii)
     check_named("curves", curves)
     check_kind("axis", axis, str, "a str")
+    check_kind("share", share, str, "a str")
     for label, values in curves.items():
         check_fractions(f"curves[{label!r}]", values, radii.shape)
     with rc_context(STYLE):
@@ -53,7 +60,7 @@ def accuracy_curves(
         axes.set_xlim(radii.min(), radii.max())
         axes.set_ylim(0, 102)
         axes.set_xlabel(axis)
-        axes.set_ylabel("images, %")
+        axes.set_ylabel(share)
         axes.grid(color="#80808040", linewidth=0.6)
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(lines))
     return Picture(name, caption, figure)

@@ -20,7 +20,7 @@ class Table:
 
     Args:
         title: one line above the table; may be empty.
-        columns: the headers.
+        columns: the headers; all of them empty for a table of names and values, without a head.
         rows: one sequence of cells per row. Strings stay as they are, but for what would not print
             (see `intriguing_tf.text`); floats are rounded to
             `digits` significant digits; `None` is an empty cell.
@@ -63,7 +63,7 @@ class Table:
 
     def html(self) -> str:
         """Returns a `<table>` element with its cells escaped, without title and notes."""
-        return tabulate(self._cells(), [*map(printable, self.columns)], "html", **self._format())
+        return self._aligned("html")
 
     def __str__(self) -> str:
         return self.text()
@@ -76,12 +76,15 @@ class Table:
 
     def _render(self, style: str, heading: str) -> str:
         lines = [heading.format(printable(self.title))] if self.title else []
-        lines.append(
-            tabulate(self._cells(), [*map(printable, self.columns)], style, **self._format())
-        )
+        lines.append(self._aligned(style))
         if self.notes:
             lines += ["", *map(printable, self.notes)]
         return "\n".join(lines)
+
+    def _aligned(self, style: str) -> str:
+        """The cells below their headers; GitHub's Markdown has no table without a head."""
+        headers = [*map(printable, self.columns)] if any(self.columns) or style == "github" else ()
+        return tabulate(self._cells(), headers, style, **self._format())
 
     def _cells(self) -> list[list[Any]]:
         """The rows, with floats in columns of text rounded here: tabulate leaves those alone."""

@@ -209,7 +209,10 @@ def _check_entry(name: str) -> None:
     except ValueError as error:
         if catalogue.list(f"{name.split('/')[0]}/*"):
             raise
-        raise ValueError(f"no such file: {name}. {error}") from None
+        there = [f"{name}{suffix}" for suffix in sorted(_FILES)]
+        there = [file for file in there if Path(file).expanduser().is_file()]
+        hint = f" Did you mean {there[0]}?" if there else ""
+        raise ValueError(f"no such file: {name}.{hint} {error}") from None
 
 
 def _refuse_preprocessing(name: str, preprocess: str | None) -> None:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from intriguing_tf.datasets.names import check_data_name
@@ -22,6 +23,20 @@ from intriguing_tf.datasets.names import check_data_name
 def test_wrong_names(name, error, words):
     with pytest.raises(error, match=words):
         check_data_name(name)
+
+
+def test_arrays_of_other_names_are_told_before_anything_is_loaded(tmp_path):
+    np.savez(tmp_path / "xy.npz", x=[1.0], y=[0])
+    with pytest.raises(ValueError, match=r"images=x, labels=y\)\. Received: x, y"):
+        check_data_name(str(tmp_path / "xy.npz"))
+    np.savez(tmp_path / "xy.npz", images=[1.0])
+    check_data_name(str(tmp_path / "xy.npz"))
+
+
+def test_a_file_of_numbers_is_told_how_to_become_arrays(tmp_path):
+    (tmp_path / "credit.csv").write_text("1,2,0")
+    with pytest.raises(ValueError, match=r"numpy\.savez\(.*Received: .*credit\.csv"):
+        check_data_name(str(tmp_path / "credit.csv"))
 
 
 def test_names_are_checked_without_tensorflow():

@@ -43,6 +43,20 @@ def test_the_last_activation():
     assert last_activation(network()) == "linear"
 
 
+def test_units_that_differ_are_doubted():
+    data = images() * np.array([1, 1, 1000, 1], "float32")
+    (doubt,) = evaluate(network(), data, bounds=(-1e3, 1e3)).doubts
+    assert "With the bounds 'data'" in doubt
+
+
+def test_attacks_that_fail_are_doubted():
+    """A constant model: there is no other class."""
+    model = network()
+    model.set_weights([np.zeros((4, 3)), np.array([3.0, -1.0, 0.0])])
+    found = evaluate(model, images())
+    assert (found.status == "failed").all() and "For 100% the attack found nothing" in str(found)
+
+
 def test_an_evaluation_says_them():
     with pytest.warns(UserWarning, match="fill less than 1 % of the bounds"):
         evaluation = evaluate(network(3, "sigmoid"), images(), bounds=(0.0, 100.0))

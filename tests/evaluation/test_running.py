@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from intriguing_tf.evaluation.running import _radii
 from intriguing_tf.sweeps.shards import ShardFolder
 from tests.evaluation.small import FAST, evaluate, images, network
 
@@ -60,6 +61,16 @@ def test_accuracies_follow_from_the_distances(model, evaluation):
     assert evaluation.certified_accuracy(0) == 0.9
     assert evaluation.robust_accuracy(expected.max() * 2) == 0
     assert evaluation.radii[0] == 0 and (np.diff(evaluation.radii) > 0).all()
+
+
+@pytest.mark.parametrize(
+    "distances, last, steps",
+    [([0.83, 0.83], 0.9, 6), ([0.0, np.inf], 0.0, 0), ([12.0] * 60 + [9e3] * 40, 48.0, 8)],
+    ids=["round", "none", "a few far"],
+)
+def test_radii_show_the_curve(distances, last, steps):
+    radii = _radii(np.array(distances))
+    assert radii[0] == 0 and radii[-1] == last and len(radii) == steps + 1
 
 
 def test_without_labels_the_predictions_must_not_change(model):

@@ -64,8 +64,11 @@ class Builder:
             x = tensors[-1] if self.rng.random() < 0.75 else self.pick(tensors)
             try:
                 y = self.node(x, tensors, nested)
-            except (ArithmeticError, LookupError, TypeError, ValueError, tf.errors.OpError):
-                continue  # a combination that Keras does not build
+            except (
+                *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
+                tf.errors.OpError,
+            ):
+                continue  # a combination that Keras does not build, or a function that it lacks
             for each in y if isinstance(y, (list, tuple)) else [y]:
                 sizes = each.shape[1:]
                 if None not in each.shape[1:] and 0 < math.prod(sizes) <= LARGEST:
@@ -283,6 +286,10 @@ def _matrix(b: Builder, x: Any) -> np.ndarray:
     return b.rng.normal(size=(x.shape[-1], _size(b, 5))).astype("float32")
 
 
+def _kernel(b: Builder, x: Any, outputs: int) -> np.ndarray:
+    return b.rng.normal(size=(*[2] * (len(x.shape) - 2), x.shape[-1], outputs)).astype(b.dtype)
+
+
 OPERATIONS: list[Callable[[Builder, Any], Any]] = [
     lambda b, x: ops.elu(x, b.pick([0.2, 1.0, 5.0])),
     lambda b, x: ops.celu(x, b.pick([0.2, 5.0])),
@@ -332,9 +339,29 @@ OPERATIONS: list[Callable[[Builder, Any], Any]] = [
     lambda b, x: x[..., :1],
     lambda b, x: ops.copy(x),
     lambda b, x: ops.cast(x, b.pick(["float32", "float64", "int32", "float16"])),
+    lambda b, x: b.pick([ops.sin, ops.cos, ops.arctan, ops.arcsinh, ops.erf, ops.erfc])(x),
+    lambda b, x: b.pick([ops.sinc, ops.deg2rad, ops.rad2deg, ops.nan_to_num, ops.fabs])(x),
+    lambda b, x: b.pick([ops.hypot, ops.logaddexp2, ops.fmax, ops.fmin])(x, np.array(0.3)),
+    lambda b, x: ops.logaddexp(0.3, x),
+    lambda b, x: b.pick([ops.hypot, ops.logaddexp, ops.logaddexp2])(x, ops.flip(x, axis=1)),
+    lambda b, x: b.pick([ops.sort, ops.cumsum, ops.diff])(x, axis=b.pick([1, -1])),
+    lambda b, x: b.pick([ops.median, ops.ptp, ops.std, ops.logsumexp])(x, axis=b.pick([1, -1])),
+    lambda b, x: b.pick([ops.nanmax, ops.nanmean, ops.nansum])(x, axis=b.pick([1, -1])),
+    lambda b, x: ops.quantile(x, b.pick([0.0, 0.3, 1.0]), axis=-1, keepdims=True),
+    lambda b, x: ops.norm(x, b.pick([None, 1, np.inf]), axis=b.pick([1, -1])),
+    lambda b, x: b.pick([ops.trace, ops.diagonal])(x, b.pick([0, 1]), 1, 2),
+    lambda b, x: b.pick([ops.tril, ops.triu])(x),
+    lambda b, x: b.pick([ops.hstack, ops.dstack])([x, x]),
+    lambda b, x: ops.unstack(x, axis=b.pick([1, -1])),
+    lambda b, x: ops.max_pool(x, 2, b.pick([1, 2]), b.pick(["valid", "same"])),
+    lambda b, x: ops.average_pool(x, 2, b.pick([1, 2]), b.pick(["valid", "same"])),
+    lambda b, x: ops.conv(x, _kernel(b, x, 2), b.pick([1, 2]), b.pick(["valid", "same"])),
+    lambda b, x: ops.depthwise_conv(x, _kernel(b, x, 1), 1, b.pick(["valid", "same"])),
     # With a domain only:
-    lambda b, x: b.pick([ops.square, ops.exp])(x),
+    lambda b, x: b.pick([ops.square, ops.exp, ops.exp2, ops.expm1])(x),
+    lambda b, x: x ** b.pick([2, 3, 1.5]),
     lambda b, x: b.pick([ops.sqrt, ops.log, ops.reciprocal])(ops.softplus(x) + 0.1),
+    lambda b, x: b.pick([ops.rsqrt, ops.log1p, ops.log2, ops.log10])(ops.softplus(x) + 0.1),
     lambda b, x: x * ops.relu6(x + 3.0) * (1.0 / 6.0),
     # Refused:
     lambda b, x: b.pick([ops.round, ops.sign])(x),

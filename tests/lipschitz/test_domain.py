@@ -42,6 +42,8 @@ def test_several_inputs_have_a_box_each():
     # ‖Δ(xy)‖ ≤ 5 ‖Δx‖ + 2 ‖Δy‖, where each may be as long as both together.
     assert bound(model, domain=[(0, 2), (-5, 1)]).total == pytest.approx(7.0, rel=1e-5)
     assert described([(0, 2), (-5, 1)], 2) == "[0, 2], [-5, 1]"
+    assert described(([0, -1, 2], [3, 3, 3]), 1) == "[(0, -1, 2), 3]"
+    assert described((np.arange(9), 9.0), 1) == "[0 … 8, 9]"
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from keras import layers, ops
 
 from intriguing_tf.lipschitz import NoBoundError, bound, exactness, registry, rules
-from intriguing_tf.lipschitz.rules.operations import RULES
+from intriguing_tf.lipschitz.rules.calls import RULES
 
 # What each argument of an operation is to its rule; every one not read refuses the call
 # (`OperationCall.check_all_read`), unless it is the tensor itself.
@@ -57,14 +57,11 @@ def test_an_argument_that_a_rule_does_not_read_refuses_the_operation():
 
 @pytest.mark.parametrize("name", sorted(RULES))
 def test_operations_with_rules_exist_or_existed(name):
-    assert any(
-        hasattr(module, name)
-        for module in (ops_module("nn"), ops_module("numpy"), ops_module("core"))
-    ) or name in {"Abs", "Amax", "Amin", "HardTanh", "TanhShrink"}
-
-
-def ops_module(name: str):
-    return inspect.getmodule(getattr(ops, {"nn": "relu", "numpy": "add", "core": "cast"}[name]))
+    known = (ops.relu, ops.add, ops.cast, ops.logsumexp, ops.norm)
+    exists = any(hasattr(inspect.getmodule(each), name) for each in known)
+    if not exists and not hasattr(ops, "dstack"):
+        pytest.skip("this release of Keras is an older one")
+    assert exists or name in {"Abs", "Amax", "Amin", "HardTanh", "TanhShrink"}
 
 
 def test_layers_without_a_rule_are_refused():

@@ -34,6 +34,20 @@ def test_the_real_form_has_the_same_eigenvalues(outputs):
     assert values[0] == pytest.approx(ours[0]) and np.all(values <= ours * (1 + 1e-9))
 
 
+def test_groups_prove_what_each_of_their_frequencies_does(monkeypatch):
+    kernel = separable(np.random.default_rng(0), 8, 9)
+    split = polyphase(kernel, (1, 1), (1, 1))
+    symbol, _ = separable_symbol(split.taps, split.places)
+    frequencies = frequency_grid((40, 30), (1, 0))
+    largest = np.linalg.eigvalsh(symbol.matrices(frequencies))[:, -1]
+    for bound in np.quantile(largest, (0.5, 0.9, 1.0)):
+        proved = symbol.proved_in_groups(frequencies, bound)
+        assert np.all(largest[proved] <= bound)
+        assert np.mean(proved) > 0.7 * np.mean(largest < 0.8 * bound)
+    monkeypatch.setattr("intriguing_tf.lipschitz.separable.HOPEFUL", np.inf)
+    assert np.mean(symbol.proved_in_groups(frequencies, np.median(largest))) < 0.5
+
+
 def test_other_kernels_have_none():
     kernel = np.random.default_rng(0).normal(size=(3, 3, 6, 6))
     split = polyphase(kernel, (1, 1), (1, 1))

@@ -32,6 +32,14 @@ def test_html_is_escaped_and_has_only_the_cells():
     assert "&lt;FC10&gt;" in html and "Errors" not in html and html.count("<tr>") == 3
 
 
+def test_names_and_values_need_no_head():
+    table = Table("Cost", ("", ""), [("seconds", 2.5), ("images", 10)])
+    rule, first, *_ = table.text().splitlines()[1:]
+    assert set(rule) == {" ", "-"} and first.split() == ["seconds", "2.5"]
+    assert "<th" not in table.html() and table.html().count("<tr>") == 2
+    assert table.markdown().splitlines()[2].strip("| ") == ""
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

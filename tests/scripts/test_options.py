@@ -20,6 +20,13 @@ def test_bounds_are_two_numbers(argument, bounds):
     assert parsed(f"--bounds={argument}", option=options.bounds()).bounds == bounds
 
 
+def test_bounds_may_be_those_of_each_value():
+    option = options.bounds_of_data()
+    assert parsed("--bounds=data", option=option).bounds == "data"
+    assert parsed("--bounds=-1,1", option=option).bounds == (-1.0, 1.0)
+    assert parsed("--bounds=date", option=option) is None
+
+
 def test_bounds_are_0_and_1_by_default():
     assert parsed(option=options.bounds()).bounds == (0.0, 1.0)
 

@@ -45,6 +45,12 @@ def three():
 X = np.linspace(0, 1, 72, dtype="float32").reshape(1, 6, 6, 2)
 
 
+def test_a_file_without_its_ending_is_suggested(tmp_path):
+    (tmp_path / "my.keras").touch()
+    with pytest.raises(ValueError, match=r"Did you mean .*my\.keras\?"):
+        names.check_model_name(str(tmp_path / "my"))
+
+
 @pytest.fixture
 def network():
     model = keras.Sequential(

@@ -5,12 +5,16 @@ Importing this package fills the table of `registry`.
 
 from intriguing_tf.lipschitz.rules import (  # noqa: F401
     activations,
+    calls,
+    functions,
     linear,
     merging,
+    moving,
     normalization,
     operations,
     own,
     pooling,
     reshaping,
+    windows,
     wrappers,
 )

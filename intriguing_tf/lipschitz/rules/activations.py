@@ -24,8 +24,8 @@ from intriguing_tf.lipschitz.steps import (
     Steps,
 )
 
-# Largest slopes of smooth activations, always rounded up; docs/lipschitz.md says how they were
-# computed, and the tests compute them again.
+# Largest slopes of smooth activations, always rounded up; docs/lipschitz-mathematics.md says
+# how they were computed, and the tests compute them again.
 GELU = 1.12890415
 GELU_TANH = 1.12899307
 SILU = 1.09983933

@@ -10,6 +10,8 @@ import numpy as np
 from intriguing_tf.lipschitz.norms import as_weights
 from intriguing_tf.lipschitz.steps import NoBoundError, Shape
 
+BATCH = "it works along the batch, so that examples depend on one another"
+
 
 def spatial_shape(layer: Any, shape: Shape) -> tuple[int, ...]:
     """Returns the spatial sizes of an input, which must be known.
@@ -39,7 +41,7 @@ def own_axis(axis: int, shape: Shape) -> int:
     """
     axis = int(axis) % len(shape)
     if axis == 0:
-        raise NoBoundError("it works along the batch, so that examples depend on one another")
+        raise NoBoundError(BATCH)
     return axis
 
 

@@ -1,20 +1,14 @@
-"""The rules of `keras.ops` functions on symbolic tensors, such as `x / 127.5 - 1`."""
+"""The rules of `keras.ops` functions that layers have, too, such as `x / 127.5 - 1`."""
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import keras
 import numpy as np
 from keras import activations
 
-from intriguing_tf.keras_graph import call_arguments, is_keras_operation
 from intriguing_tf.lipschitz import curves
-from intriguing_tf.lipschitz.norms import as_weights
-from intriguing_tf.lipschitz.registry import errors_named
 from intriguing_tf.lipschitz.rounding import constant_error, round_down, round_up
 from intriguing_tf.lipschitz.rules.activations import (
     GELU_TANH,
@@ -24,154 +18,18 @@ from intriguing_tf.lipschitz.rules.activations import (
     relu_slopes,
     softmax_step,
 )
-from intriguing_tf.lipschitz.rules.common import own_axis
-from intriguing_tf.lipschitz.rules.merging import BESIDE, check_same_shape
+from intriguing_tf.lipschitz.rules.calls import OperationCall, Result, operation
+from intriguing_tf.lipschitz.rules.common import BATCH
+from intriguing_tf.lipschitz.rules.merging import BESIDE
 from intriguing_tf.lipschitz.rules.normalization import per_channel
-from intriguing_tf.lipschitz.rules.observed import moved
 from intriguing_tf.lipschitz.steps import (
     Diagonal,
     LayerBound,
     Matrix,
     NoBoundError,
-    Shape,
     Slopes,
     Steps,
 )
-
-Result = LayerBound | Steps
-PRODUCT = (
-    "it multiplies or divides two things that both depend on the input, so its slope grows with "
-    "the input"
-)
-
-
-class OperationCall:
-    """One call of an operation: its arguments, and which of them a rule has read.
-
-    Args:
-        node: Keras's record of the call.
-        shapes: of its input tensors, the batch first.
-    """
-
-    def __init__(self, node: Any, shapes: Sequence[Shape]):
-        self.operation = node.operation
-        self.shapes = list(shapes)
-        self.output_shape = tuple(node.outputs[0].shape)
-        positional, keywords = call_arguments(node)
-        signature = inspect.signature(self.operation.call)
-        self._call = dict(signature.bind(*positional, **keywords).arguments)
-        given = inspect.signature(type(self.operation).__init__).parameters
-        self._settings = {
-            name: getattr(self.operation, name, None)
-            for name in given
-            if name not in ("self", "name")
-        }
-        self._read: set[str] = set()
-
-    def setting(self, name: str) -> Any:
-        """Returns an argument of the operation's constructor, such as `axis`."""
-        self._read.add(name)
-        return self._settings.get(name)
-
-    def operands(self) -> list[Any]:
-        """Returns the arguments of the call: symbolic tensors and constants."""
-        self._read |= set(self._call)
-        return list(self._call.values())
-
-    def constant(self) -> np.ndarray:
-        """Returns the one operand that does not depend on the model's input.
-
-        Raises:
-            NoBoundError: both do.
-        """
-        constants = [each for each in self.operands() if not isinstance(each, keras.KerasTensor)]
-        if len(constants) != 1:
-            raise NoBoundError(PRODUCT)
-        return as_weights(keras.ops.convert_to_numpy(constants[0]), "constant")
-
-    def run(self, x: Any) -> Any:
-        """Runs the operation on one tensor, with the constants of this call."""
-        self._read |= set(self._call) | set(self._settings)
-        values = keras.tree.map_structure(
-            lambda value: x if isinstance(value, keras.KerasTensor) else value, self._call
-        )
-        return self.operation.call(**values)
-
-    def own_axes(self, axis: Any) -> list[int]:
-        """Returns axes of one example; `None` would be all, with the batch.
-
-        Raises:
-            NoBoundError: the batch is among them.
-        """
-        shape = self.shapes[0]
-        axes = range(len(shape)) if axis is None else axis if isinstance(axis, Iterable) else [axis]
-        return [own_axis(each, shape) for each in axes]
-
-    def same_shape(self) -> None:
-        """Raises unless every operand that is a tensor has the shape of the output."""
-        if len(self.shapes) > 1:
-            check_same_shape(self.shapes)
-        if any(tuple(shape) != self.output_shape for shape in self.shapes):
-            raise NoBoundError(f"shapes {self.shapes} are broadcast to {self.output_shape}")
-
-    def check_all_read(self) -> None:
-        """Raises where an argument was given that the rule has not read."""
-        given = {**self._settings, **self._call}
-        for name, value in given.items():
-            tensor = any(isinstance(x, keras.KerasTensor) for x in keras.tree.flatten(value))
-            if (
-                name not in self._read
-                and value is not None
-                and not (tensor and len(self.shapes) == 1)
-            ):
-                raise NoBoundError(f"its rule does not cover the argument {name}={value!r}")
-
-    def check_shape(self) -> None:
-        """Raises where Keras computes another shape than it says, which later rules would read."""
-        shape = self.shapes[0]
-        if len(self.shapes) > 1 or self.output_shape == shape or None in shape[1:]:
-            return
-        computed = keras.tree.flatten(self.run(np.zeros((2, *shape[1:]), np.float32)))[0].shape
-        if tuple(computed[1:]) != self.output_shape[1:]:
-            raise NoBoundError(
-                f"its output has shape {(None, *computed[1:])}, and Keras says {self.output_shape}"
-            )
-
-
-Rule = Callable[[OperationCall], Result]
-RULES: dict[str, Rule] = {}
-
-
-def operation(*names: str) -> Callable[[Rule], Rule]:
-    """Files the rule of operations with these class names, of `keras.ops` only."""
-
-    def decorate(rule: Rule) -> Rule:
-        RULES.update(dict.fromkeys(names, rule))
-        return rule
-
-    return decorate
-
-
-def apply_operation(node: Any, shapes: Sequence[Shape]) -> Result:
-    """Returns the bound of a call of a `keras.ops` function on symbolic tensors.
-
-    Raises:
-        NoBoundError: the operation has no rule, or no finite bound.
-    """
-    kind = type(node.operation).__name__
-    if not is_keras_operation(node.operation) or kind not in RULES:
-        raise NoBoundError(
-            f"No Lipschitz rule is registered for operation {node.operation.name!r} ({kind}). Put "
-            "it into a keras.layers.Layer of its own and register a rule for that with "
-            "intriguing_tf.lipschitz.register."
-        )
-    with errors_named(node.operation):
-        call = OperationCall(node, shapes)
-        result = RULES[kind](call)
-        call.check_all_read()
-        call.check_shape()
-    return result
-
 
 # Activations without arguments, by the names of their operations.
 _ACTIVATIONS = {
@@ -249,7 +107,7 @@ def log_softmax(call: OperationCall) -> Steps:
     return Steps((log_softmax_step(axis, call.shapes[0]),))
 
 
-@operation("Absolute", "Abs")
+@operation("Absolute", "Abs", "Fabs")
 def absolute(call: OperationCall) -> Steps:
     return Steps((Slopes(-1.0, 1.0, curves.ABSOLUTE, (0.0, math.inf)),))
 
@@ -316,7 +174,7 @@ def _scaled(call: OperationCall, factor: np.ndarray, error: np.ndarray | float) 
     return per_channel(factor, error + constant_error(factor))
 
 
-@operation("Maximum", "Minimum")
+@operation("Maximum", "Minimum", "Fmax", "Fmin")
 def maximum(call: OperationCall) -> Result:
     call.same_shape()
     call.operands()
@@ -334,62 +192,29 @@ def matmul(call: OperationCall) -> Steps:
     if weights.ndim != 2 or not isinstance(call.operands()[0], keras.KerasTensor):
         raise NoBoundError("only x @ matrix, with a constant matrix of two axes, has a rule")
     if len(call.shapes[0]) < 2:
-        raise NoBoundError("it works along the batch, so that examples depend on one another")
+        raise NoBoundError(BATCH)
     error = float(np.linalg.norm(constant_error(weights)))
     return Steps((Matrix(weights.T, round_up(error, weights.size)),))
 
 
-@operation("Mean", "Sum", "Average")
+@operation("Mean", "Sum", "Average", "Nanmean", "Nansum")
 def mean(call: OperationCall) -> LayerBound:
-    root = math.sqrt(_count(call))
-    is_sum = type(call.operation).__name__ == "Sum"
+    root = math.sqrt(call.count())
+    is_sum = type(call.operation).__name__ in ("Sum", "Nansum")
     value = root if is_sum else 1 / root
     return LayerBound(round_up(value), attained=round_down(value), how="√count or 1/√count")
 
 
-@operation("Max", "Min", "Amax", "Amin")
+@operation("Max", "Min", "Amax", "Amin", "Nanmax", "Nanmin")
 def largest(call: OperationCall) -> LayerBound:
-    _count(call)
+    call.count()
     return LayerBound(1.0, attained=1.0, how="each number is read once")
 
 
-def _count(call: OperationCall) -> int:
-    """How many numbers go into one of the output."""
-    call.setting("keepdims")
-    sizes = [call.shapes[0][axis] for axis in call.own_axes(call.setting("axis"))]
-    if None in sizes:
-        raise NoBoundError(f"an axis has an unknown size. Received: shape {call.shapes[0]}")
-    return math.prod(sizes)  # type: ignore[arg-type]
-
-
-@operation("Concatenate", "Stack")
+@operation("Concatenate", "Stack", "Append")
 def beside(call: OperationCall) -> LayerBound:
     rank = len(call.output_shape)
     if call.setting("axis") is None or call.setting("axis") % rank == 0:
-        raise NoBoundError("it works along the batch, so that examples depend on one another")
+        raise NoBoundError(BATCH)
     call.operands()
     return BESIDE
-
-
-@operation(
-    "ExpandDims", "Flip", "GetItem", "Moveaxis", "Pad", "Ravel", "Repeat", "Reshape", "Roll",
-    "Rot90", "Split", "Squeeze", "Swapaxes", "Take", "Tile", "Transpose",
-)  # fmt: skip
-def rearranged(call: OperationCall) -> Result:
-    if len(call.shapes) > 1:
-        raise NoBoundError("what it moves must not depend on the input")
-    kind = type(call.operation).__name__
-    if kind in ("Flip", "Repeat", "Roll", "Take"):
-        call.own_axes(call.setting("axis"))
-    if kind == "GetItem":
-        _check_key(call.operands()[1], len(call.shapes[0]))
-    return moved(call.run, call.shapes[0])
-
-
-def _check_key(key: Any, rank: int) -> None:
-    """Raises where indices choose among the examples: two examples would not show `x[:2]`."""
-    keys = list(key) if isinstance(key, tuple) else [key]
-    others = [each for each in keys if each is not None and each is not Ellipsis]
-    whole = isinstance(keys[0], slice) and keys[0] in (slice(None), slice(None, None, 1))
-    if not whole and not (keys[0] is Ellipsis and len(others) < rank):
-        raise NoBoundError("it indexes the batch; its first index must be `:` or `...`")

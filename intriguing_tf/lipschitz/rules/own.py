@@ -34,7 +34,7 @@ built_in(
 
 @built_in(layers.LocalResponseNormalization, reads="size alpha beta k")
 def local_response_normalization(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
-    """At zero the Jacobian is k^(−β) I; docs/lipschitz.md derives how much longer it can get."""
+    """At zero the Jacobian is k^(−β) I; docs/lipschitz-mathematics.md says how much longer."""
     beta = layer.beta
     # k and β are rounded to float32.
     low = layer.k - float(constant_error(layer.k))

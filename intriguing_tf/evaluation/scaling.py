@@ -1,0 +1,135 @@
+"""Values of different units, as a table's: each is measured in units of its own range."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import keras
+import numpy as np
+
+from intriguing_tf.adversary import AdversarialResult
+from intriguing_tf.adversary.pictures import kind_of
+from intriguing_tf.checks import check_positive_integer
+from intriguing_tf.datasets import ImageSet
+
+OF_DATA = "data"  # the bounds that say: each value's own least and largest in the data
+_ROUNDING = 1e-3  # of the bounds' width
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Ranges:
+    """Least and largest number of each value of an input.
+
+    Attributes:
+        lower, upper: float64, of the shape of one input.
+    """
+
+    lower: np.ndarray
+    upper: np.ndarray
+
+    @classmethod
+    def of(cls, bounds: Any, data: ImageSet) -> Ranges | None:
+        """Returns the ranges that `bounds` mean for the data; `None` where one pair is for all.
+
+        Raises:
+            TypeError: bounds for each value of what is no array.
+            ValueError: bounds for each value of images, that do not fit, or that the data leave.
+        """
+        if not isinstance(bounds, str) and not any(np.ndim(bound) for bound in bounds):
+            return None
+        if isinstance(bounds, str) and bounds != OF_DATA:
+            raise ValueError(f"`bounds` must be a pair or {OF_DATA!r}. Received: {bounds!r}.")
+        values = data.images
+        if not isinstance(values, np.ndarray):
+            raise TypeError(
+                f"Bounds for each value are for arrays. Received: {type(values).__name__}."
+            )
+        check_positive_integer("the number of rows", len(values))
+        if kind_of(values) == "images":
+            raise ValueError(
+                "All pixels of an image have the same bounds, such as 0,1. Received: bounds for "
+                f"each value of images {values.shape[1:]}."
+            )
+        if isinstance(bounds, str):
+            return cls(*(extreme.astype(np.float64) for extreme in (values.min(0), values.max(0))))
+        return cls._given(bounds, values)
+
+    @classmethod
+    def _given(cls, bounds: Any, values: np.ndarray) -> Ranges:
+        try:
+            lower, upper = (
+                np.broadcast_to(np.asarray(bound, np.float64), values.shape[1:]) for bound in bounds
+            )
+        except ValueError as error:
+            raise ValueError(
+                f"`bounds` must be a pair of numbers, or of arrays of the shape of an input, "
+                f"{values.shape[1:]}. Received: {bounds!r}."
+            ) from error
+        if not (np.isfinite(lower) & np.isfinite(upper) & (lower <= upper)).all():
+            raise ValueError(
+                f"`bounds` must be finite, and the lower below the upper. Received: {bounds!r}."
+            )
+        outside = (values.min(0) < lower) | (values.max(0) > upper)
+        if outside.any():
+            where = tuple(np.argwhere(outside)[0].tolist())
+            raise ValueError(
+                f"The data must lie within `bounds`. Received: at {list(where)} values from "
+                f"{values.min(0)[where]:g} to {values.max(0)[where]:g}, and bounds "
+                f"{lower[where]:g} to {upper[where]:g}."
+            )
+        return cls(lower, upper)
+
+    @property
+    def width(self) -> np.ndarray:
+        """float64: 1 where a value never changes."""
+        return np.where(self.upper > self.lower, self.upper - self.lower, 1.0)
+
+    def scaled(self, data: ImageSet) -> ImageSet:
+        """Returns the data in [0, 1]."""
+        values = ((data.images - self.lower) / self.width).clip(0, 1).astype(np.float32)
+        return dataclasses.replace(data, images=values)
+
+    def before(self, model: keras.Model) -> keras.Model:
+        """Returns the model of data in [0, 1]: what undoes the scaling stands in front of it."""
+        undo = keras.layers.Rescaling(self.width.tolist(), self.lower.tolist(), name="ranges")
+        return keras.Sequential(
+            [keras.Input(self.lower.shape), undo, model], name=getattr(model, "name", None)
+        )
+
+    def restored(self, result: AdversarialResult) -> AdversarialResult:
+        """Returns a result of scaled data with its inputs in their own units."""
+        before, after = (self.lower + self.width * x for x in (result.originals, result.images))
+        return dataclasses.replace(result, originals=before, images=after)
+
+
+def check_within(data: ImageSet, bounds: tuple[float, float]) -> None:
+    """Checks that arrays lie within the bounds, but for rounding, before anything is computed.
+
+    Raises:
+        ValueError: they do not; which bounds would do.
+    """
+    values = data.images
+    if not isinstance(values, np.ndarray) or not values.size or not np.isfinite(values).all():
+        return  # what else is wrong is said where it is attacked
+    lower, upper = bounds
+    allowed = _ROUNDING * (upper - lower)
+    low, high = float(values.min()), float(values.max())
+    if lower - allowed <= low and high <= upper + allowed:
+        return
+    least, largest = _outward(low), -_outward(-high)
+    own = "" if kind_of(values) == "images" else ", or bounds='data' (--bounds=data)"
+    raise ValueError(
+        f"The data lie between {low:g} and {high:g}: give the bounds of what the model was trained "
+        f"on, such as bounds=({least:g}, {largest:g}) (--bounds={least:g},{largest:g}){own}. "
+        f"Received: bounds {lower:g} to {upper:g}."
+    )
+
+
+def _outward(value: float) -> float:
+    """Returns a number of two digits that is not larger."""
+    if value == 0:
+        return 0.0
+    power = 10.0 ** (math.floor(math.log10(abs(value))) - 1)
+    return math.floor(value / power + _ROUNDING) * power
