@@ -62,9 +62,6 @@ STAGES = (
         "training-cost", "adversarial_training", "--epochs=2", minutes=3, threads=None
     ),
     _benchmark(
-        "certified-cost", "certified_training", "--table=cost", minutes=2, threads=None
-    ),
-    _benchmark(
         "certified-choices", "certified_training", "--table=choices", minutes=6,
         needs=("mnist",), threads=None,
     ),

@@ -43,9 +43,9 @@ class Classifier:
 
     Raises:
         TypeError: `model` is not a Keras 3 model.
-        ValueError: Keras runs on another backend than TensorFlow; the model is not built, has
-            several inputs or outputs or named ones; the sub-network above `layer` needs more than
-            that layer's output.
+        ValueError: with "auto", one output unit that averages sigmoids; Keras runs on another
+            backend than TensorFlow; the model is not built, has several inputs or outputs or named
+            ones; the sub-network above `layer` needs more than that layer's output.
 
     Example:
 
@@ -252,11 +252,18 @@ def _read(outputs: tf.Tensor, width: int, kind: str) -> tuple[str, tf.Tensor]:
     whole = tensor.op.type in {"Softmax", "LogSoftmax"} and tensor.shape[-1] == width
     if whole or tensor.op.type == "Sigmoid":
         return "squashed", tensor.op.inputs[0]
-    return ("probabilities" if _averages_softmaxes(tensor) else "logits"), outputs
+    if width == 1 and _averages(tensor, {"Sigmoid", "Softmax"}):
+        raise ValueError(
+            "One output unit is a logit (two classes, divided at 0) or ends in a sigmoid (divided "
+            "at 1/2); of an average nobody can tell where it is divided. End the model in the "
+            'logit or a sigmoid, or give `outputs`: "probabilities" are divided at 1/2. Received: '
+            'outputs="auto" and an average of sigmoids.'
+        )
+    return ("probabilities" if _averages(tensor, {"Softmax"}) else "logits"), outputs
 
 
-def _averages_softmaxes(tensor: tf.Tensor) -> bool:
-    """Whether sums, means and constant factors lead from softmaxes, and nothing else, to it."""
+def _averages(tensor: tf.Tensor, squashing: set[str]) -> bool:
+    """Whether sums, means and constant factors lead from these, and nothing else, to it."""
     kinds, pending = set(), [tensor]
     while pending:
         operation = pending.pop().op
@@ -264,7 +271,7 @@ def _averages_softmaxes(tensor: tf.Tensor) -> bool:
             pending += operation.inputs
         else:
             kinds.add(operation.type)
-    return "Softmax" in kinds and kinds <= {"Softmax", "Const"}
+    return bool(kinds & squashing) and kinds <= squashing | {"Const"}
 
 
 def _moves_one_axis(operation: tf.Operation) -> bool:

@@ -91,3 +91,14 @@ def test_layers_of_other_models_are_refused():
         above(network(), "hidden9")
     with pytest.raises(ValueError, match="is not one of the layers"):
         find_layer(network(), keras.layers.Dense(3, name="other"))
+
+
+def test_one_unit_that_averages_sigmoids_is_divided_where_one_says():
+    inputs = keras.Input((6,))
+    hidden = keras.layers.Dense(4, activation="sigmoid")(inputs)
+    model = keras.Model(inputs, keras.ops.mean(hidden, axis=1, keepdims=True))
+    x = np.random.default_rng(0).normal(size=(50, 6)).astype("float32")
+    with pytest.raises(ValueError, match=r"One output unit.*an average of sigmoids"):
+        Classifier(model).predict(x)
+    given = Classifier(model, outputs="probabilities").predict(x)
+    assert (given == (model.predict(x, verbose=0)[:, 0] > 0.5)).all() and given.any()

@@ -155,6 +155,8 @@ def pairwise_chain(steps: Sequence[Step], weights: Array) -> PairwiseChain | Non
     with threads_for(max(problem.widths)):
         recursion = Recursion(problem.stages(np.arange(1)))
         multipliers = optimize(recursion, _iterations(problem, 1))
+        if multipliers is None:
+            return None
         bounds = _pairwise_bounds(problem, recursion, multipliers)
     return None if bounds is None else PairwiseChain(start, weights, multipliers, bounds)
 
@@ -187,6 +189,8 @@ def chain_bound(problem: LinearChain) -> float:
         iterations = _iterations(problem, len(sample)) // (1 if trial == 0 else 4)
         recursion = Recursion(problem.stages(sample))
         multipliers = optimize(recursion, iterations, multipliers)
+        if multipliers is None:
+            return math.inf
         allowed = LATER_GROWTH if trial < ROUNDS - 1 else math.inf
         result = _certified(problem, multipliers, recursion, allowed)
         if isinstance(result, float):

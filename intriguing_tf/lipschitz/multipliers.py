@@ -151,8 +151,10 @@ class Recursion:
 
 def optimize(
     recursion: Recursion, iterations: int, start: list[Array] | None = None
-) -> list[Array]:
+) -> list[Array] | None:
     """Returns multipliers Λ_1 … Λ_(L−1), found by Adam on log L².
+
+    `None` where floating point cannot hold the recursion.
 
     Args:
         recursion: of the chain.
@@ -172,8 +174,11 @@ def optimize(
     best, kept = np.inf, None
     for step in range(iterations + 1):
         *scales, tail = np.split(point, cuts)
-        layers = recursion.forward(scales, list(tail))
-        value, by_scale, by_share = recursion.gradient(layers, scales, list(tail))
+        try:
+            layers = recursion.forward(scales, list(tail))
+            value, by_scale, by_share = recursion.gradient(layers, scales, list(tail))
+        except np.linalg.LinAlgError:
+            break
         if value < best:
             best, kept = value, [layer.multipliers for layer in layers]
         gradient = np.concatenate([*by_scale, by_share])
@@ -183,8 +188,6 @@ def optimize(
         unbiased = first / (1 - 0.9 ** (step + 1))
         spread = np.sqrt(second / (1 - 0.99 ** (step + 1)))
         point = point - rate * unbiased / (spread + 1e-12)
-    if kept is None:
-        raise FloatingPointError("the recursion gave no finite bound")
     return kept
 
 

@@ -21,6 +21,7 @@ from intriguing_tf.lipschitz.contradictions import (
 )
 from intriguing_tf.lipschitz.graph import calls_of
 from intriguing_tf.lipschitz.propagation import Ranges
+from intriguing_tf.lipschitz.steps import NoBoundError
 from intriguing_tf.lipschitz.walk import Bounds
 
 ACTIVATIONS = [
@@ -286,6 +287,13 @@ def _matrix(b: Builder, x: Any) -> np.ndarray:
     return b.rng.normal(size=(x.shape[-1], _size(b, 5))).astype("float32")
 
 
+def _depthwise(b: Builder, x: Any) -> Any:
+    """Of more than two spatial axes Keras says the shape, and computes nothing."""
+    if len(x.shape) > 4:
+        return x
+    return ops.depthwise_conv(x, _kernel(b, x, 1), 1, b.pick(["valid", "same"]))
+
+
 def _kernel(b: Builder, x: Any, outputs: int) -> np.ndarray:
     return b.rng.normal(size=(*[2] * (len(x.shape) - 2), x.shape[-1], outputs)).astype(b.dtype)
 
@@ -356,7 +364,7 @@ OPERATIONS: list[Callable[[Builder, Any], Any]] = [
     lambda b, x: ops.max_pool(x, 2, b.pick([1, 2]), b.pick(["valid", "same"])),
     lambda b, x: ops.average_pool(x, 2, b.pick([1, 2]), b.pick(["valid", "same"])),
     lambda b, x: ops.conv(x, _kernel(b, x, 2), b.pick([1, 2]), b.pick(["valid", "same"])),
-    lambda b, x: ops.depthwise_conv(x, _kernel(b, x, 1), 1, b.pick(["valid", "same"])),
+    lambda b, x: _depthwise(b, x),
     # With a domain only:
     lambda b, x: b.pick([ops.square, ops.exp, ops.exp2, ops.expm1])(x),
     lambda b, x: x ** b.pick([2, 3, 1.5]),
@@ -439,10 +447,16 @@ def _domain(rng: np.random.Generator, shape: Any) -> Any:
 
 
 def _with_all_branches(model: Any, domain: Any) -> float:
-    """What branches that cancel would add up to: float64 keeps so many digits of that."""
+    """What branches that cancel would add up to: float64 keeps so many digits of that.
+
+    Zero where such a branch has no bound: there is one without it.
+    """
     ranges = None if domain is None else Ranges(model, domain)
     bounds = Bounds(best=False, attained=False, ranges=ranges)
-    return math.hypot(*(bounds.close(branch)[0] for branch in bounds.run(calls_of(model))))
+    try:
+        return math.hypot(*(bounds.close(branch)[0] for branch in bounds.run(calls_of(model))))
+    except NoBoundError:
+        return 0.0
 
 
 def _attained(model: Any, rng: np.random.Generator, domain: Any) -> float:

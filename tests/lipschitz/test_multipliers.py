@@ -56,3 +56,10 @@ def test_one_hidden_layer_with_one_unit_is_exact():
     assert recursion.largest([np.array([2 / 9])]) == pytest.approx(36.0)
     assert recursion.largest([np.array([1.0])]) == np.inf
     assert through(stages[0], None)[0, 0, 0] == 9.0
+
+
+@pytest.mark.parametrize("size", [1e200, 1e-200, np.nan], ids=str)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_what_floating_point_cannot_hold_has_no_multipliers(size):
+    stages = [size * np.ones((1, 3, 1, 2)), np.ones((1, 2, 1, 3))]
+    assert optimize(Recursion(stages), 5) is None

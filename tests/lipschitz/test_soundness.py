@@ -25,6 +25,12 @@ def test_random_graphs_hold():
 
 @pytest.mark.slow
 def test_random_classifiers_hold():
-    trials = [try_classifier(seed() + i) for i in range(round(8 * TIMES))]
+    trials = []
+    while len(trials) < 8 * TIMES or (not any(map(tried, trials)) and len(trials) < 64):
+        trials.append(try_classifier(seed() + len(trials)))  # half of them have no radius
     assert not [(seed() + i, t.why) for i, t in enumerate(trials) if t.outcome == "violated"]
-    assert any(trial.outcome in ("held", "not fooled") for trial in trials)
+    assert any(map(tried, trials))
+
+
+def tried(trial):
+    return trial.outcome in ("held", "not fooled")

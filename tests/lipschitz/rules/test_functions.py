@@ -39,7 +39,7 @@ FUNCTIONS = {
     "quantile": (lambda x: ops.quantile(x, 0.5, axis=-1), 1.0),
     "ptp": (lambda x: ops.ptp(x, axis=-1), math.sqrt(2)),
     "std": (lambda x: ops.std(x, axis=(1, 2)), 0.25),
-    "logsumexp": (lambda x: ops.logsumexp(x, axis=-1), 1.0),
+    "logsumexp": (lambda x: ops.logsumexp(x, axis=(-1,)), 1.0),
     "norm": (lambda x: ops.norm(x, axis=-1), 1.0),
     "l1 norm": (lambda x: ops.norm(x, 1, axis=-1), math.sqrt(3)),
     "largest norm": (lambda x: ops.norm(x, np.inf, axis=1, keepdims=True), 1.0),
