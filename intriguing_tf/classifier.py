@@ -158,7 +158,9 @@ class Classifier:
     def _trace(self, shape: tuple[int, ...]) -> Any:
         if shape not in self._traced:
             spec = tf.TensorSpec([None, *shape], self.dtype)
-            function = tf.function(self._forward, autograph=False)
+            # One argument and no default: TensorFlow binds others by way of an error, whose message
+            # holds the images.
+            function = tf.function(lambda inputs: self._forward(inputs), autograph=False)
             self._traced[shape] = function.get_concrete_function(spec)
         return self._traced[shape]
 

@@ -54,6 +54,7 @@ class Search:
         self.x = task.images.reshape(len(task.images), -1)[task.rows]
         self.logits, self.box = task.logits[task.rows], task.box.rows(task.rows)
         self.targets = None if task.targets is None else task.targets[task.rows]
+        self.searched = np.zeros(len(self.x), bool)  # which images moved the bar on already
 
     def run(self) -> tuple[np.ndarray, SearchResult]:
         """Returns the target of each image to attack, and what was found."""
@@ -87,13 +88,15 @@ class Search:
         targets = besides(self.logits, self.logits.argmax(axis=1), -np.inf).argmax(axis=1)
         best = self._nothing(np.arange(len(self.x)))
         untried = ~besides(np.zeros(self.logits.shape, bool), self.logits.argmax(axis=1), True)
-        while (left := np.flatnonzero(~best.found & untried.any(axis=1))).size and not self.stop():
+        while not self.stop():
+            left = np.flatnonzero(~best.found & untried.any(axis=1))[: self.batch_size]
+            if not left.size:
+                break
             others, kept = screen_classes(
                 self.solver.problem, self.x[left], self.logits[left], untried[left],
-                self.box.rows(left), self.batch_size, self.settings.constants,
+                self.box.rows(left), self.batch_size, self.settings.constants, self.stop,
             )  # fmt: skip
             rows, k = np.nonzero(kept)
-            self.bar.reset(total=len(rows))
             search = self._search(left[rows], others[rows, k])
             np.add.at(best.nfev, left[rows], search.nfev)
             best.nfev[left] += others.shape[1]
@@ -120,13 +123,13 @@ class Search:
                 break
             for whole, new in zip(found, self._batch(rows[part], targets[part]), strict=True):
                 whole[part] = new
-            self.bar.update(len(rows[part]))
+            self.bar.update(len(np.unique(rows[part][~self.searched[rows[part]]])))
+            self.searched[rows[part]] = True
         return found
 
     def _batch(self, rows: np.ndarray, targets: np.ndarray) -> SearchResult:
-        """Searches from the images themselves and from the other starts; keeps the nearest."""
-        batch = self._make_batch(rows, targets)
-        batch = self._from_starts(batch, self._expected(batch), np.zeros(len(rows), np.int64))
+        """Searches from the first starts and from the others; keeps the nearest."""
+        batch = self._with_first_starts(self._make_batch(rows, targets))
         found = self._solve(batch)
         found.nfev[:] += batch.spent
         distance = np.where(found.found, _distance(found.x, batch), np.inf)
@@ -140,7 +143,7 @@ class Search:
             if self.stop():
                 break
             which = again[part]
-            some = self._from_starts(batch.rows(which), distance[which], numbers[part])
+            some = self._with_starts(batch.rows(which), distance[which], numbers[part])
             # Starts are no rivals: models far from the image say little of where they lead to.
             new = self._solve(some._replace(image=np.arange(len(which))))
             np.add.at(found.nfev, which, new.nfev + some.spent)
@@ -148,32 +151,34 @@ class Search:
         return found
 
     @property
-    def _number_of_image(self) -> int:
-        """Which start is the image itself.
+    def _descends(self) -> bool:
+        """Whether searches start from the end of a noisy descent, and not from the image.
 
-        Where a target is given, the second: a noisy descent leads into better basins, and takes
-        some ten evaluations. Of several classes most searches end after as many, and a small budget
-        has better use for them.
+        It leads into better basins, and takes some ten evaluations. Of several classes most
+        searches end after as many, and a small budget has better use for them.
         """
         settings = self.settings
-        descends = settings.loss.adapts_weights and settings.solver == "compiled"
-        descends &= settings.maxfun >= _DESCENDS and self.targets is not None
-        return 1 if descends else 0
+        adapts = settings.loss.adapts_weights and settings.solver == "compiled"
+        return adapts and settings.maxfun >= _DESCENDS and self.targets is not None
 
-    def _expected(self, batch: Batch) -> np.ndarray:
-        """Distances [n] at which linear models would succeed, where starts depend on them."""
-        if self._number_of_image == 0:
-            return np.full(len(batch.targets), np.inf)
-        return expected_distances(self.solver.problem, batch)
+    def _with_first_starts(self, batch: Batch) -> Batch:
+        """The batch with the starts of number 0."""
+        if not self._descends:
+            return batch
+        expected = expected_distances(self.solver.problem, batch)
+        descended = self._with_starts(batch, expected, np.zeros_like(batch.targets))
+        return descended._replace(spent=descended.spent + 1)
 
-    def _from_starts(self, batch: Batch, distance: np.ndarray, numbers: np.ndarray) -> Batch:
+    def _with_starts(self, batch: Batch, distance: np.ndarray, numbers: np.ndarray) -> Batch:
         """The batch with the starts of these numbers, for distances that are known or expected."""
+        image_itself = 1 if self._descends else 0
         starts, spent = batch.originals.copy(), np.zeros(len(numbers), np.int64)
-        noisy = np.flatnonzero(numbers != self._number_of_image)
+        noisy = np.flatnonzero(numbers != image_itself)
         if noisy.size:
             starts[noisy], spent[noisy] = noisy_starts(
-                self.solver.problem, batch.rows(noisy), distance[noisy], numbers[noisy], self.seed
-            )
+                self.solver.problem, batch.rows(noisy), distance[noisy], numbers[noisy],
+                self.seed, self.stop,
+            )  # fmt: skip
         return batch._replace(starts=starts, spent=spent)
 
     def _make_batch(self, rows: np.ndarray, targets: np.ndarray) -> Batch:

@@ -11,6 +11,7 @@ on the batch nor on the image's place in it.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -45,7 +46,12 @@ def _unknown(batch: Batch) -> np.ndarray:
 
 
 def noisy_starts(
-    problem: Problem, batch: Batch, distance: np.ndarray, numbers: np.ndarray, seed: int
+    problem: Problem,
+    batch: Batch,
+    distance: np.ndarray,
+    numbers: np.ndarray,
+    seed: int,
+    stop: Callable[[], bool] = lambda: False,
 ) -> tuple[np.ndarray, int]:
     """Returns starting points [n, size], and how many evaluations of each image they took.
 
@@ -59,6 +65,7 @@ def noisy_starts(
         distance: [n] of an adversarial point that was found, or expected; infinite if none was.
         numbers: [n] numbers of the starts.
         seed: of the call.
+        stop: asked at each step; once it says so, the points come back as they are.
     """
     x, size = batch.originals, batch.originals.shape[1]
     lower, upper = batch.lower, batch.upper
@@ -67,6 +74,8 @@ def noisy_starts(
     noises = np.stack([_noise(seed, *row) for row in zip(x, batch.targets, numbers, strict=True)])
     spread, point = _NOISE * scale / np.sqrt(size), x
     for step in range(_STEPS):
+        if stop():
+            break
         shifted = np.clip(point + spread * noises[:, step], lower, upper).astype(x.dtype)
         gradient = problem.evaluate_margin(shifted, batch.targets).gradient.numpy()
         norm = np.linalg.norm(gradient, axis=1, keepdims=True)

@@ -1,13 +1,17 @@
 """Noise belongs to the seed, the image, the target and the number of the start."""
 
+import keras
 import numpy as np
+import pytest
 
+import intriguing_tf as itf
+from intriguing_tf.adversary import search
 from intriguing_tf.adversary.margins import hard_margins
 from intriguing_tf.adversary.problem import Problem
 from intriguing_tf.adversary.solver import Batch
-from intriguing_tf.adversary.starts import noisy_starts
+from intriguing_tf.adversary.starts import expected_distances, noisy_starts
 from intriguing_tf.classifier import Classifier
-from tests.adversary.networks import points, small_network
+from tests.adversary.networks import confirm, points, small_network, zoo_model
 
 
 def batch_of(problem, x, targets):
@@ -39,3 +43,80 @@ def test_starts_do_not_depend_on_the_batch_and_lead_towards_the_target():
     before = hard_margins(batch.logits, batch.targets)
     after = hard_margins(problem.classifier.predict_logits(starts), batch.targets)
     assert (after < before).all()
+
+
+def test_expected_distances_are_those_of_a_linear_margin():
+    """Two classes whose logits differ by 3 x0 - 4 x1 + 10 x2, where x2 is held."""
+    kernel = np.zeros((3, 2), np.float32)
+    kernel[:, 0] = [3, -4, 10]
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, use_bias=False)])
+    model.set_weights([kernel])
+    problem = Problem(Classifier(model), (3,))
+    x = np.array([[0.7, 0.4, 0.0], [0.5, 0.5, 0.15], [0.5, 0.5, 0.5]], np.float32)
+    batch = batch_of(problem, x, np.ones(3, int))
+    batch.upper[:, 2] = batch.lower[:, 2] = x[:, 2]
+    farthest = 0.2 * np.sqrt(2)  # of the variables that may move, and not 4.5 / 5
+    expected = [0.5 / 5, 1.0 / 5, farthest]
+    np.testing.assert_allclose(expected_distances(problem, batch), expected, rtol=1e-5)
+    model.set_weights([kernel * 0])
+    assert np.isinf(expected_distances(problem, batch)).all()
+
+
+def test_once_it_is_time_to_stop_a_descent_ends_where_it_is():
+    model = small_network()
+    problem = Problem(Classifier(model), (8,))
+    batch = batch_of(problem, points(2), np.array([0, 1]))
+    answers = iter([False, False, True])
+    arguments = problem, batch, np.full(2, 0.3), np.zeros(2, int), 0
+    early, _ = noisy_starts(*arguments, stop=lambda: next(answers))
+    whole, _ = noisy_starts(*arguments)
+    moved, further = (np.linalg.norm(point - batch.originals, axis=1) for point in (early, whole))
+    assert (moved > 0).all() and (moved <= 2 * 0.15 * 0.3 * 1.001).all()
+    assert (moved < further).all()
+
+
+class Descents:
+    """Notes which starts were asked for, and gives the images themselves instead if told to."""
+
+    def __init__(self, monkeypatch, does: bool = True):
+        self.numbers, self.does = [], does
+        monkeypatch.setattr(search, "noisy_starts", self)
+
+    def __call__(self, problem, batch, distance, numbers, *others):
+        self.numbers += list(numbers)
+        points, evaluations = noisy_starts(problem, batch, distance, numbers, *others)
+        return (points if self.does else batch.originals), evaluations
+
+
+@pytest.mark.parametrize(
+    "settings, targets, numbers",
+    [
+        ({}, "random", [0, 0]),
+        ({"starts": 3}, "random", [0, 0, 2, 2]),
+        ({"starts": 3, "loss": "cross_entropy"}, "random", [1, 2, 1, 2]),
+        ({"maxfun": 40}, "random", []),
+        ({"solver": "scipy"}, "random", []),
+        ({}, "nearest", []),
+    ],
+    ids=["one", "three", "cross-entropy", "few evaluations", "scipy", "nearest"],
+)
+def test_which_starts_are_descents(monkeypatch, network, settings, targets, numbers):
+    descents = Descents(monkeypatch)
+    attack = itf.LBFGSAdversary(network, **settings, jit_compile=False)
+    result = attack(points(2), targets=targets)
+    assert descents.numbers == numbers and result.success.all()
+    most = attack.maxfun * attack.starts * (3 if targets == "nearest" else 1)
+    assert (result.nfev <= most + 10 * attack.starts).all() or attack.solver == "scipy"
+
+
+@pytest.mark.slow
+def test_a_descent_leads_nearer_on_a_network_with_kinks_within_its_budget(sample, monkeypatch):
+    x, y = sample[0][:24], sample[1][:24]
+    attack = itf.LBFGSAdversary(zoo_model("mnist/fc100-100-10-lipschitz"), jit_compile=False)
+    descended = attack(x, y)
+    confirm(attack.classifier.model, descended)
+    assert (descended.nfev <= attack.maxfun + 10).all()
+    Descents(monkeypatch, does=False)
+    straight = attack(x, y, descended.targets)
+    found = (descended.status == "found") & (straight.status == "found")
+    assert descended.l2[found].mean() < 0.995 * straight.l2[found].mean()
