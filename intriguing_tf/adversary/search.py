@@ -13,7 +13,7 @@ from intriguing_tf.adversary.rounding import to_lattice
 from intriguing_tf.adversary.segment import shorten
 from intriguing_tf.adversary.settings import AttackSettings
 from intriguing_tf.adversary.solver import Batch, SearchResult, Solver
-from intriguing_tf.adversary.starts import expected_distances, noisy_starts
+from intriguing_tf.adversary.starts import descents, noisy_starts
 from intriguing_tf.adversary.stopping import Stopping
 from intriguing_tf.adversary.targets import screen_classes
 from intriguing_tf.adversary.task import Task
@@ -152,9 +152,9 @@ class Search:
 
     @property
     def _descends(self) -> bool:
-        """Whether searches start from the end of a noisy descent, and not from the image.
+        """Whether searches may start from the end of a noisy descent, and not from the image.
 
-        It leads into better basins, and takes some ten evaluations. Of several classes most
+        It leads into better basins, and takes some twelve evaluations. Of several classes most
         searches end after as many, and a small budget has better use for them.
         """
         settings = self.settings
@@ -165,13 +165,15 @@ class Search:
         """The batch with the starts of number 0."""
         if not self._descends:
             return batch
-        expected = expected_distances(self.solver.problem, batch)
-        descended = self._with_starts(batch, expected, np.zeros_like(batch.targets))
-        return descended._replace(spent=descended.spent + 1)
+        starts, spent = descents(self.solver.problem, batch, self.seed, self.stop)
+        return batch._replace(starts=starts, spent=spent)
 
     def _with_starts(self, batch: Batch, distance: np.ndarray, numbers: np.ndarray) -> Batch:
-        """The batch with the starts of these numbers, for distances that are known or expected."""
-        image_itself = 1 if self._descends else 0
+        """The batch with the starts of these numbers in place of the first.
+
+        Number 1 is the image itself where it was not the first.
+        """
+        image_itself = (batch.starts != batch.originals).any(axis=1).astype(int)
         starts, spent = batch.originals.copy(), np.zeros(len(numbers), np.int64)
         noisy = np.flatnonzero(numbers != image_itself)
         if noisy.size:
