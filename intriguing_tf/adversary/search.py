@@ -154,12 +154,14 @@ class Search:
     def _descends(self) -> bool:
         """Whether searches may start from the end of a noisy descent, and not from the image.
 
-        It leads into better basins, and takes some twelve evaluations. Of several classes most
-        searches end after as many, and a small budget has better use for them.
+        It leads into better basins, and takes some twelve evaluations. Of several classes, and
+        where any point within a distance is enough, most searches end after as many; and a small
+        budget has better use for them.
         """
         settings = self.settings
         adapts = settings.loss.adapts_weights and settings.solver == "compiled"
-        return adapts and settings.maxfun >= _DESCENDS and self.targets is not None
+        least = self.targets is not None and not self.enough
+        return adapts and least and settings.maxfun >= _DESCENDS
 
     def _with_first_starts(self, batch: Batch) -> Batch:
         """The batch with the starts of number 0."""

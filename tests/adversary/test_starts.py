@@ -98,15 +98,18 @@ class Descents:
         ({"maxfun": 40}, "random", []),
         ({"solver": "scipy"}, "random", []),
         ({}, "nearest", []),
+        ({"enough": 9.0}, "random", []),
     ],
-    ids=["one", "three", "cross-entropy", "few evaluations", "scipy", "nearest"],
+    ids=["one", "three", "cross-entropy", "few evaluations", "scipy", "nearest", "enough"],
 )
 def test_which_starts_are_descents(monkeypatch, network, settings, targets, numbers):
     """Where noise leaves the gradient much as it is."""
     monkeypatch.setattr(starts, "_ALIKE", -1.0)
     descents = Descents(monkeypatch)
-    attack = itf.LBFGSAdversary(network, **settings, jit_compile=False)
-    result = attack(points(2), targets=targets)
+    call = {"enough": settings["enough"]} if "enough" in settings else {}
+    made = {name: value for name, value in settings.items() if name not in call}
+    attack = itf.LBFGSAdversary(network, **made, jit_compile=False)
+    result = attack(points(2), targets=targets, **call)
     assert descents.numbers == numbers and result.success.all()
     most = attack.maxfun * attack.starts * (3 if targets == "nearest" else 1)
     assert (result.nfev <= most + 10 * attack.starts).all() or attack.solver == "scipy"
