@@ -4,9 +4,10 @@
 
 One thread; each part prints one table. Part "levels": examples on 256 levels, written as PNGs and
 read back with Pillow. "exact": distances beside the least one inside the linear piece of a network
-where the search ended, a quadratic programme; softmax regression is one such piece. "cost": CPU seconds beside those of the
-evaluations alone. "flat": networks whose gradient vanishes at images. "memory": what adversaries
-that were made, used and dropped leave behind. "first": the first call in a fresh process.
+where the search ended, a quadratic programme; softmax regression is one such piece. "cost": CPU
+seconds beside those of the evaluations alone. "flat": networks whose gradient vanishes at images.
+"memory": what adversaries that were made, used and dropped leave behind. "first": the first call in
+a fresh process.
 Networks that are trained need MNIST; photographs need the folder IMAGENET_IMAGES.
 """
 

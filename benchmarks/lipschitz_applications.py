@@ -134,9 +134,16 @@ def table(names: list[str], folder: Path) -> None:
             continue
         print(
             f"| {name} | {found['domain']} | {found['weights'] / 1e6:.1f} M "
-            f"| {found['seconds']:.0f} | {found['peak']:.1f} | {found['total']:.3g} "
-            f"| {found['product']:.3g} | {len(found['unbounded'])} |"
+            f"| {found['seconds']:.0f} | {found['peak']:.1f} | {shown(found, 'total')} "
+            f"| {shown(found, 'product')} | {len(found['unbounded'])} |"
         )
+
+
+def shown(found: dict[str, Any], name: str) -> str:
+    """A product of bounds, which may be larger than any float where every layer has one."""
+    if found[name] == float("inf"):
+        return "none" if found["unbounded"] else f"over {sys.float_info.max:.2g}"
+    return f"{found[name]:.3g}"
 
 
 def main() -> None:

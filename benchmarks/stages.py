@@ -74,6 +74,7 @@ STAGES = (
     _claims("first", minutes=1),
     _claims("flat", minutes=1, needs=("mnist",)),
     _claims("exact", minutes=2, needs=("clarabel",)),
+    _benchmark("certified-cost", "certified_training", "--table=cost", minutes=1, needs=("mnist",)),
     _solvers("bundle", minutes=2),
     _solvers("lockstep", minutes=3),
     _solvers("fixed c", minutes=3),

@@ -35,7 +35,7 @@ from intriguing_tf.zoo.names import short_name
         ["global", "local", "none"],
         "how radii are certified; 'none' leaves out the bounds of layers too",
     ),
-    options.integer("shard_size", 256, "images that are attacked between two saves", lower_bound=1),
+    options.shard_size(),
     *options.ray(),
     options.string("output", "evaluation", "folder of the page, and of finished work"),
 )

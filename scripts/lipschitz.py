@@ -31,7 +31,12 @@ from intriguing_tf.files import write_atomically
 
 @command(
     options.model(None),
-    options.choice("method", "best", ["best", "product"], "joint bounds, or layer by layer"),
+    options.choice(
+        "method",
+        "best",
+        ["best", "quick", "product"],
+        "joint bounds, those that take moments, or layer by layer",
+    ),
     options.choice(
         "unbounded", "raise", ["raise", "inf"], "what to do with layers without a bound"
     ),

@@ -151,6 +151,12 @@ def ray() -> tuple[Option, Option]:
     return string("ray", None, text), integer("workers", None, "processes of Ray", lower_bound=1)
 
 
+def shard_size() -> Option:
+    """--shard_size: how often finished work is saved."""
+    text = "images that are attacked between two saves; by default one batch of them, 8 to 256"
+    return integer("shard_size", None, text, lower_bound=1)
+
+
 def number(text: str, default: int | None = None, least: int = 1) -> Option:
     """--number: how many images, from the first on."""
     return integer("number", default, text, lower_bound=least)

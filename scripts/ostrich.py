@@ -3,7 +3,7 @@
   itf-ostrich --data=cat.jpg,photographs/ --model=imagenet/efficientnet-lite0
 
 Distorts every image until the network classifies it as the target, prints a table, and saves the
-original, the difference (ten times as large, around grey) and the adversarial image as PNG. The
+original, the difference (ten times as large, around gray) and the adversarial image as PNG. The
 model is an ImageNet entry of the zoo, a file of a model that takes pixels in [0, 1], or
 applications/NAME for a network of keras.applications.
 """

@@ -28,7 +28,7 @@ from intriguing_tf.zoo.names import short_name
     options.losses(),
     options.solver(),
     options.seed("of the random targets"),
-    options.integer("shard_size", 256, "images in a shard", lower_bound=1),
+    options.shard_size(),
     *options.ray(),
     options.string("output", "sweep", "folder of the sweep; what is there already is not repeated"),
     options.string("table", None, "a .csv or .parquet file for a row per image"),

@@ -56,8 +56,9 @@ def entry(card: ModelCard, zoo: Path) -> str:
     lines = [f"[**{card.name}**]({page})", card.title]
     if (zoo / card.name / "picture.png").is_file():
         lines.append(f"![{card.name}]({ENTRIES}/{card.name}/picture.png)")
-    facts = [f"{heading} {value}" for heading, value in card.measured()]
-    lines.append(" · ".join([f"{card.parameters:,} parameters", *facts]))
+    facts = [("parameters", f"{card.parameters:,}"), *card.measured()]
+    rows = [f"| {heading} | {value} |" for heading, value in facts]
+    lines.append("\n    ".join(["| | |", "|---|---|", *rows]))
     return "-   " + "\n\n    ".join(lines)
 
 

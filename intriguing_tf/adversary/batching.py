@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -130,6 +131,27 @@ def step_until(step: Any, state: Any, most_left: tf.Tensor, most_steps: tf.Tenso
         (tf.constant(0, tf.int32), state),
         parallel_iterations=1,
     )[1]
+
+
+def traced_once(step: Callable[..., Any], state: Any, *arguments: Any) -> Any:
+    """Returns `step(state, *arguments)`, of one trace for all searches with an equal step.
+
+    Tracing takes longer than most searches, and only the network differs between them. Where the
+    number of rows is known, as for XLA, which compiles for it, the step is part of the caller's
+    graph.
+
+    Args:
+        step: a function of tensors that can be hashed, and refers to no model.
+        state: with the field `done` of the rows.
+    """
+    if state.done.shape[0] is None:
+        step = _traced(step)
+    return step(state, *arguments)
+
+
+@functools.lru_cache(maxsize=32)
+def _traced(step: Callable[..., Any]) -> Callable[..., Any]:
+    return tf.function(step, autograph=False)
 
 
 def _next_size(size: int, fixed_shapes: bool) -> int:

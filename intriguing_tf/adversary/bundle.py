@@ -18,17 +18,18 @@ c |r|^2 + margin.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from intriguing_tf.adversary.batching import run_to_the_end, step_until
+from intriguing_tf.adversary.batching import run_to_the_end, step_until, traced_once
 from intriguing_tf.adversary.lbfgs import choose, dot
-from intriguing_tf.adversary.problem import Problem
+from intriguing_tf.adversary.problem import Evaluated, Problem
 from intriguing_tf.adversary.rivals import Rivals
-from intriguing_tf.adversary.settings import AttackSettings
+from intriguing_tf.adversary.settings import AttackSettings, SearchConstants
 
 _FREE_SETS = 3  # guesses of which variables the box holds
 _HARD = 1e6  # sharpness of a soft maximum that is a hard one, per margin at the image
@@ -69,48 +70,21 @@ class BundleState(NamedTuple):
     done: tf.Tensor  # [n]
 
 
-class Bundle:
-    """Brings adversarial points nearer.
+@dataclasses.dataclass(frozen=True)
+class BundleStep:
+    """What a bundle does with an evaluation.
 
     Args:
-        problem: the classifier.
-        settings: of the adversary. `maxfun` counts the evaluations that came before too.
-        jit_compile: compile with XLA.
+        constants: of the search.
+        maxfun: gradient evaluations of each image.
     """
 
-    def __init__(self, problem: Problem, settings: AttackSettings, jit_compile: bool):
-        self.problem, self.constants, self.maxfun = problem, settings.constants, settings.maxfun
-        self.jit_compile = jit_compile
-        self._advance = tf.function(self._advance_while, autograph=False, jit_compile=jit_compile)
+    constants: SearchConstants
+    maxfun: int
 
-    def __call__(
-        self, rows: BundleRows, best, multiplier, nfev, stop, rivals: Rivals
-    ) -> BundleState:
-        """Returns where the search ends that starts at adversarial changes `best` [n, size]."""
-        square, m = rows.start, self.constants.bundle_cuts
-        ones = tf.ones_like(square)
-        nothing = tf.zeros([tf.shape(best)[0], m], best.dtype)
-        state = BundleState(
-            gradients=tf.zeros([tf.shape(best)[0], m, best.shape[1]], best.dtype),
-            values=nothing, weights=nothing, age=nothing + tf.range(m, 0, -1, dtype=best.dtype),
-            trial=best, trial_multiplier=multiplier, best=best, best_square=square,
-            best_multiplier=multiplier, proximity=self.constants.bundle_proximity * ones,
-            aim=self.constants.bundle_aim * ones, nfev=nfev,
-            waited=tf.zeros_like(nfev), done=nfev >= self.maxfun,
-        )  # fmt: skip
-        behind = functools.partial(_behind, rivals) if rivals.any else None
-        return run_to_the_end(self._advance, state, rows, self.jit_compile, stop, behind)
-
-    def _advance_while(self, state: BundleState, rows: BundleRows, most_left, most_steps):
-        return step_until(lambda s: self._step(s, rows), state, most_left, most_steps)
-
-    def _step(self, s: BundleState, rows: BundleRows) -> BundleState:
-        """One evaluation for every image: judge the trial, add its cut, and propose the next."""
+    def __call__(self, s: BundleState, rows: BundleRows, there: Evaluated) -> BundleState:
+        """Returns the state after the evaluation of the trials: adds cuts, proposes the next."""
         constants = self.constants
-        there = self.problem.evaluate_soft(
-            rows.originals + s.trial, rows.targets, _HARD / rows.gap,
-            tf.zeros_like(rows.gap)[:, None],
-        )  # fmt: skip
         margin = there.margin + rows.confidence
         square = dot(s.trial, s.trial)
         finite = there.finite & ~s.done
@@ -169,6 +143,51 @@ class Bundle:
             values=values, weights=weights, trial=trial,
             trial_multiplier=tf.reduce_sum(weights, axis=1), done=s.done | ended,
         )  # fmt: skip
+
+
+class Bundle:
+    """Brings adversarial points nearer.
+
+    Args:
+        problem: the classifier.
+        settings: of the adversary. `maxfun` counts the evaluations that came before too.
+        jit_compile: compile with XLA.
+    """
+
+    def __init__(self, problem: Problem, settings: AttackSettings, jit_compile: bool):
+        self.problem, self.jit_compile = problem, jit_compile
+        self._step = BundleStep(settings.constants, settings.maxfun)
+        self._advance = tf.function(self._advance_while, autograph=False, jit_compile=jit_compile)
+
+    def __call__(
+        self, rows: BundleRows, best, multiplier, nfev, stop, rivals: Rivals
+    ) -> BundleState:
+        """Returns where the search ends that starts at adversarial changes `best` [n, size]."""
+        constants, maxfun = self._step.constants, self._step.maxfun
+        square, m = rows.start, constants.bundle_cuts
+        ones = tf.ones_like(square)
+        nothing = tf.zeros([tf.shape(best)[0], m], best.dtype)
+        state = BundleState(
+            gradients=tf.zeros([tf.shape(best)[0], m, best.shape[1]], best.dtype),
+            values=nothing, weights=nothing, age=nothing + tf.range(m, 0, -1, dtype=best.dtype),
+            trial=best, trial_multiplier=multiplier, best=best, best_square=square,
+            best_multiplier=multiplier, proximity=constants.bundle_proximity * ones,
+            aim=constants.bundle_aim * ones, nfev=nfev,
+            waited=tf.zeros_like(nfev), done=nfev >= maxfun,
+        )  # fmt: skip
+        behind = functools.partial(_behind, rivals) if rivals.any else None
+        return run_to_the_end(self._advance, state, rows, self.jit_compile, stop, behind)
+
+    def _advance_while(self, state: BundleState, rows: BundleRows, most_left, most_steps):
+        return step_until(lambda s: self._evaluate(s, rows), state, most_left, most_steps)
+
+    def _evaluate(self, s: BundleState, rows: BundleRows) -> BundleState:
+        """One evaluation for every image."""
+        there = self.problem.evaluate_soft(
+            rows.originals + s.trial, rows.targets, _HARD / rows.gap,
+            tf.zeros_like(rows.gap)[:, None],
+        )  # fmt: skip
+        return traced_once(self._step, s, rows, there)
 
 
 def _behind(rivals: Rivals, s: BundleState, rows: BundleRows) -> np.ndarray:

@@ -6,13 +6,14 @@ that are not held at a bound (Bertsekas 1982; Schmidt, Kim and Sra 2011).
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
-from intriguing_tf.adversary.batching import run_to_the_end, step_until
+from intriguing_tf.adversary.batching import run_to_the_end, step_until, traced_once
 from intriguing_tf.adversary.lbfgs import Pairs, choose, dot, free_variables, inverse_hessian
 from intriguing_tf.checks import check_positive_integer
 
@@ -72,6 +73,71 @@ class _State(NamedTuple):
     done: tf.Tensor
 
 
+@dataclasses.dataclass(frozen=True)
+class _Step:
+    """What a search does with an evaluation; the arguments are `Minimizer`'s."""
+
+    ftol: float
+    gtol: float
+    maxiter: int
+    maxls: int
+
+    def is_flat(self, x, gradient, lower, upper):
+        projected = tf.clip_by_value(x - gradient, lower, upper) - x
+        return tf.reduce_max(tf.abs(projected), axis=1) <= self.gtol
+
+    def __call__(self, s: _State, lower, upper, fun, gradient) -> _State:
+        """Returns the state after the evaluation of the trials."""
+        finite = tf.math.is_finite(fun) & tf.reduce_all(tf.math.is_finite(gradient), axis=1)
+        step = s.trial - s.x
+        slope = dot(s.gradient, step)
+        noise = 4 * np.finfo(fun.dtype.as_numpy_dtype).eps * tf.abs(s.fun)
+        accepted = finite & (fun <= s.fun + _ARMIJO * slope + noise) & ~s.done
+        nit = s.nit + tf.cast(accepted, tf.int32)
+        nfev = s.nfev + tf.cast(~s.done, tf.int32)
+
+        decrease = s.fun - fun
+        scale = tf.maximum(tf.maximum(tf.abs(fun), tf.abs(s.fun)), 1.0)
+        small = accepted & (decrease <= self.ftol * scale) & (self.ftol > 0)
+        pairs = s.pairs.push(step, gradient - s.gradient, accepted)
+        x, new_fun = choose(accepted, s.trial, s.x), tf.where(accepted, fun, s.fun)
+        new_gradient = choose(accepted, gradient, s.gradient)
+        flat = accepted & self.is_flat(x, new_gradient, lower, upper)
+
+        # After a rejected step comes the minimum of the parabola through what is known of the line.
+        parabola = -slope * s.length / (2 * tf.maximum(-decrease - slope, 1e-30))
+        shorter = tf.where(
+            finite, tf.clip_by_value(parabola, 0.1 * s.length, 0.5 * s.length), 0.1 * s.length
+        )
+        length = tf.where(accepted, tf.ones_like(shorter), shorter)
+
+        # Where no step lowers the value the history may be to blame: it is dropped, unless that
+        # has been tried from here.
+        exhausted = tf.where(accepted, decrease <= 0, length < 0.5**self.maxls) & ~s.done
+        precision = exhausted & ~(new_fun < s.restarted - noise)
+        restart = exhausted & ~precision
+        pairs = tf.cond(tf.reduce_any(restart), lambda: pairs.drop(restart), lambda: pairs)  # rare
+        free = free_variables(x, new_gradient, lower, upper)
+        steepest = -new_gradient * free
+        newton = -inverse_hessian(pairs, free)(new_gradient[:, None])[:, 0]
+        newton = choose(dot(newton, new_gradient) < 0, newton, steepest)
+        direction = choose(accepted, newton, s.direction)
+        direction = choose(restart, steepest, direction)
+        length = tf.where(restart, _first_length(steepest), length)
+        ended = [(flat, _GTOL), (small, _FTOL), (precision, _PRECISION)]
+        status = s.status
+        for where, code in reversed(ended):
+            status = tf.where(where & ~s.done, code, status)
+        return _State(
+            x, new_fun, new_gradient,
+            trial=tf.clip_by_value(x + length[:, None] * direction, lower, upper),
+            direction=direction, length=length, pairs=pairs,
+            restarted=tf.where(restart, new_fun, s.restarted),
+            nit=nit, nfev=nfev, status=status,
+            done=s.done | flat | small | precision | (nit >= self.maxiter),
+        )  # fmt: skip
+
+
 class Minimizer:
     """A batched L-BFGS for one function, compiled once and used for any batch.
 
@@ -112,8 +178,8 @@ class Minimizer:
             if not 0 <= least < np.inf:
                 raise ValueError(f"`{name}` must be a number of at least 0. Received: {least!r}.")
         self.value_and_grad = value_and_grad
-        self.maxcor, self.ftol, self.gtol = maxcor, ftol, gtol
-        self.maxiter, self.maxls = maxiter, maxls
+        self.maxcor = maxcor
+        self._step = _Step(ftol, gtol, maxiter, maxls)
         self.jit_compile = jit_compile
         self._start = tf.function(
             self._first, autograph=False, jit_compile=jit_compile, reduce_retracing=not jit_compile
@@ -142,7 +208,7 @@ class Minimizer:
         count = tf.zeros_like(fun, tf.int32)
         finite = tf.math.is_finite(fun) & tf.reduce_all(tf.math.is_finite(gradient), axis=1)
         length = _first_length(direction)
-        flat = self._is_flat(x, gradient, lower, upper)
+        flat = self._step.is_flat(x, gradient, lower, upper)
         trial = tf.clip_by_value(x + length[:, None] * direction, lower, upper)
         pairs = Pairs.empty(x, self.maxcor)
         return _State(
@@ -152,65 +218,14 @@ class Minimizer:
             done=~finite | flat,
         )  # fmt: skip
 
-    def _is_flat(self, x, gradient, lower, upper):
-        projected = tf.clip_by_value(x - gradient, lower, upper) - x
-        return tf.reduce_max(tf.abs(projected), axis=1) <= self.gtol
-
     def _advance_while(
         self, state: _State, rows, most_left: tf.Tensor, most_steps: tf.Tensor
     ) -> _State:
-        return step_until(lambda s: self._step(s, *rows), state, most_left, most_steps)
+        return step_until(lambda s: self._evaluate(s, *rows), state, most_left, most_steps)
 
-    def _step(self, s: _State, lower, upper, *args) -> _State:
+    def _evaluate(self, s: _State, lower, upper, *args) -> _State:
         fun, gradient = self.value_and_grad(s.trial, *args)
-        finite = tf.math.is_finite(fun) & tf.reduce_all(tf.math.is_finite(gradient), axis=1)
-        step = s.trial - s.x
-        slope = dot(s.gradient, step)
-        noise = 4 * np.finfo(fun.dtype.as_numpy_dtype).eps * tf.abs(s.fun)
-        accepted = finite & (fun <= s.fun + _ARMIJO * slope + noise) & ~s.done
-        nit = s.nit + tf.cast(accepted, tf.int32)
-        nfev = s.nfev + tf.cast(~s.done, tf.int32)
-
-        decrease = s.fun - fun
-        scale = tf.maximum(tf.maximum(tf.abs(fun), tf.abs(s.fun)), 1.0)
-        small = accepted & (decrease <= self.ftol * scale) & (self.ftol > 0)
-        pairs = s.pairs.push(step, gradient - s.gradient, accepted)
-        x, new_fun = choose(accepted, s.trial, s.x), tf.where(accepted, fun, s.fun)
-        new_gradient = choose(accepted, gradient, s.gradient)
-        flat = accepted & self._is_flat(x, new_gradient, lower, upper)
-
-        # After a rejected step comes the minimum of the parabola through what is known of the line.
-        parabola = -slope * s.length / (2 * tf.maximum(-decrease - slope, 1e-30))
-        shorter = tf.where(
-            finite, tf.clip_by_value(parabola, 0.1 * s.length, 0.5 * s.length), 0.1 * s.length
-        )
-        length = tf.where(accepted, tf.ones_like(shorter), shorter)
-
-        # Where no step lowers the value the history may be to blame: it is dropped, unless that
-        # has been tried from here.
-        exhausted = tf.where(accepted, decrease <= 0, length < 0.5**self.maxls) & ~s.done
-        precision = exhausted & ~(new_fun < s.restarted - noise)
-        restart = exhausted & ~precision
-        pairs = tf.cond(tf.reduce_any(restart), lambda: pairs.drop(restart), lambda: pairs)  # rare
-        free = free_variables(x, new_gradient, lower, upper)
-        steepest = -new_gradient * free
-        newton = -inverse_hessian(pairs, free)(new_gradient[:, None])[:, 0]
-        newton = choose(dot(newton, new_gradient) < 0, newton, steepest)
-        direction = choose(accepted, newton, s.direction)
-        direction = choose(restart, steepest, direction)
-        length = tf.where(restart, _first_length(steepest), length)
-        ended = [(flat, _GTOL), (small, _FTOL), (precision, _PRECISION)]
-        status = s.status
-        for where, code in reversed(ended):
-            status = tf.where(where & ~s.done, code, status)
-        return _State(
-            x, new_fun, new_gradient,
-            trial=tf.clip_by_value(x + length[:, None] * direction, lower, upper),
-            direction=direction, length=length, pairs=pairs,
-            restarted=tf.where(restart, new_fun, s.restarted),
-            nit=nit, nfev=nfev, status=status,
-            done=s.done | flat | small | precision | (nit >= self.maxiter),
-        )  # fmt: skip
+        return traced_once(self._step, s, lower, upper, fun, gradient)
 
 
 def _first_length(direction: tf.Tensor) -> tf.Tensor:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
 from intriguing_tf.adversary import AdversarialResult
@@ -17,7 +17,7 @@ from intriguing_tf.adversary.result import ARRAYS
 from intriguing_tf.archives import read_arrays
 from intriguing_tf.classifier import Classifier
 from intriguing_tf.files import read_content, write_atomically
-from intriguing_tf.lipschitz import Certifier
+from intriguing_tf.lipschitz import Certifier, LipschitzReport
 from intriguing_tf.progress import progress_bar
 from intriguing_tf.sweeps import Sweep
 from intriguing_tf.sweeps.shards import Shard
@@ -26,6 +26,7 @@ METHODS = ("global", "local", "none")
 NOT_ASKED = "it was not asked for."
 _SHOWN = 16  # examples that are kept with their images, of the nearest and of the farthest
 _BATCH = 256
+_LEAST_RADIUS = 1e-12  # of the bounds' width: not worth a certificate
 # A certificate may exceed what was found by so much of it, since distances are rounded.
 _ROUNDING = 1e-4
 _FEW = 0.05  # share of failed attacks
@@ -103,27 +104,101 @@ class Collected:
             )
 
 
+class Certification:
+    """The certified radii of a model, whose bounds are found once, or why there are none.
+
+    Args:
+        classifier: the model.
+        method: one of `METHODS`.
+        report: bounds of the layers, or `None`.
+        why_not: why there are none.
+        width: of the bounds of the images.
+        verbose: show progress.
+
+    Attributes:
+        why_not: why there are no radii; "" where there are.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        method: str,
+        report: LipschitzReport | None,
+        why_not: str,
+        width: float,
+        verbose: bool | str,
+    ):
+        self._classifier, self._method, self._verbose = classifier, method, verbose
+        self._total = math.inf if report is None else report.total
+        self._least = _LEAST_RADIUS * width
+        self._certifier: Certifier | None = None
+        self.why_not = why_not
+        if report is not None and math.isinf(self._total):
+            self.why_not = next((row.how for row in report.rows if math.isinf(row.bound)), "")
+
+    def radii(self, index: int, shard: Shard, folder: Path) -> np.ndarray | None:
+        """Returns a shard's certified radii, from its file if they are there, or `None`."""
+        file = folder / f"{self._method}-{index:06d}.npz"
+        key = np.array(str(shard.provenance["images"]))
+        if self.why_not or (kept := _kept(file, key, len(shard.result))) is not None:
+            return None if self.why_not else kept
+        try:
+            radii = self._radii(shard.result.originals)
+        except (ValueError, TypeError) as error:
+            self.why_not = str(error)
+        if self.why_not:
+            return None
+        buffer = io.BytesIO()
+        np.savez(buffer, radii=radii, images=key)
+        write_atomically(file, buffer.getvalue())
+        return radii
+
+    def _radii(self, images: np.ndarray) -> np.ndarray:
+        """Certifies; before the first time, looks whether that is worth its while."""
+        if self._certifier is None:
+            logits = self._classifier.predict_logits(images, _BATCH).astype(np.float64)
+            most = float(np.ptp(logits, axis=1).max() if logits.shape[1] > 1 else abs(logits).max())
+            if most < self._least * self._total:
+                self.why_not = (
+                    f"the bounds of the layers multiply to {self._total:.3g}, by which no radius "
+                    f"could be larger than about {most / self._total:.1g}."
+                )
+                return np.zeros(len(images))
+            model = self._classifier.model
+            self._certifier = Certifier(model, self._verbose, method=self._method)
+        return self._certifier.radius(images, verbose=self._verbose)
+
+
+def _kept(file: Path, key: np.ndarray, number: int) -> np.ndarray | None:
+    """Returns the radii of these images in a file, or `None`."""
+    if not file.is_file():
+        return None
+    try:
+        kept = read_arrays(read_content(file), ("radii", "images"))
+    except ValueError:
+        return None
+    radii = kept["radii"]
+    return radii if radii.shape == (number,) and kept["images"] == key else None
+
+
 def collect(
-    model: keras.Model,
     classifier: Classifier,
     done: Sweep,
     folder: Path,
     bounds: tuple[float, float],
-    method: str,
+    certification: Certification,
     verbose: bool | str,
 ) -> Collected:
     """Reads the shards of a sweep; certifies their images; keeps the nearest and the farthest.
 
     Args:
-        model: that was attacked.
-        classifier: the same as a map to logits.
+        classifier: the model that was attacked, as a map to logits.
         done: a sweep with one cell.
         folder: where certified radii are kept, a file for each shard.
         bounds: of the images.
-        method: of certification, one of `METHODS`.
+        certification: of the model.
         verbose: show progress.
     """
-    certify, why = _certifier(model, method)
     columns: dict[str, list[np.ndarray]] = {}
     shown: dict[str, AdversarialResult | None] = {"nearest": None, "farthest": None}
     low: np.ndarray | float = np.inf
@@ -136,13 +211,9 @@ def collect(
             arrays["rounded"] = _survives_rounding(classifier, result, bounds)
             if shard.labels is not None:
                 arrays["labels"] = shard.labels
-            if certify is not None:
-                try:
-                    arrays["certified"] = _certified(
-                        certify, shard, folder / f"{method}-{index:06d}.npz"
-                    )
-                except ValueError as error:
-                    certify, why = None, str(error)
+            radii = certification.radii(index, shard, folder)
+            if radii is not None:
+                arrays["certified"] = radii
             for name, values in arrays.items():
                 columns.setdefault(name, []).append(values)
             for which, kept in shown.items():
@@ -163,8 +234,8 @@ def collect(
         l2=whole["l2"],
         distortion=whole["distortion"],
         survives_rounding=whole["rounded"] if kind == "images" else None,
-        certified=None if certify is None else whole["certified"],
-        why_not_certified=why,
+        certified=None if certification.why_not else whole["certified"],
+        why_not_certified=certification.why_not,
         nearest=dataclasses.replace(nearest, classifier=classifier),
         farthest=dataclasses.replace(farthest, classifier=classifier),
         attack_seconds=seconds,
@@ -172,34 +243,6 @@ def collect(
         extent=(float(np.min(low)), float(np.max(high))),
         ranges_seen=np.ravel(np.subtract(high, low)) if kind == "table" else None,
     )
-
-
-def _certifier(model: keras.Model, method: str) -> tuple[Certifier | None, str]:
-    """Returns what certifies radii, or why nothing does."""
-    if method == "none":
-        return None, NOT_ASKED
-    try:
-        return Certifier(model, verbose=False, method=method), ""
-    except (ValueError, TypeError) as error:
-        return None, str(error)
-
-
-def _certified(certify: Certifier, shard: Shard, file: Path) -> np.ndarray:
-    """Returns a shard's certified radii, from its file if they are there."""
-    key = np.array(str(shard.provenance["images"]))
-    if file.is_file():
-        try:
-            kept = read_arrays(read_content(file), ("radii", "images"))
-        except ValueError:
-            kept = {}
-        radii = kept.get("radii")
-        if radii is not None and radii.shape == (len(shard.result),) and kept["images"] == key:
-            return radii
-    radii = certify.radius(shard.result.originals, verbose=False)
-    buffer = io.BytesIO()
-    np.savez(buffer, radii=radii, images=key)
-    write_atomically(file, buffer.getvalue())
-    return radii
 
 
 def _survives_rounding(

@@ -19,7 +19,13 @@ from intriguing_tf.checks import check_choice, check_kinds, check_positive_integ
 from intriguing_tf.classifier import check_model, input_shape
 from intriguing_tf.datasets import ImageSet
 from intriguing_tf.datasets.loading import load_data
-from intriguing_tf.evaluation.collecting import METHODS, NOT_ASKED, Collected, collect
+from intriguing_tf.evaluation.collecting import (
+    METHODS,
+    NOT_ASKED,
+    Certification,
+    Collected,
+    collect,
+)
 from intriguing_tf.evaluation.doubts import doubts, units_of
 from intriguing_tf.evaluation.result import Evaluation
 from intriguing_tf.evaluation.scaling import Ranges, check_within
@@ -44,7 +50,7 @@ def evaluate(
     attack: Mapping[str, Any] | None = None,
     certify: str = "global",
     folder: str | os.PathLike | None = None,
-    shard_size: int = 256,
+    shard_size: int | None = None,
     ray: str | None = None,
     workers: int | None = None,
     name: str | None = None,
@@ -80,8 +86,7 @@ def evaluate(
             of layers may take longer than the attack.
         folder: where the work is kept. A call that was stopped is made again and resumes there; the
             images need not fit into the memory. By default all is kept in the memory.
-        shard_size: images that are attacked between two saves.
-        ray, workers: as in `itf.sweep`.
+        shard_size, ray, workers: as in `itf.sweep`.
         name: what the page calls the model; by default its own name.
         verbose: show progress; "auto": if the standard error is a terminal.
 
@@ -133,9 +138,11 @@ def evaluate(
             workers=workers,
             verbose=verbose,
         )
-        found = collect(model, classifier, done, place / "certified", bounds, certify, verbose)
+        report, why = (None, NOT_ASKED) if certify == "none" else _layers(model, verbose)
+        width = float(bounds[1] - bounds[0])
+        radii_of = Certification(classifier, certify, report, why, width, verbose)
+        found = collect(classifier, done, place / "certified", bounds, radii_of, verbose)
         result = done.result(**_CELL) if folder is None else None
-    report, why = (None, NOT_ASKED) if certify == "none" else _layers(model, verbose)
     seconds = time.perf_counter() - started
     return _evaluation(
         model, name, images, found, bounds, ranges, wanted, report, why, done, result, seconds
@@ -248,6 +255,6 @@ def _radii(distances: np.ndarray) -> np.ndarray:
 def _layers(model: keras.Model, verbose: bool | str) -> tuple[LipschitzReport | None, str]:
     """Returns the bounds of the layers, or why there are none."""
     try:
-        return bound(model, unbounded="inf", verbose=verbose), ""
+        return bound(model, "quick", "inf", verbose=verbose), ""
     except (ValueError, TypeError) as error:
         return None, str(error)

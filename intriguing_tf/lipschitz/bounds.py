@@ -8,7 +8,9 @@ from typing import Any
 
 import keras
 
+from intriguing_tf.checks import check_choice
 from intriguing_tf.classifier import check_model
+from intriguing_tf.lipschitz.chains import Budget
 from intriguing_tf.lipschitz.contradictions import check_bound
 from intriguing_tf.lipschitz.domain import boxes_of, described
 from intriguing_tf.lipschitz.graph import calls_of
@@ -16,6 +18,8 @@ from intriguing_tf.lipschitz.propagation import Ranges
 from intriguing_tf.lipschitz.report import LipschitzReport
 from intriguing_tf.lipschitz.steps import LayerBound
 from intriguing_tf.lipschitz.walk import Bounds, combined
+
+METHODS = ("best", "quick", "product")
 
 
 def bound(
@@ -39,7 +43,8 @@ def bound(
         method: "product" takes each layer by itself, as section 4.3 of the paper does. "best"
             joins linear neighbours (batch normalization and convolution, matrices in a row) and
             bounds chains of linear layers and activations as a whole
-            (docs/lipschitz-mathematics.md); it is never larger, and takes longer.
+            (docs/lipschitz-mathematics.md); it is never larger, and takes longer. "quick" is the
+            same without the chains that take more than moments.
         unbounded: what to do with a layer that has no finite bound or no rule: "raise", or let it
             count as "inf".
         attained: whether to look for lower bounds of convolutions, too; `False` takes less time.
@@ -70,15 +75,15 @@ def bound(
         report.total
         itf.lipschitz.bound(keras.applications.EfficientNetB0(), domain=(0, 255))
     """
-    if method not in ("best", "product"):
-        raise ValueError(f'`method` must be "best" or "product". Received: {method!r}.')
+    check_choice("method", method, METHODS)
     if unbounded not in ("raise", "inf"):
         raise ValueError(f'`unbounded` must be "raise" or "inf". Received: {unbounded!r}.')
     check_model(model, single=False)
     started = time.monotonic()
     graph = calls_of(model)
     ranges = None if domain is None else Ranges(model, domain)
-    bounds = Bounds(method == "best", unbounded, attained, verbose, ranges)
+    budget = Budget(0, 0) if method == "quick" else None
+    bounds = Bounds(method != "product", unbounded, attained, verbose, ranges, budget)
     products, totals = zip(*map(bounds.close, bounds.run(graph)), strict=True)
     joint = LayerBound(1.0)
     product, total = combined(joint, products), combined(joint, totals)

@@ -41,7 +41,7 @@ REASONS = {
         "nanargmin nonzero one_hot right_shift searchsorted unravel_index"
     ),
     "what it computes is not known to Keras": (
-        "FlaxLayer JaxLayer Lambda TFSMLayer TorchModuleWrapper custom_gradient"
+        "FlaxLayer JaxLayer Lambda TorchModuleWrapper custom_gradient"
     ),
     "no layer that computes": "InputLayer InputSpec Layer Wrapper MaxNumBoundingBoxes",
     "it jumps": (

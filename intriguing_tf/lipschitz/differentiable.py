@@ -112,17 +112,15 @@ class SchattenNorm:
 
     Args:
         layer: a Dense layer, built.
+        squarings: as of `dense_bound`.
     """
 
-    def __init__(self, layer: keras.layers.Dense):
-        self.layer = layer
-
-    def iterate(self) -> None:
-        """Does nothing: no state is kept."""
+    def __init__(self, layer: keras.layers.Dense, squarings: int = _FEW_SQUARINGS):
+        self.layer, self.squarings = layer, squarings
 
     def norm(self) -> tf.Tensor:
         """Returns a bound of the norm, a scalar whose gradient reaches the kernel."""
-        return dense_bound(tf.convert_to_tensor(self.layer.kernel), _FEW_SQUARINGS)
+        return dense_bound(tf.convert_to_tensor(self.layer.kernel), self.squarings)
 
 
 class PowerIteration:

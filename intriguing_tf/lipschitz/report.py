@@ -64,7 +64,7 @@ class LipschitzReport(ShownAsTable):
             branches are added. Section 4.3's bound.
         total: the best bound found for the model's output; at most `product`.
         chains: stretches whose joint bound is below the product of their layers'.
-        method: "best" or "product".
+        method: "best", "quick" or "product".
         domain: the box of inputs that the bounds hold for, e.g. "[0, 255]"; empty where they hold
             for all.
     """
@@ -93,6 +93,8 @@ class LipschitzReport(ShownAsTable):
             for chain in self.chains
         ]
         notes += [f"no bound: {row.layer}: {row.how}" for row in self.unbounded]
+        if math.isinf(self.total) and not self.unbounded:
+            notes.append("every layer has a bound; float64 ends below what they multiply to")
         return Table(
             f"Lipschitz bounds of {self.model}",
             ("layer", "kind", "size", "stride", "bound", "lower bound", "method"),

@@ -85,6 +85,7 @@ class Bounds:
         attained: whether to look for lower bounds, too.
         verbose: whether to show progress.
         ranges: in which intervals tensors lie, for a bound on a domain.
+        budget: what chains may cost.
 
     Attributes:
         report: the rows and chains so far.
@@ -98,11 +99,12 @@ class Bounds:
         attained: bool = True,
         verbose: bool | str = False,
         ranges: Ranges | None = None,
+        budget: Budget | None = None,
     ):
         self.report = ReportBuilder()
         self.cancelled = 1.0
         self._best = best
-        self._budget = Budget()
+        self._budget = budget or Budget()
         self._unbounded = unbounded
         self._attained = attained
         self._verbose = verbose

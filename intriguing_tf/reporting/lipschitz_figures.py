@@ -6,10 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib import rc_context
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from intriguing_tf.checks import check_kind
 from intriguing_tf.reporting.charts import COLORS, STYLE, Picture, check_finite, check_names
+
+_WIDE = 300  # ratio of an axis's ends from which powers of ten are labels enough
 
 
 def layer_bars(
@@ -69,6 +73,7 @@ def layer_bars(
         axes.axvline(1, color="#80808080", linewidth=0.7)
         axes.set_xscale("log")
         axes.set_xlim(floor, edge * 1.5)
+        _label_plainly(axes.xaxis, edge * 1.5 / floor)
         axes.set_yticks(range(len(layers)), layers)
         axes.set_ylim(len(layers) - 0.4, -0.6)
         axes.set_xlabel("Lipschitz constant of the layer")
@@ -109,8 +114,23 @@ def sandwich(
         axes.plot(x[shown], high[shown], "v", color=COLORS[1], markersize=4, label="adversary")
         axes.plot(x, low, "^", color=COLORS[0], markersize=4, label="certified")
         axes.set_yscale("log")
+        both = np.concatenate([low[low > 0], high[shown & (high > 0)]])
+        _label_plainly(axes.yaxis, both.max() / both.min() if len(both) else 1.0)
         axes.set_xlabel("images, by the adversary's distance")
         axes.set_ylabel("l2 distance")
         axes.set_xticks([])
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=2)
     return Picture(name, caption, figure)
+
+
+def _label_plainly(axis: Axis, ratio: float) -> None:
+    """Labels a logarithmic axis by few plain numbers that do not touch.
+
+    Args:
+        axis: of the axes.
+        ratio: of its ends.
+    """
+    few = (1, 2, 5) if ratio < _WIDE else (1,)
+    axis.set_major_locator(LogLocator(subs=few, numticks=9))
+    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    axis.set_minor_formatter(NullFormatter())

@@ -13,8 +13,8 @@ from intriguing_tf.checks import check_between, check_kinds, check_positive_inte
 from intriguing_tf.reporting.charts import COLORS, INK, STYLE, Picture, check_finite, check_names
 
 _GAP = 0.12  # between images, in images
-_LINE = 0.35  # of a title of several lines
-_BLOCK_GAP = 0.75  # between blocks of three rows, with room for the titles
+_BLOCK_GAP = 0.3  # between blocks of three rows, besides the room for their titles
+_LINE = 1.25 / 72  # inches of a line of letters of one point
 
 
 def adversarial_rows(
@@ -65,22 +65,21 @@ def adversarial_rows(
     else:
         largest = float(np.quantile(np.abs(change), 0.99))
         magnification = max(1, int(0.5 / max(largest, 1e-3)))
-    lines = max((title.count("\n") + 1 for title in titles), default=1)
-    block_gap = _BLOCK_GAP + (lines - 1) * _LINE
+    inches = 0.75 if originals.shape[1] < 64 else 1.6
+    longest = max((len(line) for title in titles for line in title.split("\n")), default=0)
+    size = min(11 * inches / 0.75, 110 * inches / max(longest, 1))  # titles stay over their image
+    lines = max((title.count("\n") + 1 for title in titles), default=0)
+    block_gap = _BLOCK_GAP + lines * size * _LINE / inches
     rows = (originals, np.clip(0.5 + magnification * change, 0, 1), adversarial)
     columns = min(columns, len(originals))
     blocks = -(-len(originals) // columns)
     step, block = 1 + _GAP, 3 * (1 + _GAP) + block_gap
     width, height = columns * step, blocks * block
-    inches = 0.75 if originals.shape[1] < 64 else 1.6
-    size = 8 * inches / 0.75
     figure = Figure(figsize=(inches * width, inches * height))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set_xlim(0, width)
     axes.set_ylim(height, 0)
     axes.set_axis_off()
-    longest = max((len(line) for title in titles for line in title.split("\n")), default=0)
-    size = min(size, 110 * inches / max(longest, 1))  # titles stay over their own image
     for i in range(len(originals)):
         left, top = (i % columns) * step, (i // columns) * block + block_gap - _GAP
         for r, images in enumerate(rows):

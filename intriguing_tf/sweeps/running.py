@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from intriguing_tf import progress
+from intriguing_tf.adversary import LBFGSAdversary
 from intriguing_tf.checks import check_positive_integer
 from intriguing_tf.files import write_atomically
 from intriguing_tf.store import MANIFEST, claim, locked, read_manifest
@@ -28,6 +30,8 @@ from intriguing_tf.sweeps.shards import ShardFolder
 from intriguing_tf.sweeps.source import Source
 from intriguing_tf.sweeps.workers import Task, Tasks, make_adversaries, run_here
 
+_SMALLEST_SHARD, _LARGEST_SHARD = 8, 256
+
 
 def sweep(
     models: Any,
@@ -38,7 +42,7 @@ def sweep(
     targets: Any = "random",
     settings: Any = None,
     seed: int = 0,
-    shard_size: int = 256,
+    shard_size: int | None = None,
     ray: str | None = None,
     workers: int | None = None,
     verbose: bool | str = "auto",
@@ -63,7 +67,9 @@ def sweep(
         settings: dictionaries of `LBFGSAdversary`'s arguments by name, such as
             {"margin": {"loss": "margin"}}; by default its defaults.
         seed: of random targets. They do not depend on `shard_size`.
-        shard_size: images in a shard; powers of four suit XLA.
+        shard_size: images in a shard; powers of four suit XLA. By default what the folder has,
+            else as many as the adversary takes into one batch, from 8 to 256: a sweep of a large
+            network that is stopped loses minutes.
         ray: `None` to work in this process; "local" for worker processes on this machine;
             an address ("auto", "host:port", "ray://host:port") for a Ray cluster.
         workers: processes of Ray; by default one for each GPU, or without GPUs for each CPU.
@@ -92,8 +98,10 @@ def sweep(
     models, targets, settings = named
     cells = [Cell(m, t, s) for m in models for t in targets for s in settings]
     adversaries = make_adversaries(models, settings, cells)
-    source = Source(images, labels, shard_size)
     folder = Path(folder)
+    source = Source(images, labels, shard_size or _LARGEST_SHARD)
+    if shard_size is None:
+        source.size = _shard_size(folder, adversaries.values(), source.shape)
     plan = make_plan(source, adversaries, models, targets, settings, int(seed))
     with locked(folder):
         plan = _continuing(folder, plan)
@@ -102,7 +110,7 @@ def sweep(
         done = shards.whole()
         tasks = _tasks(source, plan, targets, done)
         if ray is None:
-            results = run_here(adversaries, tasks)
+            results = run_here(adversaries, tasks, verbose)
         else:
             results = run_on_ray(models, settings, plan, tasks, ray, workers)
         total = plan.images * len(plan.cells)
@@ -115,6 +123,17 @@ def sweep(
                 shards.write(task.cell, task.slice, task_labels, result)
                 bar.update(len(result))
     return Sweep(folder)
+
+
+def _shard_size(folder: Path, adversaries: Iterable[LBFGSAdversary], shape: tuple[int, ...]) -> int:
+    """Returns the shard size of the sweep in the folder, or one that suits the adversaries."""
+    if (folder / MANIFEST).is_file():
+        return Plan.from_manifest(read_manifest(folder)).shard_size
+    try:
+        batch = min(adversary.batch_size(shape) for adversary in adversaries)
+    except (ValueError, TypeError):  # images of another shape, about which the plan complains
+        return _LARGEST_SHARD
+    return max(_SMALLEST_SHARD, min(batch, _LARGEST_SHARD))
 
 
 def _continuing(folder: Path, plan: Plan) -> Plan:
@@ -160,7 +179,8 @@ def _tasks(
 
 
 def _check_numbers(seed: Any, shard_size: Any, ray: Any, workers: Any) -> None:
-    check_positive_integer("shard_size", shard_size)
+    if shard_size is not None:
+        check_positive_integer("shard_size", shard_size)
     if workers is not None:
         check_positive_integer("workers", workers)
         if ray is None:

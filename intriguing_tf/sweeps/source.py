@@ -53,6 +53,14 @@ class Source:
             images, labels = _check_arrays(images, labels)
         self._images, self._labels = images, labels
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one image."""
+        if isinstance(self._images, tf.data.Dataset):
+            spec = self._images.element_spec
+            return tuple((spec[0] if isinstance(spec, tuple) else spec).shape)
+        return tuple(self._images.shape[1:])
+
     def slices(self, wanted: Collection[int] | None = None) -> Iterator[Slice]:
         """Yields the slices, or those wanted, in order."""
         stream = isinstance(self._images, tf.data.Dataset)

@@ -51,26 +51,31 @@ def make_adversaries(
 
 
 def attack(
-    adversary: LBFGSAdversary, task: Task, images: np.ndarray, labels: np.ndarray | None
+    adversary: LBFGSAdversary,
+    task: Task,
+    images: np.ndarray,
+    labels: np.ndarray | None,
+    verbose: bool | str = False,
 ) -> AdversarialResult:
     """Returns a shard's result, which does not depend on how the images are cut into shards."""
     if task.seed is None:
         # Given classes are attacked whatever the labels are.
         truth = labels if isinstance(task.targets, str) else None
-        return adversary(images, truth, targets=task.targets, verbose=False)
+        return adversary(images, truth, targets=task.targets, verbose=verbose)
     logits, predictions = adversary.classifier.predict_both(images)
     truth = predictions if labels is None else np.asarray(labels, np.int64)
     targets = (truth + task.targets) % logits.shape[1]
     # As the adversary does with random targets: images that are misclassified have none.
     targets = np.where(predictions == truth, targets, predictions)
-    result = adversary(images, targets=targets, seed=task.seed, verbose=False)
+    result = adversary(images, targets=targets, seed=task.seed, verbose=verbose)
     return dataclasses.replace(result, settings={**result.settings, "targets": "random"})
 
 
 def run_here(
     adversaries: Mapping[Cell, LBFGSAdversary],
     tasks: Tasks,
+    verbose: bool | str = False,
 ) -> Results:
-    """Runs tasks in this process, one after another."""
+    """Runs tasks in this process, one after another; `verbose` shows how each gets on."""
     for task, images, labels in tasks:
-        yield task, labels, attack(adversaries[task.cell], task, images, labels)
+        yield task, labels, attack(adversaries[task.cell], task, images, labels, verbose)

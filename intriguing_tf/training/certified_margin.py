@@ -12,7 +12,11 @@ import tensorflow as tf
 
 from intriguing_tf.checks import check_choice, check_positive
 from intriguing_tf.classifier import input_shape
-from intriguing_tf.lipschitz.differentiable import chain_to_logits, followed_norm
+from intriguing_tf.lipschitz.differentiable import (
+    PowerIteration,
+    chain_to_logits,
+    followed_norm,
+)
 from intriguing_tf.training.batch import Batch
 
 Schedule: Any = keras.optimizers.schedules.LearningRateSchedule
@@ -171,7 +175,8 @@ class PreparedMargin:
 
     def _iterate(self) -> None:
         for each in self.norms:
-            each.iterate()
+            if isinstance(each, PowerIteration):
+                each.iterate()
 
     def _distances(self) -> tf.Tensor:
         """Returns ‖w_i − w_j‖ for all pairs of classes, `[classes, classes]`."""

@@ -14,12 +14,14 @@ from intriguing_tf.keras_graph import above, up_to
 from tests.adversary.networks import confirm, points, small_network, zoo_model
 
 
+@pytest.mark.slow
 def test_every_success_is_confirmed_by_the_model_itself(network, adversary):
     result = adversary(points(40))
     assert (result.status == "found").all()
     confirm(network, result)
 
 
+@pytest.mark.slow
 def test_an_adversary_that_is_dropped_leaves_nothing_behind(network):
     attack = itf.LBFGSAdversary(network, maxfun=5, jit_compile=False)
     attack(points(2))

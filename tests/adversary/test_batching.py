@@ -1,12 +1,19 @@
 """Rows leave a batch when they are done, and come back in their order."""
 
+import dataclasses
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from intriguing_tf.adversary.batching import padded, run_to_the_end, step_until, whole_groups
+from intriguing_tf.adversary.batching import (
+    padded,
+    run_to_the_end,
+    step_until,
+    traced_once,
+    whole_groups,
+)
 
 
 class Inner(NamedTuple):
@@ -62,3 +69,30 @@ def test_slices_divide_only_groups_that_are_larger(groups, sizes):
     assert np.concatenate([np.arange(len(groups))[each] for each in slices]).tolist() == list(
         range(len(groups))
     )
+
+
+def test_equal_steps_are_traced_once_and_others_again():
+    traced = []
+
+    @dataclasses.dataclass(frozen=True)
+    class Decrement:
+        by: int
+
+        def __call__(self, state):
+            traced.append(self.by)
+            left = state.left - self.by
+            return Countdown(left, state.inner, left <= 0)
+
+    def searched(by):
+        @tf.function(autograph=False)  # one for each search, as each has its network
+        def advance(state, rows, most_left, most_steps):
+            step = Decrement(by)
+            return step_until(lambda s: traced_once(step, s), state, most_left, most_steps)
+
+        n = 3 + by
+        left = tf.fill([n], 7)
+        start = Countdown(left, Inner(tf.zeros([n], tf.int64)), tf.fill([n], False))
+        return run_to_the_end(advance, start, tf.range(n), fixed_shapes=False).left.numpy()
+
+    assert (searched(1) == 0).all() and (searched(1) == 0).all() and (searched(3) == -2).all()
+    assert traced == [1, 3]

@@ -49,6 +49,7 @@ def test_the_soft_maximum_tends_to_the_hard_one():
     np.testing.assert_allclose(soft, hard, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["compiled", "scipy"])
 def test_a_loss_of_ones_own(solver):
     model = small_network(dtype="float64")

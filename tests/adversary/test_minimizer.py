@@ -91,6 +91,7 @@ def test_quadratics_meet_gtol_or_say_that_no_decrease_is_left(condition, seed):
         assert success.all()
 
 
+@pytest.mark.slow
 def test_the_status_says_why_each_search_ended():
     matrix, vector = random_quadratics(3, 20, 100, seed=0)
 

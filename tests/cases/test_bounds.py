@@ -278,6 +278,7 @@ def test_margins_are_cut_by_what_was_added_up(power):
         assert radius == pytest.approx(exact, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_hidden_biases_that_cancel_later_count_in_full():
     """x + 2⁵⁰ − 2⁵⁰ in float64 keeps steps of 1/8 only: a margin of 0.1 proves nothing."""
     first, second = layers.Dense(2, dtype="float64"), layers.Dense(2, dtype="float64")

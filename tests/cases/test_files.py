@@ -143,6 +143,7 @@ def deflated_zeros(path, megabytes):
     return path
 
 
+@pytest.mark.slow
 def test_an_npz_that_unpacks_to_a_thousand_times_its_size(tmp_path):
     file = deflated_zeros(tmp_path / "a.npz", 600)
     assert file.stat().st_size < 1_000_000
@@ -422,6 +423,7 @@ def groups_of_weights(number):
     return stream.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "read, make, number",
     [

@@ -13,7 +13,7 @@ from intriguing_tf import training
 from tests.training.small_networks import LOGITS, network, pool
 
 SOFT = keras.losses.CategoricalCrossentropy(from_logits=True)
-SLOW = pytest.mark.slow  # a pool's attack is traced for each network
+QUICK = ("plain", "pool, of the batch", "extra class")  # the others train in seconds
 PARTS = {
     "plain": {},
     "pool, kept": {"pools": [pool(interval=2, distortion=0.1)]},
@@ -28,8 +28,11 @@ PARTS = {
 
 
 def named(*names):
-    """Parameters of a test, those with pools marked as slow."""
-    return [pytest.param(n, marks=SLOW if "pools" in PARTS[n] else ()) for n in names or PARTS]
+    """Parameters of a test, those that are not quick marked as slow."""
+    return [
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        for name in names or PARTS
+    ]
 
 
 @pytest.fixture(scope="module")

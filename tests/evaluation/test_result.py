@@ -18,6 +18,7 @@ def evaluation():
     return evaluate(model, images(), labels, class_names=["a", "b", "c"], bounds=(-9.0, 9.0))
 
 
+@pytest.mark.slow
 def test_the_page_stands_alone(evaluation, tmp_path):
     page = evaluation.save(tmp_path / "page")
     html = page.read_text()

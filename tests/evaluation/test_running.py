@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 from intriguing_tf.evaluation.running import _radii
+from intriguing_tf.lipschitz import Certifier
 from intriguing_tf.sweeps.shards import ShardFolder
 from tests.evaluation.small import FAST, evaluate, images, network
 
@@ -130,6 +131,7 @@ def test_what_cannot_be_bounded_is_said_in_words():
     assert found.why_not_certified in str(found)
 
 
+@pytest.mark.slow
 def test_nothing_is_certified_that_was_not_asked_for(model):
     found = evaluate(model, images(), certify="none", attack=FAST | {"outputs": "logits"})
     assert found.certified is None and found.lipschitz is None
@@ -165,3 +167,22 @@ def test_probabilities_that_the_graph_hides():
 def test_wrong_arguments(model, data, options, error, words):
     with pytest.raises(error, match=words):
         evaluate(model, data, **options)
+
+
+def test_no_time_is_spent_on_radii_that_are_next_to_nothing(model, monkeypatch):
+    """Layers that multiply to 1e20 in front of a classifier, and logits that are not that large."""
+    inputs = keras.Input((4,))
+    x = keras.layers.Dense(4, "sigmoid", name="steep")(inputs)
+    far = keras.Model(inputs, keras.layers.Dense(3)(x))
+    far.get_layer("steep").set_weights([1e20 * np.eye(4), -5e19 * np.ones(4)])
+    monkeypatch.setattr(Certifier, "__init__", None)  # is not called
+    found = evaluate(far, images())
+    assert found.certified is None and found.lipschitz is not None
+    assert "by which no radius could be larger than about" in str(found)
+
+
+def test_what_a_saved_model_computes_is_not_known(tmp_path):
+    network(activation="softmax").export(tmp_path / "saved", verbose=False)
+    attack = FAST | {"outputs": "probabilities"}
+    found = evaluate(str(tmp_path / "saved"), images(), attack=attack)
+    assert found.certified is None and "such as its .keras file" in found.why_not_certified

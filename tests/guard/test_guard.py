@@ -44,26 +44,15 @@ ROUNDING = {
 }
 
 
-@pytest.fixture(scope="module")
-def computed(tmp_path_factory) -> pathlib.Path:
-    """Today's numbers, from a process of its own: its threads are one whatever runs here."""
-    folder = tmp_path_factory.mktemp("guard")
-    command = [sys.executable, "-W", "ignore", record.__file__, folder, *PARTS]
-    subprocess.run(command, check=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def same_machine(computed) -> bool:
-    return read(computed, "machine") == read(RECORDED, "machine")
-
-
 @pytest.mark.slow
 @pytest.mark.processor
 @pytest.mark.parametrize("part", PARTS)
-def test_results_are_those_recorded(part, computed, same_machine):
-    now, then = read(computed, part), read(RECORDED, part)
+def test_results_are_those_recorded(part, tmp_path):
+    # From a process of its own: its threads are one whatever runs here.
+    subprocess.run([sys.executable, "-W", "ignore", record.__file__, tmp_path, part], check=True)
+    now, then = read(tmp_path, part), read(RECORDED, part)
     assert now.keys() == then.keys()
+    same_machine = read(tmp_path, "machine") == read(RECORDED, "machine")
     agree = equal_to_the_bit if same_machine else equal_within_rounding
     differences = [
         f"{case}, {field}: {now[case].get(field)!r} instead of {recorded!r}"[:400]

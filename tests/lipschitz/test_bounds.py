@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from intriguing_tf.lipschitz import LayerBound, NoBoundError, bound, register
+from intriguing_tf.lipschitz import LayerBound, NoBoundError, bound, chains, register
 from tests.lipschitz.small_networks import norm, randomised, sequential
 
 
@@ -22,6 +22,16 @@ def test_a_chain_of_layers_multiplies():
     assert report.rows[0].size == "20 × 30"
     for row in report.rows:
         assert row.attained <= row.bound <= row.attained * (1 + 1e-7)
+
+
+def test_a_quick_bound_leaves_out_long_chains(monkeypatch):
+    model = randomised(sequential((20,), layers.Dense(30, "relu"), layers.Dense(10)))
+    best, quick, product = (bound(model, method) for method in ("best", "quick", "product"))
+    assert quick.total == best.total < product.total  # a chain of moments
+    monkeypatch.setattr(chains, "CHEAP", 0)
+    assert bound(model, "quick").total == product.total and bound(model).total == best.total
+    with pytest.raises(ValueError, match=r"'product'\. Received: 'slow'"):
+        bound(model, "slow")
 
 
 def test_branches_add_up():

@@ -106,6 +106,7 @@ def test_global_pooling_heads_are_certified_too():
     assert np.all(radii > 0)
 
 
+@pytest.mark.slow
 def test_a_certifier_is_reused_and_its_bounds_are_symmetric():
     certifier = Certifier(dense_network(6, 12, 3))
     assert np.array_equal(certifier.bounds, certifier.bounds.T)

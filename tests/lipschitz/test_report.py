@@ -20,3 +20,12 @@ def test_the_report_prints_as_table_5_and_becomes_json():
     values = json.loads(json.dumps(report.as_dict(), allow_nan=False))
     assert values["total"] is None
     assert values["rows"][0]["size"] == "2 × 3 × 3 × 3"
+
+
+def test_a_product_that_float64_cannot_hold_is_no_layer_without_bound():
+    large = [
+        layers.Dense(1, kernel_initializer=keras.initializers.Constant(1e38)) for _ in "123456789"
+    ]
+    report = bound(keras.Sequential([keras.Input((1,)), *large]), unbounded="inf")
+    assert report.total == float("inf") and not report.unbounded
+    assert "every layer has a bound" in str(report)

@@ -186,6 +186,7 @@ def test_damaged_weights_are_not_taken_for_published(published, tmp_path):
     assert publishing.published(recipe, tmp_path) is None
 
 
+@pytest.mark.slow
 def test_killed_between_training_and_measuring(recipe_file, tmp_path, monkeypatch):
     def killed(*_, **__):
         raise KeyboardInterrupt

@@ -42,6 +42,7 @@ def row_of(board, name):
     return dict(zip(board.columns, next(row for row in board.rows if row[0] == name), strict=True))
 
 
+@pytest.mark.slow
 def test_a_model_of_ones_own_is_measured(own):
     model, _, board, result = own
     images, labels = itf.datasets.mnist_sample()

@@ -37,6 +37,7 @@ def own_zoo(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 def test_an_entry_is_described(own_zoo):
     pytest.importorskip("skimage")
     card = publishing.describe("imagenet/squeezenet-1.1", own_zoo, verbose=False)

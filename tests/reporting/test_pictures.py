@@ -34,6 +34,21 @@ def test_the_caption_says_how_much_the_perturbation_is_magnified():
     )
 
 
+def test_titles_have_the_room_that_they_take():
+    """Of large pictures as of small ones, one line or two: the titles are over their images."""
+    for size in (8, 64):
+        pictures = np.full((2, size, size, 1), 0.25, np.float32)
+        for title in ("1 → 2", "a cat (50 %)\n→ a dog (51 %)"):
+            figure = adversarial_rows(pictures, pictures, [title] * 2, columns=1).figure
+            figure.draw_without_rendering()
+            (axes,) = figure.axes
+            boxes = [text.get_window_extent() for text in axes.texts]
+            tops = [image.get_window_extent().y1 for image in axes.images]
+            assert boxes[0].y1 <= figure.bbox.y1 + 1  # pixels
+            free = axes.images[2].get_window_extent().y0 - boxes[1].y1
+            assert 0 < free < 0.4 * (tops[0] - axes.images[0].get_window_extent().y0)
+
+
 def test_titles_must_fit():
     with pytest.raises(ValueError, match="3 names"):
         adversarial_rows(ORIGINALS, ADVERSARIAL, ["7 classified as 3"])

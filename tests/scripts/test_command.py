@@ -177,6 +177,7 @@ def test_ctrl_c_ends_a_command(wait, tmp_path):
     assert (tmp_path / "written").read_text() == "whole"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent otherwise there")
 def test_a_command_that_has_ended_leaves_ctrl_c_alone():
     code = """

@@ -80,6 +80,7 @@ def format_1(folder, done):
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+@pytest.mark.slow
 def test_a_folder_of_version_0_1_is_read_but_not_resumed(model, data, done, tmp_path):
     sha256 = format_1(tmp_path, done)
     sweep = Sweep(tmp_path)

@@ -9,6 +9,7 @@ import pytest
 from intriguing_tf.sweeps import Sweep
 
 
+@pytest.mark.slow
 def test_results_are_read_back_as_a_data_set(done, data):
     dataset = done.dataset(targets="nearest")
     rows = list(dataset.as_numpy_iterator())

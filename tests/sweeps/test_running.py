@@ -1,5 +1,7 @@
 """A sweep against the adversary itself; what it refuses."""
 
+import json
+
 import filelock
 import numpy as np
 import pytest
@@ -122,3 +124,22 @@ def test_a_sweep_is_extended_to_more_images(model, tmp_path):
         run(model, first, tmp_path / "sweep")
     with pytest.raises(ValueError, match="holds another sweep"):
         run(model, [1 - more[0], more[1]], tmp_path / "sweep")
+
+
+def test_a_shard_is_a_batch_and_a_folder_keeps_its_size(model, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(itf.LBFGSAdversary, "batch_size", lambda self, shape: 9 - len(shape))
+    assert _manifest(run(model, data, tmp_path / "new", shard_size=None))["shard_size"] == 8
+    run(model, data, tmp_path / "old", shard_size=3)
+    before = files(tmp_path / "old")
+    assert run(model, data, tmp_path / "old", shard_size=None).missing == 0
+    assert files(tmp_path / "old") == before and len(before) == 4
+
+
+def test_progress_is_shown_within_a_shard(model, data, tmp_path, capsys):
+    run(model, data, tmp_path, verbose=True)
+    shown = capsys.readouterr().err
+    assert "sweep:" in shown and "adversary:" in shown
+
+
+def _manifest(done):
+    return json.loads((done.folder / "manifest.json").read_text())

@@ -121,6 +121,7 @@ def test_labels_that_are_no_class_are_refused(points):
         model.fit(points[0], points[1] + 1, verbose=0)
 
 
+@pytest.mark.slow
 def test_whole_numbers_train_as_the_floats_they_are(points):
     x, labels = np.rint(255 * points[0]), points[1]
     weights = []

@@ -101,6 +101,7 @@ def test_what_cannot_be_measured_is_refused():
         itf.training.AdversarialAccuracy(IMAGES, LABELS[:3])
 
 
+@pytest.mark.slow
 def test_certified_accuracy_is_what_the_certificates_say(points):
     x, labels = points
     monitor = training.CertifiedAccuracy(x, labels, radii=(0.02, 0.3))

@@ -32,6 +32,7 @@ def float64_weights(model):
     return [w.astype(np.float64) for w in model.get_weights()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lam", [1.0, 1e-2])
 def test_minimize_ends_where_the_gradient_vanishes(digits, lam):
     model = models.fc10(lam)
@@ -161,6 +162,7 @@ def test_fit_takes_models_with_several_outputs_and_their_loss():
     np.testing.assert_allclose([w.item() for w in model.get_weights()], [0.5, -0.5], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_fit_shows_progress_only_where_it_is_wanted(digits, capsys):
     options = {"optimizer": keras.optimizers.SGD(), "epochs": 2, "batch_size": 1000}
     model = models.fc10()
@@ -171,6 +173,7 @@ def test_fit_shows_progress_only_where_it_is_wanted(digits, capsys):
     assert "1/2" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_divergence_is_an_error(digits):
     images = digits[0].copy()
     images[0, 0, 0, 0] = np.nan

@@ -54,11 +54,21 @@ PASSING = {
 }
 
 
+WAITING = ("silent", "stalls", "silent for ever")
+
+
 def patience_for(fault):
-    return HASTY if fault in ("silent", "stalls", "silent for ever") else BRIEF
+    return HASTY if fault in WAITING else BRIEF
 
 
-@pytest.mark.parametrize("fault", PASSING)
+def marked(faults):
+    """Parameters of a test: those that wait are slow."""
+    return [
+        pytest.param(fault, marks=pytest.mark.slow if fault in WAITING else ()) for fault in faults
+    ]
+
+
+@pytest.mark.parametrize("fault", marked(PASSING))
 def test_passing_faults_are_retried_and_resumed(server, entry, content, fault, own_cache):
     behaviour, resumed = PASSING[fault]
     server.faults[entry] = [behaviour]
@@ -86,7 +96,7 @@ FINAL = {
 }
 
 
-@pytest.mark.parametrize("fault", FINAL)
+@pytest.mark.parametrize("fault", marked(FINAL))
 def test_final_faults_leave_nothing_wrong_behind(server, entry, content, fault, own_cache):
     behaviour, word = FINAL[fault]
     server.faults[entry] = [behaviour]
@@ -99,7 +109,7 @@ def test_final_faults_leave_nothing_wrong_behind(server, entry, content, fault, 
     assert zoo.path("test/entry").read_bytes() == content
 
 
-@pytest.mark.parametrize("fault", FINAL)
+@pytest.mark.parametrize("fault", marked(FINAL))
 def test_a_mirror_takes_over(server, entry, content, fault):
     server.faults[entry] = [FINAL[fault][0]]
     server.files["/mirror"] = content

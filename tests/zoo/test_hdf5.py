@@ -28,7 +28,7 @@ def as_h5py_reads(content):
     return found
 
 
-@pytest.mark.parametrize("groups", [1, 40, 3000])
+@pytest.mark.parametrize("groups", [1, 40, pytest.param(3000, marks=pytest.mark.slow)])
 def test_it_reads_what_the_library_reads(groups):
     def fill(file):
         for index in range(groups):

@@ -28,6 +28,7 @@ def test_a_connection_without_an_answer_is_cut_after_connect_and_silence(ends):
         assert pace.stalled == "stalled: 0 bytes in 1 s"
 
 
+@pytest.mark.slow
 def test_what_is_fast_enough_in_every_window_is_left_alone(ends):
     with Pace(PATIENCE) as pace:
         pace.watch(ends[0])

@@ -25,6 +25,7 @@ def test_a_network_that_does_not_fit_takes_no_memory():
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 50_000
 
 
+@pytest.mark.slow
 def test_it_leaves_nothing_behind():
     keras.utils.clear_session()
     rehearsal.count_weights(lambda: network(5))

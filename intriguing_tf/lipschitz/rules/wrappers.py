@@ -7,7 +7,7 @@ from typing import Any
 
 from keras import layers
 
-from intriguing_tf.lipschitz.registry import Inner, apply_rule, built_in
+from intriguing_tf.lipschitz.registry import Inner, apply_rule, built_in, unbounded
 from intriguing_tf.lipschitz.steps import LayerBound, Shape, Steps
 
 
@@ -26,3 +26,10 @@ def spectral_normalization(layer: Any, input_shapes: Sequence[Shape]) -> LayerBo
     of the convolution, nor an upper bound of anything.
     """
     return apply_rule(layer.layer, input_shapes)
+
+
+unbounded(
+    "what a SavedModel computes is not known to Keras; bound the model that it was exported from, "
+    "such as its .keras file",
+    layers.TFSMLayer,
+)
