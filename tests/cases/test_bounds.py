@@ -400,6 +400,19 @@ def test_the_layers_of_convnext_are_bounded():
         bound(keras.Model(narrow, scale(1.0, 4)(narrow)))
 
 
+def test_the_sums_of_inception_resnet_are_bounded():
+    (scaled_sum,) = unexported("inception_resnet_v2", "CustomScaleLayer")
+    x = keras.Input((3,))
+    kernel = keras.initializers.Constant(np.diag([1.0, 2.0, -4.0]))
+    y = layers.Dense(3, use_bias=False, kernel_initializer=kernel)(x)
+    for scale, truth in ((0.3, 1.6), (-0.3, 2.2)):  # |1 + s k| at most
+        model = keras.Model(x, scaled_sum(scale)([x, y]))
+        assert truth <= bound(model).total <= (1 + 0.3 * 4) * (1 + 1e-6)
+    wide = keras.Input((1,))
+    with pytest.raises(NoBoundError, match="broadcast"):
+        bound(keras.Model([x, wide], scaled_sum(0.3)([x, wide])))
+
+
 # --- computation that is not in floating point, or in another
 
 

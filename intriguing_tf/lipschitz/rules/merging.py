@@ -7,10 +7,11 @@ from typing import Any
 
 from keras import layers
 
+from intriguing_tf.keras_graph import unexported
 from intriguing_tf.lipschitz.registry import built_in, unbounded
-from intriguing_tf.lipschitz.rounding import round_up
+from intriguing_tf.lipschitz.rounding import constant_error, round_up
 from intriguing_tf.lipschitz.rules.common import own_axis
-from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Shape
+from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Shape, Weighted
 
 BESIDE = LayerBound(1.0, attained=1.0, how="root of the sum of squares over the branches")
 
@@ -38,6 +39,17 @@ def average(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     check_same_shape(input_shapes)
     share = 1 / len(input_shapes)
     return LayerBound(round_up(share), attained=share, how="mean of the branches", combine="sum")
+
+
+@built_in(*unexported("inception_resnet_v2", "CustomScaleLayer"), reads="scale")
+def scaled_sum(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
+    """The first branch, and a multiple of the second."""
+    check_same_shape(input_shapes)
+    if len(input_shapes) != 2:
+        raise NoBoundError(f"it reads two branches. Received: {len(input_shapes)}")
+    share = round_up(abs(float(layer.scale)) + float(constant_error(layer.scale)))
+    how = f"branch + {share:.4g} × branch"
+    return Weighted(max(1.0, share), how=how, weights=(1.0, share))
 
 
 def check_same_shape(input_shapes: Sequence[Shape]) -> None:
