@@ -83,7 +83,7 @@ def lockstep():
     batch = Batch(
         originals=x, starts=x, targets=targets, lower=np.zeros_like(x), upper=np.ones_like(x),
         logits=logits, gap=hard_margins(logits, targets), confidence=confidence,
-        enough=np.zeros(len(x)), image=np.arange(len(x)),
+        enough=np.zeros(len(x)), image=np.arange(len(x)), spent=np.zeros(len(x), np.int64),
     )  # fmt: skip
     rows, found = [], {}
     for label, together in (("lockstep", True), ("one image after another", False)):

@@ -44,6 +44,12 @@ def _solvers(part: str, minutes: float) -> Stage:
     return _benchmark(f"solvers-{name}", "adversary_solvers", f"--parts={part}", minutes=minutes)
 
 
+def _claims(part: str, minutes: float, needs: tuple[str, ...] = ()) -> Stage:
+    return _benchmark(
+        f"adversary-{part}", "adversary_claims", f"--parts={part}", minutes=minutes, needs=needs
+    )
+
+
 def _sweep(part: str, *arguments: str, **keywords) -> Stage:
     return _benchmark(f"sweep-{part}", "sweep", f"--part={part}", *arguments, **keywords)
 
@@ -65,6 +71,9 @@ STAGES = (
         "certified-choices", "certified_training", "--table=choices", minutes=6,
         needs=("mnist",), threads=None,
     ),
+    _claims("first", minutes=1),
+    _claims("flat", minutes=1, needs=("mnist",)),
+    _claims("exact", minutes=2, needs=("clarabel",)),
     _benchmark("certified-cost", "certified_training", "--table=cost", minutes=1, needs=("mnist",)),
     _solvers("bundle", minutes=2),
     _solvers("lockstep", minutes=3),
@@ -79,6 +88,9 @@ STAGES = (
     ),
     _benchmark("lipschitz-local", "lipschitz_local", minutes=2),
     _benchmark("adversary-scaling", "adversary_scaling", minutes=6),
+    _claims("cost", minutes=6, needs=("images",)),
+    _claims("levels", minutes=6, needs=("images",)),
+    _claims("memory", minutes=6),
     _solvers("nearest", minutes=8),
     _solvers("zoo", minutes=15),
     _benchmark("lipschitz-blocks", "lipschitz_blocks", minutes=4, needs=("clarabel",)),

@@ -22,6 +22,7 @@ _TRANSPARENT = frozenset(
 )
 # Operations by which an ensemble averages the probabilities of its members.
 _AVERAGING = frozenset({"AddN", "AddV2", "Mean", "Mul", "Pack", "RealDiv", "Sum", "ConcatV2"})
+_CLIPPING = frozenset({"Relu", "Relu6"})  # of logits; beyond, their gradients vanish
 OUTPUTS = ("auto", "logits", "probabilities")
 
 
@@ -62,7 +63,9 @@ class Classifier:
         check_model(model)
         check_choice("outputs", outputs, OUTPUTS)
         self.outputs = outputs
-        self.squashes = False  # whether users see probabilities; known once it has been traced
+        # Known once it has been traced: whether users see probabilities, and whether logits are
+        # clipped.
+        self.squashes = self.clips = False
         self.model = model if layer is None else keras_graph.above(model, layer)
         self.dtype = tf.as_dtype(_input_dtype(self.model))
         self._traced: dict[tuple[int, ...], Any] = {}
@@ -72,7 +75,7 @@ class Classifier:
         """Shape of one input, or `None` where the model does not say (subclassed models)."""
         return input_shape(self.model)
 
-    def logits(self, inputs: tf.Tensor, folded: bool = False) -> tf.Tensor:
+    def logits(self, inputs: tf.Tensor, folded: bool = False, unclipped: bool = False) -> tf.Tensor:
         """Returns the logits [n, classes] of a batch; differentiable.
 
         They are found in the graph that the model's call traces: outside a `tf.function` in one
@@ -82,10 +85,13 @@ class Classifier:
             inputs: the batch.
             folded: within a `tf.function`, take the faster way of `folded_call`, which rounds
                 differently.
+            unclipped: within a `tf.function`, return what enters the ReLU that clips the logits,
+                if there is one.
         """
         if tf.executing_eagerly():
             return self._run(inputs)[0]
-        return self._forward(inputs, folded)[0]
+        logits = self._forward(inputs, folded)[0]
+        return _unclipped(logits) if unclipped else logits
 
     def logits_of(self, inputs: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         """Returns the logits [n, classes] that gave the model's outputs for some inputs.
@@ -121,6 +127,7 @@ class Classifier:
         scores = tf.reshape(tf.cast(outputs, self.dtype), [-1, width])
         logits = tf.reshape(tf.cast(before, self.dtype), [-1, width])
         self.squashes = kind != "logits"
+        self.clips = _unclipped(logits) is not logits
         if width == 1:
             scores = scores - 0.5 if self.squashes else scores
             scores = tf.concat([tf.zeros_like(scores), scores], axis=1)
@@ -158,7 +165,9 @@ class Classifier:
     def _trace(self, shape: tuple[int, ...]) -> Any:
         if shape not in self._traced:
             spec = tf.TensorSpec([None, *shape], self.dtype)
-            function = tf.function(self._forward, autograph=False)
+            # One argument and no default: TensorFlow binds others by way of an error, whose message
+            # holds the images.
+            function = tf.function(lambda inputs: self._forward(inputs), autograph=False)
             self._traced[shape] = function.get_concrete_function(spec)
         return self._traced[shape]
 
@@ -260,6 +269,16 @@ def _read(outputs: tf.Tensor, width: int, kind: str) -> tuple[str, tf.Tensor]:
             'outputs="auto" and an average of sigmoids.'
         )
     return ("probabilities" if _averages(tensor, {"Softmax"}) else "logits"), outputs
+
+
+def _unclipped(logits: tf.Tensor) -> tf.Tensor:
+    """What enters the ReLU that gives the logits; the logits where none does."""
+    tensor = logits
+    while tensor.op.type in _TRANSPARENT:
+        tensor = tensor.op.inputs[0]
+    if tensor.op.type not in _CLIPPING or tensor.shape[1:] != logits.shape[1:]:
+        return logits
+    return tf.cast(tensor.op.inputs[0], logits.dtype)
 
 
 def _averages(tensor: tf.Tensor, squashing: set[str]) -> bool:

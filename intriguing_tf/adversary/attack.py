@@ -63,9 +63,11 @@ class LBFGSAdversary:
             XLA takes seconds to compile and then is a quarter faster on networks without
             convolutions: True pays from some twenty thousand images on.
         memory: bytes that a batch may take; images beyond that wait for the next batch.
-        starts: starting points of each image and target: the image itself, then noisy descents.
-            The nearest point of all is kept. Each takes up to `maxfun` evaluations more; where the
-            image itself leads nowhere, three others are tried in any case.
+        starts: starting points of each image and target: the end of a noisy descent where noise
+            leaves the gradient much as it is, the image itself, then other noisy descents. With
+            "nearest", `enough`, cross-entropy, "scipy", or `maxfun` below 50 the image itself comes
+            first. The nearest point of all is kept. Each takes up to `maxfun` evaluations, the
+            descent's included; where the first leads nowhere, three others are tried in any case.
         confidence: how far the target's logit must lie above every other, at least 0. Of
             probabilities (`outputs`) it is their logarithms that count.
         levels: how many values a pixel of the result may have, from its lower to its upper bound:

@@ -68,7 +68,8 @@ class CompiledSolver:
         if self.loss.adapts_weights:
             state = self._polish(rows, state, stop, rivals)
         found = tf.math.is_finite(state.best_square)
-        return SearchResult(state.best, found, 1 / state.best_multiplier, state.nfev)
+        nfev = state.nfev - tf.convert_to_tensor(batch.spent, tf.int32)
+        return SearchResult(state.best, found, 1 / state.best_multiplier, nfev)
 
     def _polish(self, rows: Rows, state: State, stop: Callable[[], bool], rivals: Rivals) -> State:
         """Continues with the bundle method where a point was found and the search did not settle.
@@ -122,7 +123,7 @@ class CompiledSolver:
     def _first(self, batch: Batch) -> tuple[Rows, State]:
         """The first trial is the start itself."""
         dtype = self.problem.dtype
-        originals, starts, targets, *others, image = batch
+        originals, starts, targets, *others, image, spent = batch
         originals, starts, lower, upper, logits, gap, confidence, enough = (
             tf.convert_to_tensor(array, dtype) for array in (originals, starts, *others)
         )
@@ -142,7 +143,7 @@ class CompiledSolver:
             overshoot=self.settings.constants.first_overshoot * ones,
             log_weights=tf.zeros_like(logits), unconditional=~no,
             best=originals, best_square=ones * np.inf, best_multiplier=nothing,
-            settled=zero, waited=zero, nfev=zero, done=no,
+            settled=zero, waited=zero, nfev=tf.convert_to_tensor(spent, tf.int32), done=no,
         )  # fmt: skip
 
     def _advance_while(self, state: State, rows: Rows, most_left, most_steps) -> State:

@@ -58,17 +58,22 @@ class Problem:
         self.dtype = classifier.dtype
         self.size = math.prod(shape)
 
-    def logits(self, x: tf.Tensor) -> tf.Tensor:
+    def logits(self, x: tf.Tensor, unclipped: bool = False) -> tf.Tensor:
         """Returns the logits [n, classes] of flat vectors [n, size]."""
-        return self.classifier.logits(tf.reshape(x, [-1, *self.shape]), folded=True)
+        images = tf.reshape(x, [-1, *self.shape])
+        return self.classifier.logits(images, folded=True, unclipped=unclipped)
 
     def evaluate(
-        self, x: tf.Tensor, targets: tf.Tensor, loss: Callable[[tf.Tensor], tf.Tensor]
+        self,
+        x: tf.Tensor,
+        targets: tf.Tensor,
+        loss: Callable[[tf.Tensor], tf.Tensor],
+        unclipped: bool = False,
     ) -> Evaluated:
         """Evaluates a loss, a function of `above` such as `Loss.value`, and its gradient."""
         with tf.GradientTape() as tape:
             tape.watch(x)
-            above = above_target(self.logits(x), targets)
+            above = above_target(self.logits(x, unclipped), targets)
             value = loss(above)
         gradient = tape.gradient(value, x)
         if gradient is None:
@@ -112,6 +117,25 @@ class Problem:
             tf.convert_to_tensor(x, self.dtype), tf.constant(targets, tf.int64),
             tf.ones([len(x)], self.dtype), tf.zeros([len(x), 1], self.dtype),
         )  # fmt: skip
+
+    def evaluate_unclipped(self, x: np.ndarray, targets: np.ndarray) -> Evaluated:
+        """As `evaluate_margin`, of what enters a ReLU on the logits, if there is one.
+
+        Its gradient leads on where that of clipped logits vanishes.
+        """
+        if not self.classifier.clips:
+            return self.evaluate_margin(x, targets)
+        points, classes = tf.convert_to_tensor(x, self.dtype), tf.constant(targets, tf.int64)
+        return self._evaluate_unclipped(points, classes)
+
+    @functools.cached_property
+    def _evaluate_unclipped(self):
+        def evaluate(x, targets):
+            margin = functools.partial(tf.reduce_logsumexp, axis=1)
+            return self.evaluate(x, targets, margin, unclipped=True)
+
+        specs = (tf.TensorSpec([None, self.size], self.dtype), tf.TensorSpec([None], tf.int64))
+        return tf.function(evaluate, autograph=False, input_signature=specs)
 
     def hard_margins(self, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Returns margins, float64 [n], by a forward pass of the model as its user would run it."""

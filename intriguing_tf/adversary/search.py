@@ -13,11 +13,12 @@ from intriguing_tf.adversary.rounding import to_lattice
 from intriguing_tf.adversary.segment import shorten
 from intriguing_tf.adversary.settings import AttackSettings
 from intriguing_tf.adversary.solver import Batch, SearchResult, Solver
-from intriguing_tf.adversary.starts import noisy_starts
+from intriguing_tf.adversary.starts import descents, noisy_starts
 from intriguing_tf.adversary.stopping import Stopping
 from intriguing_tf.adversary.targets import screen_classes
 from intriguing_tf.adversary.task import Task
 
+_DESCENDS = 50  # least `maxfun` of which a noisy descent is worth its part
 _MORE_STARTS = 3  # where the search from the image itself finds nothing
 _MAY_WIN = 1.1  # what is farther than this, in the least distance of its image, has no other starts
 _SHORTENS = 1.02  # the last step shortens by less
@@ -53,6 +54,7 @@ class Search:
         self.x = task.images.reshape(len(task.images), -1)[task.rows]
         self.logits, self.box = task.logits[task.rows], task.box.rows(task.rows)
         self.targets = None if task.targets is None else task.targets[task.rows]
+        self.searched = np.zeros(len(self.x), bool)  # which images moved the bar on already
 
     def run(self) -> tuple[np.ndarray, SearchResult]:
         """Returns the target of each image to attack, and what was found."""
@@ -86,13 +88,15 @@ class Search:
         targets = besides(self.logits, self.logits.argmax(axis=1), -np.inf).argmax(axis=1)
         best = self._nothing(np.arange(len(self.x)))
         untried = ~besides(np.zeros(self.logits.shape, bool), self.logits.argmax(axis=1), True)
-        while (left := np.flatnonzero(~best.found & untried.any(axis=1))).size and not self.stop():
+        while not self.stop():
+            left = np.flatnonzero(~best.found & untried.any(axis=1))[: self.batch_size]
+            if not left.size:
+                break
             others, kept = screen_classes(
                 self.solver.problem, self.x[left], self.logits[left], untried[left],
-                self.box.rows(left), self.batch_size, self.settings.constants,
+                self.box.rows(left), self.batch_size, self.settings.constants, self.stop,
             )  # fmt: skip
             rows, k = np.nonzero(kept)
-            self.bar.reset(total=len(rows))
             search = self._search(left[rows], others[rows, k])
             np.add.at(best.nfev, left[rows], search.nfev)
             best.nfev[left] += others.shape[1]
@@ -119,13 +123,15 @@ class Search:
                 break
             for whole, new in zip(found, self._batch(rows[part], targets[part]), strict=True):
                 whole[part] = new
-            self.bar.update(len(rows[part]))
+            self.bar.update(len(np.unique(rows[part][~self.searched[rows[part]]])))
+            self.searched[rows[part]] = True
         return found
 
     def _batch(self, rows: np.ndarray, targets: np.ndarray) -> SearchResult:
-        """Searches from the images themselves and from the other starts; keeps the nearest."""
-        batch = self._make_batch(rows, targets)
+        """Searches from the first starts and from the others; keeps the nearest."""
+        batch = self._with_first_starts(self._make_batch(rows, targets))
         found = self._solve(batch)
+        found.nfev[:] += batch.spent
         distance = np.where(found.found, _distance(found.x, batch), np.inf)
         others = self.settings.starts - 1
         count = np.where(found.found, others, max(others, _MORE_STARTS))
@@ -137,15 +143,47 @@ class Search:
             if self.stop():
                 break
             which = again[part]
-            some = batch.rows(which)
-            points, evaluations = noisy_starts(
-                self.solver.problem, some, distance[which], numbers[part], self.seed
-            )
+            some = self._with_starts(batch.rows(which), distance[which], numbers[part])
             # Starts are no rivals: models far from the image say little of where they lead to.
-            new = self._solve(some._replace(starts=points, image=np.arange(len(which))))
-            np.add.at(found.nfev, which, new.nfev + evaluations)
+            new = self._solve(some._replace(image=np.arange(len(which))))
+            np.add.at(found.nfev, which, new.nfev + some.spent)
             _keep_nearest(found, distance, new, which, _distance(new.x, some))
         return found
+
+    @property
+    def _descends(self) -> bool:
+        """Whether searches may start from the end of a noisy descent, and not from the image.
+
+        It leads into better basins, and takes some twelve evaluations. Of several classes, and
+        where any point within a distance is enough, most searches end after as many; and a small
+        budget has better use for them.
+        """
+        settings = self.settings
+        adapts = settings.loss.adapts_weights and settings.solver == "compiled"
+        least = self.targets is not None and not self.enough
+        return adapts and least and settings.maxfun >= _DESCENDS
+
+    def _with_first_starts(self, batch: Batch) -> Batch:
+        """The batch with the starts of number 0."""
+        if not self._descends:
+            return batch
+        starts, spent = descents(self.solver.problem, batch, self.seed, self.stop)
+        return batch._replace(starts=starts, spent=spent)
+
+    def _with_starts(self, batch: Batch, distance: np.ndarray, numbers: np.ndarray) -> Batch:
+        """The batch with the starts of these numbers in place of the first.
+
+        Number 1 is the image itself where it was not the first.
+        """
+        image_itself = (batch.starts != batch.originals).any(axis=1).astype(int)
+        starts, spent = batch.originals.copy(), np.zeros(len(numbers), np.int64)
+        noisy = np.flatnonzero(numbers != image_itself)
+        if noisy.size:
+            starts[noisy], spent[noisy] = noisy_starts(
+                self.solver.problem, batch.rows(noisy), distance[noisy], numbers[noisy],
+                self.seed, self.stop,
+            )  # fmt: skip
+        return batch._replace(starts=starts, spent=spent)
 
     def _make_batch(self, rows: np.ndarray, targets: np.ndarray) -> Batch:
         box, logits, x = self.box.rows(rows), self.logits[rows], self.x[rows]
@@ -157,6 +195,7 @@ class Search:
             confidence=confidence + self.settings.confidence,
             enough=np.full(len(rows), self.enough),
             image=rows if self.settings.loss.adapts_weights else np.arange(len(rows)),
+            spent=np.zeros(len(rows), np.int64),
         )  # fmt: skip
 
     def _solve(self, batch: Batch) -> SearchResult:

@@ -24,6 +24,7 @@ class Batch(NamedTuple):
         confidence: [n] margins must lie below minus this.
         enough: [n] l2 at which a search has found enough.
         image: int [n] which image it is; of searches of one image the nearest find counts.
+        spent: int [n] evaluations that led to the starts; the budget is shorter by these.
     """
 
     originals: np.ndarray
@@ -36,6 +37,7 @@ class Batch(NamedTuple):
     confidence: np.ndarray
     enough: np.ndarray
     image: np.ndarray
+    spent: np.ndarray
 
     def rows(self, rows: Any) -> Batch:
         """Returns the searches of some rows."""
@@ -48,7 +50,7 @@ class SearchResult(NamedTuple):
     x: Any  # [n, size]; the original where there is none
     found: Any  # [n]
     c: Any  # [n]
-    nfev: Any  # [n]
+    nfev: Any  # [n] evaluations, without those that led to the starts
 
 
 class Solver(Protocol):

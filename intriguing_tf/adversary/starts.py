@@ -11,6 +11,7 @@ on the batch nor on the image's place in it.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 
 import numpy as np
 
@@ -19,51 +20,115 @@ from intriguing_tf.adversary.segment import shorten
 from intriguing_tf.adversary.solver import Batch
 
 _STEPS = 10
-_STRIDE = 0.25  # length of a step, in distances of the point found from the image itself
+_STRIDE = 0.15  # length of a step, in distances of an adversarial point
+_WIDE_STRIDE = 0.25  # of the same where no distance is known
 _NOISE = 3.0  # length of the noise, in the same
+_ALIKE = 0.7  # cosine of the gradients at the image and at a noisy point, beyond which they are
 _UNKNOWN = 0.2  # that distance where none is known: root mean square, as a share of the box
 
 
+def descents(
+    problem: Problem, batch: Batch, seed: int, stop: Callable[[], bool] = lambda: False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the first starts [n, size], and how many evaluations each took, [n].
+
+    They are ends of noisy descents (number 0) where the noise leaves the gradient much as it is,
+    so that gradients at several such points tell of the pieces around. Where it turns it, as on
+    deep networks for photographs, they tell of other places, and the image itself is the start.
+    """
+    distance, gradient = linear_model(problem, batch)
+    known = np.isfinite(distance)
+    spread = _NOISE * np.where(known, distance, 0.0)[:, None] / np.sqrt(gradient.shape[1])
+    noises = _noises(batch, np.zeros_like(batch.targets), seed)[:, 0]
+    shifted = np.clip(batch.originals + spread * noises, batch.lower, batch.upper)
+    shifted = shifted.astype(batch.originals.dtype)
+    there = problem.evaluate_unclipped(shifted, batch.targets).gradient.numpy()
+    norms = np.linalg.norm(gradient, axis=1) * np.linalg.norm(there, axis=1)
+    alike = (gradient * there).sum(axis=1) > _ALIKE * norms
+    rows = np.flatnonzero(alike | ~known | problem.classifier.clips)
+    starts, spent = batch.originals.copy(), np.full(len(known), 2)
+    if rows.size:
+        starts[rows], evaluations = noisy_starts(
+            problem, batch.rows(rows), distance[rows], np.zeros_like(rows), seed, stop
+        )
+        spent[rows] += evaluations
+    return starts, spent
+
+
+def linear_model(problem: Problem, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the distances [n] at which linear models at the images succeed, and their gradients.
+
+    Infinite where the gradient vanishes; no larger than what is taken where no distance is known.
+    """
+    there = problem.evaluate_unclipped(batch.originals, batch.targets)
+    gradient = np.where(batch.lower < batch.upper, there.gradient.numpy(), 0)
+    slope = np.linalg.norm(gradient, axis=1)
+    known = np.isfinite(slope) & (slope > 0)
+    distance = np.maximum(there.margin.numpy(), batch.gap) / np.where(known, slope, 1.0)
+    return np.where(known, np.minimum(distance, _unknown(batch)), np.inf), gradient
+
+
+def _unknown(batch: Batch) -> np.ndarray:
+    """The distances [n] that are taken where none is known."""
+    with np.errstate(invalid="ignore"):
+        width = batch.upper - batch.lower
+    width = np.where(np.isfinite(width), width, 1.0).astype(np.float64)
+    return _UNKNOWN * np.sqrt((width**2).sum(axis=1))
+
+
 def noisy_starts(
-    problem: Problem, batch: Batch, distance: np.ndarray, numbers: np.ndarray, seed: int
+    problem: Problem,
+    batch: Batch,
+    distance: np.ndarray,
+    numbers: np.ndarray,
+    seed: int,
+    stop: Callable[[], bool] = lambda: False,
 ) -> tuple[np.ndarray, int]:
     """Returns starting points [n, size], and how many evaluations of each image they took.
 
     Where the gradient vanishes a step goes wherever the noise points, and noise doubles. What is
-    adversarial already is brought to the boundary if no distance was known: on such a network the
-    gradient may vanish beyond the boundary too.
+    adversarial already is brought to the boundary if no distance was known, or if logits are
+    clipped: on such a network the gradient may vanish beyond the boundary too.
 
     Args:
         problem: the classifier.
         batch: the searches; their `starts` are not looked at.
-        distance: [n] of the adversarial point found from the image itself; infinite if none was.
+        distance: [n] of an adversarial point that was found, or expected; infinite if none was.
         numbers: [n] numbers of the starts.
         seed: of the call.
+        stop: asked at each step; once it says so, the points come back as they are.
     """
     x, size = batch.originals, batch.originals.shape[1]
     lower, upper = batch.lower, batch.upper
-    with np.errstate(invalid="ignore"):
-        width = np.where(np.isfinite(upper - lower), upper - lower, 1.0)
     known = np.isfinite(distance)
-    scale = np.where(known, distance, _UNKNOWN * np.sqrt((width**2).sum(axis=1)))[:, None]
-    noises = np.stack([_noise(seed, *row) for row in zip(x, batch.targets, numbers, strict=True)])
+    scale = np.where(known, distance, _unknown(batch))[:, None]
+    noises = _noises(batch, numbers, seed)
     spread, point = _NOISE * scale / np.sqrt(size), x
     for step in range(_STEPS):
+        if stop():
+            break
         shifted = np.clip(point + spread * noises[:, step], lower, upper).astype(x.dtype)
-        gradient = problem.evaluate_margin(shifted, batch.targets).gradient.numpy()
+        gradient = problem.evaluate_unclipped(shifted, batch.targets).gradient.numpy()
         norm = np.linalg.norm(gradient, axis=1, keepdims=True)
         flat = ~(np.isfinite(norm) & (norm > 0))
         downhill = np.where(flat, shifted - point, -gradient / np.where(flat, 1.0, norm))
-        stride = np.where(flat, 1.0, _STRIDE * scale)
+        stride = np.where(flat, 1.0, np.where(known, _STRIDE, _WIDE_STRIDE)[:, None] * scale)
         point = np.clip(point + stride * downhill, lower, upper).astype(x.dtype)
         spread = np.where(flat, 2 * spread, spread)
-    if known.all():
+    beyond = ~known | problem.classifier.clips
+    if not beyond.any():
         return point, _STEPS
     near, evaluations = shorten(
         lambda points: problem.hard_margins(points, batch.targets),
         x, point, np.maximum(batch.gap - batch.confidence, 0), batch.confidence, lower, upper,
     )  # fmt: skip
-    return np.where(known[:, None], point, near), _STEPS + evaluations
+    return np.where(beyond[:, None], near, point), _STEPS + evaluations
+
+
+def _noises(batch: Batch, numbers: np.ndarray, seed: int) -> np.ndarray:
+    """Standard normal float32 [n, steps, size], of each image, target and number its own."""
+    rows = zip(batch.originals, batch.targets, numbers, strict=True)
+    return np.stack([_noise(seed, *row) for row in rows])
 
 
 def _noise(seed: int, image: np.ndarray, target: int, number: int) -> np.ndarray:

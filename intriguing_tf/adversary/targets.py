@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,7 @@ def screen_classes(
     box: Box,
     batch_size: int,
     constants: SearchConstants,
+    stop: Callable[[], bool] = lambda: False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the classes that can be the nearest to each image, by a linear estimate.
 
@@ -105,6 +107,7 @@ def screen_classes(
         box: of the images.
         batch_size: of the gradient evaluations.
         constants: how many classes are looked at, and how near to the nearest they must be.
+        stop: asked at each batch; once it says so, the classes not yet looked at are left out.
 
     Returns:
         Classes, int64 [n, k], the most likely of those untried, and a mask [n, k] of those to
@@ -114,9 +117,11 @@ def screen_classes(
     others = np.argsort(np.where(untried, -logits, np.inf), axis=1)[:, :count]
     valid = np.take_along_axis(untried, others, axis=1)
     estimates = np.full(others.shape, np.inf)
-    for j in range(count):
-        for start in range(0, len(x), batch_size):
-            batch = slice(start, start + batch_size)
+    for start in range(0, len(x), batch_size):
+        batch = slice(start, start + batch_size)
+        for j in range(count):
+            if stop():
+                break
             estimates[batch, j] = _linear_distance(
                 problem, x[batch], others[batch, j], box.lower[batch], box.upper[batch]
             )

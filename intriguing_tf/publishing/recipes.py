@@ -168,7 +168,8 @@ class Recipe(Record, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
         data: "train", or its half "p1" or "p2".
         seed: of the initial weights, the order of the data and dropout.
         fitting: `Minibatches` or `Optimum`.
-        selection: how the values were chosen, on training images that were held out.
+        selection: how the values were chosen, on training images that were held out; of a recipe
+            of one's own it may be missing, as may
         paper: what the paper has for this network.
         initialization: of the kernels; None: the builder's.
         autoencoder: what the first layer learns before the rest; None for the others.
@@ -189,8 +190,8 @@ class Recipe(Record, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     data: Literal["train", "p1", "p2"]
     seed: Annotated[int, Meta(ge=0, lt=1 << 32)]
     fitting: Minibatches | Optimum
-    selection: Text
-    paper: PaperValues
+    selection: str = ""
+    paper: PaperValues = PaperValues()
     initialization: Initialization | None = field(name="initialisation", default=None)
     autoencoder: SparseAutoencoder | None = None
     pools: Annotated[tuple[Pool, ...], Meta(min_length=1)] = ()

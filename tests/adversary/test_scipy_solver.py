@@ -52,7 +52,7 @@ def test_the_whole_search_in_lockstep_equals_one_at_a_time():
             originals=x, starts=x, targets=targets, lower=np.zeros_like(x), upper=np.ones_like(x),
             logits=logits, gap=hard_margins(logits, targets),
             confidence=each.problem.least_confidence(logits), enough=np.zeros(6),
-            image=np.arange(6),
+            image=np.arange(6), spent=np.zeros(6, np.int64),
         )  # fmt: skip
         found.append(each.search(batch))
     np.testing.assert_array_equal(found[0].found, found[1].found)

@@ -1,13 +1,17 @@
 """Noise belongs to the seed, the image, the target and the number of the start."""
 
+import keras
 import numpy as np
+import pytest
 
+import intriguing_tf as itf
+from intriguing_tf.adversary import search, starts
 from intriguing_tf.adversary.margins import hard_margins
 from intriguing_tf.adversary.problem import Problem
 from intriguing_tf.adversary.solver import Batch
-from intriguing_tf.adversary.starts import noisy_starts
+from intriguing_tf.adversary.starts import linear_model, noisy_starts
 from intriguing_tf.classifier import Classifier
-from tests.adversary.networks import points, small_network
+from tests.adversary.networks import confirm, points, small_network, zoo_model
 
 
 def batch_of(problem, x, targets):
@@ -17,7 +21,7 @@ def batch_of(problem, x, targets):
         originals=x, starts=x, targets=targets, lower=np.zeros_like(x), upper=np.ones_like(x),
         logits=logits, gap=np.maximum(hard_margins(logits, targets), confidence),
         confidence=confidence, enough=np.zeros(len(x)),
-        image=np.arange(len(x)),
+        image=np.arange(len(x)), spent=np.zeros(len(x), np.int64),
     )  # fmt: skip
 
 
@@ -27,15 +31,131 @@ def test_starts_do_not_depend_on_the_batch_and_lead_towards_the_target():
     x = points(6)
     batch = batch_of(problem, x, (model.predict(x, verbose=0).argmax(axis=1) + 1) % 4)
     distance, numbers = np.full(6, 0.3), np.arange(6) % 2 + 1
-    starts, evaluations = noisy_starts(problem, batch, distance, numbers, seed=2)
-    assert evaluations >= 10 and (starts >= 0).all() and (starts <= 1).all()
+    ends, evaluations = noisy_starts(problem, batch, distance, numbers, seed=2)
+    assert evaluations >= 10 and (ends >= 0).all() and (ends <= 1).all()
     some = [4, 1]
     part, _ = noisy_starts(problem, batch.rows(some), distance[some], numbers[some], seed=2)
-    np.testing.assert_allclose(part, starts[some], atol=1e-4)
+    np.testing.assert_allclose(part, ends[some], atol=1e-4)
     other, _ = noisy_starts(problem, batch, distance, numbers + 1, seed=2)
     another, _ = noisy_starts(problem, batch, distance, numbers, seed=3)
     for different in (other, another):
-        assert (np.abs(different - starts).max(axis=1) > 1e-3).all()
+        assert (np.abs(different - ends).max(axis=1) > 1e-3).all()
     before = hard_margins(batch.logits, batch.targets)
-    after = hard_margins(problem.classifier.predict_logits(starts), batch.targets)
+    after = hard_margins(problem.classifier.predict_logits(ends), batch.targets)
     assert (after < before).all()
+
+
+def test_expected_distances_are_those_of_a_linear_margin():
+    """Two classes whose logits differ by 3 x0 - 4 x1 + 10 x2, where x2 is held."""
+    kernel = np.zeros((3, 2), np.float32)
+    kernel[:, 0] = [3, -4, 10]
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, use_bias=False)])
+    model.set_weights([kernel])
+    problem = Problem(Classifier(model), (3,))
+    x = np.array([[0.7, 0.4, 0.0], [0.5, 0.5, 0.15], [0.5, 0.5, 0.5]], np.float32)
+    batch = batch_of(problem, x, np.ones(3, int))
+    batch.upper[:, 2] = batch.lower[:, 2] = x[:, 2]
+    farthest = 0.2 * np.sqrt(2)  # of the variables that may move, and not 4.5 / 5
+    expected = [0.5 / 5, 1.0 / 5, farthest]
+    np.testing.assert_allclose(linear_model(problem, batch)[0], expected, rtol=1e-5)
+    model.set_weights([kernel * 0])
+    assert np.isinf(linear_model(problem, batch)[0]).all()
+
+
+def test_once_it_is_time_to_stop_a_descent_ends_where_it_is():
+    model = small_network()
+    problem = Problem(Classifier(model), (8,))
+    batch = batch_of(problem, points(2), np.array([0, 1]))
+    answers = iter([False, False, True])
+    arguments = problem, batch, np.full(2, 0.3), np.zeros(2, int), 0
+    early, _ = noisy_starts(*arguments, stop=lambda: next(answers))
+    whole, _ = noisy_starts(*arguments)
+    moved, further = (np.linalg.norm(point - batch.originals, axis=1) for point in (early, whole))
+    assert (moved > 0).all() and (moved <= 2 * 0.15 * 0.3 * 1.001).all()
+    assert (moved < further).all()
+
+
+class Descents:
+    """Notes which starts were asked for, and gives the images themselves instead if told to."""
+
+    def __init__(self, monkeypatch, does: bool = True):
+        self.numbers, self.does = [], does
+        monkeypatch.setattr(search, "noisy_starts", self)
+        monkeypatch.setattr(starts, "noisy_starts", self)
+
+    def __call__(self, problem, batch, distance, numbers, *others):
+        self.numbers += list(numbers)
+        points, evaluations = noisy_starts(problem, batch, distance, numbers, *others)
+        return (points if self.does else batch.originals), evaluations
+
+
+@pytest.mark.parametrize(
+    "settings, targets, numbers",
+    [
+        ({}, "random", [0, 0]),
+        ({"starts": 3}, "random", [0, 0, 2, 2]),
+        ({"starts": 3, "loss": "cross_entropy"}, "random", [1, 2, 1, 2]),
+        ({"maxfun": 40}, "random", []),
+        ({"solver": "scipy"}, "random", []),
+        ({}, "nearest", []),
+        ({"enough": 9.0}, "random", []),
+    ],
+    ids=["one", "three", "cross-entropy", "few evaluations", "scipy", "nearest", "enough"],
+)
+def test_which_starts_are_descents(monkeypatch, network, settings, targets, numbers):
+    """Where noise leaves the gradient much as it is."""
+    monkeypatch.setattr(starts, "_ALIKE", -1.0)
+    descents = Descents(monkeypatch)
+    call = {"enough": settings["enough"]} if "enough" in settings else {}
+    made = {name: value for name, value in settings.items() if name not in call}
+    attack = itf.LBFGSAdversary(network, **made, jit_compile=False)
+    result = attack(points(2), targets=targets, **call)
+    assert descents.numbers == numbers and result.success.all()
+    most = attack.maxfun * attack.starts * (3 if targets == "nearest" else 1)
+    assert (result.nfev <= most + 10 * attack.starts).all() or attack.solver == "scipy"
+
+
+@pytest.mark.parametrize("frequency, descends", [(1e-2, True), (300.0, False)])
+def test_where_noise_turns_the_gradient_the_image_itself_is_the_start(frequency, descends):
+    inputs = keras.Input((8,))
+    waves = keras.ops.sin(keras.layers.Rescaling(frequency)(inputs))
+    model = keras.Model(inputs, keras.layers.Dense(2)(waves))
+    weights = np.random.default_rng(0).normal(size=(8, 2))
+    model.set_weights([weights, np.array([0.3 * frequency, 0.0])])
+    problem, x = Problem(Classifier(model), (8,)), points(6)
+    batch = batch_of(problem, x, model.predict(x, verbose=0).argmin(axis=1))
+    ends, spent = starts.descents(problem, batch, seed=0)
+    assert ((ends != x).any(axis=1) == descends).all()
+    np.testing.assert_array_equal(spent, 12 if descends else 2)
+    again, _ = starts.descents(problem, batch.rows([3, 1]), seed=0)
+    np.testing.assert_allclose(again, ends[[3, 1]], atol=1e-4)
+
+
+def test_clipped_logits_are_descended_below_the_clipping():
+    """Two classes of logits relu6(+-20 (x0 - x1)), whose gradient vanishes at the image."""
+    model = keras.Sequential(
+        [keras.Input((2,)), keras.layers.Dense(2, activation="relu6", use_bias=False)]
+    )
+    model.set_weights([np.array([[20.0, -20.0], [-20.0, 20.0]])])
+    problem, x = Problem(Classifier(model), (2,)), np.array([[0.9, 0.1]], np.float32)
+    batch = batch_of(problem, x, np.array([1]))
+    assert not problem.evaluate_margin(x, batch.targets).gradient.numpy().any()
+    near = problem.evaluate_unclipped(x, batch.targets)
+    np.testing.assert_allclose(near.gradient, [[40.0, -40.0]])
+    np.testing.assert_allclose(linear_model(problem, batch)[0], 0.2 * np.sqrt(2), rtol=1e-5)
+    result = itf.LBFGSAdversary(model, jit_compile=False)(x, targets=[1])
+    confirm(model, result)
+    np.testing.assert_allclose(result.l2, 0.8 / np.sqrt(2), rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_a_descent_leads_nearer_on_a_network_with_kinks_within_its_budget(sample, monkeypatch):
+    x, y = sample[0][:24], sample[1][:24]
+    attack = itf.LBFGSAdversary(zoo_model("mnist/fc100-100-10-lipschitz"), jit_compile=False)
+    descended = attack(x, y)
+    confirm(attack.classifier.model, descended)
+    assert (descended.nfev <= attack.maxfun + 10).all()
+    Descents(monkeypatch, does=False)
+    straight = attack(x, y, descended.targets)
+    found = (descended.status == "found") & (straight.status == "found")
+    assert descended.l2[found].mean() < 0.995 * straight.l2[found].mean()

@@ -19,6 +19,7 @@ from intriguing_tf.publishing import (
     build,
     load_recipe,
     recipe_names,
+    recipes,
     train_on,
 )
 from intriguing_tf.publishing.autoencoder import filters_figure, sparse_reconstruction
@@ -68,6 +69,13 @@ def test_every_mnist_entry_has_its_recipe():
 def test_recipe_survives_the_round_trip(name):
     recipe = load_recipe(name)
     assert Recipe.from_json(json.loads(json.dumps(recipe.json()))) == recipe
+
+
+def test_what_explains_may_be_left_out():
+    recipe = load_recipe(NAMES[0])
+    values = {k: v for k, v in recipe.json().items() if k not in ("selection", "paper")}
+    bare = Recipe.from_json(values)
+    assert bare.json() == values and recipes.fingerprint(bare) == recipes.fingerprint(recipe)
 
 
 @pytest.mark.parametrize("name", sorted(name for name in NAMES if name in paper.ZOO.values()))
