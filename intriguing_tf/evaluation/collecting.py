@@ -26,7 +26,8 @@ METHODS = ("global", "local", "none")
 NOT_ASKED = "it was not asked for."
 _SHOWN = 16  # examples that are kept with their images, of the nearest and of the farthest
 _BATCH = 256
-_LEAST_RADIUS = 1e-12  # of the bounds' width: not worth a certificate
+# Radii as shares of the bounds' width that are worth no certificate, and none that takes long.
+_LEAST_RADIUS, _SMALL_RADIUS = 1e-12, 1e-2
 # A certificate may exceed what was found by so much of it, since distances are rounded.
 _ROUNDING = 1e-4
 _FEW = 0.05  # share of failed attacks
@@ -130,7 +131,7 @@ class Certification:
     ):
         self._classifier, self._method, self._verbose = classifier, method, verbose
         self._total = math.inf if report is None else report.total
-        self._least = _LEAST_RADIUS * width
+        self._width = width
         self._certifier: Certifier | None = None
         self.why_not = why_not
         if report is not None and math.isinf(self._total):
@@ -158,14 +159,15 @@ class Certification:
         if self._certifier is None:
             logits = self._classifier.predict_logits(images, _BATCH).astype(np.float64)
             most = float(np.ptp(logits, axis=1).max() if logits.shape[1] > 1 else abs(logits).max())
-            if most < self._least * self._total:
+            if most < _LEAST_RADIUS * self._width * self._total:
                 self.why_not = (
                     f"the bounds of the layers multiply to {self._total:.3g}, by which no radius "
                     f"could be larger than about {most / self._total:.1g}."
                 )
                 return np.zeros(len(images))
             model = self._classifier.model
-            self._certifier = Certifier(model, self._verbose, method=self._method)
+            quick = most < _SMALL_RADIUS * self._width * self._total
+            self._certifier = Certifier(model, self._verbose, method=self._method, quick=quick)
         return self._certifier.radius(images, verbose=self._verbose)
 
 

@@ -26,6 +26,7 @@ class MarginBounds:
     Args:
         model: a classifier.
         verbose: whether to show progress.
+        quick: whether what takes more than moments is left out.
 
     Attributes:
         values: float64 [classes, classes]; one logit z means the classes (0, z).
@@ -34,8 +35,8 @@ class MarginBounds:
         ValueError: as `certified_radius`.
     """
 
-    def __init__(self, model: keras.Model, verbose: bool | str = False):
-        self._bounds = Bounds(best=True, attained=False, verbose=verbose)
+    def __init__(self, model: keras.Model, verbose: bool | str = False, quick: bool = False):
+        self._bounds = Bounds(best=True, attained=False, verbose=verbose, quick=quick)
         self._branch = self._bounds.run(logits_graph(calls_of(model)))[0]
         self._entries = _without_regrouping(self._branch)
         self._chain: PairwiseChain | None = None

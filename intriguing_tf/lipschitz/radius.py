@@ -93,6 +93,7 @@ class Certifier:
 
     Args:
         model, verbose, method: as in `certified_radius`.
+        quick: by the bounds of `bound(model, "quick")`: radii are smaller, and take less time.
 
     Attributes:
         bounds: float64 [classes, classes], the L_ij; zeros on the diagonal.
@@ -106,7 +107,14 @@ class Certifier:
         certifier.radius(images)
     """
 
-    def __init__(self, model: keras.Model, verbose: bool | str = "auto", *, method: str = "global"):
+    def __init__(
+        self,
+        model: keras.Model,
+        verbose: bool | str = "auto",
+        *,
+        method: str = "global",
+        quick: bool = False,
+    ):
         check_model(model)
         if method not in ("global", "local"):
             raise ValueError(f'`method` must be "global" or "local". Received: {method!r}.')
@@ -119,7 +127,7 @@ class Certifier:
         if math.prod(model.outputs[0].shape[1:]) == 1:
             check_one_unit(self._evaluate.graph)
         self._compare_at_random()
-        margins = MarginBounds(model, verbose)
+        margins = MarginBounds(model, verbose, quick)
         self.bounds = margins.values
         self._local = margins.local() if method == "local" else None
 

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from intriguing_tf.classifier import Classifier
+from intriguing_tf.evaluation.collecting import Certification
 from intriguing_tf.evaluation.running import _radii
-from intriguing_tf.lipschitz import Certifier
+from intriguing_tf.lipschitz import Certifier, bound
 from intriguing_tf.sweeps.shards import ShardFolder
 from tests.evaluation.small import FAST, evaluate, images, network
 
@@ -179,6 +181,18 @@ def test_no_time_is_spent_on_radii_that_are_next_to_nothing(model, monkeypatch):
     found = evaluate(far, images())
     assert found.certified is None and found.lipschitz is not None
     assert "by which no radius could be larger than about" in str(found)
+
+
+@pytest.mark.parametrize("width, quick", [(2.0, False), (2e6, True)])
+def test_little_time_is_spent_on_small_radii(model, monkeypatch, width, quick):
+    asked = []
+    make = Certifier.__init__
+    monkeypatch.setattr(
+        Certifier, "__init__", lambda *given, **more: asked.append(more) or make(*given, **more)
+    )
+    report = bound(model, "quick")
+    certification = Certification(Classifier(model), "global", report, "", width, False)
+    assert (certification._radii(images()) > 0).all() and asked[0]["quick"] is quick
 
 
 def test_what_a_saved_model_computes_is_not_known(tmp_path):
