@@ -117,7 +117,10 @@ async function inspect(width) {
   head(0).click(); result.words = column(0);
   const image = doc.querySelector("figure img");
   await image.decode();
-  result.imageFits = image.getBoundingClientRect().right <= view.innerWidth;
+  const frame = image.closest("button");  // on narrow screens it scrolls
+  result.imageFits = frame.getBoundingClientRect().right <= view.innerWidth
+    && (image.getBoundingClientRect().right <= frame.getBoundingClientRect().right
+        || view.getComputedStyle(frame).overflowX === "auto");
   doc.querySelector("figure button").click();
   const dialog = doc.querySelector("dialog");
   result.opened = dialog.open && dialog.querySelector("img").src === image.src;
