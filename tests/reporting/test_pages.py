@@ -117,10 +117,11 @@ async function inspect(width) {
   head(0).click(); result.words = column(0);
   const image = doc.querySelector("figure img");
   await image.decode();
-  const frame = image.closest("button");  // on narrow screens it scrolls
-  result.imageFits = frame.getBoundingClientRect().right <= view.innerWidth
-    && (image.getBoundingClientRect().right <= frame.getBoundingClientRect().right
-        || view.getComputedStyle(frame).overflowX === "auto");
+  const button = image.closest("button");  // on narrow screens it scrolls
+  const edge = button.getBoundingClientRect().right;
+  const scrolls = view.getComputedStyle(button).overflowX === "auto";
+  result.imageFits = edge <= view.innerWidth
+    && (scrolls || image.getBoundingClientRect().right <= edge);
   doc.querySelector("figure button").click();
   const dialog = doc.querySelector("dialog");
   result.opened = dialog.open && dialog.querySelector("img").src === image.src;
