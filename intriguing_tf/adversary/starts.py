@@ -39,8 +39,8 @@ def descents(
     distance, gradient = linear_model(problem, batch)
     known = np.isfinite(distance)
     spread = _NOISE * np.where(known, distance, 0.0)[:, None] / np.sqrt(gradient.shape[1])
-    noises = _noises(batch, np.zeros_like(batch.targets), seed)[:, 0]
-    shifted = np.clip(batch.originals + spread * noises, batch.lower, batch.upper)
+    noises = _noises(batch, np.zeros_like(batch.targets), seed, steps=1)
+    shifted = np.clip(batch.originals + spread * noises[:, 0], batch.lower, batch.upper)
     shifted = shifted.astype(batch.originals.dtype)
     there = problem.evaluate_unclipped(shifted, batch.targets).gradient.numpy()
     norms = np.linalg.norm(gradient, axis=1) * np.linalg.norm(there, axis=1)
@@ -125,14 +125,14 @@ def noisy_starts(
     return np.where(beyond[:, None], near, point), _STEPS + evaluations
 
 
-def _noises(batch: Batch, numbers: np.ndarray, seed: int) -> np.ndarray:
+def _noises(batch: Batch, numbers: np.ndarray, seed: int, steps: int = _STEPS) -> np.ndarray:
     """Standard normal float32 [n, steps, size], of each image, target and number its own."""
     rows = zip(batch.originals, batch.targets, numbers, strict=True)
-    return np.stack([_noise(seed, *row) for row in rows])
+    return np.stack([_noise(steps, seed, *row) for row in rows])
 
 
-def _noise(seed: int, image: np.ndarray, target: int, number: int) -> np.ndarray:
-    """Standard normal float32 [steps, size]."""
+def _noise(steps: int, seed: int, image: np.ndarray, target: int, number: int) -> np.ndarray:
+    """Standard normal float32 [steps, size]; fewer steps are the first of more."""
     content = hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest()[:8]
     key = [seed, int.from_bytes(content, "big"), int(target), int(number)]
-    return np.random.default_rng(key).standard_normal((_STEPS, len(image)), np.float32)
+    return np.random.default_rng(key).standard_normal((steps, len(image)), np.float32)
