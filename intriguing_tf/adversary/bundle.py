@@ -32,7 +32,6 @@ from intriguing_tf.adversary.rivals import Rivals
 from intriguing_tf.adversary.settings import AttackSettings, SearchConstants
 
 _FREE_SETS = 3  # guesses of which variables the box holds
-_HARD = 1e6  # sharpness of a soft maximum that is a hard one, per margin at the image
 _ROUNDING = 2e-6  # what float32 may lack of a positive definite gram matrix of unit vectors
 _INTERIOR_STEPS = 12  # of the dual's interior point method, each with a tenth of the gap before
 
@@ -183,10 +182,7 @@ class Bundle:
 
     def _evaluate(self, s: BundleState, rows: BundleRows) -> BundleState:
         """One evaluation for every image."""
-        there = self.problem.evaluate_soft(
-            rows.originals + s.trial, rows.targets, _HARD / rows.gap,
-            tf.zeros_like(rows.gap)[:, None],
-        )  # fmt: skip
+        there = self.problem.evaluate_hard(rows.originals + s.trial, rows.targets, rows.gap)
         return traced_once(self._step, s, rows, there)
 
 
@@ -196,7 +192,8 @@ def _behind(rivals: Rivals, s: BundleState, rows: BundleRows) -> np.ndarray:
     return rivals.behind(rows.image.numpy(), distance, distance, s.nfev.numpy())
 
 
-@tf.function(autograph=False)  # traced once for all adversaries of an image's size
+# Traced once for all adversaries of an image's size.
+@tf.function(autograph=False, reduce_retracing=True)
 def nearest_point(gradients, values, best, proximity, weights, lower, upper) -> tuple[Any, Any]:
     """Returns the minimizer of |r|^2 + mu |r - best|^2 where cuts are at most 0, and multipliers.
 
@@ -251,7 +248,7 @@ def nonnegative_multipliers(gram: tf.Tensor, demand: tf.Tensor) -> tf.Tensor:
     largest = tf.reduce_max(norm, axis=1, keepdims=True)
     empty = norm <= 1e-12 * largest
     scale = tf.where(empty, tf.zeros_like(norm), 1 / tf.where(empty, tf.ones_like(norm), norm))
-    m = gram.shape[1]
+    m = tf.shape(gram)[1]
     gram = gram * scale[:, :, None] * scale[:, None, :]
     gram += tf.eye(m, dtype=tf.float64) * _ROUNDING + tf.linalg.diag(tf.cast(empty, tf.float64))
     demand = tf.where(empty, -tf.ones_like(demand), demand * scale)

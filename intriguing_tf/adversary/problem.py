@@ -19,6 +19,8 @@ from intriguing_tf.keras_graph import layers_in, operations_in
 # the half types, which sum up in float32, 8.
 _ROUNDING = {"float64": 2**-46, "float32": 2**-17, "float16": 2**-7, "bfloat16": 2**-4}
 
+_HARD = 1e6  # sharpness of a soft maximum that is a hard one, per margin at the image
+
 
 class Evaluated(NamedTuple):
     """What one gradient evaluation of a batch tells.
@@ -110,6 +112,10 @@ class Problem:
             tf.TensorSpec([None, None], self.dtype),
         )  # fmt: skip
         return tf.function(self._soft, autograph=False, input_signature=specs)
+
+    def evaluate_hard(self, x: tf.Tensor, targets: tf.Tensor, gap: tf.Tensor) -> Evaluated:
+        """Evaluates the margin and its gradient; `gap` [n], at the image, is its scale."""
+        return self.evaluate_soft(x, targets, _HARD / gap, tf.zeros_like(gap)[:, None])
 
     def evaluate_margin(self, x: np.ndarray, targets: np.ndarray) -> Evaluated:
         """Evaluates the soft margin of an array of points, with sharpness 1 and equal weights."""

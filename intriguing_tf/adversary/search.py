@@ -73,10 +73,9 @@ class Search:
         for start in range(0, len(every), self.batch_size):
             rows = every[start : start + self.batch_size]
             batch = self._make_batch(rows, targets[rows])
-            margins = functools.partial(self._hard_margins, batch.targets)
             found.x[rows], found.found[rows], evaluations = to_lattice(
-                margins, batch.originals, found.x[rows], self.box.rows(rows), batch.confidence,
-                levels,
+                self.solver.problem, batch, found.x[rows], levels,
+                self.settings.constants, self.stop,
             )  # fmt: skip
             found.nfev[rows] += evaluations
 
