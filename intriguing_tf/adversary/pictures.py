@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from intriguing_tf.adversary.pixels import BATCH, bounds_of, floats, in_8_bits, predict
 from intriguing_tf.checks import check_kinds, check_positive_integer
 from intriguing_tf.classifier import Classifier
 from intriguing_tf.files import write_atomically
@@ -22,10 +23,6 @@ from intriguing_tf.reporting import Picture, ShownAsTable, Table, adversarial_ro
 _LONGEST = 18  # letters of a class's name above a small picture
 _SERIES = 4  # channels of a series at most; more are the columns of an image
 _NAMED = 3  # changed variables that a table names
-# What a change is magnified by until it outlives rounding to 8 bits.
-_FACTORS = tuple(1.02**step for step in range(1, 81))
-_BATCH = 64
-
 
 Result = Any  # an `AdversarialResult`, whose module imports this one
 
@@ -104,15 +101,6 @@ def kind_of(inputs: np.ndarray) -> str:
     return "table"
 
 
-def bounds_of(result: Result) -> tuple[float, float]:
-    """Returns the least and largest value that a pixel may have, by the settings or the data."""
-    bounds = result.settings.get("bounds", ())
-    if len(bounds) == 2 and all(isinstance(b, (int, float)) and np.isfinite(b) for b in bounds):
-        return float(bounds[0]), float(bounds[1])
-    both = np.stack([result.originals, result.images])
-    return float(both.min()), float(max(both.max(), both.min() + 1e-9))
-
-
 def titles(
     result: Result,
     class_names: Sequence[str] | None,
@@ -142,7 +130,7 @@ def name_of(label: int, class_names: Sequence[str] | None) -> str:
 
 
 def _percent(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> list[str]:
-    logits = classifier.predict_logits(images, _BATCH).astype(np.float64)
+    logits = classifier.predict_logits(images, BATCH).astype(np.float64)
     with np.errstate(invalid="ignore"):
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
         shares /= shares.sum(axis=1, keepdims=True)
@@ -198,64 +186,16 @@ def save_images(
         write_atomically(file, tf.io.encode_png(image.reshape(*image.shape[:2], -1)).numpy())
     read = np.array([tf.io.decode_png(file.read_bytes()).numpy() for file in files], np.uint8)
     read = read.reshape(-1, *result.originals.shape[1:])
-    floats = _floats(read, bounds_of(result))
+    values = floats(read, bounds_of(result))
     lower, upper = bounds_of(result)
-    change = (floats.astype(np.float64) - result.originals[kept]) / (upper - lower)
+    change = (values.astype(np.float64) - result.originals[kept]) / (upper - lower)
     return SavedImages(
         files=tuple(files),
         rows=kept,
         images=read,
-        predictions=_predict(classifier, floats),
+        predictions=predict(classifier, values),
         distortion=np.sqrt((change.reshape(len(kept), -1) ** 2).mean(axis=1)),
         lost=rows[~survives],
-    )
-
-
-def in_8_bits(found: Result, classifier: Classifier) -> tuple[np.ndarray, np.ndarray]:
-    """Returns examples rounded to 8 bits, and which of them still are adversarial.
-
-    What rounding undoes is rounded away from the original, then magnified by growing factors.
-    """
-    bounds = lower, upper = bounds_of(found)
-    before = (255 * (found.originals.astype(np.float64) - lower) / (upper - lower)).clip(0, 255)
-    change = 255 * (found.images.astype(np.float64) - found.originals) / (upper - lower)
-    pixels = np.rint(before + change).clip(0, 255).astype(np.uint8)
-    survives = _is_adversarial(found, pixels, classifier, bounds)
-    for factor in (None, *_FACTORS):
-        lost = np.flatnonzero(~survives)
-        if not len(lost):
-            break
-        moved = before[lost] + (factor or 1) * change[lost]
-        outward = np.where(change[lost] > 0, np.ceil(moved), np.floor(moved))
-        outward = np.where(change[lost] == 0, np.rint(moved), outward)
-        tried = (outward if factor is None else np.rint(moved)).clip(0, 255).astype(np.uint8)
-        succeeds = _is_adversarial(found[lost], tried, classifier, bounds)
-        pixels[lost[succeeds]] = tried[succeeds]
-        survives[lost[succeeds]] = True
-    return pixels, survives
-
-
-def _is_adversarial(
-    found: Result,
-    pixels: np.ndarray,
-    classifier: Classifier,
-    bounds: tuple[float, float],
-) -> np.ndarray:
-    """Whether pixels are classified as was aimed at; of the nearest class, as any other."""
-    predictions = _predict(classifier, _floats(pixels, bounds))
-    if found.settings.get("targets") == "nearest":
-        return predictions != found.original_predictions
-    return predictions == found.predictions
-
-
-def _predict(classifier: Classifier, images: np.ndarray) -> np.ndarray:
-    return classifier.predict(images, _BATCH) if len(images) else np.zeros(0, np.int64)
-
-
-def _floats(pixels: np.ndarray, bounds: tuple[float, float]) -> np.ndarray:
-    lower, upper = bounds
-    return (lower + (upper - lower) * (pixels.astype(np.float32) / np.float32(255))).astype(
-        np.float32
     )
 
 

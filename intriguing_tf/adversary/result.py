@@ -161,9 +161,9 @@ class AdversarialResult(ShownAsTable):
     ) -> SavedImages:
         """Writes the examples that were found as PNGs of 8 bits that still are adversarial.
 
-        Where rounding to 8 bits undoes an example, it is rounded away from the original, then
-        magnified by up to 4.9. Each file is read back and classified. Of targets "nearest", an
-        image counts as adversarial in any other class; else in its target class.
+        Where rounding to 8 bits undoes an example, pixels near it that succeed are searched, as
+        with `levels=256`. Each file is read back and classified. Of targets "nearest", an image
+        counts as adversarial in any other class; else in its target class.
 
         Args:
             folder: made when it is not there.

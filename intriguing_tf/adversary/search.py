@@ -12,7 +12,7 @@ from intriguing_tf.adversary.margins import besides, hard_margins
 from intriguing_tf.adversary.rounding import to_lattice
 from intriguing_tf.adversary.segment import shorten
 from intriguing_tf.adversary.settings import AttackSettings
-from intriguing_tf.adversary.solver import Batch, SearchResult, Solver
+from intriguing_tf.adversary.solver import Batch, SearchResult, Solver, make_batch
 from intriguing_tf.adversary.starts import descents, noisy_starts
 from intriguing_tf.adversary.stopping import Stopping
 from intriguing_tf.adversary.targets import screen_classes
@@ -185,16 +185,10 @@ class Search:
         return batch._replace(starts=starts, spent=spent)
 
     def _make_batch(self, rows: np.ndarray, targets: np.ndarray) -> Batch:
-        box, logits, x = self.box.rows(rows), self.logits[rows], self.x[rows]
-        confidence = self.solver.problem.least_confidence(logits)
-        wanted = hard_margins(logits, targets) + self.settings.confidence
-        return Batch(
-            originals=x, starts=x, targets=targets, lower=box.lower, upper=box.upper,
-            logits=logits, gap=np.maximum(wanted, confidence),
-            confidence=confidence + self.settings.confidence,
-            enough=np.full(len(rows), self.enough),
-            image=rows if self.settings.loss.adapts_weights else np.arange(len(rows)),
-            spent=np.zeros(len(rows), np.int64),
+        return make_batch(
+            self.solver.problem, self.x[rows], self.logits[rows], targets, self.box.rows(rows),
+            self.settings.confidence, self.enough,
+            rows if self.settings.loss.adapts_weights else None,
         )  # fmt: skip
 
     def _solve(self, batch: Batch) -> SearchResult:

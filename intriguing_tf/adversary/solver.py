@@ -7,6 +7,8 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
+from intriguing_tf.adversary.bounds import Box
+from intriguing_tf.adversary.margins import hard_margins
 from intriguing_tf.adversary.problem import Problem
 from intriguing_tf.adversary.settings import AttackSettings
 
@@ -42,6 +44,35 @@ class Batch(NamedTuple):
     def rows(self, rows: Any) -> Batch:
         """Returns the searches of some rows."""
         return Batch(*(each[rows] for each in self))
+
+
+def make_batch(
+    problem: Problem,
+    originals: np.ndarray,
+    logits: np.ndarray,
+    targets: np.ndarray,
+    box: Box,
+    confidence: float = 0.0,
+    enough: float = 0.0,
+    image: np.ndarray | None = None,
+) -> Batch:
+    """Returns searches that start from the images themselves.
+
+    Args:
+        problem: the classifier.
+        originals, logits, targets: as those of `Batch`.
+        box: of the same rows.
+        confidence: the margin asked for, beyond what rounding may take away.
+        enough: as that of `Batch`, for all.
+        image: as that of `Batch`; by default each search is of another image.
+    """
+    n, least = len(originals), problem.least_confidence(logits)
+    gap = np.maximum(hard_margins(logits, targets) + confidence, least)
+    return Batch(
+        originals=originals, starts=originals, targets=targets, lower=box.lower, upper=box.upper,
+        logits=logits, gap=gap, confidence=least + confidence, enough=np.full(n, enough),
+        image=np.arange(n) if image is None else image, spent=np.zeros(n, np.int64),
+    )  # fmt: skip
 
 
 class SearchResult(NamedTuple):

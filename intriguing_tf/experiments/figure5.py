@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
-from intriguing_tf.adversary.pictures import in_8_bits, name_of
+from intriguing_tf.adversary.pictures import name_of
+from intriguing_tf.adversary.pixels import in_8_bits
 from intriguing_tf.classifier import Classifier
 from intriguing_tf.datasets import imagenet_class_index, imagenet_class_names
 from intriguing_tf.experiments import paper

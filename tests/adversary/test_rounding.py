@@ -10,7 +10,7 @@ from intriguing_tf.adversary.bounds import make_box
 from intriguing_tf.adversary.problem import Problem
 from intriguing_tf.adversary.rounding import to_lattice
 from intriguing_tf.adversary.settings import SearchConstants
-from intriguing_tf.adversary.solver import Batch
+from intriguing_tf.adversary.solver import make_batch
 from intriguing_tf.classifier import Classifier
 
 pytestmark = pytest.mark.processor
@@ -32,11 +32,7 @@ def rounded(problem, originals, adversarial, levels, mask=None):
     n, box = len(originals), make_box(BOUNDS, originals, mask)
     logits = problem.classifier.predict_logits(originals)
     targets = np.ones(n, np.int64)
-    batch = Batch(
-        originals, originals, targets, box.lower, box.upper, logits,
-        np.maximum(problem.hard_margins(originals, targets), 1e-3), np.full(n, 1e-5), np.zeros(n),
-        np.arange(n), np.zeros(n, np.int64),
-    )  # fmt: skip
+    batch = make_batch(problem, originals, logits, targets, box)
     x, found, _ = to_lattice(problem, batch, adversarial, levels, SearchConstants(), lambda: False)
     on_lattice = x * (levels - 1)
     moves = found[:, None] & (np.ones_like(x, bool) if mask is None else mask)
