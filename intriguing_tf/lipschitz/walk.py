@@ -124,7 +124,8 @@ class Bounds:
                     # The steps to a tensor that several layers read are counted once.
                     shared = uses[tensor] > 1 and branch.entries
                     branches[tensor] = self._closed(tensor, branch) if shared else branch
-                self._forget(call.inputs, uses)
+                uses.subtract(call.inputs)
+                self._forget([tensor for tensor in call.inputs if not uses[tensor]], branches)
                 bar.update(1)
         return [branches[tensor] for tensor in graph.outputs]
 
@@ -153,11 +154,12 @@ class Bounds:
             total = min(total, self._with_chains(entries, bounds))
         return product, total
 
-    def _forget(self, tensors: Sequence[Tensor], uses: collections.Counter[Tensor]) -> None:
-        """Drops the ranges of tensors that nothing reads any more."""
-        uses.subtract(tensors)
+    def _forget(self, tensors: Sequence[Tensor], branches: dict[Tensor, Branch]) -> None:
+        """Drops what is known of tensors that nothing reads any more: its kernels take memory."""
+        for tensor in tensors:
+            branches.pop(tensor, None)  # a call may read a tensor twice
         if self._ranges is not None:
-            self._ranges.forget(tensor for tensor in tensors if not uses[tensor])
+            self._ranges.forget(tensors)
 
     def _with_chains(self, entries: list[Entry], bounds: list[float]) -> float:
         factors: list[float] = []
