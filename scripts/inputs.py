@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MODELS, PREPROCESSING, DATA = model_names.MODELS, model_names.PREPROCESSING, data_names.DATA
 check_model_name, check_data_name = model_names.check_model_name, data_names.check_data_name
+is_own = model_names.is_own
 _OF_IMAGENET = ("imagenet/", "applications/")
 
 
@@ -56,7 +57,7 @@ def load_model(
     Raises:
         TypeError, ValueError, OSError: as `intriguing_tf.load_model`.
     """
-    preprocess = flags.preprocess if name is None or model_names.is_own(name) else None
+    preprocess = flags.preprocess if name is None or is_own(name) else None
     return model_names.load_model(
         name or flags.model, preprocess=preprocess, application_weights=application_weights
     )

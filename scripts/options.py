@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ def one_of(*names: str) -> Option:
 def model(default: str | None, name: str = "model") -> Option:
     """--model and --preprocess: which model a command works on; a further model under a name."""
     named = checked(string(name, default, inputs.MODELS), name, inputs.check_model_name)
-    return together(named, preprocess()) if name == "model" else named
+    return together(named, preprocess(name)) if name == "model" else named
 
 
 def models(default: Sequence[str]) -> Option:
@@ -78,16 +78,30 @@ def models(default: Sequence[str]) -> Option:
             inputs.check_model_name(name)
 
     named = checked(strings("models", [*default], f"each {inputs.MODELS}"), "models", check)
-    return together(named, preprocess())
+    return together(named, preprocess("models"))
 
 
-def preprocess() -> Option:
-    """--preprocess: what stands in front of a model of one's own."""
+def preprocess(of: str) -> Option:
+    """--preprocess: what stands in front of a model of one's own, which the flag `of` must name."""
     text = (
         "what a model of your own wants done with pixels in [0, 1]: a mode of keras.applications, "
         "or 'pixels' for values from 0 to 255"
     )
-    return choice("preprocess", None, [*inputs.PREPROCESSING], text)
+
+    def fits(values: Mapping[str, Any]) -> bool:
+        names = [values[of]] if isinstance(values[of], str) else values[of] or []
+        if names and not any(map(inputs.is_own, names)):
+            try:
+                inputs.check_model_name(names[0], values["preprocess"])
+            except ValueError as error:
+                raise flags.ValidationError(str(error)) from error
+        return True
+
+    def define(*, flag_values: flags.FlagValues) -> None:
+        choice("preprocess", None, [*inputs.PREPROCESSING], text)(flag_values=flag_values)
+        flags.register_multi_flags_validator([of, "preprocess"], fits, flag_values=flag_values)
+
+    return define
 
 
 def data(default: str = "sample") -> Option:

@@ -28,6 +28,7 @@ from intriguing_tf.scripts import options
 from intriguing_tf.scripts.command import command, import_tensorflow
 
 from intriguing_tf import publishing, reporting, zoo
+from intriguing_tf.zoo.applications import meant
 
 
 def show_list(flags: Any, names: Sequence[str]) -> int:
@@ -201,7 +202,7 @@ def run(flags: Any, arguments: Sequence[str]) -> int:
     """Runs one of the zoo's commands; returns the exit status."""
     name, *names = arguments or [""]
     if name not in COMMANDS:
-        received = f" Received: {name!r}." if name else ""
+        received = f" Received: {name!r}. {meant(name, COMMANDS)}".rstrip() if name else ""
         print(f"One of {', '.join(COMMANDS)} is needed.{received} See --help.", file=sys.stderr)
         return 2
     return COMMANDS[name](flags, names)

@@ -37,12 +37,17 @@ _SAVED_MODEL = ("saved_model.pb", "saved_model.pbtxt")
 _FUNCTION = re.compile(r"(?P<module>.+):(?P<function>[A-Za-z_]\w*)")
 
 
-def check_model_name(name: str) -> None:
+def check_model_name(name: str, preprocess: str | None = None) -> None:
     """Checks a name of a model, as far as that goes without loading it.
+
+    Args:
+        name: as in `load_model`.
+        preprocess: what is to stand in front of it.
 
     Raises:
         TypeError: the name is not a str.
-        ValueError: it stands for nothing; what may be meant is said.
+        ValueError: it stands for nothing; what may be meant is said. Or preprocessing for a model
+            that brings its own.
         FileNotFoundError: no such file.
     """
     if not isinstance(name, str):
@@ -66,6 +71,11 @@ def check_model_name(name: str) -> None:
         _check_function(name)
     else:
         _check_entry(name)
+    if preprocess is not None and not is_own(name):
+        raise ValueError(
+            f"{name!r} takes pixels in [0, 1] as it is, its preprocessing inside: leave "
+            f"`preprocess` out. Received: {preprocess!r}."
+        )
 
 
 def load_model(
@@ -100,13 +110,12 @@ def load_model(
         model = itf.load_model("mnist/fc100-100-10")
         model = itf.load_model("my.keras", preprocess="torch")
     """
-    check_model_name(name)
     from intriguing_tf.checks import check_choice  # here: --help must not load NumPy
 
     check_choice("preprocess", preprocess, (None, *PREPROCESSING))
+    check_model_name(name, preprocess)
     path = Path(name).expanduser()
     if name.startswith(APPLICATIONS):
-        _refuse_preprocessing(name, preprocess)
         return applications.load(name, application_weights)
     if path.suffix in _FILES:
         model = _load_file(path)
@@ -115,9 +124,8 @@ def load_model(
     elif match := _FUNCTION.fullmatch(name):
         model = _call(name, **match.groupdict())
     else:
-        from intriguing_tf.zoo import loading  # here, as below: --help must not load NumPy
+        from intriguing_tf.zoo import loading  # here: --help must not load NumPy
 
-        _refuse_preprocessing(name, preprocess)
         return loading.load(name)
     return model if preprocess is None else _preprocessed(model, preprocess)
 
@@ -215,14 +223,6 @@ def _check_entry(name: str) -> None:
         there = [file for file in there if Path(file).expanduser().is_file()]
         hint = f" Did you mean {there[0]}?" if there else ""
         raise ValueError(f"no such file: {name}.{hint} {error}") from None
-
-
-def _refuse_preprocessing(name: str, preprocess: str | None) -> None:
-    if preprocess is not None:
-        raise ValueError(
-            f"{name!r} takes pixels in [0, 1] as it is, its preprocessing inside: leave "
-            f"`preprocess` out. Received: {preprocess!r}."
-        )
 
 
 def _load_file(path: Path) -> keras.Model:

@@ -62,6 +62,17 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path, capsys):
     assert "is a file: --output must be a folder." in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option, flag", [(options.model, "model"), (options.models, "models")])
+def test_preprocessing_is_for_a_model_of_ones_own(tmp_path, capsys, option, flag):
+    (tmp_path / "own.keras").write_bytes(b"")
+    own, none = f"{tmp_path / 'own.keras'}", None if flag == "model" else []
+    for name in ("mnist/conv", "applications/ResNet50:random"):
+        assert parsed(f"--{flag}={name}", "--preprocess=tf", option=option(none)) is None
+        assert f"{name!r} takes pixels in [0, 1] as it is" in capsys.readouterr().err
+    names = own if flag == "model" else f"mnist/conv,{own}"
+    assert parsed(f"--{flag}={names}", "--preprocess=tf", option=option(none)).preprocess == "tf"
+
+
 def test_one_of_two(capsys):
     def both(*, flag_values):
         for define in (options.model(None), options.string("other", None, "")):
