@@ -96,6 +96,7 @@ def load_data(
         of_known=of_known,
         bounds=(0.0, 1.0) if isinstance(flags.bounds, str) else flags.bounds,
         class_names=class_names(flags, name or flags.model),
+        outputs=doubts.units_of(model) if of_classifier else None,
     )
     if of_classifier:
         found.check_classes(doubts.units_of(model))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -26,6 +26,7 @@ def image_folder(
     *,
     channels: int = 3,
     class_names: Sequence[str] | None = None,
+    outputs: int | None = None,
     resize: str = "stretch",
     number: int | None = None,
     memory: float = MEMORY,
@@ -34,9 +35,10 @@ def image_folder(
     """Reads a folder of class folders, a folder of images, or a list of image files.
 
     Class folders are counted in the order of their names, as
-    `keras.utils.image_dataset_from_directory` counts them; folders named by WordNet numbers are
-    ImageNet's classes. A file that cannot be decoded is left out, with its name and the reason in
-    `skipped`; so is every other file that is not an image, but for hidden ones.
+    `keras.utils.image_dataset_from_directory` counts them. Folders named by WordNet numbers are
+    ImageNet's classes, unless `outputs` or `class_names` say otherwise. A file that cannot be
+    decoded is left out, with its name and the reason in `skipped`; so is every other file that is
+    not an image, but for hidden ones.
 
     Args:
         path: of a folder, or of files (JPEG, PNG, BMP, or GIF, of which the first frame counts).
@@ -45,6 +47,8 @@ def image_folder(
         class_names: in the order of the model's outputs, if that is not the order of the folders'
             names: each folder must then be called as one of these, or as one of the words between
             its commas.
+        outputs: of the model, if they are known; one tells two classes apart. As many folders
+            named by WordNet numbers are the model's classes, in the order of their names.
         resize: how an image of another size is fitted. "stretch": bilinear, as
             `image_dataset_from_directory` does it. "crop": the shorter side becomes 8/7 of the
             size, bicubic, and the center is cut out, as ImageNet's networks are evaluated.
@@ -82,7 +86,8 @@ def image_folder(
     class_of = {file: name or _wnid(file) for file, name in files}
     names_only = [file for file, _ in files]
     readable, images, skipped = _read(names_only, shape, resize, memory, verbose)
-    labels, names = _labels([class_of[file] for file in readable], found.classes, class_names)
+    folders = [class_of[file] for file in readable]
+    labels, names = _labels(folders, found.classes, class_names, outputs)
     return ImageSet(images, labels, names, tuple(readable), tuple(found.others + skipped))
 
 
@@ -244,7 +249,10 @@ def _fitted(pixels: Any, shape: tuple[int, int, int], resize: str) -> np.ndarray
 
 
 def _labels(
-    classes: list[str], all_classes: list[str], class_names: Sequence[str] | None
+    classes: list[str],
+    all_classes: list[str],
+    class_names: Sequence[str] | None,
+    outputs: int | None,
 ) -> tuple[np.ndarray | None, tuple[str, ...] | None]:
     """Returns labels and the names of classes, where folders say them.
 
@@ -252,15 +260,20 @@ def _labels(
         classes: the class folder of each image, or "".
         all_classes: the class folders.
         class_names: in the order of the outputs, if they are given.
+        outputs: of the model, if they are known; one tells two classes apart.
     """
     names = None if class_names is None else tuple(class_names)
-    wnids = imagenet_labels.imagenet_wnids()
     if not all(classes):
         return None, names
-    if set(classes) <= set(wnids):
-        all_classes, names = wnids, names or tuple(imagenet_labels.imagenet_class_names())
+    wnids, of_imagenet = imagenet_labels.imagenet_wnids(), imagenet_labels.imagenet_class_names()
+    called = dict(zip(wnids, of_imagenet, strict=True))
+    if set(classes) <= set(wnids) and (names is None or len(names) == len(wnids)):
+        if names is None and len(all_classes) == (2 if outputs == 1 else outputs):
+            names = tuple(called[name] for name in all_classes)
+        else:
+            all_classes, names = wnids, names or tuple(of_imagenet)
     elif names is not None:
-        index = {name: _index(name, names) for name in set(classes)}
+        index = {name: _index(name, names, called) for name in set(classes)}
         return np.array([index[name] for name in classes], np.int64), names
     index = {name: i for i, name in enumerate(all_classes)}
     return np.array([index[name] for name in classes], np.int64), names or tuple(all_classes)
@@ -272,11 +285,15 @@ def _wnid(file: Path) -> str:
     return folder if folder in imagenet_labels.imagenet_wnids() else ""
 
 
-def _index(folder: str, class_names: tuple[str, ...]) -> int:
-    """Returns the class that a folder's name stands for."""
-    wanted = folder.lower().replace("_", " ")
-    exact = [i for i, name in enumerate(class_names) if name.lower().replace("_", " ") == wanted]
-    words = [i for i, name in enumerate(class_names) if wanted in name.lower().split(", ")]
+def _index(folder: str, class_names: tuple[str, ...], called: Mapping[str, str]) -> int:
+    """Returns the class that a folder's name, or the words for a WordNet number, stand for."""
+
+    def plain(text: str) -> str:
+        return text.lower().replace("_", " ")
+
+    wanted = {plain(folder), *plain(called.get(folder, folder)).split(", ")}
+    exact = [i for i, name in enumerate(class_names) if plain(name) in wanted]
+    words = [i for i, name in enumerate(class_names) if wanted & set(plain(name).split(", "))]
     found = exact or words
     if len(found) != 1:
         what = "several" if found else "none"

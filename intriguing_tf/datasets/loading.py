@@ -25,6 +25,7 @@ def load_data(
     of_known: int | None = None,
     bounds: tuple[float, float] = (0.0, 1.0),
     class_names: Sequence[str] | None = None,
+    outputs: int | None = None,
     resize: str | None = None,
 ) -> ImageSet:
     """Returns the images that a name stands for, as a model takes them.
@@ -38,6 +39,7 @@ def load_data(
         of_known: how many of MNIST or tensorflow-datasets where `number` is `None`.
         bounds: least and largest pixel value, to which pixels of 8 bits are scaled.
         class_names: in the order of the model's outputs.
+        outputs: of the model, as in `image_folder`.
         resize: "stretch" or "crop", as in `image_folder`; by default "crop" where the class
             names are ImageNet's.
 
@@ -73,6 +75,7 @@ def load_data(
         (height, width),
         channels=channels,
         class_names=class_names,
+        outputs=outputs,
         resize=resize or ("crop" if of_imagenet else "stretch"),
         number=number,
     )

@@ -228,6 +228,7 @@ def _images(
         number=number,
         bounds=(0.0, 1.0) if isinstance(bounds, str) else bounds,
         class_names=names,
+        outputs=units_of(model),
     )
 
 

@@ -80,6 +80,22 @@ def test_wnid_folders_are_classes_of_imagenet(tmp_path):
     assert itf.datasets.image_folder(tmp_path / "n01518878", 4).labels.tolist() == [9]
 
 
+def test_as_many_wnid_folders_as_outputs_are_the_models_classes(tmp_path):
+    """As of a network that was trained on a part of ImageNet, such as ten classes of it."""
+    for wnid in ("n01518878", "n02099601"):
+        write(tmp_path / wnid / "x.png")
+    for outputs in (2, 1):
+        found = itf.datasets.image_folder(tmp_path, 4, outputs=outputs)
+        assert found.labels.tolist() == [0, 1]
+        assert found.class_names == ("ostrich, Struthio camelus", "golden retriever")
+    assert itf.datasets.image_folder(tmp_path, 4, outputs=1000).labels.tolist() == [9, 207]
+    for names in (["dog", "golden retriever", "ostrich"], ["x", "n02099601", "n01518878"]):
+        found = itf.datasets.image_folder(tmp_path, 4, class_names=names)
+        assert found.labels.tolist() == [2, 1] and found.class_names == tuple(names)
+    with pytest.raises(ValueError, match="Received: 'n01518878', which is none"):
+        itf.datasets.image_folder(tmp_path, 4, class_names=["dog", "golden retriever"])
+
+
 def test_what_does_not_fit_the_memory_is_read_when_needed(photographs):
     whole = itf.datasets.image_folder(photographs, 4)
     lazy = itf.datasets.image_folder(photographs, 4, memory=0)
