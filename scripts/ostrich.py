@@ -31,7 +31,9 @@ import intriguing_tf as itf
     options.number("images, from the first on; by default all"),
     options.solver(None),
     options.boolean(
-        "survive_rounding", True, "the PNGs too must be the target: magnify what rounding undoes"
+        "survive_rounding",
+        True,
+        "the PNGs too must be the target: search the pixels of what rounding undoes",
     ),
     options.output("ostrich"),
     renamed={"images": "data"},
