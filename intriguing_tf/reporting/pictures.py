@@ -128,7 +128,7 @@ def image_triples(name: str, caption: str, images: Any, titles: Sequence[Sequenc
                 axes.imshow(np.clip(colors, 0, 1), interpolation="none")
                 axes.set_title(title, fontsize=9)
                 axes.set_axis_off()
-        figure.tight_layout(pad=0.4)
+        figure.tight_layout(pad=0.4, h_pad=1.6)  # an axis that is off has a title, and no room
     return Picture(name, caption, figure)
 
 

@@ -60,3 +60,13 @@ def test_titles_must_fit():
 def test_rows_of_titles_are_three_names_each(titles):
     with pytest.raises((TypeError, ValueError), match="titles"):
         image_triples("a", "b", np.zeros((1, 3, 2, 2, 1)), titles)
+
+
+@pytest.mark.parametrize("rows", [2, 5])
+def test_titles_lie_between_the_rows_of_images(rows):
+    images = np.zeros((rows, 3, 8, 8, 1))
+    figure = image_triples("a", "b", images, [("a", "b", "c")] * rows).figure
+    figure.draw_without_rendering()
+    pictures = [axes.images[0].get_window_extent() for axes in figure.axes]
+    titles = [axes.title.get_window_extent() for axes in figure.axes]
+    assert not any(title.overlaps(picture) for title in titles for picture in pictures)
