@@ -132,8 +132,9 @@ def table(names: list[str], folder: Path) -> None:
         if "failed" in found:
             print(f"| {name} | | | | | {found['failed']} | | |")
             continue
+        inputs = found["domain"] if len(found["domain"]) < 12 else "by channel"
         print(
-            f"| {name} | {found['domain']} | {found['weights'] / 1e6:.1f} M "
+            f"| {name} | {inputs} | {found['weights'] / 1e6:.1f} M "
             f"| {found['seconds']:.0f} | {found['peak']:.1f} | {shown(found, 'total')} "
             f"| {shown(found, 'product')} | {len(found['unbounded'])} |"
         )
