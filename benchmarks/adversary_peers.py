@@ -27,6 +27,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+import adv_lib.attacks  # noqa: E402, F401  (torch's Triton crashes when TensorFlow came before it)
+
 from benchmarks.adversary_networks import NETWORKS, PHOTOGRAPHS, case  # noqa: E402
 from benchmarks.adversary_rivals import Attack, attacks  # noqa: E402
 
