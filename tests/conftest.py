@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
+from collections.abc import Iterator
 
 import hypothesis
 import pytest
@@ -23,6 +25,24 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("house")
     if config.getoption("--hypothesis-seed") is None:
         config.option.hypothesis_seed = str(seed())
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What was imported by now stays: TensorFlow's objects need not be looked through again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="module")
+def without_xla() -> Iterator[None]:
+    """Recipes train without it: for a few epochs compiling takes longer than it saves."""
+    from intriguing_tf.publishing import training
+    from intriguing_tf.training import fitting
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (fitting, training):
+            patch.setattr(module, "use_xla", lambda *_: False)
+        yield
 
 
 def pytest_report_header(config: pytest.Config) -> str:

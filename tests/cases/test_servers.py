@@ -85,6 +85,7 @@ def test_a_drip_anywhere_in_an_answer_ends_at_the_deadline(dripped, drip):
     assert seconds < 20
 
 
+@pytest.mark.slow
 def test_what_the_message_of_a_drip_says(server, tmp_path):
     server.faults["/slow"] = [faults.always(faults.raw(OK + b"X: ", pause=DRIP))]
     with pytest.raises(zoo.DownloadError, match=r"/slow: stalled: 0 bytes in 1 s, 2 times"):

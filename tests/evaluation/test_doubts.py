@@ -68,6 +68,7 @@ def test_attacks_that_fail_are_doubted():
     assert (found.status == "failed").all() and "For 100% the attack found nothing" in str(found)
 
 
+@pytest.mark.slow
 def test_an_evaluation_says_them():
     with pytest.warns(UserWarning, match="fill less than 1 % of the bounds"):
         evaluation = evaluate(network(3, "sigmoid"), images(), bounds=(0.0, 100.0))

@@ -17,10 +17,10 @@ WEIGHTS = Path(os.environ.get("ITF_IMAGENET_WEIGHTS", "../shared/data/weights"))
     "name, trained, moments",
     [
         ("alexnet", 60_965_224, 0),
-        ("alexnet_one_tower", 61_100_840, 0),
+        pytest.param("alexnet_one_tower", 61_100_840, 0, marks=pytest.mark.slow),
         ("squeezenet_1_1", 1_235_496, 0),
         ("googlenet", 6_998_552, 0),
-        ("efficientnet_lite0", 4_652_008, 42_016),
+        pytest.param("efficientnet_lite0", 4_652_008, 42_016, marks=pytest.mark.slow),
         pytest.param("efficientnet_lite1", 5_416_680, 53_664, marks=pytest.mark.slow),
         pytest.param("efficientnet_lite2", 6_092_072, 58_096, marks=pytest.mark.slow),
     ],

@@ -83,7 +83,8 @@ def test_datasets_weights_and_several_steps_per_call(points):
     model = training.AdversarialModel(
         network(), [pool(interval=10**6), pool("hidden", interval=10**6)]
     )
-    model.compile(keras.optimizers.SGD(0.5), LOGITS, steps_per_execution=5, metrics=["accuracy"])
+    options = {"steps_per_execution": 5, "metrics": ["accuracy"], "jit_compile": False}
+    model.compile(keras.optimizers.SGD(0.5), LOGITS, **options)
     history = model.fit(data, epochs=15, verbose=0, validation_data=points).history
     assert history["loss"][-1] < history["loss"][0]
     assert history["val_accuracy"][-1] > 0.5
@@ -230,6 +231,7 @@ def test_bad_settings_are_refused(make, error, message):
         make()
 
 
+@pytest.mark.slow
 def test_lipschitz_penalty_per_layer(points):
     def value(model):
         norms = [np.linalg.norm(w.numpy(), 2) for w in model.trainable_variables[::2]]
@@ -270,7 +272,7 @@ def test_lipschitz_penalty_brings_a_convolutional_network_to_its_target():
             ]
         )
         model = training.AdversarialModel(inner, penalties=penalties)
-        model.compile(keras.optimizers.Adam(3e-3), LOGITS)
+        model.compile(keras.optimizers.Adam(3e-3), LOGITS, jit_compile=False)
         model.fit(images[:500], labels[:500], batch_size=50, epochs=8, verbose=0)
         rows = lipschitz.bound(inner, method="product").rows
         bounds[name] = [row.bound for row in rows if row.kind != "Flatten"]
@@ -308,7 +310,7 @@ def trained(strategy):
             itf.models.fc10(weight_decay=1e-2), penalties=penalties
         )
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-        model.compile(keras.optimizers.SGD(0.5), loss)
+        model.compile(keras.optimizers.SGD(0.5), loss, jit_compile=False)
     monitor = itf.training.LipschitzMonitor()
     history = model.fit(images, labels, batch_size=100, epochs=3, shuffle=False, verbose=0,
                         callbacks=[monitor]).history

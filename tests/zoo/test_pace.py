@@ -41,6 +41,7 @@ def test_what_is_fast_enough_in_every_window_is_left_alone(ends):
         assert pace.stalled.startswith("stalled: ")
 
 
+@pytest.mark.slow
 def test_after_the_end_nothing_is_cut(ends):
     with Pace(PATIENCE) as pace:
         pace.watch(ends[0])
