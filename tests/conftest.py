@@ -1,7 +1,8 @@
-"""The seed of the random tests, and Ctrl-C as it is on a terminal."""
+"""The seed of the random tests, Ctrl-C as it is on a terminal, and training without XLA."""
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import signal
@@ -31,6 +32,15 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """What was imported by now stays: TensorFlow's objects need not be looked through again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def keras_without_xla(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs that do not ask Keras for XLA are not given it: they take few steps."""
+    import keras  # which the process that hands out the tests does without
+
+    without = functools.partialmethod(keras.Model.compile, jit_compile=False)
+    monkeypatch.setattr(keras.Model, "compile", without)
 
 
 @pytest.fixture(scope="module")

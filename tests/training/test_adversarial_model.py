@@ -23,11 +23,11 @@ from tests.training.small_networks import (
 @pytest.mark.slow
 def test_training_goes_on_where_it_was_saved(points, tmp_path):
     whole, half = (training.AdversarialModel(network(), [pool("hidden", seed=4)]) for _ in range(2))
-    trained(whole, points, epochs=4)
-    trained(half, points, epochs=2)
+    trained(whole, points, epochs=2)
+    trained(half, points, epochs=1)
     half.save(tmp_path / "half.keras")
     resumed = keras.models.load_model(tmp_path / "half.keras")
-    resumed.fit(*points, batch_size=24, shuffle=False, verbose=0, epochs=2)
+    resumed.fit(*points, batch_size=24, shuffle=False, verbose=0, epochs=1)
     for a, b in zip(whole.get_weights(), resumed.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
     assert type(resumed.model) is keras.Sequential
@@ -273,7 +273,7 @@ def test_lipschitz_penalty_brings_a_convolutional_network_to_its_target():
         )
         model = training.AdversarialModel(inner, penalties=penalties)
         model.compile(keras.optimizers.Adam(3e-3), LOGITS, jit_compile=False)
-        model.fit(images[:500], labels[:500], batch_size=50, epochs=8, verbose=0)
+        model.fit(images[:250], labels[:250], batch_size=50, epochs=8, verbose=0)
         rows = lipschitz.bound(inner, method="product").rows
         bounds[name] = [row.bound for row in rows if row.kind != "Flatten"]
     assert max(bounds["plain"]) > 1.0
