@@ -54,6 +54,7 @@ def test_the_last_activation():
     assert last_activation(network()) == "linear"
 
 
+@pytest.mark.slow
 def test_units_that_differ_are_doubted():
     data = images() * np.array([1, 1, 1000, 1], "float32")
     (doubt,) = evaluate(network(), data, bounds=(-1e3, 1e3)).doubts

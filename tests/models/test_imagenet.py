@@ -84,11 +84,11 @@ def test_efficientnets_of_the_zoo_know_real_images(number):
 @pytest.mark.parametrize(
     "builder, file, least",
     [
-        ("squeezenet_1_1", "squeezenet_caffe_f16.npz", 28),
-        ("googlenet", "bvlc_googlenet_caffe_f16.npz", 33),
+        ("squeezenet_1_1", "squeezenet_caffe_f16.npz", 16),
+        ("googlenet", "bvlc_googlenet_caffe_f16.npz", 18),
     ],
 )
 def test_caffe_weights_know_real_images(builder, file, least):
     model = getattr(itf.models, builder)()
     itf.zoo.importers.npz(WEIGHTS / file, model, channel_order="bgr")
-    assert right_answers(model, limit=50) >= least
+    assert right_answers(model, limit=25) >= least

@@ -97,7 +97,7 @@ def test_pools_and_penalties_under_xla_are_those_without(points):
     for jit_compile in (False, True):
         model = training.AdversarialModel(
             network(),
-            [pool(distortion=0.1), pool("hidden", distortion=0.1)],
+            [pool("hidden", distortion=0.1)],
             [training.GradientPenalty(0.1), training.LipschitzPenalty(total=1.0)],
         )
         model.compile(keras.optimizers.SGD(0.1), LOGITS, jit_compile=jit_compile)

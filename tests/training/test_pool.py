@@ -78,6 +78,7 @@ def test_distortion_rescales_the_change(points):
     assert (after < before).all()  # each goes towards another class
 
 
+@pytest.mark.slow
 def test_a_pool_without_examples_repeats_the_batch(points):
     """Whole batches twice, at share 1/2, are the batch: the same steps as plain training."""
     plain, pooled = (

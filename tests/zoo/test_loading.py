@@ -45,7 +45,9 @@ def test_without_weights_the_network_is_the_same_and_fresh():
     assert fresh(images).shape == (1, 10)
 
 
-@pytest.mark.parametrize("name", ["googlenet", "alexnet-one-tower"])
+@pytest.mark.parametrize(
+    "name", ["googlenet", pytest.param("alexnet-one-tower", marks=pytest.mark.slow)]
+)
 def test_imagenet_entries_build_without_their_weights(name):
     model = zoo.load(f"imagenet/{name}", weights=False)
     card = zoo.info(f"imagenet/{name}")
