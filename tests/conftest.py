@@ -1,10 +1,13 @@
-"""The seed of the random tests, and Ctrl-C as it is on a terminal."""
+"""The seed of the random tests, Ctrl-C as it is on a terminal, and training without XLA."""
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
 import signal
 import sys
+from collections.abc import Iterator
 
 import hypothesis
 import pytest
@@ -23,6 +26,33 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("house")
     if config.getoption("--hypothesis-seed") is None:
         config.option.hypothesis_seed = str(seed())
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What was imported by now stays: TensorFlow's objects need not be looked through again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture
+def keras_without_xla(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs that do not ask Keras for XLA are not given it: they take few steps."""
+    import keras  # which the process that hands out the tests does without
+
+    without = functools.partialmethod(keras.Model.compile, jit_compile=False)
+    monkeypatch.setattr(keras.Model, "compile", without)
+
+
+@pytest.fixture(scope="module")
+def without_xla() -> Iterator[None]:
+    """Recipes train without it: for a few epochs compiling takes longer than it saves."""
+    from intriguing_tf.publishing import training
+    from intriguing_tf.training import fitting
+
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (fitting, training):
+            patch.setattr(module, "use_xla", lambda *_: False)
+        yield
 
 
 def pytest_report_header(config: pytest.Config) -> str:

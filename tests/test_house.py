@@ -3,6 +3,7 @@
 import ast
 import configparser
 import functools
+import importlib
 import os
 import re
 import subprocess
@@ -284,15 +285,10 @@ def test_import_does_not_load_tensorflow():
     assert _python(code) == "False False"
 
 
-@pytest.mark.slow
 def test_public_names_resolve():
-    code = (
-        "import intriguing_tf as itf\n"
-        "print(all(getattr(itf, name) is not None for name in itf.__all__), len(itf.__all__))"
-    )
-    resolved, count = _python(code).split()[-2:]
-    assert resolved == "True"
-    assert int(count) >= 13
+    package = importlib.import_module("intriguing_tf")
+    assert len(package.__all__) >= 13
+    assert all(getattr(package, name) is not None for name in package.__all__)
 
 
 def test_another_backend_is_refused():

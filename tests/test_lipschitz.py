@@ -37,7 +37,7 @@ def trials(examples: int) -> settings:
 
 
 @pytest.mark.slow
-@trials(60)
+@trials(30)
 @given(drawn=linear_layers())
 def test_linear_layers_are_bounded_by_the_norm_of_their_own_matrix(drawn: Drawn) -> None:
     exact = np.linalg.norm(matrix_of(drawn.layer, drawn.shape), 2)
@@ -54,7 +54,7 @@ def test_linear_layers_are_bounded_by_the_norm_of_their_own_matrix(drawn: Drawn)
 
 
 @pytest.mark.slow
-@trials(50)
+@trials(30)
 @given(drawn=convolutions())
 def test_the_torus_bounds_convolutions_of_every_size(drawn: Drawn) -> None:
     exact = np.linalg.norm(matrix_of(drawn.layer, drawn.shape), 2)
@@ -66,7 +66,7 @@ def test_the_torus_bounds_convolutions_of_every_size(drawn: Drawn) -> None:
 
 
 @pytest.mark.slow
-@trials(40)
+@trials(20)
 @given(drawn=other_layers(), seed=st.integers(0, 2**32 - 1))
 def test_no_jacobian_is_longer_than_the_bound(drawn: Drawn, seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -78,7 +78,7 @@ def test_no_jacobian_is_longer_than_the_bound(drawn: Drawn, seed: int) -> None:
 
 
 @pytest.mark.slow
-@trials(12)
+@trials(6)
 @given(model=networks(), seed=st.integers(0, 2**32 - 1))
 def test_no_network_is_steeper_than_its_bounds(model, seed: int) -> None:
     found = steepest(model, seed)

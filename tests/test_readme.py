@@ -12,7 +12,7 @@ BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("code", BLOCKS, ids=["zoo", "own model"])
-def test_readme_code_runs(code):
+def test_readme_code_runs(code, keras_without_xla):
     keras.utils.set_random_seed(0)  # the code's own network has random weights
     names: dict = {}
     exec(compile(code, str(README), "exec"), names)

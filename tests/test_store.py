@@ -1,10 +1,10 @@
 """The store: made once, under a key of everything, by one process, recomputed when damaged."""
 
 import json
+import multiprocessing
 import os
 import shutil
-import subprocess
-import sys
+import time
 
 import keras
 import pytest
@@ -95,8 +95,6 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
 
 
 def test_pieces_made_on_the_way_count_their_own_seconds(store):
-    import time
-
     def inner(folder):
         time.sleep(0.2)
 
@@ -136,21 +134,23 @@ def test_work_of_earlier_releases_is_refused_with_a_word_on_what_to_do(tmp_path)
         pass
 
 
-@pytest.mark.slow
+def hold(folder, held):
+    with locked(folder):
+        held.set()
+        time.sleep(600)
+
+
 def test_a_second_process_is_refused(tmp_path):
-    code = (
-        "import sys; from intriguing_tf.store import locked\n"
-        "with locked(sys.argv[1]): print('locked', flush=True); sys.stdin.read()"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", code, os.fspath(tmp_path)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as other:
-        assert other.stdout.readline() == b"locked\n"
-        with pytest.raises(RuntimeError, match="Another process"), locked(tmp_path):
-            pass
-        other.kill()
+    # Forked where that is possible: it needs no TensorFlow of its own.
+    processes = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
+    held = processes.Event()
+    other = processes.Process(target=hold, args=(tmp_path, held), daemon=True)
+    other.start()
+    assert held.wait(100)
+    with pytest.raises(RuntimeError, match="Another process"), locked(tmp_path):
+        pass
+    other.kill()
+    other.join()
     with locked(tmp_path):
         pass
 

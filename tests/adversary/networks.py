@@ -37,6 +37,12 @@ def zoo_model(name):
     return itf.zoo.load(name)
 
 
+@functools.cache
+def zoo_adversary(name, loss="margin"):
+    """An adversary of one of the zoo's, so that it is traced once."""
+    return itf.LBFGSAdversary(zoo_model(name), loss=loss, jit_compile=False)
+
+
 def confirm(model, result, bounds=(0.0, 1.0)):
     """What every result must satisfy, whatever the attack did."""
     found, failed = result.status == "found", result.status == "failed"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import intriguing_tf as itf
 from intriguing_tf.keras_graph import above, up_to
-from tests.adversary.networks import confirm, points, small_network, zoo_model
+from tests.adversary.networks import confirm, points, small_network, zoo_adversary, zoo_model
 
 
 @pytest.mark.slow
@@ -49,9 +49,11 @@ def test_finds_within_rounding_of_the_boundary_are_moved_beyond_it():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype, rtol", [("float32", 1e-3), ("float64", 1e-6)])
-def test_a_batch_gives_what_each_image_gives_alone(dtype, rtol):
-    model = small_network(dtype=dtype)
-    attack = itf.LBFGSAdversary(model, loss="margin", jit_compile=False)
+def test_a_batch_gives_what_each_image_gives_alone(adversary, dtype, rtol):
+    attack = adversary
+    if dtype == "float64":
+        model = small_network(dtype=dtype)
+        attack = itf.LBFGSAdversary(model, loss="margin", jit_compile=False)
     x = points(6).astype(dtype)
     together = attack(x)
     alone = [attack(x[i : i + 1], targets=together.targets[i : i + 1]) for i in range(6)]
@@ -61,14 +63,19 @@ def test_a_batch_gives_what_each_image_gives_alone(dtype, rtol):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("loss", ["margin", "cross_entropy"])
-@pytest.mark.parametrize("name", ["mnist/fc10-1e-4", "mnist/fc100-100-10", "mnist/conv"])
+@pytest.mark.parametrize(
+    "name, loss",
+    [
+        ("mnist/fc10-1e-4", "cross_entropy"),
+        ("mnist/fc100-100-10", "margin"),
+        ("mnist/conv", "margin"),
+    ],
+)
 def test_digits_in_small_batches_give_what_they_give_in_one(sample, name, loss):
-    model = zoo_model(name)
     x, y = sample[0][:12], sample[1][:12]
-    attack = itf.LBFGSAdversary(model, loss=loss, jit_compile=False)
+    attack = zoo_adversary(name, loss)
     together = attack(x, y)
-    confirm(model, together)
+    confirm(zoo_model(name), together)
     parts = [attack(x[i], y[i], together.targets[i]) for i in (slice(4), slice(4, 12))]
     np.testing.assert_array_equal(together.success, np.concatenate([p.success for p in parts]))
     apart = np.concatenate([p.distortion for p in parts])
@@ -99,7 +106,7 @@ def test_memory_that_cuts_the_batch_changes_nothing(network, adversary):
 
 
 def test_a_seed_determines_everything(adversary):
-    x = points(20)
+    x = points(8)
     first, second, other = adversary(x, seed=3), adversary(x, seed=3), adversary(x, seed=4)
     np.testing.assert_array_equal(first.images, second.images)
     np.testing.assert_array_equal(first.targets, second.targets)
@@ -170,7 +177,7 @@ def test_confidence_is_reached_in_logits(network, adversary):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("levels", [2, 16, 256])
+@pytest.mark.parametrize("levels", [2, 256])
 def test_levels_put_the_result_on_a_lattice(network, adversary, levels):
     x = np.rint(points(12) * (levels - 1)).astype("float32") / np.float32(levels - 1)
     free = adversary(x, targets="nearest")
@@ -226,7 +233,7 @@ def test_an_ensemble_that_averages_probabilities(network, outputs):
 
 
 def test_targets_by_name_are_what_they_say(network, adversary):
-    x = points(60)
+    x = points(24)
     logits = network.predict(x, verbose=0)
     own = logits.argmax(1)
     least = adversary(x, own, targets="least_likely")
@@ -237,7 +244,6 @@ def test_targets_by_name_are_what_they_say(network, adversary):
 
 BOXES = {
     "0.1 to 0.9": (0.1, 0.9),
-    "-1 to 1": (-1.0, 1.0),
     "0 to 255": (0.0, 255.0),
     "per variable": (np.linspace(-0.3, 0.1, 8), np.linspace(0.7, 3.1, 8)),
     "open above": (0.1, np.inf),
@@ -396,13 +402,13 @@ class Subclassed(keras.Model):
 
 
 @pytest.mark.slow
-def test_subclassed_models_run_without_dropout(network):
+def test_subclassed_models_run_without_dropout(network, adversary):
     model = Subclassed(network)
     model(np.zeros((1, 2, 4), "float32"))
     x = points(10).reshape(10, 2, 4)
     result = attack(model)(x)
     assert result.images.shape == (10, 2, 4)
-    flat = attack(network)(x.reshape(10, 8), targets=result.targets)
+    flat = adversary(x.reshape(10, 8), targets=result.targets)
     np.testing.assert_allclose(result.distortion, flat.distortion, rtol=1e-3)
 
 

@@ -74,7 +74,7 @@ solve_quadratics = Minimizer(quadratic, ftol=0, gtol=1e-8, maxiter=3000)
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("condition", [1, 100, 1e4])
+@pytest.mark.parametrize("condition", [1, 100, pytest.param(1e4, marks=pytest.mark.slow)])
 def test_quadratics_meet_gtol_or_say_that_no_decrease_is_left(condition, seed):
     matrix, vector = random_quadratics(12, 20, condition, seed)
     result = solve_quadratics(np.zeros((12, 20)), -0.3, 0.2, (matrix, vector))
@@ -195,21 +195,19 @@ def test_a_row_that_is_not_finite_stops_where_it_is_and_the_others_go_on():
 
 
 def test_starting_points_outside_the_box_are_brought_in():
-    result = minimize(
-        separable, np.full((1, 2), 9.0), 0.0, 1.0, (np.ones((1, 2)), np.full((1, 2), 0.25))
-    )
+    matrix, vector = np.tile(np.eye(20), (12, 1, 1)), np.full((12, 20), 0.25)
+    result = solve_quadratics(np.full((12, 20), 9.0), 0.0, 1.0, (matrix, vector))
     np.testing.assert_allclose(result.x, 0.25, atol=1e-6)
 
 
 @pytest.mark.slow
-def test_history_of_one_and_xla_give_the_same_minima():
+def test_a_history_of_one_under_xla_gives_the_same_minima():
     matrix, vector = random_quadratics(5, 6, 10, seed=2)
-    for options in ({"maxcor": 1}, {"jit_compile": True}):
-        result = minimize(
-            quadratic, tf.zeros([5, 6], tf.float64), -0.3, 0.2, (matrix, vector),
-            ftol=0, gtol=1e-8, **options,
-        )  # fmt: skip
-        assert (projected_gradients(result.x.numpy(), matrix, vector, -0.3, 0.2) < 1e-6).all()
+    result = minimize(
+        quadratic, tf.zeros([5, 6], tf.float64), -0.3, 0.2, (matrix, vector),
+        ftol=0, gtol=1e-8, maxcor=1, jit_compile=True,
+    )  # fmt: skip
+    assert (projected_gradients(result.x.numpy(), matrix, vector, -0.3, 0.2) < 1e-6).all()
 
 
 _solver = Minimizer(separable, ftol=0.0, gtol=1e-9)

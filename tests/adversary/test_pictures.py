@@ -94,6 +94,7 @@ def test_rows_that_were_not_found_get_no_file(tmp_path):
     assert len(list(tmp_path.iterdir())) == len(saved.files)
 
 
+@pytest.mark.slow
 def test_a_result_from_a_file_needs_its_model(result, tmp_path):
     loaded = itf.AdversarialResult.load(result.save(tmp_path / "result"))
     assert loaded.classifier is None

@@ -6,7 +6,7 @@ import pytest
 import intriguing_tf as itf
 from intriguing_tf.adversary.problem import Problem
 from intriguing_tf.classifier import Classifier
-from tests.adversary.networks import points, small_network
+from tests.adversary.networks import points
 
 NETWORKS = {
     "dense": ([], False),
@@ -33,7 +33,8 @@ def test_xla_on_a_cpu_for_grouped_convolutions(layers, expected):
 
 
 @pytest.mark.slow
-def test_the_choice_is_recorded():
+def test_the_choice_is_recorded(network):
+    few = {"solver": "scipy", "maxfun": 5}  # of which little is compiled
     for choice, compiled in {"auto": False, True: True}.items():
-        result = itf.LBFGSAdversary(small_network(), jit_compile=choice)(points(2))
+        result = itf.LBFGSAdversary(network, jit_compile=choice, **few)(points(2))
         assert result.settings["jit_compile"] is compiled

@@ -10,7 +10,7 @@ from intriguing_tf.adversary.scipy_solver import SciPySolver
 from intriguing_tf.adversary.settings import AttackSettings
 from intriguing_tf.adversary.solver import Batch
 from intriguing_tf.classifier import Classifier
-from tests.adversary.networks import points, small_network, zoo_model
+from tests.adversary.networks import points, small_network, zoo_adversary, zoo_model
 
 
 def reference(model, loss, lockstep):
@@ -113,15 +113,16 @@ def test_minimizers_of_a_convex_problem_are_the_same_with_both_solvers():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "name, number", [("mnist/fc10-1e-4", 24), ("mnist/fc100-100-10", 24), ("mnist/conv", 12)]
-)
+@pytest.mark.parametrize("name, number", [("mnist/fc100-100-10", 24), ("mnist/conv", 4)])
 def test_the_compiled_solver_is_at_least_as_good_as_scipys(sample, name, number):
-    model = zoo_model(name)
     images, labels = sample[0][:number], sample[1][:number]
+    options = {"loss": "cross_entropy", "solver": "scipy", "jit_compile": False}
+    solvers = {
+        "compiled": zoo_adversary(name, "cross_entropy"),
+        "scipy": itf.LBFGSAdversary(zoo_model(name), **options),
+    }
     distortion = {}
-    for each in ("compiled", "scipy"):
-        attack = itf.LBFGSAdversary(model, loss="cross_entropy", solver=each, jit_compile=False)
+    for each, attack in solvers.items():
         result = attack(images, labels)
         assert result.success.all()
         distortion[each] = result.mean_distortion

@@ -31,6 +31,7 @@ def test_settings_are_read_from_the_adversary_too(network):
         assert getattr(adversary, name) is getattr(adversary.settings, name)
 
 
+@pytest.mark.slow
 def test_the_old_name_of_minimize_warns_and_works(adversary):
     x = points(3)
     with pytest.warns(DeprecationWarning, match=r"LBFGSAdversary\.minimize"):
@@ -60,9 +61,9 @@ def test_numbers_of_numpy_become_numbers_that_json_holds():
 
 
 @pytest.mark.slow
-def test_constants_of_the_search_are_used_and_recorded(network):
+def test_constants_of_the_search_are_used_and_recorded(network, adversary):
     x = points(20)
-    plain = itf.LBFGSAdversary(network, loss="margin", jit_compile=False)(x)
+    plain = adversary(x)
     assert "constants" not in plain.settings
     hasty = SearchConstants(longest_step=0.002)
     result = itf.LBFGSAdversary(network, loss="margin", jit_compile=False, constants=hasty)(x)

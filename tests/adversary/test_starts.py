@@ -93,22 +93,24 @@ class Descents:
     "settings, targets, numbers",
     [
         ({}, "random", [0, 0]),
-        ({"starts": 3}, "random", [0, 0, 2, 2]),
-        ({"starts": 3, "loss": "cross_entropy"}, "random", [1, 2, 1, 2]),
-        ({"maxfun": 40}, "random", []),
-        ({"solver": "scipy"}, "random", []),
+        pytest.param({"starts": 3}, "random", [0, 0, 2, 2], marks=pytest.mark.slow),
+        pytest.param(
+            {"starts": 3, "loss": "cross_entropy"}, "random", [1, 2, 1, 2], marks=pytest.mark.slow
+        ),
+        pytest.param({"maxfun": 40}, "random", [], marks=pytest.mark.slow),
+        pytest.param({"solver": "scipy"}, "random", [], marks=pytest.mark.slow),
         ({}, "nearest", []),
         ({"enough": 9.0}, "random", []),
     ],
     ids=["one", "three", "cross-entropy", "few evaluations", "scipy", "nearest", "enough"],
 )
-def test_which_starts_are_descents(monkeypatch, network, settings, targets, numbers):
+def test_which_starts_are_descents(monkeypatch, network, adversary, settings, targets, numbers):
     """Where noise leaves the gradient much as it is."""
     monkeypatch.setattr(starts, "_ALIKE", -1.0)
     descents = Descents(monkeypatch)
     call = {"enough": settings["enough"]} if "enough" in settings else {}
     made = {name: value for name, value in settings.items() if name not in call}
-    attack = itf.LBFGSAdversary(network, **made, jit_compile=False)
+    attack = itf.LBFGSAdversary(network, **made, jit_compile=False) if made else adversary
     result = attack(points(2), targets=targets, **call)
     assert descents.numbers == numbers and result.success.all()
     most = attack.maxfun * attack.starts * (3 if targets == "nearest" else 1)
@@ -131,6 +133,7 @@ def test_where_noise_turns_the_gradient_the_image_itself_is_the_start(frequency,
     np.testing.assert_allclose(again, ends[[3, 1]], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_clipped_logits_are_descended_below_the_clipping():
     """Two classes of logits relu6(+-20 (x0 - x1)), whose gradient vanishes at the image."""
     model = keras.Sequential(

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-import intriguing_tf as itf
-from tests.adversary.networks import points, zoo_model
+from tests.adversary.networks import points, zoo_adversary
 
 TOLERANCE = 0.01  # of the mean; of one image 0.05: the search is not exact either
 
@@ -29,12 +28,10 @@ def test_nearest_of_a_small_network_is_the_least_over_all_classes(network, adver
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["mnist/fc10-1e-4", "mnist/fc100-100-10"])
-def test_nearest_digits_are_the_least_over_all_classes(sample, name):
-    model = zoo_model(name)
-    x, y = sample[0][:64], sample[1][:64]
-    right = model.predict(x, verbose=0).argmax(1) == y
-    attack = itf.LBFGSAdversary(model, loss="margin", jit_compile=False)
+def test_nearest_digits_are_the_least_over_all_classes(sample):
+    attack = zoo_adversary("mnist/fc100-100-10")
+    x, y = sample[0][:16], sample[1][:16]
+    right = attack.classifier.predict(x) == y
     result = attack(x[right], y[right], targets="nearest")
     least = brute_force(attack, x[right], y[right], 10)
     np.testing.assert_array_less(result.l2, least * 1.05)

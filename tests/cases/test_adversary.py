@@ -54,6 +54,7 @@ def test_a_model_made_under_a_global_policy_of_low_precision(policy):
 # --- bounds by rounding
 
 
+@pytest.mark.slow
 def test_pixels_that_centering_led_beyond_their_range_are_clipped():
     mean = np.array([103.939, 116.779, 123.68])
     pixels = np.array([[[0.0, 0, 0], [255, 255, 255]]] * 2, np.float32)
@@ -106,10 +107,11 @@ def test_where_the_gradient_vanishes_other_starts_are_tried():
     model.set_weights(weights)
     x = points(6)
     x[::3] = 0  # no unit is active there
-    result = itf.LBFGSAdversary(model, jit_compile=False)(x, targets="nearest")
+    adversary = itf.LBFGSAdversary(model, jit_compile=False)
+    result = adversary(x, targets="nearest")
     assert (result.status != "failed").all()
     confirm(model, result)
-    alone = itf.LBFGSAdversary(model, jit_compile=False)(x[3:4], targets="nearest")
+    alone = adversary(x[3:4], targets="nearest")
     np.testing.assert_allclose(alone.l2, result.l2[3:4], rtol=1e-3)
 
 
@@ -138,11 +140,12 @@ def test_targets_that_are_the_labels_are_no_task(network, adversary):
 @pytest.mark.slow
 def test_images_of_another_scale_warn(network):
     scaled = keras.Sequential([keras.Input((8,)), keras.layers.Rescaling(1 / 255), network])
+    brief = {"solver": "scipy", "maxfun": 1, "jit_compile": False}
     with pytest.warns(UserWarning, match="fill less than 1 % of the bounds"):
-        itf.LBFGSAdversary(scaled, bounds=(0.0, 255.0), maxfun=1, jit_compile=False)(points(3))
+        itf.LBFGSAdversary(scaled, bounds=(0.0, 255.0), **brief)(points(3))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        itf.LBFGSAdversary(network, maxfun=1, jit_compile=False)(points(3))
+        itf.LBFGSAdversary(network, **brief)(points(3))
 
 
 # --- forms of input
@@ -177,7 +180,7 @@ def test_one_class_for_all(network, adversary):
     np.testing.assert_array_equal(result.status == "already", own == 2)
 
 
-@pytest.mark.parametrize("batch", [None, 5])
+@pytest.mark.parametrize("batch", [None, pytest.param(5, marks=pytest.mark.slow)])
 def test_a_dataset(network, adversary, batch):
     x, own = points(12), predicted(network, points(12))
     dataset = tf.data.Dataset.from_tensor_slices((x, own))

@@ -94,7 +94,13 @@ DEEP = {
 }
 
 
-@pytest.mark.parametrize("what", DEEP)
+@pytest.mark.parametrize(
+    "what",
+    [
+        pytest.param(what, marks=pytest.mark.slow if what in ("nested lists", "many marks") else ())
+        for what in DEEP
+    ],
+)
 def test_deep_and_shared_structures(what, tmp_path):
     refused(read_state_dict, pth(tmp_path / "a.pth", DEEP[what]))
     old = tmp_path / "old.pth"

@@ -85,6 +85,7 @@ def test_a_drip_anywhere_in_an_answer_ends_at_the_deadline(dripped, drip):
     assert seconds < 20
 
 
+@pytest.mark.slow
 def test_what_the_message_of_a_drip_says(server, tmp_path):
     server.faults["/slow"] = [faults.always(faults.raw(OK + b"X: ", pause=DRIP))]
     with pytest.raises(zoo.DownloadError, match=r"/slow: stalled: 0 bytes in 1 s, 2 times"):
@@ -106,7 +107,7 @@ def test_the_window_counts_from_the_first_byte(server, tmp_path):
 @pytest.mark.slow
 def test_a_slow_server_that_is_fast_enough_is_left_to_send(server, tmp_path):
     server.files["/slow"] = CONTENT
-    server.faults["/slow"] = [faults.dripping(0.05, step=1000)]  # about 20 000 bytes per second
+    server.faults["/slow"] = [faults.dripping(0.05, step=2000)]  # about 40 000 bytes per second
     assert fetch(server, tmp_path, ["/slow"]) == CONTENT
     assert server.paths() == ["/slow"]
 

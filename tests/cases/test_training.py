@@ -13,7 +13,7 @@ from intriguing_tf import training
 from tests.training.small_networks import LOGITS, network, pool
 
 SOFT = keras.losses.CategoricalCrossentropy(from_logits=True)
-QUICK = ("plain", "pool, of the batch", "extra class")  # the others train in seconds
+QUICK = ("plain",)  # the others train in seconds
 PARTS = {
     "plain": {},
     "pool, kept": {"pools": [pool(interval=2, distortion=0.1)]},
@@ -58,7 +58,7 @@ def compiled(parts, loss=LOGITS, optimizer=None):
 
 def weights_after(parts, x, y, loss=LOGITS, optimizer=None, **options):
     model = compiled(parts, loss, optimizer)
-    model.fit(x, y, batch_size=24, epochs=3, shuffle=False, verbose=0, **options)
+    model.fit(x, y, batch_size=24, epochs=2, shuffle=False, verbose=0, **options)
     return model.model.get_weights()
 
 
@@ -116,6 +116,7 @@ def test_class_weights_are_the_sample_weights_of_their_classes(name, points, pla
     assert largest_difference(by_class, plain(name)) > 1e-3
 
 
+@pytest.mark.slow
 def test_weights_in_a_column_are_those_in_a_row(points):
     x, y = points
     row = np.linspace(0, 2, 48, dtype=np.float32)
@@ -136,6 +137,7 @@ def soft(labels):
     return (0.7 * np.eye(3)[labels] + 0.1).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pool, of the batch", "gradient", "jacobian", "extra class"])
 def test_soft_labels_are_kept(name, points):
     x, y = points
@@ -163,7 +165,7 @@ def test_the_gradient_penalty_of_soft_labels_is_the_mean_over_them(points):
     assert float(value) == pytest.approx((gradients**2).sum(1).mean(), rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["pool, kept", "worst logits"])
+@pytest.mark.parametrize("name", [*named("pool, kept"), "worst logits"])
 def test_soft_labels_are_refused_where_they_would_be_hardened(name, points):
     x, y = points
     model = compiled(PARTS[name], SOFT)
@@ -191,7 +193,14 @@ def in_a_compiled_loop(model, batches):
         step(tf.constant(x), tf.constant(y))
 
 
-@pytest.mark.parametrize("train", [by_train_on_batch, eagerly, in_a_compiled_loop])
+@pytest.mark.parametrize(
+    "train",
+    [
+        pytest.param(by_train_on_batch, marks=pytest.mark.slow),
+        pytest.param(eagerly, marks=pytest.mark.slow),
+        in_a_compiled_loop,
+    ],
+)
 def test_pools_are_renewed_in_loops_of_ones_own(train, points):
     model = compiled({"pools": [pool(interval=4, distortion=0.1, refresh=8)]})
     model.optimizer.build(model.trainable_weights)

@@ -39,6 +39,7 @@ def test_no_more_examples_are_kept_than_are_shown(monkeypatch):
     np.testing.assert_array_equal(found.farthest.l2, order[:-4:-1])
 
 
+@pytest.mark.slow
 def test_an_example_within_a_certified_radius_is_a_fault():
     found = evaluate(network(), images(), bounds=(-9.0, 9.0))
     wrong = dataclasses.replace(found, certified=2 * found.l2)

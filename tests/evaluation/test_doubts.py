@@ -54,6 +54,7 @@ def test_the_last_activation():
     assert last_activation(network()) == "linear"
 
 
+@pytest.mark.slow
 def test_units_that_differ_are_doubted():
     data = images() * np.array([1, 1, 1000, 1], "float32")
     (doubt,) = evaluate(network(), data, bounds=(-1e3, 1e3)).doubts
@@ -68,6 +69,7 @@ def test_attacks_that_fail_are_doubted():
     assert (found.status == "failed").all() and "For 100% the attack found nothing" in str(found)
 
 
+@pytest.mark.slow
 def test_an_evaluation_says_them():
     with pytest.warns(UserWarning, match="fill less than 1 % of the bounds"):
         evaluation = evaluate(network(3, "sigmoid"), images(), bounds=(0.0, 100.0))

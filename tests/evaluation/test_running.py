@@ -76,6 +76,7 @@ def test_radii_show_the_curve(distances, last, steps):
     assert radii[0] == 0 and radii[-1] == last and len(radii) == steps + 1
 
 
+@pytest.mark.slow
 def test_without_labels_the_predictions_must_not_change(model):
     found = evaluate(model, images(), bounds=(-9.0, 9.0), radii=[0.5, 0.1])
     assert math.isnan(found.accuracy) and found.labels is None
@@ -124,6 +125,7 @@ def test_a_folder_is_resumed_and_extended(model, labels, tmp_path, monkeypatch):
         evaluate(network(activation="softmax"), images() * 0.9, labels, **options)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_bounded_is_said_in_words():
     inputs = keras.Input((4,))
     squared = keras.layers.Dense(3)(inputs * inputs)
@@ -195,6 +197,7 @@ def test_little_time_is_spent_on_small_radii(model, monkeypatch, width, quick):
     assert (certification._radii(images()) > 0).all() and asked[0]["quick"] is quick
 
 
+@pytest.mark.slow
 def test_what_a_saved_model_computes_is_not_known(tmp_path):
     network(activation="softmax").export(tmp_path / "saved", verbose=False)
     attack = FAST | {"outputs": "probabilities"}

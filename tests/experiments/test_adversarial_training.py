@@ -9,6 +9,8 @@ import pytest
 from intriguing_tf import datasets, publishing
 from intriguing_tf.experiments import adversarial_training, networks
 
+pytestmark = pytest.mark.usefixtures("without_xla")
+
 
 @pytest.fixture(scope="module")
 def digits():
@@ -20,13 +22,13 @@ def digits():
 def test_compare_measures_and_does_nothing_twice(digits, tmp_path, monkeypatch):
     def short(name, load=adversarial_training.load_method):
         recipe = load(name)
-        return recipe.replace(fitting=recipe.fitting.replace(epochs=15))
+        return recipe.replace(fitting=recipe.fitting.replace(epochs=6))
 
     monkeypatch.setattr(adversarial_training, "load_method", short)
 
     def compare():
         return adversarial_training.compare(
-            ["certified", "decay"], [3], tmp_path, *digits, attacked=16, radius=0.1, verbose=False
+            ["certified", "decay"], [3], tmp_path, *digits, attacked=8, radius=0.1, verbose=False
         )
 
     first = compare()

@@ -10,6 +10,8 @@ from intriguing_tf import datasets, publishing
 from intriguing_tf.adversary import LBFGSAdversary
 from intriguing_tf.experiments import corrupted_split
 
+pytestmark = pytest.mark.usefixtures("without_xla")
+
 
 @pytest.fixture(scope="module")
 def digits():

@@ -2,16 +2,16 @@ import numpy as np
 import pytest
 
 import intriguing_tf as itf
-from intriguing_tf.experiments import Figure6
+from intriguing_tf.experiments import Figure6, figure6
 from intriguing_tf.experiments.figure6 import one_against_rest
 
 
 @pytest.mark.slow
-def test_figure6_fools_a_binary_classifier_both_ways():
+def test_figure6_fools_a_binary_classifier_both_ways(monkeypatch):
     """On the bundled digits, with a network small enough to train in moments."""
     images, labels = itf.datasets.mnist_sample()
     truth = (labels == 0).astype(np.int64)
-    config = itf.models.QuocNetConfig((28, 28, 1), (9,), maps=4, pool_size=5, contrast_size=3)
+    config = itf.models.QuocNetConfig((28, 28, 1), (5,), maps=4, pool_size=5, contrast_size=3)
     figure = Figure6(positive=0, config=config, attacked=8, epochs=2)
     result = figure.run_on((images[::2], truth[::2]), (images[1::2], truth[1::2]))
     assert result.missed < 0.35 and result.false_alarms < 0.1
@@ -21,6 +21,8 @@ def test_figure6_fools_a_binary_classifier_both_ways():
     assert (result.adversarial.predictions[right] == 1 - result.truth[right]).all()
     assert "class to rest" in str(result)
     assert result.picture(shown=1).figure is not None
+    monkeypatch.setattr(figure6, "train_features", lambda *_, **__: None)
+    monkeypatch.setattr(figure6, "_train_classifier", lambda *_: result.model)  # once is enough
     with pytest.raises(ValueError, match="must hold 4 of each side"):
         figure.run_on((images[::2], truth[::2]), (images[1::2], 0 * truth[1::2]))
 

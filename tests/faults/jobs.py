@@ -119,7 +119,8 @@ def train(folder):
         keras.utils.set_random_seed(0)
         pool = itf.training.AdversarialPool(size=20, refresh=4, attack={"maxfun": 10})
         model = kind(itf.models.fc10(weight_decay=1e-4), pools=[pool])
-        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile("adam", loss, jit_compile=False)
 
     def save(epoch, logs):
         model.save(folder / "partial.keras")

@@ -1,7 +1,7 @@
 """Jobs that are killed at random points lose nothing, leave nothing half-written, and finish.
 
-FAULTS_KILLS is how many kills there are in all; by default one for each of two jobs, others with
-every commit.
+FAULTS_KILLS is how many kills there are in all; by default one for one job, another with every
+commit.
 """
 
 import itertools
@@ -20,7 +20,7 @@ from tests.seeds import seed
 KILLS = int(os.environ.get("FAULTS_KILLS", 1))
 NAMES = sorted(jobs.JOBS)
 if "FAULTS_KILLS" not in os.environ:
-    NAMES = sorted(random.Random(seed()).sample(NAMES, 2))
+    NAMES = sorted(random.Random(seed()).sample(NAMES, 1))
 SHARES = {"sweep": 0.5, "reproduce": 0.13, "publish": 0.12, "training": 0.25}
 PATIENCE = 300  # seconds; a job that takes longer hangs
 

@@ -46,8 +46,8 @@ def test_what_the_layer_gives_lies_in_its_range(layer):
     found = range_behind(model, (low, high))
     share = rng.random((40, *MAPS))
     share[20:] = np.round(share[20:])
-    values = model.predict(low + share * (high - low), verbose=0)
-    center = model.predict((low + high)[None] / 2, verbose=0)
+    values = model(low + share * (high - low)).numpy()
+    center = model((low + high)[None] / 2).numpy()
     assert np.all(found.low[DOMAIN] <= values) and np.all(values <= found.high[DOMAIN])
     assert np.all(found.low[CENTER] <= center) and np.all(center <= found.high[CENTER])
     assert np.max(found.high[CENTER] - found.low[CENTER]) < 1e-2

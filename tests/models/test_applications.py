@@ -7,6 +7,7 @@ import pytest
 import intriguing_tf as itf
 
 
+@pytest.mark.slow
 def test_keras_applications_take_pixels():
     model = itf.models.keras_application("MobileNetV2", weights=None)
     images = np.random.default_rng(0).uniform(size=(1, 224, 224, 3)).astype("float32")

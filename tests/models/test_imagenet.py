@@ -17,10 +17,10 @@ WEIGHTS = Path(os.environ.get("ITF_IMAGENET_WEIGHTS", "../shared/data/weights"))
     "name, trained, moments",
     [
         ("alexnet", 60_965_224, 0),
-        ("alexnet_one_tower", 61_100_840, 0),
+        pytest.param("alexnet_one_tower", 61_100_840, 0, marks=pytest.mark.slow),
         ("squeezenet_1_1", 1_235_496, 0),
         ("googlenet", 6_998_552, 0),
-        ("efficientnet_lite0", 4_652_008, 42_016),
+        pytest.param("efficientnet_lite0", 4_652_008, 42_016, marks=pytest.mark.slow),
         pytest.param("efficientnet_lite1", 5_416_680, 53_664, marks=pytest.mark.slow),
         pytest.param("efficientnet_lite2", 6_092_072, 58_096, marks=pytest.mark.slow),
     ],
@@ -84,11 +84,11 @@ def test_efficientnets_of_the_zoo_know_real_images(number):
 @pytest.mark.parametrize(
     "builder, file, least",
     [
-        ("squeezenet_1_1", "squeezenet_caffe_f16.npz", 28),
-        ("googlenet", "bvlc_googlenet_caffe_f16.npz", 33),
+        ("squeezenet_1_1", "squeezenet_caffe_f16.npz", 16),
+        ("googlenet", "bvlc_googlenet_caffe_f16.npz", 18),
     ],
 )
 def test_caffe_weights_know_real_images(builder, file, least):
     model = getattr(itf.models, builder)()
     itf.zoo.importers.npz(WEIGHTS / file, model, channel_order="bgr")
-    assert right_answers(model, limit=50) >= least
+    assert right_answers(model, limit=25) >= least

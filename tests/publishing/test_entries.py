@@ -33,6 +33,8 @@ RECIPE = {
     "paper": {},
 }
 
+pytestmark = pytest.mark.usefixtures("without_xla")
+
 
 @pytest.fixture(scope="module", autouse=True)
 def small_mnist():
@@ -115,6 +117,7 @@ def test_the_entry_loads_and_its_metrics_are_those_of_its_weights(in_use):
     assert (radius[found] <= result.distortion[found] * 28 + 1e-6).all()
 
 
+@pytest.mark.slow
 def test_the_card_says_how_it_was_made(published):
     _, card = published
     assert card.recipe["arguments"]["weight_decay"] == 0.01
@@ -123,6 +126,7 @@ def test_the_card_says_how_it_was_made(published):
     assert set(card.training["versions"]) >= {"tensorflow", "keras", "intriguing-tf"}
 
 
+@pytest.mark.slow
 def test_page_and_picture(published):
     folder, card = published
     page = (folder / "mnist/tiny/README.md").read_text()
@@ -142,11 +146,13 @@ def test_publishing_again_measures_and_does_not_train(published, recipe_file, mo
     assert contents(folder) == before
 
 
+@pytest.mark.slow
 def test_retraining_gives_the_same_bytes(published, recipe_file, tmp_path):
     card = entries._write_trained(publishing.train(recipe_file, verbose=False), tmp_path)
     assert card.sha256 == published[1].sha256
 
 
+@pytest.mark.slow
 def test_a_published_file_says_nothing_that_older_keras_refuses(published):
     folder, card = published
     with zipfile.ZipFile(folder / card.name / card.file) as archive:
@@ -171,6 +177,7 @@ def test_only_what_determines_the_weights_asks_for_training():
         assert publishing.fingerprint(other) != publishing.fingerprint(recipe), change
 
 
+@pytest.mark.slow
 def test_damaged_weights_are_not_taken_for_published(published, tmp_path):
     recipe = publishing.Recipe.from_json(RECIPE)
     folder, card = published
@@ -215,6 +222,7 @@ def test_verify_metrics_agrees_with_the_card_and_finds_a_false_one(in_use):
     assert not false.agrees and "DIFFERS" in str(false)
 
 
+@pytest.mark.slow
 def test_without_mnist_the_rest_is_verified(in_use, monkeypatch):
     def missing(*_):
         raise FileNotFoundError("TFDS_DATA_DIR")

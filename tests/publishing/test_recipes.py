@@ -46,6 +46,7 @@ NAMES = [
     "mnist/fc123-456-10-p1",
     "mnist/fc200-200-10",
 ]
+pytestmark = pytest.mark.usefixtures("without_xla")
 BRIEF = Minibatches("adam", 0.01, "cosine", epochs=8, batch_size=50)
 
 

@@ -155,14 +155,18 @@ def run(flags):
 
 run()
 """
-WAITS = {
-    "in Python": "time.sleep(60)",
-    "in a call that does not answer": "hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)",
-}
+WAITS = [
+    pytest.param("time.sleep(60)", id="in Python"),
+    pytest.param(
+        "hashlib.pbkdf2_hmac('sha256', b'', b'', 10**9)",
+        id="in a call that does not answer",
+        marks=pytest.mark.slow,
+    ),
+]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent otherwise there")
-@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
+@pytest.mark.parametrize("wait", WAITS)
 def test_ctrl_c_ends_a_command(wait, tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-c", WAITING.format(wait=wait)],
@@ -203,7 +207,12 @@ print("alive", signal.set_wakeup_fd(-1))
 def test_tensorflow_writes_no_log_lines(tmp_path):
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("TF_", "XLA_"))}
     code = "from intriguing_tf.scripts.attack import run; run()"
-    arguments = ("--number=2", "--model=mnist/fc10-1", f"--output={tmp_path / 'out'}")
+    arguments = (
+        "--number=2",
+        "--model=mnist/fc10-1",
+        "--solver=scipy",
+        f"--output={tmp_path / 'out'}",
+    )
     done = python(code, *arguments, env=environment)
     assert done.returncode == 0 and not done.stderr, done.stderr
 

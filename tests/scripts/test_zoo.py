@@ -7,7 +7,9 @@ import threading
 import pytest
 from intriguing_tf.scripts.zoo import COMMANDS, run
 
-from intriguing_tf import zoo
+from intriguing_tf import datasets, zoo
+from intriguing_tf.classifier import Classifier
+from intriguing_tf.publishing import evaluation
 from intriguing_tf.zoo.site import export
 
 
@@ -57,9 +59,20 @@ def test_download_verify_clear(served, capsys):
 
 
 @pytest.mark.slow
-def test_verify_with_metrics_evaluates_again(capsys):
-    assert run.main(["verify", "mnist/fc10-1", "--metrics"]) == 0
-    assert "sample_error" in capsys.readouterr().out
+@pytest.mark.parametrize("shift, status", [(0, 0), (1, 1)])
+def test_verify_with_metrics_evaluates_again(shift, status, capsys, monkeypatch):
+    """Here of the error on the sample alone; of labels that are moved by one the card is false."""
+    images, labels = datasets.mnist_sample()
+
+    def error(model, card, **options):
+        wrong = Classifier(model).predict(images) != (labels + shift) % 10
+        return {"sample_error": wrong.mean()}, b""
+
+    monkeypatch.setattr(evaluation, "measure", error)
+    monkeypatch.setattr(evaluation, "_mnist_is_here", lambda: False)
+    assert run.main(["verify", "mnist/fc10-1", "--metrics"]) == status
+    printed = capsys.readouterr().out
+    assert "sample_error" in printed and ("DIFFERS" in printed) == bool(status)
 
 
 @pytest.mark.parametrize(

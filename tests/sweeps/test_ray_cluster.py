@@ -38,7 +38,7 @@ def workers():
 @pytest.mark.slow
 def test_workers_that_are_killed_are_replaced_and_results_are_those_of_one_process(tmp_path):
     random = np.random.default_rng(1)
-    images = random.uniform(size=(48, 6)).astype(np.float32)
+    images = random.uniform(size=(24, 6)).astype(np.float32)
     labels = random.integers(0, 4, len(images))
     model, killed = small_model(), []
 

@@ -126,6 +126,7 @@ def test_a_sweep_is_extended_to_more_images(model, tmp_path):
         run(model, [1 - more[0], more[1]], tmp_path / "sweep")
 
 
+@pytest.mark.slow
 def test_a_shard_is_a_batch_and_a_folder_keeps_its_size(model, data, tmp_path, monkeypatch):
     monkeypatch.setattr(itf.LBFGSAdversary, "batch_size", lambda self, shape: 9 - len(shape))
     assert _manifest(run(model, data, tmp_path / "new", shard_size=None))["shard_size"] == 8

@@ -22,6 +22,7 @@ def test_a_shuffled_data_set_is_refused(model, data, tmp_path):
         run(model, (stream,), tmp_path)
 
 
+@pytest.mark.slow
 def test_labels_in_a_column_are_labels(model, data, tmp_path):
     images, labels = data
     done = run(model, (images, labels[:, None]), tmp_path)

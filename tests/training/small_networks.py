@@ -21,7 +21,7 @@ def network(seed=0, activation="sigmoid", width=8, output=3):
 
 
 def trained(model, points, epochs=1, rate=0.1, loss=LOGITS, **options):
-    model.compile(keras.optimizers.SGD(rate), loss)
+    model.compile(keras.optimizers.SGD(rate), loss, jit_compile=False)  # as XLA: in its own tests
     options = {"batch_size": 24, "shuffle": False, "verbose": 0, **options}
     return model.fit(*points, epochs=epochs, **options)
 

@@ -13,9 +13,8 @@ from tests.training.small_networks import network, trained
 def linear(weights):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, use_bias=False)])
     model.set_weights([np.asarray(weights, np.float32)])
-    model.compile(
-        keras.optimizers.SGD(0.0), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    )
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.0), loss, jit_compile=False)
     return model
 
 
@@ -68,7 +67,8 @@ def test_tensorboard_reads_back_bounds_distortions_and_pictures(tmp_path):
 
     images, labels = itf.datasets.mnist_sample()
     model = itf.training.AdversarialModel(itf.models.fc10(weight_decay=1e-4))
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, jit_compile=False)
     monitors = [
         itf.training.LipschitzMonitor(tmp_path, every=2),
         itf.training.AdversarialAccuracy(

@@ -13,6 +13,12 @@ def digits():
     return datasets.mnist_sample()
 
 
+@pytest.fixture
+def uncompiled(monkeypatch):
+    """The same steps without XLA, which takes longer to compile them than they do."""
+    monkeypatch.setattr("intriguing_tf.training.fitting.use_xla", lambda *_: False)
+
+
 def softmax_regression(weights, images, labels, lam):
     """Objective of FC10(λ) and its gradient, in float64."""
     kernel, bias = weights
@@ -47,7 +53,7 @@ def test_minimize_ends_where_the_gradient_vanishes(digits, lam):
 
 
 @pytest.mark.slow
-def test_minimize_finds_the_same_optimum_from_anywhere(digits):
+def test_minimize_finds_the_same_optimum_from_anywhere(digits, uncompiled):
     found = []
     for scale in (0.01, 5.0):
         model = models.fc10(0.1, keras.initializers.RandomNormal(stddev=scale, seed=1))
@@ -57,7 +63,7 @@ def test_minimize_finds_the_same_optimum_from_anywhere(digits):
 
 
 @pytest.mark.slow
-def test_minimize_stays_at_an_optimum(digits):
+def test_minimize_stays_at_an_optimum(digits, uncompiled):
     model = models.fc10(1.0)
     training.minimize(model, *digits, tolerance=1e-7)
     weights = model.get_weights()
@@ -67,7 +73,7 @@ def test_minimize_stays_at_an_optimum(digits):
     assert str(curve)
 
 
-def test_minimize_says_when_it_falls_short(digits):
+def test_minimize_says_when_it_falls_short(digits, uncompiled):
     with pytest.raises(RuntimeError, match=r"after 3 iterations .* above the tolerance 1e-08"):
         training.minimize(models.fc10(1e-4), *digits, tolerance=1e-8, iterations=3)
 
@@ -100,7 +106,8 @@ def test_fit_takes_the_steps_of_gradient_descent(digits, xla):
         np.testing.assert_allclose(got, expected, atol=1e-6)
 
 
-def test_fit_follows_the_schedule(digits):
+@pytest.mark.slow
+def test_fit_follows_the_schedule(digits, uncompiled):
     """A rate that falls to zero after the first batch: the rest of the epoch moves nothing."""
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay([0], [0.1, 0.0])
     results = []
@@ -126,11 +133,11 @@ def test_fit_is_deterministic_and_the_seed_matters(digits):
         optimizer = keras.optimizers.Adam(0.01)
         return training.fit(model, *digits, optimizer=optimizer, epochs=1, seed=seed).loss[0]
 
-    assert loss(0) == loss(0)
-    assert loss(0) != loss(1)
+    first, again, other = map(loss, (0, 0, 1))
+    assert first == again != other
 
 
-def test_fit_runs_layers_in_training_mode():
+def test_fit_runs_layers_in_training_mode(uncompiled):
     inputs = np.random.default_rng(0).normal(3.0, 2.0, (400, 5)).astype(np.float32)
     model = keras.Sequential(
         [keras.Input((5,)), keras.layers.BatchNormalization(momentum=0.5), keras.layers.Dense(2)]
@@ -163,7 +170,7 @@ def test_fit_takes_models_with_several_outputs_and_their_loss():
 
 
 @pytest.mark.slow
-def test_fit_shows_progress_only_where_it_is_wanted(digits, capsys):
+def test_fit_shows_progress_only_where_it_is_wanted(digits, capsys, uncompiled):
     options = {"optimizer": keras.optimizers.SGD(), "epochs": 2, "batch_size": 1000}
     model = models.fc10()
     training.fit(model, *digits, **options, verbose=False)
@@ -174,7 +181,7 @@ def test_fit_shows_progress_only_where_it_is_wanted(digits, capsys):
 
 
 @pytest.mark.slow
-def test_divergence_is_an_error(digits):
+def test_divergence_is_an_error(digits, uncompiled):
     images = digits[0].copy()
     images[0, 0, 0, 0] = np.nan
     with pytest.raises(ValueError, match="not finite"):

@@ -37,6 +37,7 @@ def test_gradient_penalty_is_double_backpropagation(points):
         np.testing.assert_allclose(change, gradient, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_random_projections_estimate_the_jacobian_norm(points):
     x, labels = points
     model = network()

@@ -46,7 +46,7 @@ def test_constraint_and_regularizer_work_in_a_layer_and_survive_saving(tmp_path)
             keras.layers.Dense(3, kernel_regularizer=training.LipschitzRegularizer(0.7, 0.1)),
         ]
     )
-    model.compile(keras.optimizers.SGD(0.5), "mse")
+    model.compile(keras.optimizers.SGD(0.5), "mse", jit_compile=False)
     model.fit(random_kernel(8, 8, 8, 2), random_kernel(8, 3), epochs=1, verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")

@@ -18,7 +18,7 @@ def batch(images, labels, weights=None):
 def test_pools_hold_adversarial_examples_with_their_true_labels(points):
     inner = network(width=16)
     model = training.AdversarialModel(inner, pools=[pool(), pool("hidden")])
-    history = trained(model, points, epochs=12, rate=0.5).history
+    history = trained(model, points, epochs=6, rate=0.5).history
     assert history["pool_new"][-1] == 64  # two refreshes an epoch of two pools, 16 each
     assert history["pool_distortion"][-1] > 0.01
     assert all(seconds > 0 for seconds in history["pool_seconds"])
@@ -78,6 +78,7 @@ def test_distortion_rescales_the_change(points):
     assert (after < before).all()  # each goes towards another class
 
 
+@pytest.mark.slow
 def test_a_pool_without_examples_repeats_the_batch(points):
     """Whole batches twice, at share 1/2, are the batch: the same steps as plain training."""
     plain, pooled = (
@@ -104,8 +105,15 @@ def test_hidden_examples_train_only_the_layers_above(points):
     assert [g is None or not np.abs(g).any() for g in gradients] == [True, True, False, False]
 
 
-@pytest.mark.parametrize("layer", [None, "hidden"])
-@pytest.mark.parametrize("targets", ["runner_up", "least_likely"])
+@pytest.mark.parametrize(
+    "targets, layer",
+    [
+        ("runner_up", None),
+        pytest.param("runner_up", "hidden", marks=pytest.mark.slow),
+        pytest.param("least_likely", None, marks=pytest.mark.slow),
+        ("least_likely", "hidden"),
+    ],
+)
 def test_examples_made_within_the_step_are_the_solvers_first(points, layer, targets):
     x = points[0][:16]
     labels = network(width=16)(x).numpy().argmax(1)
@@ -147,7 +155,12 @@ def test_random_targets_within_the_step_are_other_classes_and_change(points):
 
 
 @pytest.mark.parametrize(
-    "how", [{}, pytest.param({"jit_compile": True}, marks=pytest.mark.slow), {"run_eagerly": True}]
+    "how",
+    [
+        {"jit_compile": False},
+        pytest.param({"jit_compile": True}, marks=pytest.mark.slow),
+        {"run_eagerly": True},
+    ],
 )
 def test_a_step_with_examples_made_within_it_is_one_on_both(points, how):
     model = training.AdversarialModel(network(), pools=[pool(distortion=0.1, interval=0)])

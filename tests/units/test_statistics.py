@@ -34,6 +34,7 @@ def test_delta_is_antisymmetric_and_one_when_apart():
     assert cliffs_delta([2.0] * 4, [2.0] * 4)[0] == 0
 
 
+@pytest.mark.slow
 def test_equivalence_is_claimed_wrongly_as_often_as_alpha_says():
     """At a true delta of exactly the margin, TOST is right to be wrong 5 % of the time."""
     rng = np.random.default_rng(1)
@@ -47,6 +48,7 @@ def test_equivalence_is_claimed_wrongly_as_often_as_alpha_says():
     assert 0.03 <= np.mean(claims) <= 0.075
 
 
+@pytest.mark.slow
 def test_the_power_is_the_share_of_equal_populations_found_equivalent():
     rng = np.random.default_rng(2)
     tests = [

@@ -39,7 +39,7 @@ def start(code, **environment):
 
 BRIEF = zoo.Patience(attempts=3, pause=0.01, longest_pause=1)
 # For servers that say nothing, or next to nothing: the least that a test has to wait.
-HASTY = dataclasses.replace(BRIEF, silence=1.5, window=1.5)
+HASTY = dataclasses.replace(BRIEF, silence=1, window=1)
 
 
 # Faults of a server after which the same call succeeds, and what the next request asks for.
@@ -55,6 +55,7 @@ PASSING = {
 
 
 WAITING = ("silent", "stalls", "silent for ever")
+SLOW = (*WAITING, "429 with Retry-After")
 
 
 def patience_for(fault):
@@ -64,7 +65,7 @@ def patience_for(fault):
 def marked(faults):
     """Parameters of a test: those that wait are slow."""
     return [
-        pytest.param(fault, marks=pytest.mark.slow if fault in WAITING else ()) for fault in faults
+        pytest.param(fault, marks=pytest.mark.slow if fault in SLOW else ()) for fault in faults
     ]
 
 
@@ -265,6 +266,7 @@ def test_retry_after_is_honoured(server, entry):
     assert time.monotonic() - began >= 1
 
 
+@pytest.mark.slow
 def test_a_server_may_not_ask_for_more_than_the_longest_pause(server, entry, content):
     server.faults[entry] = [faults.status(503, Retry_After="3600")]
     assert zoo.path("test/entry", patience=BRIEF).read_bytes() == content

@@ -18,7 +18,7 @@ from tests.zoo import foreign_files, numpy_networks
 FIXTURES = Path(__file__).parent / "fixtures"
 CAFFE = [("alexnet", 99), ("squeezenet_1_1", 63), ("googlenet", 65)]
 PYTORCH = [("alexnet_one_tower", 95), ("efficientnet_lite0", 50)]
-PYTORCH += [("efficientnet_lite1", 48), ("efficientnet_lite2", 36)]
+PYTORCH += [("efficientnet_lite2", 36)]  # Lite1 has fewer of the same blocks
 GENERATIONS = ("LayerParameter", "V1LayerParameter", "V0LayerParameter")
 
 
@@ -44,7 +44,7 @@ def test_imported_network_agrees_with_plain_numpy(name, size, tmp_path):
         write = foreign_files.write_pth if size <= 50 else foreign_files.write_old_pth
         write(file, weights)
     importer(file, model)
-    logits = model.predict(images, verbose=0)
+    logits = model(images).numpy()
     assert np.ptp(expected, axis=1).min() > 0.1
     np.testing.assert_allclose(logits, expected, rtol=2e-4, atol=2e-4 * np.abs(expected).max())
 
