@@ -65,7 +65,7 @@ STAGES = (
     _sweep("ray", "--images=8192", minutes=2, needs=("ray",), threads=None, packages=("ray",)),
     _benchmark("training-speed", "training_speed", minutes=3, threads=None),
     _benchmark(
-        "training-cost", "adversarial_training", "--epochs=2", minutes=3, threads=None
+        "training-cost", "adversarial_training", "--epochs=6", minutes=3, threads=None
     ),
     _benchmark(
         "certified-choices", "certified_training", "--table=choices", minutes=6,
