@@ -52,7 +52,8 @@ def _on_lattice(problem: Problem, found: Result, bounds: tuple[float, float]) ->
     """Returns images on 256 levels that the model classifies as those that were found."""
     originals = found.originals.astype(problem.dtype.as_numpy_dtype)
     flat = originals.reshape(len(found), -1)
-    box = make_box(tuple(np.asarray(bound, flat.dtype) for bound in bounds), originals)
+    lower, upper = (np.asarray(bound, flat.dtype) for bound in bounds)
+    box = make_box((lower, upper), originals)
     logits = problem.classifier.predict_logits(originals, BATCH)
     batch = make_batch(problem, flat, logits, found.predictions, box)
     adversarial = box.clip(found.images.reshape(flat.shape))
