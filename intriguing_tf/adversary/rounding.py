@@ -59,27 +59,27 @@ def to_lattice(
     best, best_square = adversarial - batch.originals, np.full(n, np.inf)
     proximity = np.full(n, constants.bundle_proximity, dtype)
     aim, waited = np.full(n, constants.bundle_aim), np.zeros(n, int)
-    points, evaluations = adversarial, 0
-    while evaluations < _EVALUATIONS:
+    points, kept = adversarial, batch.originals.copy()
+    for evaluations in range(1, _EVALUATIONS + 1):
         trial = points - batch.originals
         margin = cuts.add(problem, points)
         square = (trial.astype(np.float64) ** 2).sum(axis=1)
         # The first trial is what was found, which gives a cut, but lies beside the lattice.
-        nearer = (margin < 0) & (square < best_square) & (evaluations > 0)
+        nearer = (margin < 0) & (square < best_square) & (evaluations > 1)
         much = nearer & (square < best_square * (1 - _LITTLE))
         best[nearer], best_square[nearer] = trial[nearer], square[nearer]
-        evaluations += 1
+        kept[nearer] = points[nearer]
         found = np.isfinite(best_square)
         waited = np.where(much | ~found, 0, waited + 1)
-        if found.all() and ((waited >= _PATIENCE).all() or stop()):
+        ended = found.all() and ((waited >= _PATIENCE).all() or stop())
+        if ended or evaluations == _EVALUATIONS:
             break
         proximity = np.clip(np.where(nearer, 0.6, 1.3) * proximity, 0.02, 50.0).astype(dtype)
         less, more = np.maximum(aim / 2, constants.bundle_aim), _MORE * margin / batch.gap
         aim = np.where(margin < 0, less, aim + (more if evaluations > 1 else 0))
         cuts.agree(best, found, 2 * constants.bundle_aim * batch.gap)
         points = lattice.nearest(cuts, aim * batch.gap, best, proximity)
-    found = np.isfinite(best_square)
-    return np.where(found[:, None], batch.originals + best, batch.originals), found, evaluations
+    return kept, found, evaluations
 
 
 class Cuts:
