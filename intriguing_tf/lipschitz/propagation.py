@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 
 from intriguing_tf.keras_graph import float64_copy
 from intriguing_tf.lipschitz.domain import boxes_of
@@ -59,18 +60,21 @@ class Ranges:
             NoBoundError: there is none.
         """
         only_here = rule_on_domain(call)
-        if only_here is not None:
-            check_call(call.operation, call.node)
-            with errors_named(call.operation):
-                result, found = only_here(self._needed(call.inputs))
-            self._note(call, [found])
-            return result
         try:
-            result = rule_of(call)
+            # What overflows is no finite range, and refused as such.
+            with np.errstate(over="ignore", invalid="ignore"):
+                if only_here is None:
+                    return self._followed(call, rule_of(call))
+                check_call(call.operation, call.node)
+                with errors_named(call.operation):
+                    result, found = only_here(self._needed(call.inputs))
+                    if not found.is_finite:
+                        raise NoBoundError("its values grow beyond floating point on the domain")
         except NoBoundError as error:
             self._known.update(dict.fromkeys(call.outputs, str(error)))
             raise
-        return self._followed(call, result)
+        self._note(call, [found])
+        return result
 
     def limit(self, tensor: Tensor, root: Tensor, factor: float) -> None:
         """Notes that a tensor moves by no more than `factor` times what `root` moves by."""

@@ -79,7 +79,8 @@ class Range:
 
     @property
     def is_finite(self) -> bool:
-        return bool(np.all(np.isfinite(self.low)) and np.all(np.isfinite(self.high)))
+        ends = np.isfinite(self.low), np.isfinite(self.high)
+        return bool(np.all(ends)) and not math.isnan(self.spread)
 
 
 def range_of(low: Array, high: Array) -> Range:

@@ -52,6 +52,24 @@ def test_what_may_meet_zero_is_refused(function):
         total(function, (-1, 1))
 
 
+@pytest.mark.parametrize(
+    "function, domain",
+    [
+        (lambda x: ops.exp(800 * x), (-1, 1)),
+        (lambda x: ops.exp(800 * x), (1, 2)),  # everywhere beyond it
+        (lambda x: ops.exp(800 * ops.sigmoid(x) + 800), (-1, 1)),
+        (lambda x: ops.tanh(ops.exp(800 * x)), (1, 2)),
+        (lambda x: ops.multiply(ops.exp(500 * x), -ops.exp(500 * x)), (1, 1.01)),
+        (lambda x: ops.reciprocal(ops.exp(800 * x)), (1, 2)),
+        (lambda x: ops.square(ops.exp(400 * x)), (1, 2)),
+    ],
+)
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_values_beyond_floating_point_are_refused(function, domain):
+    with pytest.raises(NoBoundError, match="beyond floating point on the domain"):
+        total(function, domain)
+
+
 def test_a_gate_per_channel_counts_the_norm_of_its_map():
     """x · mean x on a map of 4 × 4 ones: 1 for x, and (4 · 1) · 1/4 for its mean."""
 
