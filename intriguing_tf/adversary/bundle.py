@@ -31,7 +31,8 @@ from intriguing_tf.adversary.problem import Evaluated, Problem
 from intriguing_tf.adversary.rivals import Rivals
 from intriguing_tf.adversary.settings import AttackSettings, SearchConstants
 
-_FREE_SETS = 3  # guesses of which variables the box holds
+_FREE_SETS = 3  # guesses of which variables the box holds, at most
+_BLOCK = 64  # rows whose guesses are made at once
 _ROUNDING = 2e-6  # what float32 may lack of a positive definite gram matrix of unit vectors
 _INTERIOR_STEPS = 12  # of the dual's interior point method, each with a tenth of the gap before
 
@@ -207,22 +208,65 @@ def nearest_point(gradients, values, best, proximity, weights, lower, upper) -> 
         r [n, size] and the multipliers [n, m].
     """
     pull = (proximity / (1 + proximity))[:, None] * best
-    half = 0.5 / (1 + proximity)
+    quadratics = _Quadratics(gradients, values, pull, 0.5 / (1 + proximity), lower, upper)
 
-    def point(weights):
-        free = pull - half[:, None] * tf.linalg.matvec(gradients, weights, transpose_a=True)
-        return free, tf.clip_by_value(free, lower, upper)
+    def renew(weights, free, guesses):
+        rows = _unsettled(guesses)
+        some = _Quadratics(*(tf.gather(value, rows) for value in quadratics))
+        free_before = tf.gather(free, rows)
+        new_weights = some.multipliers(free_before)
+        new_free = some.minimizer(new_weights)
+        settled = tf.reduce_all(some.moves(new_free) == some.moves(free_before), axis=1)
+        left = tf.where(settled, 0, tf.gather(guesses, rows) - 1)
+        return [
+            tf.tensor_scatter_nd_update(value, rows[:, None], new)
+            for value, new in ((weights, new_weights), (free, new_free), (guesses, left))
+        ]
 
-    def better(weights):
-        free, clipped = point(weights)
-        moves = (free >= lower) & (free <= upper)
-        demand = values + tf.linalg.matvec(gradients, tf.where(moves, pull, clipped))
-        moving = gradients * tf.cast(moves, best.dtype)[:, None]
-        gram = tf.matmul(moving, gradients, transpose_b=True)
-        return nonnegative_multipliers(half[:, None, None] * gram, demand)
+    guesses = tf.fill(tf.shape(proximity), _FREE_SETS)
+    weights, free, _ = tf.while_loop(
+        lambda _weights, _free, guesses: tf.reduce_any(guesses > 0),
+        renew,
+        [weights, quadratics.minimizer(weights), guesses],
+        parallel_iterations=1,
+    )
+    return tf.clip_by_value(free, lower, upper), weights
 
-    weights = _repeat(better, weights, times=_FREE_SETS)
-    return point(weights)[1], weights
+
+def _unsettled(guesses: tf.Tensor) -> tf.Tensor:
+    """The rows to go on with: some, whose cuts stay in the cache; all where XLA compiles it."""
+    if guesses.shape[0] is None:
+        return tf.where(guesses > 0)[:_BLOCK, 0]
+    return tf.range(guesses.shape[0], dtype=tf.int64)
+
+
+class _Quadratics(NamedTuple):
+    """The problems of `nearest_point` without its multipliers."""
+
+    gradients: tf.Tensor  # [n, m, size]
+    values: tf.Tensor  # [n, m]
+    pull: tf.Tensor  # [n, size] minimizers without cuts and box
+    half: tf.Tensor  # [n] 1 / the curvature 2 (1 + mu)
+    lower: tf.Tensor  # [n, size]
+    upper: tf.Tensor  # [n, size]
+
+    def minimizer(self, weights: tf.Tensor) -> tf.Tensor:
+        """The minimizers [n, size] of the Lagrangian, without the box."""
+        along = tf.linalg.matvec(self.gradients, weights, transpose_a=True)
+        return self.pull - self.half[:, None] * along
+
+    def moves(self, free: tf.Tensor) -> tf.Tensor:
+        """Which variables [n, size] the box does not hold, for minimizers without it."""
+        return (free >= self.lower) & (free <= self.upper)
+
+    def multipliers(self, free: tf.Tensor) -> tf.Tensor:
+        """The multipliers [n, m] where the box holds what it holds of minimizers without it."""
+        moves = self.moves(free)
+        held = tf.clip_by_value(free, self.lower, self.upper)
+        demand = self.values + tf.linalg.matvec(self.gradients, tf.where(moves, self.pull, held))
+        moving = self.gradients * tf.cast(moves, free.dtype)[:, None]
+        gram = tf.matmul(moving, self.gradients, transpose_b=True)
+        return nonnegative_multipliers(self.half[:, None, None] * gram, demand)
 
 
 def _repeat(change, value: Any, times: int) -> Any:
