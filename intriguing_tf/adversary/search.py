@@ -13,7 +13,7 @@ from intriguing_tf.adversary.rounding import to_lattice
 from intriguing_tf.adversary.segment import shorten
 from intriguing_tf.adversary.settings import AttackSettings
 from intriguing_tf.adversary.solver import Batch, SearchResult, Solver, make_batch
-from intriguing_tf.adversary.starts import descents, noisy_starts
+from intriguing_tf.adversary.starts import descend, descents, noisy_starts
 from intriguing_tf.adversary.stopping import Stopping
 from intriguing_tf.adversary.targets import screen_classes
 from intriguing_tf.adversary.task import Task
@@ -172,7 +172,8 @@ class Search:
     def _with_starts(self, batch: Batch, distance: np.ndarray, numbers: np.ndarray) -> Batch:
         """The batch with the starts of these numbers in place of the first.
 
-        Number 1 is the image itself where it was not the first.
+        Number 1 is the image itself where it was not the first; where that found nothing, the end
+        of a descent from it.
         """
         image_itself = (batch.starts != batch.originals).any(axis=1).astype(int)
         starts, spent = batch.originals.copy(), np.zeros(len(numbers), np.int64)
@@ -182,6 +183,11 @@ class Search:
                 self.solver.problem, batch.rows(noisy), distance[noisy], numbers[noisy],
                 self.seed, self.stop,
             )  # fmt: skip
+        lost = np.flatnonzero((numbers == image_itself) & np.isinf(distance))
+        if lost.size:
+            starts[lost], spent[lost] = descend(
+                self.solver.problem, batch.rows(lost), starts[lost], self.stop
+            )
         return batch._replace(starts=starts, spent=spent)
 
     def _make_batch(self, rows: np.ndarray, targets: np.ndarray) -> Batch:

@@ -20,8 +20,10 @@ from intriguing_tf.adversary.segment import shorten
 from intriguing_tf.adversary.solver import Batch
 
 _STEPS = 10
+_MORE_STEPS = 60  # at most, without noise, to find an adversarial point where none is known
 _STRIDE = 0.15  # length of a step, in distances of an adversarial point
 _WIDE_STRIDE = 0.25  # of the same where no distance is known
+_SHORT_STRIDE = 0.05  # of a step without noise
 _NOISE = 3.0  # length of the noise, in the same
 _ALIKE = 0.7  # cosine of the gradients at the image and at a noisy point, beyond which they are
 _UNKNOWN = 0.2  # that distance where none is known: root mean square, as a share of the box
@@ -83,10 +85,11 @@ def noisy_starts(
     numbers: np.ndarray,
     seed: int,
     stop: Callable[[], bool] = lambda: False,
-) -> tuple[np.ndarray, int]:
-    """Returns starting points [n, size], and how many evaluations of each image they took.
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns starting points [n, size], and how many evaluations they took, [n].
 
-    Where the gradient vanishes a step goes wherever the noise points, and noise doubles. What is
+    Where the gradient vanishes a step goes wherever the noise points, and noise doubles. Where
+    another start found nothing, steps without noise follow until a point is adversarial. What is
     adversarial already is brought to the boundary if no distance was known, or if logits are
     clipped: on such a network the gradient may vanish beyond the boundary too.
 
@@ -115,14 +118,48 @@ def noisy_starts(
         stride = np.where(flat, 1.0, np.where(known, _STRIDE, _WIDE_STRIDE)[:, None] * scale)
         point = np.clip(point + stride * downhill, lower, upper).astype(x.dtype)
         spread = np.where(flat, 2 * spread, spread)
+    spent = np.full(len(known), _STEPS)
+    lost = np.flatnonzero(~known & (numbers > 0))  # the first start leaves others their budget
+    if lost.size:
+        point[lost], more = descend(problem, batch.rows(lost), point[lost], stop)
+        spent[lost] += more
     beyond = ~known | problem.classifier.clips
     if not beyond.any():
-        return point, _STEPS
+        return point, spent
     near, evaluations = shorten(
         lambda points: problem.hard_margins(points, batch.targets),
         x, point, np.maximum(batch.gap - batch.confidence, 0), batch.confidence, lower, upper,
     )  # fmt: skip
-    return np.where(beyond[:, None], near, point), _STEPS + evaluations
+    return np.where(beyond[:, None], near, point), spent + evaluations
+
+
+def descend(
+    problem: Problem,
+    batch: Batch,
+    point: np.ndarray,
+    stop: Callable[[], bool] = lambda: False,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns adversarial points down the gradient from some [n, size], and the evaluations [n].
+
+    Short steps without noise, until the point is adversarial, or so many that it is hopeless.
+    """
+    stride = _SHORT_STRIDE * _unknown(batch)[:, None]
+    spent, lost = np.zeros(len(point), np.int64), np.ones(len(point), bool)
+    for _ in range(_MORE_STEPS):
+        there = problem.evaluate_unclipped(point, batch.targets)
+        margin, gradient = there.margin.numpy(), there.gradient.numpy()
+        spent += lost
+        if problem.classifier.clips:
+            margin = problem.hard_margins(point, batch.targets)
+            spent += lost
+        lost &= margin >= 0
+        if stop() or not lost.any():
+            break
+        norm = np.linalg.norm(gradient, axis=1, keepdims=True)
+        slopes = lost[:, None] & np.isfinite(norm) & (norm > 0)
+        down = np.where(slopes, stride * gradient / np.where(slopes, norm, 1.0), 0)
+        point = np.clip(point - down, batch.lower, batch.upper).astype(point.dtype)
+    return point, spent
 
 
 def _noises(batch: Batch, numbers: np.ndarray, seed: int, steps: int = _STEPS) -> np.ndarray:

@@ -9,7 +9,7 @@ from intriguing_tf.adversary import search, starts
 from intriguing_tf.adversary.margins import hard_margins
 from intriguing_tf.adversary.problem import Problem
 from intriguing_tf.adversary.solver import Batch
-from intriguing_tf.adversary.starts import linear_model, noisy_starts
+from intriguing_tf.adversary.starts import descend, linear_model, noisy_starts
 from intriguing_tf.classifier import Classifier
 from tests.adversary.networks import confirm, points, small_network, zoo_model
 
@@ -32,7 +32,7 @@ def test_starts_do_not_depend_on_the_batch_and_lead_towards_the_target():
     batch = batch_of(problem, x, (model.predict(x, verbose=0).argmax(axis=1) + 1) % 4)
     distance, numbers = np.full(6, 0.3), np.arange(6) % 2 + 1
     ends, evaluations = noisy_starts(problem, batch, distance, numbers, seed=2)
-    assert evaluations >= 10 and (ends >= 0).all() and (ends <= 1).all()
+    assert (evaluations >= 10).all() and (ends >= 0).all() and (ends <= 1).all()
     some = [4, 1]
     part, _ = noisy_starts(problem, batch.rows(some), distance[some], numbers[some], seed=2)
     np.testing.assert_allclose(part, ends[some], atol=1e-4)
@@ -162,3 +162,23 @@ def test_a_descent_leads_nearer_on_a_network_with_kinks_within_its_budget(sample
     straight = attack(x, y, descended.targets)
     found = (descended.status == "found") & (straight.status == "found")
     assert descended.l2[found].mean() < 0.995 * straight.l2[found].mean()
+
+
+def test_a_descent_without_noise_goes_on_until_it_finds():
+    """Logits clipped at 6 of 40 - s and s - 30, s the sum of a hundred pixels: from 35 on.
+
+    The other image succeeds as it is.
+    """
+    kernel = np.stack([-np.ones(100), np.ones(100)], axis=1).astype(np.float32)
+    dense = keras.layers.Dense(2, "relu6")
+    model = keras.Sequential([keras.Input((100,)), dense])
+    dense.set_weights([kernel, np.array([40, -30], np.float32)])
+    problem = Problem(Classifier(model), (100,))
+    x = np.stack([np.zeros(100), np.full(100, 0.4)]).astype(np.float32)
+    batch = batch_of(problem, x, np.ones(2, int))
+    ends, spent = descend(problem, batch, x)
+    assert 34.9 < ends[0].sum() < 36.1  # a step of 0.1 adds 1 to the sum
+    np.testing.assert_array_equal(ends[1], x[1])
+    assert 2 * 36 <= spent[0] <= 2 * 37 and spent[1] == 2
+    alone, _ = descend(problem, batch.rows([0]), x[:1])
+    np.testing.assert_allclose(alone[0], ends[0], atol=1e-6)
