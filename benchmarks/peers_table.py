@@ -24,6 +24,7 @@ sys.path.insert(0, str(ROOT))
 from intriguing_tf.reporting import Table  # noqa: E402
 
 ROWS = ROOT / "docs" / "measured" / "peers.jsonl"
+_EQUAL = 1e-3
 TITLES = {"random": "random targets", "nearest": "whichever class is nearest"}
 
 
@@ -35,7 +36,7 @@ def optimality(distances: np.ndarray, best: np.ndarray) -> float:
 
 
 def tables(rows: list[dict]) -> list[Table]:
-    """Three tables for each kind of target: a row for each attack, a column for each network."""
+    """For each kind of target who is nearest, and three tables of all attacks and networks."""
     made = []
     for kind, title in TITLES.items():
         some = [row for row in rows if row["targets"] == kind and "error" not in row]
@@ -48,6 +49,7 @@ def tables(rows: list[dict]) -> list[Table]:
         )
         found = {(row["network"], row["attack"], row["budget"]): row for row in some}
         best = {name: _best(some, name) for name in networks}
+        made.append(_ranking(f"{title.capitalize()}: the nearest", some))
         for what, cell in (("mean l2", _mean), ("optimality", _optimality), ("gradients", _cost)):
             cells = [
                 (f"{attack}, {budget}", *(
@@ -60,6 +62,35 @@ def tables(rows: list[dict]) -> list[Table]:
     return made
 
 
+def _ranking(title: str, rows: list[dict]) -> Table:
+    """The adversary beside the best of the others at equal, and at half of their, gradients.
+
+    Attacks that fail on an image are left out: their mean is one of other images.
+    """
+    columns = ["network"]
+    for ours, theirs in ((100, 100), (500, 1000)):
+        columns += [f"L-BFGS, {ours}", f"best other, {theirs}", "difference"]
+    columns.append(f"L-BFGS, 100, as near as DDN, 100, within {_EQUAL:.1%}: images")
+    cells = []
+    for network in dict.fromkeys(row["network"] for row in rows):
+        complete = [row for row in rows if row["network"] == network and row["found"] == 1]
+        by_attack = {(row["attack"], row["budget"]): row for row in complete}
+        line = [network]
+        for ours, theirs in ((100, 100), (500, 1000)):
+            mine = by_attack.get(("L-BFGS", ours))
+            others = [
+                row for (attack, budget), row in by_attack.items()
+                if budget == theirs and not attack.startswith("L-BFGS")
+            ]  # fmt: skip
+            other = min(others, key=lambda row: row["l2"], default=None)
+            line += [_mean(mine, None), f"{other['attack']} {other['l2']:.4f}" if other else ""]
+            line.append(f"{mine['l2'] / other['l2'] - 1:+.1%}" if mine and other else "")
+        mine, other = (by_attack.get((attack, 100)) for attack in ("L-BFGS", "DDN"))
+        near = mine and other and _distances(mine) <= (1 + _EQUAL) * _distances(other)
+        cells.append((*line, f"{near.mean():.0%}" if mine and other else ""))
+    return Table(title, tuple(columns), cells)
+
+
 def _distances(row: dict) -> np.ndarray:
     return np.array([np.inf if d is None else d for d in row["distances"]])
 
@@ -68,7 +99,7 @@ def _best(rows: list[dict], network: str) -> np.ndarray:
     return np.min([_distances(row) for row in rows if row["network"] == network], axis=0)
 
 
-def _mean(row: dict | None, best: np.ndarray) -> str:
+def _mean(row: dict | None, best: np.ndarray | None) -> str:
     if row is None or row["l2"] is None:
         return "" if row is None else "none found"
     share = "" if row["found"] == 1 else f" ({row['found']:.0%} found)"
