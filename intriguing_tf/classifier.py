@@ -23,6 +23,11 @@ _TRANSPARENT = frozenset(
 # Operations by which an ensemble averages the probabilities of its members.
 _AVERAGING = frozenset({"AddN", "AddV2", "Mean", "Mul", "Pack", "RealDiv", "Sum", "ConcatV2"})
 _CLIPPING = frozenset({"Relu", "Relu6"})  # of logits; beyond, their gradients vanish
+# What one unit may end in that is no logit: at once, or moved by a constant.
+_NEVER_NEGATIVE = frozenset({"Sigmoid", "Softmax", "Relu6"})
+_ODD = frozenset({"Atan", "Erf", "Softsign", "Tanh"})
+_SCALING = frozenset({"Mul", "Neg", "RealDiv"})
+_MOVING = frozenset({"AddV2", "Sub"})
 OUTPUTS = ("auto", "logits", "probabilities")
 
 
@@ -261,12 +266,12 @@ def _read(outputs: tf.Tensor, width: int, kind: str) -> tuple[str, tf.Tensor]:
     whole = tensor.op.type in {"Softmax", "LogSoftmax"} and tensor.shape[-1] == width
     if whole or tensor.op.type == "Sigmoid":
         return "squashed", tensor.op.inputs[0]
-    if width == 1 and _averages(tensor, {"Sigmoid", "Softmax"}):
+    if width == 1 and (what := _disguised(tensor)):
         raise ValueError(
             "One output unit is a logit (two classes, divided at 0) or ends in a sigmoid (divided "
-            "at 1/2); of an average nobody can tell where it is divided. End the model in the "
-            'logit or a sigmoid, or give `outputs`: "probabilities" are divided at 1/2. Received: '
-            'outputs="auto" and an average of sigmoids.'
+            "at 1/2); of other probabilities nobody can tell where they are divided. End the model "
+            'in the logit or a sigmoid, or give `outputs`: "logits" are divided at 0, '
+            f'"probabilities" at 1/2. Received: outputs="auto" and {what}.'
         )
     return ("probabilities" if _averages(tensor, {"Softmax"}) else "logits"), outputs
 
@@ -279,6 +284,24 @@ def _unclipped(logits: tf.Tensor) -> tf.Tensor:
     if tensor.op.type not in _CLIPPING or tensor.shape[1:] != logits.shape[1:]:
         return logits
     return tf.cast(tensor.op.inputs[0], logits.dtype)
+
+
+def _disguised(tensor: tf.Tensor) -> str:
+    """In words, what one unit's output is if it may be a probability, but no sigmoid; else ""."""
+    if _averages(tensor, {"Sigmoid", "Softmax"}):
+        return "an average of sigmoids"
+    moved = False
+    while True:
+        operation = tensor.op
+        varying = [each for each in operation.inputs if tf.get_static_value(each) is None]
+        moves = operation.type in _MOVING
+        if not (moves or operation.type in _SCALING | _TRANSPARENT) or len(varying) != 1:
+            break
+        moved, tensor = moved or moves, varying[0]
+    kind = tensor.op.type
+    clipped = kind in {"Maximum", "Minimum", "ClipByValue"}
+    squashed = kind in _NEVER_NEGATIVE or clipped or (kind in _ODD and moved)
+    return f"what a {kind} squashes" if squashed else ""
 
 
 def _averages(tensor: tf.Tensor, squashing: set[str]) -> bool:

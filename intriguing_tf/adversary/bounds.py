@@ -46,14 +46,16 @@ def default_bounds(model: keras.Model, layer: Any, bounds: Any) -> Any:
     return _RANGES[name]
 
 
-def check_bounds(bounds: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Returns (lower, upper) as arrays.
+def check_bounds(bounds: Any, dtype: str = "float64") -> tuple[np.ndarray, np.ndarray]:
+    """Returns (lower, upper) as arrays of a dtype.
 
     Raises:
         TypeError, ValueError: not a pair of numbers or arrays, NaN, a lower bound above its upper,
             or all of them equal.
     """
     try:
+        if isinstance(bounds, str) or any(np.asarray(each).dtype.kind in "SU" for each in bounds):
+            raise TypeError("strings are no numbers")
         lower, upper = (np.asarray(bound, np.float64) for bound in bounds)
     except (TypeError, ValueError) as error:
         raise TypeError(
@@ -64,7 +66,16 @@ def check_bounds(bounds: Any) -> tuple[np.ndarray, np.ndarray]:
             "Each lower bound must lie below its upper bound, or equal it where a pixel is held. "
             f"Received: {bounds!r}."
         )
-    return lower, upper
+    with np.errstate(over="ignore"):
+        rounded = lower.astype(dtype), upper.astype(dtype)
+    finite = (np.isfinite(lower) == np.isfinite(rounded[0])).all()
+    finite &= (np.isfinite(upper) == np.isfinite(rounded[1])).all()
+    if not finite or not (rounded[0] < rounded[1]).any():
+        raise ValueError(
+            f"`bounds` must be finite and differ in {dtype}, in which the model computes. "
+            f"Received: {bounds!r}."
+        )
+    return rounded
 
 
 def describe_bound(bound: np.ndarray) -> float | str | list[float | str]:

@@ -146,7 +146,7 @@ class AttackSettings:
             check_between("confidence", self.confidence, 0)
         self._set("confidence", float(self.confidence))
         self._set("loss", find_loss(self.loss))
-        bounds = tuple(bound.astype(self.dtype) for bound in check_bounds(self.bounds))
+        bounds = check_bounds(self.bounds, self.dtype)
         if self.levels is not None:
             check_positive_integer("levels", self.levels)
             if self.levels < 2 or not all(np.isfinite(bound).all() for bound in bounds):

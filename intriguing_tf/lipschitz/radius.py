@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -10,8 +11,8 @@ import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.checks import check_positive_integer
-from intriguing_tf.classifier import check_model
-from intriguing_tf.keras_graph import called_flat, float64_copy, graph_of
+from intriguing_tf.classifier import Classifier, check_model
+from intriguing_tf.keras_graph import call_arguments, called_flat, float64_copy, graph_of
 from intriguing_tf.lipschitz.contradictions import check_attained, gradients_may_exceed
 from intriguing_tf.lipschitz.evaluation import BatchValues, Evaluator
 from intriguing_tf.lipschitz.exactness import check_call
@@ -126,9 +127,11 @@ class Certifier:
         self._evaluate = Evaluator(self._copy)
         if math.prod(model.outputs[0].shape[1:]) == 1:
             check_one_unit(self._evaluate.graph)
+            Classifier(self._copy).graph(tuple(model.inputs[0].shape[1:]))  # refuses others
         self._compare_at_random()
         margins = MarginBounds(model, verbose, quick)
         self.bounds = margins.values
+        self._state = _state(model)
         self._local = margins.local() if method == "local" else None
 
     def radius(self, images: Any, batch_size: int = 256, verbose: bool | str = "auto") -> Array:
@@ -219,10 +222,12 @@ class Certifier:
 
     def _check_weights(self) -> None:
         own, copied = self.model.get_weights(), self._copy.get_weights()
-        if not all(np.array_equal(x, y) for x, y in zip(own, copied, strict=True)):
+        same = all(np.array_equal(x, y) for x, y in zip(own, copied, strict=True))
+        if not same or _state(self.model) != self._state:
             raise ValueError(
-                f"The weights of model {self.model.name!r} were changed after this Certifier was "
-                "made, and its bounds are of the weights of then. Make a new one: Certifier(model)."
+                f"The weights of model {self.model.name!r}, its layers' settings or variables in "
+                "its graph were changed after this Certifier was made, and its bounds are of the "
+                "model of then. Make a new one: Certifier(model)."
             )
 
     def _check_slopes(self, images: Array) -> None:
@@ -272,6 +277,24 @@ class Certifier:
         if not np.all(np.isfinite(images)):
             raise ValueError("`images` must be finite. Received: NaN or infinite pixels.")
         return images.astype(np.float64) if images.dtype.itemsize > 8 else images
+
+
+def _state(model: keras.Model) -> list[str | bytes]:
+    """What makes a model the function that it is, but for its weights."""
+    state: list[str | bytes] = []
+    for call in calls_of(model).calls:
+        layer = call.operation
+        if isinstance(layer, keras.layers.Layer):
+            state.append(json.dumps(layer.get_config(), default=_described, sort_keys=True))
+        for value in keras.tree.flatten(call_arguments(call.node)):
+            if keras.ops.is_tensor(value) or isinstance(value, (keras.Variable, np.ndarray)):
+                state.append(keras.ops.convert_to_numpy(value).tobytes())
+    return state
+
+
+def _described(value: Any) -> Any:
+    """What JSON has no form for."""
+    return value.tolist() if hasattr(value, "tolist") else repr(value)
 
 
 def _rows(outputs: Any) -> Array:

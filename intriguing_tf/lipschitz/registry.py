@@ -164,11 +164,15 @@ def apply_rule(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound | Steps 
 
 
 def check_defaults(layer: Any, names: frozenset[str]) -> None:
-    """Raises unless these attributes of a layer have their constructor's defaults."""
-    defaults = inspect.signature(type(layer).__init__).parameters
-    for name in sorted(names & set(defaults)):
-        value = getattr(layer, name, defaults[name].default)
-        if value != defaults[name].default:
+    """Raises unless these attributes of a layer have their constructor's defaults.
+
+    Of what the constructor takes as `**kwargs`, and its signature does not name, that is off.
+    """
+    parameters = inspect.signature(type(layer).__init__).parameters
+    for name in sorted(names):
+        default = parameters[name].default if name in parameters else False
+        value = getattr(layer, name, default)
+        if value != default and (name in parameters or value is not None):
             raise NoBoundError(f"its rule does not cover {name}={value!r}")
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from intriguing_tf.adversary.targets import class_array
 from intriguing_tf.fingerprints import array_fingerprint
 
 
@@ -96,10 +97,12 @@ def _check_arrays(images: Any, labels: Any) -> tuple[Any, np.ndarray | None]:
     labels = np.asarray(labels)
     if labels.shape == (len(images), 1):
         labels = labels[:, 0]
+    if labels.ndim == 2 and len(labels) == len(images):  # one-hot rows
+        labels = class_array("labels", labels, len(images), labels.shape[1])
     if labels.shape != (len(images),):
         raise ValueError(
-            f"`labels` must have shape ({len(images)},), one for each image; of one-hot rows, "
-            f"labels.argmax(axis=1). Received: shape {labels.shape}."
+            f"`labels` must have shape ({len(images)},), one for each image, or be one-hot rows. "
+            f"Received: shape {labels.shape}."
         )
     return images, labels
 
@@ -110,6 +113,8 @@ def _check_elements(dataset: tf.data.Dataset, labels: Any) -> None:
             "A tf.data.Dataset brings its own labels, as pairs (image, label). Received: "
             "`labels` as well."
         )
+    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
+        raise ValueError("The data set must end: take(n) of it. Received: an infinite one.")
     spec = dataset.element_spec
     parts = spec if isinstance(spec, tuple) else (spec,)
     fits = all(isinstance(part, tf.TensorSpec) for part in parts) and len(parts) <= 2

@@ -82,3 +82,13 @@ BAD_CONSTANTS = [
 def test_constants_out_of_range(constants, message):
     with pytest.raises(ValueError, match=message):
         SearchConstants(**constants)
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [(1, 1 + 1e-12), (0, 1e-46), (-1e300, 1e300), "01", ("0", "1")],
+    ids=["close", "tiny", "large", "text", "texts"],
+)
+def test_bounds_are_those_of_the_precision_that_the_model_computes_in(network, bounds):
+    with pytest.raises((TypeError, ValueError), match="`bounds` must be"):
+        itf.LBFGSAdversary(network, bounds=bounds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 import keras
 import pytest
@@ -20,13 +21,20 @@ def parameters(function) -> list[str]:
     return [name for name in inspect.signature(function).parameters if name != "self"]
 
 
+def arguments(kind) -> list[str]:
+    """Those of the constructor, and those that it takes out of its keywords without naming them."""
+    hidden = re.findall(r"kwargs\.(?:pop|get)\(\s*[\"'](\w+)", inspect.getsource(kind.__init__))
+    older = {"alpha"}  # becomes LeakyReLU's negative_slope
+    return [*parameters(kind.__init__), *(set(hidden) - older)]
+
+
 @pytest.mark.parametrize(
     "kind", sorted(registry.known_arguments(), key=lambda k: k.__name__), ids=lambda k: k.__name__
 )
 def test_every_argument_of_a_layer_is_listed(kind):
     assert rules.linear  # the table is filled by importing the rules
     known = registry.known_arguments()[kind].known | set(exactness.EVERY_LAYER)
-    names = parameters(kind.__init__)
+    names = arguments(kind)
     unknown = [
         name
         for name in names
@@ -40,11 +48,10 @@ def test_every_argument_of_a_layer_is_listed(kind):
 
 def test_no_argument_is_listed_that_no_release_has():
     """Names of arguments are spelled as Keras spells them."""
-    gone = {"rms_scaling"}  # of releases before 3.15
     new = {"output_padding", "renorm", "renorm_clipping", "renorm_momentum"}  # since 3.10
     named = set().union(*(each.known for each in registry.known_arguments().values()))
-    every = {name for kind in registry.known_arguments() for name in parameters(kind.__init__)}
-    assert named - every <= gone | new | {"lora_rank", "lora_alpha"}
+    every = {name for kind in registry.known_arguments() for name in arguments(kind)}
+    assert named - every <= new | {"lora_rank", "lora_alpha"}
 
 
 def test_an_argument_that_a_rule_does_not_read_refuses_the_operation():
@@ -68,3 +75,18 @@ def test_layers_without_a_rule_are_refused():
     x = keras.Input((4, 4))
     with pytest.raises(NoBoundError, match="No Lipschitz rule"):
         bound(keras.Model(x, layers.SimpleRNN(2)(x)))
+
+
+def test_an_argument_that_no_signature_names_is_refused_too():
+    x = keras.Input((4,))
+    layer = layers.LayerNormalization(epsilon=1e-3, rms_scaling=True)
+    with pytest.raises(NoBoundError, match="rms_scaling=True"):
+        bound(keras.Model(x, layer(x)))
+
+
+@pytest.mark.parametrize("axis", [1, (1, 2), -2])
+def test_a_normalization_over_an_axis_of_unknown_size_is_refused(axis):
+    x = keras.Input((None, 3))
+    layer = layers.LayerNormalization(axis=axis, scale=False, center=False)
+    with pytest.raises(NoBoundError, match="size"):
+        bound(keras.Model(x, layer(x)))

@@ -134,3 +134,22 @@ def test_bad_images_are_refused(images, message):
 def test_models_that_are_not_classifiers_are_refused():
     with pytest.raises(ValueError, match="classes"):
         certified_radius(sequential((8, 8, 1), layers.Conv2D(2, 3)), np.zeros((1, 8, 8, 1)))
+
+
+def test_a_certifier_notices_settings_and_variables_that_change():
+    """relu(v x), and a slope: no weights of the model."""
+    variable = keras.Variable(np.ones(2, np.float32))
+    x = keras.Input((2,))
+    model = keras.Model(x, keras.ops.relu(x * variable))
+    certifier = Certifier(model)
+    point = np.array([[3.0, -1.0]], np.float32)
+    assert certifier.radius(point) > 0
+    variable.assign([1.0, 100.0])
+    with pytest.raises(ValueError, match="Make a new one"):
+        certifier.radius(point)
+    activation = keras.layers.LeakyReLU(0.1)
+    model = keras.Sequential([x, keras.layers.Dense(2), activation, keras.layers.Dense(2)])
+    certifier = Certifier(model)
+    activation.negative_slope = -1000.0
+    with pytest.raises(ValueError, match="Make a new one"):
+        certifier.radius(point)

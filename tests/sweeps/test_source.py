@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from intriguing_tf.sweeps.source import Source
 from tests.sweeps.small_sweep import run
 
 
@@ -27,5 +28,20 @@ def test_labels_in_a_column_are_labels(model, data, tmp_path):
     images, labels = data
     done = run(model, (images, labels[:, None]), tmp_path)
     np.testing.assert_array_equal(next(done.shards()).labels, labels[:4])
-    with pytest.raises(ValueError, match=r"of one-hot rows, labels\.argmax\(axis=1\)\. Received"):
-        run(model, (images, np.eye(3)[labels]), tmp_path / "new")
+    one_hot = run(model, (images, np.eye(3)[labels]), tmp_path / "new")
+    np.testing.assert_array_equal(next(one_hot.shards()).labels, labels[:4])
+
+
+def test_one_hot_labels_are_classes():
+    """Rows of zeros and one 1 are taken; others are not."""
+    images, labels = np.zeros((3, 2), np.float32), np.array([2, 0, 1])
+    (piece,) = Source(images, np.eye(3)[labels], 5).slices()
+    np.testing.assert_array_equal(piece.labels, labels)
+    with pytest.raises((TypeError, ValueError), match="labels"):
+        Source(images, np.full((3, 3), 0.5), 5)
+
+
+def test_a_data_set_without_an_end_is_refused():
+    endless = tf.data.Dataset.from_tensor_slices(np.zeros((3, 2), np.float32)).repeat()
+    with pytest.raises(ValueError, match="must end"):
+        Source(endless, None, 2)

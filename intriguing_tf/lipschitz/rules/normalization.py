@@ -102,6 +102,8 @@ def layer_normalization(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound
     shape = input_shapes[0]
     axes = [layer.axis] if isinstance(layer.axis, int) else layer.axis
     sizes = [int(shape[own_axis(axis, shape)] or 0) for axis in axes]
+    if 0 in sizes:
+        raise NoBoundError("the size of an axis that it normalizes is not known")
     scale = weights_of(layer, "gamma").ravel() if layer.scale else np.ones(math.prod(sizes))
     upper, lower = _centered_norm(scale)
     how = "Jacobian at a constant input"
