@@ -137,6 +137,8 @@ def picture(rows: list[dict], kind: str = "random") -> bytes:
                 marker, color=f"C{number}", label=name, markersize=5,
             )  # fmt: skip
         ax.set_xscale("log")
+        ax.set_xlim(30, 1200)
+        ax.set_xticks([100, 1000], ["100", "1 000"])
         ax.set_ylim(0.8, 1.005)
         ax.set_title(network, fontsize=9)
         ax.grid(color="#80808040")
@@ -144,7 +146,7 @@ def picture(rows: list[dict], kind: str = "random") -> bytes:
         ax.set_axis_off()
     figure.supxlabel("gradients of each image")
     figure.supylabel("optimality")
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncol=4)
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncol=4)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100)
     return buffer.getvalue()
