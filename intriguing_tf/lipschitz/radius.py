@@ -71,7 +71,9 @@ def certified_radius(
 
     Returns:
         float64 [n], in the units of the images. 0 where two classes tie, and where the model in
-        its own precision predicts another class than its copy in float64.
+        its own precision predicts another class than its copy in float64. Classes are those of the
+        logits, rounding included: where units of a sigmoid both saturate, its float32 outputs may
+        be equal within the radius, and `predict` cannot tell the classes apart.
 
     Raises:
         ValueError: as `bound`; an unknown `method`; images that are integers, not finite or of
