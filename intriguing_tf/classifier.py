@@ -22,7 +22,8 @@ _TRANSPARENT = frozenset(
 )
 # Operations by which an ensemble averages the probabilities of its members.
 _AVERAGING = frozenset({"AddN", "AddV2", "Mean", "Mul", "Pack", "RealDiv", "Sum", "ConcatV2"})
-_CLIPPING = frozenset({"Relu", "Relu6"})  # of logits; beyond, their gradients vanish
+# What clips logits, at once or by constants; beyond, their gradients vanish.
+_CLIPPING = frozenset({"ClipByValue", "Maximum", "Minimum", "Relu", "Relu6"})
 # What one unit may end in that is no logit: at once, or moved by a constant.
 _NEVER_NEGATIVE = frozenset({"Sigmoid", "Softmax", "Relu6"})
 _ODD = frozenset({"Atan", "Erf", "Softsign", "Tanh"})
@@ -277,13 +278,35 @@ def _read(outputs: tf.Tensor, width: int, kind: str) -> tuple[str, tf.Tensor]:
 
 
 def _unclipped(logits: tf.Tensor) -> tf.Tensor:
-    """What enters the ReLU that gives the logits; the logits where none does."""
-    tensor = logits
-    while tensor.op.type in _TRANSPARENT:
-        tensor = tensor.op.inputs[0]
-    if tensor.op.type not in _CLIPPING or tensor.shape[1:] != logits.shape[1:]:
+    """What enters the ReLU, or clip by constants, that gives the logits; else the logits.
+
+    A factor and a shift that are the same for all classes may follow, as in a hard sigmoid.
+    """
+    tensor, entering = logits, logits
+    while True:
+        operation = tensor.op
+        varying = [each for each in operation.inputs if tf.get_static_value(each) is None]
+        clips = operation.type in _CLIPPING
+        if not (clips or operation.type in _TRANSPARENT or _keeps_order(operation)):
+            break
+        if len(varying) != 1:
+            break
+        tensor = varying[0]
+        entering = tensor if clips else entering
+    if entering is logits or entering.shape[1:] != logits.shape[1:]:
         return logits
-    return tf.cast(tensor.op.inputs[0], logits.dtype)
+    return tf.cast(entering, logits.dtype)
+
+
+def _keeps_order(operation: tf.Operation) -> bool:
+    """Whether it adds one number to all, or multiplies all by one that is positive."""
+    if operation.type not in {"AddV2", "Mul", "RealDiv"}:
+        return False
+    first, second = map(tf.get_static_value, operation.inputs)
+    constant = first if second is None else second
+    if constant is None or constant.size != 1 or (operation.type == "RealDiv" and second is None):
+        return False
+    return operation.type == "AddV2" or bool(constant > 0)
 
 
 def _disguised(tensor: tf.Tensor) -> str:

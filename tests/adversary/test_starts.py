@@ -151,6 +151,38 @@ def test_clipped_logits_are_descended_below_the_clipping():
     np.testing.assert_allclose(result.l2, 0.8 / np.sqrt(2), rtol=1e-3)
 
 
+@pytest.mark.parametrize(
+    "clip",
+    [
+        lambda z: 2 * keras.activations.hard_sigmoid(z),  # what sums to 1 looks like probabilities
+        keras.activations.hard_tanh,
+        lambda z: keras.ops.clip(z, -2.0, 2.0),
+        lambda z: 1 + 2 * keras.ops.minimum(keras.ops.maximum(z, 0.0), 1.0),
+        lambda z: keras.ops.relu(keras.ops.minimum(z, 6.0)) / 3,
+    ],
+    ids=["hard_sigmoid", "hard_tanh", "clip", "ends", "relu6"],
+)
+def test_logits_may_be_clipped_in_other_ways(clip):
+    """Between two classes, at (0.5, 0.5), none of them clips."""
+    x = keras.Input((2,))
+    dense = keras.layers.Dense(2)
+    model = keras.Model(x, clip(dense(x)))
+    dense.set_weights([np.array([[20.0, -20.0], [-20.0, 20.0]]), np.full(2, 0.5)])
+    attack = itf.LBFGSAdversary(model, jit_compile=False)
+    result = attack(np.array([[0.9, 0.1]], np.float32), targets=[1])
+    assert attack.classifier.clips
+    confirm(model, result)
+    np.testing.assert_allclose(result.l2, 0.8 / np.sqrt(2), rtol=1e-3)
+
+
+@pytest.mark.parametrize("ending", ["leaky_relu", "linear", "tanh", "softmax"])
+def test_other_endings_clip_nothing(ending):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, ending)])
+    classifier = Classifier(model)
+    classifier.predict(np.zeros((1, 2), np.float32))
+    assert not classifier.clips
+
+
 @pytest.mark.slow
 def test_a_descent_leads_nearer_on_a_network_with_kinks_within_its_budget(sample, monkeypatch):
     x, y = sample[0][:24], sample[1][:24]
