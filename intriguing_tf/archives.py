@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
 from collections.abc import Collection
 from typing import Any
@@ -41,6 +42,35 @@ def read_arrays(content: bytes, names: Collection[str]) -> dict[str, np.ndarray]
             return {name: _array(archive.read(member)) for name, member in wanted.items()}
     except Exception as error:  # what damaged bytes do to a reader is not foreseen by it
         raise ValueError(f"not a .npz of plain arrays ({words(error)})") from None
+
+
+def own_arrays(
+    path: str | os.PathLike, names: Collection[str] | None = None
+) -> dict[str, np.ndarray]:
+    """Returns arrays of a `.npz` of the user's own, however large; nothing in it is executed.
+
+    Args:
+        path: of the file, as `numpy.savez` and `numpy.savez_compressed` write it.
+        names: of the arrays that are wanted, if they are there; by default all.
+
+    Raises:
+        ValueError: it is not such a file, or damaged; the file is named.
+        OSError: it is not there, or cannot be opened.
+    """
+    with open(path, "rb") as file:
+        try:
+            if not zipfile.is_zipfile(file):
+                raise ValueError("it is no zip archive, or cut off")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as stored:
+                wanted = [name for name in stored.files if names is None or name in names]
+                found = {name: stored[name] for name in wanted}
+        except Exception as error:  # what damaged bytes do to a reader is not foreseen by it
+            raise ValueError(
+                f"{path} is not an .npz file of plain arrays, as numpy.savez writes it "
+                f"({words(error)})."
+            ) from None
+    return {name: array for name, array in found.items() if isinstance(array, np.ndarray)}
 
 
 def read_json(content: bytes | str) -> Any:

@@ -12,11 +12,16 @@ from pathlib import Path
 _NEAR = 0.75  # how alike names are of which one may be meant
 
 
+def expanded(path: str | os.PathLike) -> Path:
+    """Returns a path with the home folder for `~`, as a shell would have it."""
+    return Path(os.path.expanduser(path))
+
+
 def write_atomically(path: str | os.PathLike, content: bytes | str) -> Path:
     """Writes a file under a temporary name beside it and renames it; makes missing folders.
 
     Args:
-        path: where the file goes; an existing file is replaced.
+        path: where the file goes, `~` being the home folder; an existing file is replaced.
         content: text is written as UTF-8.
 
     Returns:
@@ -25,7 +30,7 @@ def write_atomically(path: str | os.PathLike, content: bytes | str) -> Path:
     Raises:
         OSError: nothing was written, and what was there before is untouched.
     """
-    path = Path(path)
+    path = expanded(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode() if isinstance(content, str) else content
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -17,6 +17,12 @@ def printable(text: str) -> str:
     return "".join(char if _prints(char) else repr(char)[1:-1] for char in text)
 
 
+def is_integer(text: str) -> bool:
+    """Whether a text is an integer of 64 bits, as Python writes it: `int` also takes others."""
+    digits = text.removeprefix("-")
+    return digits.isascii() and digits.isdecimal() and len(digits) <= 18
+
+
 def cut(text: str, longest: int = 200) -> str:
     """Returns the beginning of a text, with dots if there is more."""
     return text if len(text) <= longest else f"{text[: longest - 3]}..."

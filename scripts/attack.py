@@ -20,6 +20,7 @@ from intriguing_tf.scripts.command import command
 import intriguing_tf as itf
 from intriguing_tf.adversary import AttackInterrupted
 from intriguing_tf.files import write_atomically
+from intriguing_tf.text import is_integer
 
 _OF_KNOWN = 64
 
@@ -46,8 +47,7 @@ def run(flags: Any) -> int:
     model = inputs.load_model(flags)
     data = inputs.load_data(flags, model, of_known=_OF_KNOWN)
     images, labels, _ = data
-    is_class = flags.targets.lstrip("-").isdigit()
-    targets = int(flags.targets) if is_class else flags.targets
+    targets = int(flags.targets) if is_integer(flags.targets) else flags.targets
     chosen = {name: getattr(flags, name) for name in ("bounds", "loss", "solver", "outputs")}
     adversary = itf.LBFGSAdversary(model, **chosen)
     interrupted = False

@@ -19,7 +19,7 @@ from typing import NoReturn
 from absl import flags
 from absl import logging as absl_logging
 
-from intriguing_tf.text import printable
+from intriguing_tf.text import one_line, printable
 
 Option = Callable[..., object]  # defines a flag among `flag_values`
 flags.disclaim_key_flags()  # a flag belongs to the script, not to the module that defines it
@@ -83,7 +83,8 @@ class Command:
         Returns:
             The exit status: what the function returns, 0 for `None`; 1 for wrong flags and for a
             `ValueError`, `TypeError`, `OSError`, `ImportError` or `RuntimeError`, which are
-            printed as one line; 2 for arguments that are not flags; 130 for Ctrl-C.
+            printed as one line, and for an error of TensorFlow's; 2 for arguments that are not
+            flags; 130 for Ctrl-C.
         """
         values = self.define_flags()
         if HELP & set(arguments):
@@ -102,6 +103,10 @@ class Command:
             return _failed(str(error), status=1)
         except KeyboardInterrupt:
             return _stopped()
+        except Exception as error:
+            if not _is_of_tensorflow(error):
+                raise
+            return _failed(f"TensorFlow cannot compute this: {_reason(error)}", status=1)
 
     def define_flags(self) -> flags.FlagValues:
         """Returns the command's flags, not yet parsed; each command has its own."""
@@ -142,6 +147,18 @@ def _failed(message: str, status: int) -> int:
     message = _LISTED.sub(lambda m: m[1] + m[2].replace("'", "").replace(", ", ",") + ":", message)
     print(f"error: {printable(message)}", file=sys.stderr)
     return status
+
+
+def _is_of_tensorflow(error: Exception) -> bool:
+    tensorflow = sys.modules.get("tensorflow")
+    return tensorflow is not None and isinstance(error, tensorflow.errors.OpError)
+
+
+def _reason(error: Exception) -> str:
+    """Returns the line of an error of TensorFlow that says what was wrong; others say where."""
+    lines = [line.strip() for line in str(error).split(" [Op:")[0].splitlines()]
+    said = [line for line in lines if line and not line.startswith("[[")]
+    return one_line(said[-1].split("}} ")[-1]) if said else type(error).__name__
 
 
 @functools.cache  # told once, by the thread that comes first

@@ -124,10 +124,14 @@ def size_of_images(model: keras.Model) -> tuple[int, int]:
     Raises:
         ValueError: a model of another input than RGB images of one size.
     """
-    shape = tuple(model.input_shape[1:])
+    from intriguing_tf import classifier  # here: --help must not load TensorFlow
+
+    classifier.check_model(model)
+    shape = classifier.input_shape(model) or ()
     if len(shape) != 3 or shape[2] != 3 or None in shape:
         raise ValueError(f"The model must take images [height, width, 3]. Received: {shape}.")
-    return shape[0], shape[1]
+    height, width, _ = (int(each or 0) for each in shape)
+    return height, width
 
 
 def image_files(names: Sequence[str]) -> list[Path]:

@@ -17,8 +17,10 @@ paper's.
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -75,7 +77,7 @@ def run(flags: Any) -> None:
         return
     files = {
         **{f"{name}.md": text for name, text in markdown.items()},
-        **{f"{name}.svg": picture.svg(captioned=True) for name, picture in found.pictures.items()},
+        **{f"{name}.svg": draw().svg(captioned=True) for name, draw in found.pictures.items()},
         f"{next(iter(markdown))}.json": values,
     }
     for name, content in files.items():
@@ -85,18 +87,17 @@ def run(flags: Any) -> None:
 
 
 class _Found(NamedTuple):
-    """What a run found: tables and pictures by the names of their files, and the same as JSON."""
+    """What a run found: tables and, to be drawn, pictures by the names of their files; JSON."""
 
     tables: dict[str, Any]
-    pictures: dict[str, Any]
+    pictures: dict[str, Callable[[], Any]]
     values: dict[str, Any]
 
 
 def _table_5(flags: Any) -> _Found:
-    import numpy as np  # here: --help is quicker without
+    from intriguing_tf.archives import own_arrays  # here: --help is quicker without NumPy
 
-    with np.load(flags.alexnet_kernels, allow_pickle=False) as kernels:
-        result = experiments.Table5.of_kernels(kernels)
+    result = experiments.Table5.of_kernels(own_arrays(inputs.check_file(flags.alexnet_kernels)))
     return _Found({"table5": result.table()}, {}, {"bounds": dict(result.bounds)})
 
 
@@ -105,26 +106,35 @@ def _bounds(flags: Any) -> _Found:
     if flags.model.startswith("applications/") and ":" not in flags.model:
         print(f"{flags.model} has random weights; Keras's: {flags.model}:imagenet", file=sys.stderr)
     report = lipschitz.bound(model, flags.method, flags.unbounded, domain=flags.domain)
-    drawn = [row for row in report.rows if row.bound != 1 or row.size]
+    found = _Found({"bounds": report.table()}, {}, report.as_dict())
+    if any(map(_is_drawn, report.rows)):
+        found.pictures["layers"] = functools.partial(_layers, flags.model, report)
+    if flags.number is not None:
+        _add_sandwich(found, model, flags)
+    return found
+
+
+def _is_drawn(row: Any) -> bool:
+    return row.bound != 1 or bool(row.size)
+
+
+def _layers(model: str, report: Any) -> Any:
+    drawn = [row for row in report.rows if _is_drawn(row)]
     totals = f"total {report.total:.4g}, product of the layers {report.product:.4g}"
-    picture = reporting.layer_bars(
+    return reporting.layer_bars(
         "layers",
-        f"{flags.model}: {totals}.",
+        f"{model}: {totals}.",
         [row.layer for row in drawn],
         [row.bound for row in drawn],
         [row.attained for row in drawn],
     )
-    found = _Found({"bounds": report.table()}, {"layers": picture}, report.as_dict())
-    if flags.number is not None:
-        _add_sandwich(found, model, flags)
-    return found
 
 
 def _add_sandwich(found: _Found, model: Any, flags: Any) -> None:
     images, *_ = inputs.load_data(flags, model)
     measured = experiments.Sandwich.of(model, images, flags.bounds, flags.radius)
     found.tables["sandwich"] = measured.table()
-    found.pictures["sandwich"] = measured.picture()
+    found.pictures["sandwich"] = measured.picture
     found.values["certified"] = measured.certified.tolist()
     found.values["found"] = [None if d == float("inf") else d for d in measured.found.tolist()]
 

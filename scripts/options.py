@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,11 @@ def integers(name: str, default: Sequence[int], text: str) -> Option:
 def reals(name: str, default: Sequence[float], text: str) -> Option:
     """An option of numbers between commas."""
     return _parsed(_Numbers(float), name, default, text)
+
+
+def path(name: str, default: str | None, text: str) -> Option:
+    """An option that names a file or folder to write, `~` being the home folder."""
+    return functools.partial(flags.DEFINE, _Path(), name, default, text)
 
 
 def checked(option: Option, name: str, check: Callable[[Any], object]) -> Option:
@@ -74,6 +80,8 @@ def models(default: Sequence[str]) -> Option:
     """--models and --preprocess: which models a command works on."""
 
     def check(names: Sequence[str]) -> None:
+        if not names:
+            raise ValueError("name at least one model, such as --models=mnist/conv.")
         for name in names:
             inputs.check_model_name(name)
 
@@ -213,7 +221,7 @@ def work_folder(default: str, text: str) -> Option:
         if not there.is_dir():
             raise ValueError(f"{there} is a file: --output must be a folder")
 
-    return checked(string("output", default, text), "output", check)
+    return checked(path("output", default, text), "output", check)
 
 
 def output(default: str | None, text: str = "folder of the results") -> Option:
@@ -232,7 +240,7 @@ def output(default: str | None, text: str = "folder of the results") -> Option:
         return True
 
     def define(*, flag_values: flags.FlagValues) -> None:
-        string("output", default, text)(flag_values=flag_values)
+        path("output", default, text)(flag_values=flag_values)
         boolean("overwrite", False, "write to --output even if it holds something")(
             flag_values=flag_values
         )
@@ -247,6 +255,15 @@ def _parsed(parser: flags.ArgumentParser, name: str, default: Sequence[Any], tex
     serializer = flags.CsvListSerializer(",")
     shown = ",".join(map(str, default))
     return functools.partial(flags.DEFINE, parser, name, shown, text, serializer=serializer)
+
+
+class _Path(flags.ArgumentParser):
+    """A path, with the home folder for `~`."""
+
+    syntactic_help = "a path"
+
+    def parse(self, argument: str) -> str:
+        return os.path.expanduser(argument)
 
 
 class _Numbers(flags.ListParser):

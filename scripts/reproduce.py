@@ -30,7 +30,7 @@ from intriguing_tf import experiments, reporting
         [],
         "at least 2 seeds, such as 1,2,3: train Table 1's deep networks from each, for the spread",
     ),
-    options.string("tensorboard", None, "also log to this folder for TensorBoard"),
+    options.path("tensorboard", None, "also log to this folder for TensorBoard"),
 )
 def run(flags: Any) -> None:
     """Runs what is missing and writes the report."""

@@ -31,7 +31,7 @@ from intriguing_tf.zoo.names import short_name
     options.shard_size(),
     *options.ray(),
     options.work_folder("sweep", "folder of the sweep; what is there already is not repeated"),
-    options.string("table", None, "a .csv or .parquet file for a row per image"),
+    options.path("table", None, "a .csv or .parquet file for a row per image"),
     renamed={"folder": "output"},
 )
 def run(flags: Any) -> None:

@@ -28,6 +28,7 @@ from intriguing_tf.scripts import options
 from intriguing_tf.scripts.command import command, import_tensorflow
 
 from intriguing_tf import publishing, reporting, zoo
+from intriguing_tf.files import expanded
 from intriguing_tf.zoo.applications import meant
 
 
@@ -148,7 +149,7 @@ def site(flags: Any, names: Sequence[str]) -> int:
 
     folder, *patterns = _needed(names)
     for pattern in patterns or ["*"]:
-        cards = export(Path(folder), pattern)
+        cards = export(expanded(folder), pattern)
     print(f"{folder}: {len(cards)} entries. Serve it, and set INTRIGUING_TF_ZOO to its address.")
     return 0
 
@@ -184,7 +185,7 @@ COMMANDS: dict[str, Callable[[Any, Sequence[str]], int]] = {
 @command(
     options.boolean("metrics", False, "verify: evaluate again and compare with the cards"),
     options.boolean("pins", False, "clear: also forget the pins"),
-    options.string(
+    options.path(
         "folder",
         None,
         "publish, measure: the zoo to write to; by default the checkout's own. leaderboard: folder "

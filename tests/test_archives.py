@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from intriguing_tf.archives import read_arrays, read_json
+from intriguing_tf.archives import own_arrays, read_arrays, read_json
 
 ARRAYS = {"a": np.arange(6.0).reshape(2, 3), "b": np.array(["x", "yy"])}
 
@@ -50,6 +50,36 @@ BAD = {
 def test_anything_else_is_refused(content):
     with pytest.raises(ValueError, match=r"not a \.npz of plain arrays"):
         read_arrays(content, ["a"])
+
+
+def test_an_npz_of_ones_own_is_read_whatever_its_size(tmp_path):
+    np.savez_compressed(tmp_path / "my.npz", **ARRAYS, zeros=np.zeros(4 << 20))
+    found = own_arrays(tmp_path / "my.npz")
+    assert set(found) == {*ARRAYS, "zeros"} and len(found["zeros"]) == 4 << 20
+    assert set(own_arrays(str(tmp_path / "my.npz"), ["a", "missing"])) == {"a"}
+    with pytest.raises(FileNotFoundError, match="none"):
+        own_arrays(tmp_path / "none.npz")
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_a_changed_byte_is_an_error_that_names_the_file(save, tmp_path):
+    """Wherever it is: it goes unnoticed, as in a time stamp, or the file is named."""
+    content = npz(save, a=np.random.default_rng(0).uniform(size=9))
+    for place in range(len(content)):
+        damaged = bytearray(content)
+        damaged[place] ^= 0x5A
+        (tmp_path / "my.npz").write_bytes(damaged)
+        try:
+            own_arrays(tmp_path / "my.npz")
+        except ValueError as error:
+            assert "my.npz is not an .npz file" in str(error) and "\n" not in str(error)
+
+
+@pytest.mark.parametrize("content", [b"", b"text", npz(**ARRAYS)[:-30], npz(a=np.array([{}]))])
+def test_what_is_no_npz_of_ones_own_is_named(content, tmp_path):
+    (tmp_path / "my.npz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"my\.npz is not an \.npz file of plain arrays"):
+        own_arrays(tmp_path / "my.npz")
 
 
 @pytest.mark.parametrize(

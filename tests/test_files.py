@@ -1,10 +1,11 @@
 """Files are written atomically."""
 
 import os
+from pathlib import Path
 
 import pytest
 
-from intriguing_tf.files import leftovers, meant_by, read_content, write_atomically
+from intriguing_tf.files import expanded, leftovers, meant_by, read_content, write_atomically
 
 
 def test_text_and_bytes_are_written_and_folders_made(tmp_path):
@@ -13,6 +14,13 @@ def test_text_and_bytes_are_written_and_folders_made(tmp_path):
     assert write_atomically(str(path), b"\x00\xff").read_bytes() == b"\x00\xff"
     assert os.listdir(path.parent) == ["text.txt"]
     assert path.stat().st_mode & 0o777 == 0o644
+
+
+def test_a_path_begins_at_home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert write_atomically("~/a/text.txt", "x") == tmp_path / "a" / "text.txt"
+    assert (tmp_path / "a" / "text.txt").read_text() == "x"
+    assert expanded("a/~") == Path("a/~") and expanded("~nobody-of-this-name/a").parts[-1] == "a"
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):

@@ -1,6 +1,6 @@
 """Text that is printed does to a terminal what it seems to do."""
 
-from intriguing_tf.text import cut, one_line, printable, words
+from intriguing_tf.text import cut, is_integer, one_line, printable, words
 
 
 def test_text_that_prints_stays_as_it_is():
@@ -20,6 +20,12 @@ def test_only_the_beginning_of_long_text():
 def test_one_line_of_what_anyone_wrote():
     assert one_line("a\n  b\t\x1b[2J c") == r"a b \x1b[2J c"
     assert one_line("x" * 10_000, 100) == "x" * 97 + "..."
+
+
+def test_integers_are_what_int_takes_and_python_writes():
+    assert all(map(is_integer, ["0", "7", "-5", "9" * 18]))
+    others = ["", "-", "--5", "+5", " 5", "5\n", "²", "٣", "1_000", "1.0", "9" * 19, "9" * 5000]
+    assert not any(map(is_integer, others))
 
 
 class Bomb:

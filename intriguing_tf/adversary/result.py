@@ -17,7 +17,7 @@ import numpy as np
 from intriguing_tf.adversary import pictures
 from intriguing_tf.adversary.pictures import SavedImages
 from intriguing_tf.archives import read_arrays, read_json
-from intriguing_tf.files import read_content, write_atomically
+from intriguing_tf.files import expanded, read_content, write_atomically
 from intriguing_tf.reporting import Picture, ShownAsTable, Table
 
 _FORMAT = 1
@@ -31,6 +31,7 @@ _DTYPES = {
     **dict.fromkeys(("distortion", "l2", "c"), "float64"),
     "status": "<U7",
 }
+_LEAST = {"targets": 0, "predictions": -1, "original_predictions": -1, "nfev": 0}
 _STOPPED = {"time_limit": "reached its time limit", "interrupted": "was interrupted"}
 _PRINTED = {"solver", "loss", "targets", "seed"}  # settings that the table shows
 
@@ -177,7 +178,7 @@ class AdversarialResult(ShownAsTable):
             ValueError: data that are no images, or a result from a file without `model`.
             OSError: the folder cannot be written to.
         """
-        return pictures.save_images(self, folder, model, class_names)
+        return pictures.save_images(self, expanded(folder), model, class_names)
 
     def table(self) -> Table:
         """Returns the summary that `print` shows."""
@@ -283,6 +284,11 @@ def stored_result(arrays: Mapping[str, np.ndarray], settings: Any) -> Adversaria
         raise ValueError(f"each status must be one of {STATUSES}")
     if not (arrays["distortion"] >= 0).all() or not (arrays["l2"] >= 0).all():
         raise ValueError("distortion and l2 must be at least 0")
+    for name, least in _LEAST.items():
+        if (arrays[name] < least).any():
+            raise ValueError(f"{name} must be at least {least}. Received: {arrays[name].min()}")
+    if not np.isfinite(arrays["images"][arrays["status"] == "found"]).all():
+        raise ValueError("images that were found must be finite")
     _check_settings(settings)
     return AdversarialResult(**{name: arrays[name] for name in ARRAYS}, settings=settings)
 
@@ -298,6 +304,6 @@ def _check_settings(settings: Any) -> None:
 
 
 def _paths(path: str | os.PathLike) -> tuple[Path, Path]:
-    path = Path(path)
+    path = expanded(path)
     base = path.with_suffix("") if path.suffix in {".npz", ".json"} else path
     return base.with_name(base.name + ".npz"), base.with_name(base.name + ".json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import struct
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -187,7 +188,33 @@ def decode(file: Path, channels: int = 3) -> tf.Tensor:
         reason = (error.message or "").split("}} ")[-1].split(" [Op")[0]
         reason = reason.split("\n")[0].strip(" .")
         raise ValueError(reason) from None
+    if content[:2] == b"BM":
+        image = _with_palette(image, content)
     return tf.image.rgb_to_grayscale(image) if channels == 1 else image
+
+
+def _with_palette(image: tf.Tensor, content: bytes) -> tf.Tensor:
+    """Returns a BMP's pixels with the colours of its palette, whose indices TensorFlow gives.
+
+    Raises:
+        ValueError: it is compressed or of OS/2, or an index has no colour.
+    """
+    if len(content) < 54:
+        raise ValueError("a BMP of another kind, or cut off, which cannot be read")
+    start, size, depth, compression = struct.unpack_from("<II10xHI", content, 10)
+    if size < 40 or compression not in (0, 3):
+        raise ValueError("a BMP that is compressed or of OS/2, which cannot be read")
+    if depth != 8:
+        return image
+    colors = int.from_bytes(content[46:50], "little") or 256
+    palette = np.frombuffer(content[14 + size : min(start, 14 + size + 4 * colors)], np.uint8)
+    palette = palette[: len(palette) // 4 * 4].reshape(-1, 4)[:, 2::-1]
+    indices = image.numpy()[..., 0]
+    if indices.max() >= len(palette):
+        raise ValueError(f"a BMP of {len(palette)} colours. Received: number {indices.max()}")
+    import tensorflow as tf
+
+    return tf.constant(palette[indices])
 
 
 def cut_out(image: tf.Tensor, shape: tuple[int, int]) -> tf.Tensor:

@@ -11,6 +11,8 @@ import difflib
 import functools
 from pathlib import Path
 
+from intriguing_tf.text import is_integer
+
 _TABLE = Path(__file__).with_name("imagenet_classes.tsv")
 
 
@@ -58,7 +60,7 @@ def imagenet_class_index(name: str | int) -> int:
         itf.datasets.imagenet_class_index("ostrich")  # 9
     """
     wanted = str(name).strip().lower()
-    if wanted.lstrip("-").isdigit():
+    if is_integer(wanted):
         index = int(wanted)
         if not 0 <= index < len(_classes()):
             raise ValueError(f"ImageNet's classes are 0 to 999. Received: {index}.")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from intriguing_tf.archives import own_arrays
 from intriguing_tf.datasets import folders, imagenet_labels, mnist_data, names
 from intriguing_tf.datasets.image_sets import ImageSet
 
@@ -88,21 +88,50 @@ def _mnist(name: str) -> ImageSet:
 
 
 def _npz(path: Path, bounds: tuple[float, float]) -> ImageSet:
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            images = stored["images"]
-            labels, classes = stored.get("labels"), stored.get("class_names")
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is not an .npz file of images and labels: {error}.") from error
-    if labels is not None and labels.shape != images.shape[:1]:
-        raise ValueError(
-            f"{path} must have a label for each image. Received: images {images.shape}, labels "
-            f"{labels.shape}."
-        )
-    found = ImageSet(images, labels, None if classes is None else tuple(map(str, classes)))
+    arrays = own_arrays(path, ("images", "labels", "class_names"))
+    images = arrays.get("images")
+    if images is None or not images.shape or images.dtype.kind not in "fiub":
+        received = "no images" if images is None else f"{images.dtype} with shape {images.shape}"
+        raise ValueError(f"{path} must hold 'images', numbers [n, ...]. Received: {received}.")
+    labels = _labels(path, arrays.get("labels"), images.shape)
+    found = ImageSet(images, labels, _class_names(path, arrays.get("class_names")))
     if images.dtype == np.uint8:
         return _scaled(dataclasses.replace(found, images=images.astype(np.float32) / 255), bounds)
     return found
+
+
+def _labels(path: Path, labels: np.ndarray | None, images: tuple[int, ...]) -> np.ndarray | None:
+    """Returns a file's labels, one for each image; a column or one-hot rows become class numbers.
+
+    Raises:
+        ValueError: there are others; the file is named.
+    """
+    if labels is None or labels.shape == images[:1]:
+        return labels
+    if labels.ndim != 2 or labels.shape[0] != images[0]:
+        raise ValueError(
+            f"{path} must have a label for each image. Received: images {images}, labels "
+            f"{labels.shape}."
+        )
+    if labels.shape[1] == 1:
+        return labels[:, 0]
+    if not (np.isin(labels, (0, 1)).all() and (labels.sum(axis=1) == 1).all()):
+        raise ValueError(
+            f"{path} must hold 'labels' [n], [n, 1] or one-hot rows of one 1 and zeros. Received: "
+            f"other rows, {labels.shape}; if they are scores, save labels.argmax(axis=1)."
+        )
+    return labels.argmax(axis=1)
+
+
+def _class_names(path: Path, names: np.ndarray | None) -> tuple[str, ...] | None:
+    if names is None:
+        return None
+    if names.ndim != 1:
+        raise ValueError(
+            f"{path} must hold 'class_names' as a list, in the order of the labels. Received: an "
+            f"array of shape {names.shape}."
+        )
+    return tuple(map(str, np.char.decode(names, "utf-8") if names.dtype.kind == "S" else names))
 
 
 def _tfds(name: str, shape: tuple[int, int, int], number: int | None) -> ImageSet:

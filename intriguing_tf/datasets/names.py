@@ -66,17 +66,19 @@ def _check_npz(name: str) -> None:
     path = Path(name).expanduser()
     if not path.is_file():
         raise FileNotFoundError(f"no such file: {name}.{meant_by(name)}")
-    try:
-        with zipfile.ZipFile(path) as archive:
-            held = sorted(Path(each).stem for each in archive.namelist())
-    except zipfile.BadZipFile as error:
-        raise ValueError(
-            f"{name} is not an .npz file as numpy.savez writes it: {error}."
-        ) from error
-    if "images" not in held:
+    with path.open("rb") as file:
+        try:
+            with zipfile.ZipFile(file) as archive:
+                held = sorted(archive.namelist())
+        except Exception as error:  # what damaged bytes do to a reader is not foreseen by it
+            raise ValueError(
+                f"{name} is not an .npz file as numpy.savez writes it: {error}."
+            ) from error
+    if "images.npy" not in held:
+        received = ", ".join(each.removesuffix(".npy") for each in held) or "an empty archive"
         raise ValueError(
             f"{name} must hold an array 'images' (or rows of a table, or series), and 'labels' if "
-            f"they are known. {_AS_NPZ}Received: {', '.join(held)}."
+            f"they are known. {_AS_NPZ}Received: {received}."
         )
 
 

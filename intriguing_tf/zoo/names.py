@@ -313,7 +313,15 @@ def _preprocessed(model: keras.Model, mode: str) -> keras.Model:
     """Returns a model of pixels in [0, 1], with the preprocessing as layers in front."""
     import keras  # here: --help must not load it
 
-    shape = tuple(model.input_shape[1:])
+    from intriguing_tf.classifier import check_model, input_shape
+
+    check_model(model)
+    shape = input_shape(model)
+    if shape is None:
+        raise ValueError(
+            f"preprocess={mode!r} needs a model that says the shape of its input: begin it with "
+            f"a keras.Input. Received: model {model.name!r}, {type(model).__name__}."
+        )
     images = keras.Input(shape, name="image")
     pixels = keras.layers.Rescaling(255.0, name="pixels")(images)
     if mode != "pixels":

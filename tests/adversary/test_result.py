@@ -39,6 +39,12 @@ def test_round_trip(result, tmp_path):
     assert str(again) == str(result)
 
 
+def test_paths_begin_at_home(result, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert result.save("~/a/result") == tmp_path / "a" / "result.npz"
+    assert len(AdversarialResult.load("~/a/result")) == len(result)
+
+
 def test_a_name_with_a_dot_keeps_it(result, tmp_path):
     result.save(tmp_path / "fc10-1e-4.v2")
     assert AdversarialResult.load(tmp_path / "fc10-1e-4.v2").settings == result.settings
@@ -121,6 +127,12 @@ DAMAGE = {
     "an unknown status": with_array("status", np.array(["lost"] * 6, "<U7")),
     "a distortion below 0": with_array("distortion", np.full(6, -1.0)),
     "a distortion of NaN": with_array("distortion", np.full(6, np.nan)),
+    "a target below 0": with_array("targets", np.full(6, -7)),
+    "a prediction below -1": with_array("predictions", np.full(6, -2)),
+    "an original prediction below -1": with_array("original_predictions", np.full(6, -2)),
+    "evaluations below 0": with_array("nfev", np.full(6, -3)),
+    "found images of NaN": with_array("images", np.full((6, 4), np.nan)),
+    "found images without end": with_array("images", np.full((6, 4), np.inf)),
     "no solver": with_setting(solver=None),
     "seconds in words": with_setting(seconds="long"),
     "no finite seconds": with_setting(seconds=float("inf")),

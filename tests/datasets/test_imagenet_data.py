@@ -6,6 +6,7 @@ import tensorflow as tf
 from PIL import Image
 
 import intriguing_tf as itf
+from intriguing_tf.datasets import imagenet_data
 
 OSTRICH, TENCH = "n01518878", "n01440764"
 
@@ -77,6 +78,32 @@ def test_every_kind_of_colour_becomes_rgb(mode, tmp_path):
         expected = np.asarray(saved.convert("RGB"))
     image = itf.datasets.read_images([file], size=28).images[0]
     assert np.abs(image - expected[2:30, 2:30] / 255).mean() < 0.02
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA", "few colours"])
+def test_a_bmp_has_the_colours_of_its_palette(mode, tmp_path):
+    file = tmp_path / "x.bmp"
+    few = mode == "few colours"
+    saved = picture(33, 32).quantize(5) if few else picture(33, 32).convert(mode)
+    saved.save(file)
+    pixels = imagenet_data.decode(file).numpy()
+    np.testing.assert_array_equal(pixels, np.asarray(saved.convert("RGB")))
+
+
+@pytest.mark.parametrize(
+    "place, value, words",
+    [(30, 1, "compressed"), (14, 12, "OS/2"), (46, 2, "2 colours")],
+    ids=["RLE", "OS/2", "a number without a colour"],
+)
+def test_a_bmp_that_cannot_be_read_is_skipped(place, value, words, tmp_path):
+    picture(32, 32).save(tmp_path / "a.bmp")
+    picture(32, 32).quantize(9).save(tmp_path / "b.bmp")
+    content = bytearray((tmp_path / "b.bmp").read_bytes())
+    content[place] = value
+    (tmp_path / "b.bmp").write_bytes(content)
+    read = itf.datasets.read_images([tmp_path / "a.bmp", tmp_path / "b.bmp"], size=28)
+    ((file, reason),) = read.skipped
+    assert len(read.images) == 1 and file.name == "b.bmp" and words in reason
 
 
 def test_broken_files_are_named_skipped_and_counted(folder, caplog):
@@ -189,6 +216,8 @@ def test_ways_to_name_the_ostrich(name):
         ("qqqq", "imagenet_class_names"),
         (1000, "0 to 999. Received: 1000"),
         ("-1", "0 to 999. Received: -1"),
+        ("²", "ImageNet has no class '²'"),
+        ("--5", "ImageNet has no class '--5'"),
     ],
 )
 def test_unknown_classes_get_suggestions(name, words):

@@ -1,5 +1,7 @@
 """From names of data to images that fit a model."""
 
+import zipfile
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -110,17 +112,64 @@ def test_a_name_of_tensorflow_datasets(tiny, monkeypatch):
         large.in_memory()
 
 
-@pytest.mark.parametrize(
-    "write, words",
-    [
-        (lambda path: path.write_bytes(b""), "is not an .npz file"),
-        (lambda path: path.write_bytes(b"PK\x03\x04damaged"), "is not an .npz file"),
-        (lambda path: np.savez(path, x=np.ones(3)), "must hold an array 'images'.*Received: x"),
-        (lambda path: np.savez(path, images=np.ones(3), labels=np.ones(2)), "a label for each"),
-    ],
-    ids=["empty", "damaged", "no images", "labels"],
-)
+def write_other(name, content=b"no array"):
+    def write(path):
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr(name, content)
+
+    return write
+
+
+def saved(**arrays):
+    arrays = {"images": np.ones((3, 2)), **arrays}
+    return lambda path: np.savez(path, **arrays)
+
+
+WRONG = {
+    "empty": (lambda path: path.write_bytes(b""), "is not an .npz file"),
+    "damaged": (lambda path: path.write_bytes(b"PK\x03\x04damaged"), "is not an .npz file"),
+    "no images": (lambda path: np.savez(path, x=np.ones(3)), "must hold an array 'images'.*: x"),
+    "nothing": (lambda path: np.savez(path), "Received: an empty archive"),
+    "a text": (write_other("images.txt"), "Received: images.txt"),
+    "a folder": (write_other("a/images.npy"), "Received: a/images"),
+    "no array": (write_other("images.npy"), "must hold 'images'.*Received: no images"),
+    "objects": (saved(images=np.array([{}])), r"my\.npz is not an \.npz file of plain arrays"),
+    "words": (saved(images=np.array(["a"])), "Received: <U1"),
+    "one number": (saved(images=np.array(1.0)), r"Received: float64 with shape \(\)"),
+    "labels": (saved(labels=np.ones(2)), "a label for each"),
+    "one label": (saved(labels=np.array(1)), r"my\.npz must have a label for each"),
+    "too few rows": (saved(labels=np.ones((2, 1), int)), "a label for each"),
+    "scores": (saved(labels=np.full((3, 2), 0.5)), r"my\.npz must hold 'labels'.*argmax"),
+    "two ones": (saved(labels=np.ones((3, 2), int)), r"one-hot rows.*\(3, 2\)"),
+    "rows of words": (saved(labels=np.full((3, 2), "a")), "one-hot rows"),
+    "one class name": (saved(class_names=np.array("a")), r"'class_names' as a list.*shape \(\)"),
+}
+
+
+@pytest.mark.parametrize("write, words", WRONG.values(), ids=WRONG)
 def test_a_wrong_npz_file_is_named(write, words, tmp_path):
     write(tmp_path / "my.npz")
     with pytest.raises(ValueError, match=words):
         load_data(str(tmp_path / "my.npz"))
+
+
+def test_a_changed_byte_of_an_npz_file_is_no_traceback(tmp_path):
+    np.savez_compressed(tmp_path / "my.npz", images=np.random.default_rng(0).uniform(size=(3, 2)))
+    content = (tmp_path / "my.npz").read_bytes()
+    for place in range(len(content)):
+        damaged = content[:place] + bytes([content[place] ^ 0x5A]) + content[place + 1 :]
+        (tmp_path / "my.npz").write_bytes(damaged)
+        try:
+            load_data(str(tmp_path / "my.npz"))
+        except ValueError as error:
+            assert "my.npz" in str(error)
+
+
+@pytest.mark.parametrize(
+    "labels", [[2, 0, 1], [[2], [0], [1]], np.eye(3)[[2, 0, 1]], np.eye(3, dtype=bool)[[2, 0, 1]]],
+    ids=["numbers", "column", "one-hot", "one-hot bool"],
+)  # fmt: skip
+def test_labels_of_an_npz_file_come_as_numbers(labels, tmp_path):
+    np.savez(tmp_path / "my.npz", images=np.ones((3, 2)), labels=labels, class_names=[b"a", b"b"])
+    found = load_data(str(tmp_path / "my.npz"))
+    assert found.labels.tolist() == [2, 0, 1] and found.class_names == ("a", "b")

@@ -69,10 +69,14 @@ def test_one_class_as_the_target(tmp_path):
     [
         ("--model=mnist/fc100-100", "mnist/fc100-100-10"),
         ("--bounds=0,x", "must be two numbers"),
+        ("--targets=²", "`targets` must be an integer array or one of 'random'"),
+        ("--targets=--5", "`targets` must be an integer array or one of 'random'"),
+        ("--targets=" + "9" * 30, "`targets` must be"),
+        ("--targets=-5", "must lie between 0 and 9"),
         ("--loss=?", "'cross_entropy', 'margin'"),
         ("--solver=?", "'compiled', 'scipy'"),
     ],
-    ids=["model", "bounds", "loss", "solver"],
+    ids=["model", "bounds", "power", "two signs", "30 digits", "below 0", "loss", "solver"],
 )
 def test_bad_flags_leave_no_folder(flag, words, tmp_path, capsys):
     assert run.main([flag, f"--output={tmp_path / 'out'}"]) == 1

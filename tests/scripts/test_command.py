@@ -111,6 +111,32 @@ def test_an_error_is_one_line_and_status_1(error, capsys):
     assert capsys.readouterr().err == "error: what was wrong\n"
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_an_error_of_tensorflow_is_one_line(compiled, capsys):
+    @command()
+    def run(flags):
+        import tensorflow as tf
+
+        def gather(x):
+            return tf.raw_ops.GatherV2(params=tf.constant([1.0]), indices=x, axis=0)
+
+        (tf.function(gather) if compiled else gather)(tf.constant([7]))
+
+    assert run.main([]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: TensorFlow cannot compute this: ") and error.count("\n") == 1
+    assert "indices[0] = 7 is not in [0, 1)" in error and "{{" not in error
+
+
+def test_an_error_of_ours_keeps_its_traceback():
+    @command(imports_tensorflow=False)
+    def run(flags):
+        raise KeyError("ours")
+
+    with pytest.raises(KeyError, match="ours"):
+        run.main([])
+
+
 @pytest.mark.parametrize(
     "arguments, status, words",
     [

@@ -77,6 +77,8 @@ def test_size_of_images():
     other = keras.Sequential([keras.Input((6, 6, 2)), keras.layers.Flatten()])
     with pytest.raises(ValueError, match=r"must take images .* Received: \(6, 6, 2\)"):
         inputs.size_of_images(other)
+    with pytest.raises(ValueError, match="is not built"):
+        inputs.size_of_images(keras.Sequential([keras.layers.Dense(2)]))
 
 
 def test_files_that_are_not_there():

@@ -49,6 +49,50 @@ def test_networks_of_applications_have_random_weights(monkeypatch, capsys):
     assert "Dense" in printed.out and "applications/VGG16:imagenet" in printed.err
 
 
+@pytest.mark.parametrize("layers", [["Flatten"], ["Reshape"], ["Dense", "Flatten"]])
+def test_a_model_without_weights_has_no_picture(layers, tmp_path, monkeypatch, capsys):
+    def build(name, weights):
+        made = {"Flatten": keras.layers.Flatten, "Dense": lambda: keras.layers.Dense(2)}
+        made["Reshape"] = lambda: keras.layers.Reshape((4, 1))
+        return keras.Sequential([keras.Input((2, 2)), *(made[each]() for each in layers)])
+
+    monkeypatch.setattr(itf.models, "keras_application", build)
+    assert run.main(["--model=applications/VGG16", f"--output={tmp_path / 'out'}"]) == 0
+    files = {"bounds.md", "bounds.json"} | ({"layers.svg"} if "Dense" in layers else set())
+    assert {file.name for file in (tmp_path / "out").iterdir()} == files
+
+
+def test_no_picture_is_drawn_that_nobody_wants(monkeypatch, capsys):
+    monkeypatch.setattr(itf.reporting, "layer_bars", None, raising=False)
+    assert run.main(["--model=mnist/fc10-1"]) == 0
+
+
+def npz(path, **arrays):
+    np.savez(path, **arrays)
+    return path.read_bytes()
+
+
+def test_a_wrong_file_of_kernels_is_one_line(tmp_path, capsys):
+    good = npz(tmp_path / "good.npz", **{"fc8/kernel": np.ones((3, 2))})
+    np.save(tmp_path / "x.npy", np.ones(3))
+    wrong = [b"", b"text", good[:-40], good[:90], (tmp_path / "x.npy").read_bytes()]
+    for content in wrong:
+        (tmp_path / "my.npz").write_bytes(content)
+        assert run.main([f"--alexnet_kernels={tmp_path / 'my.npz'}"]) == 1
+        error = capsys.readouterr().err
+        assert "my.npz is not an .npz file" in error and error.count("\n") == 1
+    np.savez(tmp_path / "my.npz", x=np.ones(3))
+    assert run.main([f"--alexnet_kernels={tmp_path / 'my.npz'}"]) == 1
+    assert "Received: ['x']" in capsys.readouterr().err
+
+
+def test_a_file_of_kernels_of_home(tmp_path, monkeypatch, capsys):
+    npz(tmp_path / "my.npz", **{"fc8/kernel": np.ones((3, 2))})
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert run.main(["--alexnet_kernels=~/my.npz", "--output=~/out"]) == 0
+    assert (tmp_path / "out" / "table5.md").exists()
+
+
 def test_one_of_model_and_kernels(capsys):
     assert run.main([]) == 1
     assert "Exactly one of (model, alexnet_kernels)" in capsys.readouterr().err

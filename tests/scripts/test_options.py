@@ -38,6 +38,23 @@ def test_other_bounds_are_refused(argument, capsys):
         in capsys.readouterr().err  # fmt: skip
 
 
+OUTPUTS = {
+    "output": (options.output("results"), "output"),
+    "work": (options.work_folder("results", ""), "output"),
+    "path": (options.path("table", None, ""), "table"),
+}
+
+
+@pytest.mark.parametrize("option, flag", OUTPUTS.values(), ids=OUTPUTS)
+def test_outputs_begin_at_home(option, flag, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert parsed(f"--{flag}=~/a", option=option)[flag].value == f"{tmp_path}/a"
+    (tmp_path / "a").write_text("")
+    assert flag == "table" or parsed(f"--{flag}=~/a", option=option) is None
+    assert flag == "table" or f"{tmp_path}/a is a file" in capsys.readouterr().err
+    assert parsed(option=option)[flag].value == (None if flag == "table" else "results")
+
+
 def test_numbers_between_commas():
     seeds, noise = options.integers("seeds", [0, 1], ""), options.reals("noise", [0.1], "")
     assert parsed(option=seeds).seeds == [0, 1]
@@ -94,10 +111,11 @@ def test_one_of_two(capsys):
         (options.model(None), "--model=my.keras", "no such file: my.keras"),
         (options.models([]), "--models=mnist/conv,my.h5", "no such file: my.h5"),
         (options.data(), "--data=my.npz", "no such file: my.npz"),
+        (options.models([]), "--models=", "at least one model"),
         (options.photographs(), "--data=cat.jpg", "no such file or folder: cat.jpg"),
         (options.photographs(), "--data=", "such as --data=cat.jpg"),
     ],
-    ids=["model", "models", "data", "photographs", "no photographs"],
+    ids=["model", "models", "data", "no models", "photographs", "no photographs"],
 )
 def test_wrong_names_are_told_before_the_command_runs(option, argument, words, capsys):
     assert parsed(argument, option=option) is None

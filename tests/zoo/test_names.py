@@ -169,6 +169,43 @@ def test_preprocessing_stands_in_front(tmp_path, mode):
     np.testing.assert_allclose(model(pixels), expected.reshape(2, -1), atol=1e-3)
 
 
+NO_INPUT = """
+import keras
+class Own(keras.Model):
+    def call(self, x):
+        return x
+def unbuilt():
+    return keras.Sequential([keras.layers.Dense(2)])
+def unbuilt_own():
+    return Own()
+def called():
+    model = Own()
+    model(keras.ops.zeros((1, 4)))
+    return model
+def two():
+    inputs = [keras.Input((4,)), keras.Input((4,))]
+    return keras.Model(inputs, keras.layers.Add()(inputs))
+def listed():
+    x = keras.Input((4,))
+    return keras.Model([x], keras.layers.ReLU()(x))
+"""
+
+
+def test_preprocessing_needs_one_input_of_a_known_shape(tmp_path):
+    (tmp_path / "mine.py").write_text(NO_INPUT)
+    reasons = {
+        "unbuilt": "is not built",
+        "unbuilt_own": "is not built",
+        "called": "begin it with a keras.Input",
+        "two": "must have one input",
+    }
+    for name, words in reasons.items():
+        with pytest.raises(ValueError, match=words):
+            itf.load_model(f"{tmp_path}/mine.py:{name}", preprocess="pixels")
+    model = itf.load_model(f"{tmp_path}/mine.py:listed", preprocess="pixels")
+    np.testing.assert_allclose(model(np.ones((1, 4), "float32")), np.full((1, 4), 255.0))
+
+
 def test_preprocessing_is_refused_where_it_is_inside():
     with pytest.raises(ValueError, match="its preprocessing inside"):
         itf.load_model("mnist/fc10-1", preprocess="tf")
