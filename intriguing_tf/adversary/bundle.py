@@ -127,13 +127,12 @@ class BundleStep:
         at_best = tf.linalg.matvec(s.gradients, s.best)
         least = 2 * self.constants.bundle_aim * rows.gap
         values = tf.minimum(s.values, -least[:, None] - at_best)
-        trial, weights = nearest_point(
+        # XLA's loops know the number of rows, and that for any number asks for some of them.
+        of_any_number = s.done.shape[0] is None
+        trial, weights = (nearest_point if of_any_number else nearest_point.python_function)(
             s.gradients, values + aim[:, None], s.best, s.proximity, s.weights,
             rows.lower, rows.upper,
         )  # fmt: skip
-        # Traced for any number of rows it says so of its results; XLA's loops know the number.
-        trial = tf.ensure_shape(trial, s.trial.shape)
-        weights = tf.ensure_shape(weights, s.weights.shape)
         # The box holds for x + r as it is rounded.
         moved = tf.sqrt(dot(trial - s.best, trial - s.best) / s.best_square)
         ended = (s.waited >= self.constants.bundle_patience) | (s.nfev >= self.maxfun)
