@@ -6,7 +6,7 @@
 A change that is meant to alter results (another search, a tighter bound) renews the data in the
 same commit and says what differs; a change of structure never does. Each part is a JSON file of
 cases and their fields. JSON keeps every bit of a float64. `machine.json` says where the numbers
-were made: there they are equal to the bit, elsewhere within rounding.
+were made: there, and in the same environment, they are equal to the bit, elsewhere within rounding.
 
 Everything runs on one thread of the CPU. Only names of the public API are used.
 """

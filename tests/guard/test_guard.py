@@ -1,7 +1,8 @@
 """The code still gives what it gave when `record.py` recorded it.
 
-On the machine that recorded, to the bit; on another, within rounding. `make test` compares the
-quick parts, `make guard` (GUARD=all) all of them, GUARD=sweep,training these.
+Within rounding; with GUARD_BITS=1, on the machine that recorded, to the bit: from another
+environment the same program may get other places in memory, and sums another order. `make test`
+compares the quick parts, `make guard` (GUARD=all) all of them, GUARD=sweep,training these.
 """
 
 from __future__ import annotations
@@ -53,7 +54,8 @@ def test_results_are_those_recorded(part, tmp_path):
     now, then = read(tmp_path, part), read(RECORDED, part)
     assert now.keys() == then.keys()
     same_machine = read(tmp_path, "machine") == read(RECORDED, "machine")
-    agree = equal_to_the_bit if same_machine else equal_within_rounding
+    to_the_bit = same_machine and os.environ.get("GUARD_BITS") == "1"
+    agree = equal_to_the_bit if to_the_bit else equal_within_rounding
     differences = [
         f"{case}, {field}: {now[case].get(field)!r} instead of {recorded!r}"[:400]
         for case, fields in then.items()
