@@ -284,18 +284,23 @@ def _unclipped(logits: tf.Tensor) -> tf.Tensor:
     """
     tensor, entering = logits, logits
     while True:
-        operation = tensor.op
-        varying = [each for each in operation.inputs if tf.get_static_value(each) is None]
+        operation, before = tensor.op, _varying_input(tensor.op)
         clips = operation.type in _CLIPPING
-        if not (clips or operation.type in _TRANSPARENT or _keeps_order(operation)):
+        passes = clips or operation.type in _TRANSPARENT or _keeps_order(operation)
+        if not passes or before is None:
             break
-        if len(varying) != 1:
-            break
-        tensor = varying[0]
-        entering = tensor if clips else entering
+        tensor, entering = before, before if clips else entering
     if entering is logits or entering.shape[1:] != logits.shape[1:]:
         return logits
     return tf.cast(entering, logits.dtype)
+
+
+def _varying_input(operation: tf.Operation) -> tf.Tensor | None:
+    """What an operation passes on, or changes by constants; `None` if it has several inputs."""
+    if operation.type in _TRANSPARENT:
+        return operation.inputs[0]  # the other may be a shape, which depends on the batch
+    varying = [each for each in operation.inputs if tf.get_static_value(each) is None]
+    return varying[0] if len(varying) == 1 else None
 
 
 def _keeps_order(operation: tf.Operation) -> bool:
@@ -315,12 +320,10 @@ def _disguised(tensor: tf.Tensor) -> str:
         return "an average of sigmoids"
     moved = False
     while True:
-        operation = tensor.op
-        varying = [each for each in operation.inputs if tf.get_static_value(each) is None]
-        moves = operation.type in _MOVING
-        if not (moves or operation.type in _SCALING | _TRANSPARENT) or len(varying) != 1:
+        before, moves = _varying_input(tensor.op), tensor.op.type in _MOVING
+        if not (moves or tensor.op.type in _SCALING | _TRANSPARENT) or before is None:
             break
-        moved, tensor = moved or moves, varying[0]
+        moved, tensor = moved or moves, before
     kind = tensor.op.type
     clipped = kind in {"Maximum", "Minimum", "ClipByValue"}
     squashed = kind in _NEVER_NEGATIVE or clipped or (kind in _ODD and moved)

@@ -106,7 +106,7 @@ def noisy_starts(
     known = np.isfinite(distance)
     scale = np.where(known, distance, _unknown(batch))[:, None]
     noises = _noises(batch, numbers, seed)
-    spread, point = _NOISE * scale / np.sqrt(size), x
+    spread, point = _NOISE * scale / np.sqrt(size), x.copy()
     for step in range(_STEPS):
         if stop():
             break

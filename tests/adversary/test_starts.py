@@ -159,8 +159,9 @@ def test_clipped_logits_are_descended_below_the_clipping():
         lambda z: keras.ops.clip(z, -2.0, 2.0),
         lambda z: 1 + 2 * keras.ops.minimum(keras.ops.maximum(z, 0.0), 1.0),
         lambda z: keras.ops.relu(keras.ops.minimum(z, 6.0)) / 3,
+        lambda z: keras.layers.Flatten()(keras.layers.Reshape((2, 1))(keras.ops.relu6(z))),
     ],
-    ids=["hard_sigmoid", "hard_tanh", "clip", "ends", "relu6"],
+    ids=["hard_sigmoid", "hard_tanh", "clip", "ends", "relu6", "flattened"],
 )
 def test_logits_may_be_clipped_in_other_ways(clip):
     """Between two classes, at (0.5, 0.5), none of them clips."""
