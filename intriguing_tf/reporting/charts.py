@@ -93,10 +93,10 @@ class Picture:
         """Returns a PNG on white, for viewers that take nothing else.
 
         Args:
-            dpi: dots per inch.
+            dpi: dots per inch, more than 10: fewer make letters smaller than a dot.
             captioned: with the caption below; the file also carries it as its description.
         """
-        check_between("dpi", dpi, 0, 10_000)
+        check_between("dpi", dpi, 10, 10_000)
         buffer = io.BytesIO()
         with rc_context(STYLE), self._captioned(captioned):
             self.figure.savefig(
