@@ -13,7 +13,7 @@ from intriguing_tf.adversary.rounding import to_lattice
 from intriguing_tf.adversary.segment import shorten
 from intriguing_tf.adversary.settings import AttackSettings
 from intriguing_tf.adversary.solver import Batch, SearchResult, Solver, make_batch
-from intriguing_tf.adversary.starts import descend, descents, noisy_starts
+from intriguing_tf.adversary.starts import descend, first_starts, noisy_starts
 from intriguing_tf.adversary.stopping import Stopping
 from intriguing_tf.adversary.targets import screen_classes
 from intriguing_tf.adversary.task import Task
@@ -166,7 +166,11 @@ class Search:
         """The batch with the starts of number 0."""
         if not self._descends:
             return batch
-        starts, spent = descents(self.solver.problem, batch, self.seed, self.stop)
+        settings = self.settings
+        starts, spent = first_starts(
+            self.solver.problem, batch, settings.loss.sharpness(batch.gap),
+            int(settings.constants.bundle_after * settings.maxfun) - 1, self.seed, self.stop,
+        )  # fmt: skip
         return batch._replace(starts=starts, spent=spent)
 
     def _with_starts(self, batch: Batch, distance: np.ndarray, numbers: np.ndarray) -> Batch:

@@ -1,4 +1,4 @@
-"""Other starting points than the image itself: noisy descents towards the target.
+"""Other starting points than the image itself: noisy descents towards the target, and spheres.
 
 A network has many basins, and the nearest adversarial point is often in another one than that to
 which the descent from the image leads. A few steps along gradients at randomly shifted points lead
@@ -14,6 +14,7 @@ import hashlib
 from collections.abc import Callable
 
 import numpy as np
+import tensorflow as tf
 
 from intriguing_tf.adversary.problem import Problem
 from intriguing_tf.adversary.segment import shorten
@@ -26,35 +27,118 @@ _WIDE_STRIDE = 0.25  # of the same where no distance is known
 _SHORT_STRIDE = 0.05  # of a step without noise
 _NOISE = 3.0  # length of the noise, in the same
 _ALIKE = 0.7  # cosine of the gradients at the image and at a noisy point, beyond which they are
+_TURNED = 0.3  # the same for the end of the linear model's step, below which the gradient turned
+_MANY = 10_000  # variables; with fewer, such turns are those of few units, and pairs follow them
+_SHRINKS = 0.05  # by which spheres shrink or grow
+_LAST_STRIDE = 0.02  # of the last step on spheres, in their radii; the first is 1 long
 _UNKNOWN = 0.2  # that distance where none is known: root mean square, as a share of the box
 
 
-def descents(
-    problem: Problem, batch: Batch, seed: int, stop: Callable[[], bool] = lambda: False
+def first_starts(
+    problem: Problem,
+    batch: Batch,
+    sharpness: np.ndarray,
+    most: int,
+    seed: int,
+    stop: Callable[[], bool] = lambda: False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the first starts [n, size], and how many evaluations each took, [n].
 
-    They are ends of noisy descents (number 0) where the noise leaves the gradient much as it is,
-    so that gradients at several such points tell of the pieces around. Where it turns it, as on
-    deep networks for photographs, they tell of other places, and the image itself is the start.
+    Three kinds, by what becomes of the gradient:
+    - Where there are many variables, and little of the gradient is left at the end of the linear
+      model's step, as on deep networks for photographs, curvature pairs tell nothing: it is what
+      steps on spheres find with most of the budget, and the bundle follows.
+    - Where noise leaves it much as it is, the end of a noisy descent (number 0), whose gradients
+      tell of the pieces around. So too where nothing is known of it.
+    - Else noise would lead to other places, and the image itself is the start.
+
+    Args:
+        problem: the classifier.
+        batch: the searches; their `starts` are not looked at.
+        sharpness: [n] of the search's soft maximum.
+        most: evaluations, at most.
+        seed: of the call.
+        stop: asked at each step; once it says so, the points come back as they are.
     """
     distance, gradient = linear_model(problem, batch)
-    known = np.isfinite(distance)
-    spread = _NOISE * np.where(known, distance, 0.0)[:, None] / np.sqrt(gradient.shape[1])
-    noises = _noises(batch, np.zeros_like(batch.targets), seed, steps=1)
-    shifted = np.clip(batch.originals + spread * noises[:, 0], batch.lower, batch.upper)
-    shifted = shifted.astype(batch.originals.dtype)
-    there = problem.evaluate_unclipped(shifted, batch.targets).gradient.numpy()
-    norms = np.linalg.norm(gradient, axis=1) * np.linalg.norm(there, axis=1)
-    alike = (gradient * there).sum(axis=1) > _ALIKE * norms
-    rows = np.flatnonzero(alike | ~known | problem.classifier.clips)
-    starts, spent = batch.originals.copy(), np.full(len(known), 2)
+    unknown = np.isinf(distance) | problem.classifier.clips
+    step = np.where(np.isinf(distance), 0, distance)[:, None]
+    starts, spent = batch.originals.copy(), np.full(len(distance), 2)
+    turned = np.zeros_like(unknown)
+    if gradient.shape[1] >= _MANY:
+        ends = starts - step * gradient / np.maximum(_norm(gradient), 1e-30)
+        there = _gradient(problem, batch, ends)
+        turned = ~unknown & (_cosine(gradient, there) < _TURNED)
+        spent += 1
+    noise = _noises(batch, np.zeros_like(batch.targets), seed, steps=1)[:, 0]
+    spread = _NOISE * step / np.sqrt(gradient.shape[1])
+    there = _gradient(problem, batch, starts + spread * noise)
+    alike = unknown | (_cosine(gradient, there) > _ALIKE)
+    rows = np.flatnonzero(turned)
     if rows.size:
-        starts[rows], evaluations = noisy_starts(
-            problem, batch.rows(rows), distance[rows], np.zeros_like(rows), seed, stop
+        starts[rows], evaluations = on_spheres(
+            problem, batch.rows(rows), distance[rows], sharpness[rows], most - 3, stop
         )
         spent[rows] += evaluations
+    rows = np.flatnonzero(alike & ~turned)
+    if rows.size:
+        starts[rows], more = noisy_starts(
+            problem, batch.rows(rows), distance[rows], np.zeros_like(rows), seed, stop
+        )
+        spent[rows] += more
     return starts, spent
+
+
+def on_spheres(
+    problem: Problem,
+    batch: Batch,
+    distance: np.ndarray,
+    sharpness: np.ndarray,
+    steps: int,
+    stop: Callable[[], bool] = lambda: False,
+) -> tuple[np.ndarray, int]:
+    """Returns the nearest adversarial points [n, size] that normalised steps find, or their last.
+
+    Each step along the gradient ends on a sphere around the image, which is smaller than the last
+    where that point was adversarial, and larger where it was not; steps shorten, so that the points
+    average many gradients (DDN: Rony et al. 2019).
+
+    Args:
+        problem: the classifier.
+        batch: the searches; their `starts` are not looked at.
+        distance: [n] of an adversarial point that is expected.
+        sharpness: [n] of the soft maximum whose gradient is followed.
+        steps: evaluations, at most.
+        stop: asked at each step.
+    """
+    x, scale = batch.originals, distance[:, None]
+    targets = tf.constant(batch.targets, tf.int64)
+    r, nearest, least = np.zeros_like(x), x, np.full_like(scale, np.inf)
+    for step in range(steps):
+        there = problem.evaluate_soft(
+            tf.convert_to_tensor(x + r, problem.dtype), targets,
+            tf.convert_to_tensor(sharpness, problem.dtype), tf.zeros([len(x), 1], problem.dtype),
+        )  # fmt: skip
+        gradient = np.where(batch.lower < batch.upper, there.gradient.numpy(), 0)
+        norm, length = _norm(gradient), _norm(r)
+        slopes = np.isfinite(norm) & (norm > 0)
+        succeeds = (there.margin.numpy() + batch.confidence < 0)[:, None]
+        nearer = succeeds & (length < least)
+        nearest, least = (
+            np.where(nearer | np.isinf(least), x + r, nearest),
+            np.where(nearer, length, least),
+        )
+        if stop():
+            return nearest, step + 1
+        if step:
+            shrunk = (1 - _SHRINKS) * np.minimum(length, least)
+            scale = np.where(succeeds, shrunk, (1 + _SHRINKS) * length)
+        stride = _LAST_STRIDE + (1 - _LAST_STRIDE) * (1 + np.cos(np.pi * step / steps)) / 2
+        known = np.where(np.isfinite(least), least, scale)
+        r = r - np.where(slopes, stride * known * gradient / np.where(slopes, norm, 1), 0)
+        r *= scale / np.maximum(_norm(r), 1e-30)
+        r = (np.clip(x + r, batch.lower, batch.upper) - x).astype(x.dtype)
+    return nearest, steps
 
 
 def linear_model(problem: Problem, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
@@ -173,3 +257,19 @@ def _noise(steps: int, seed: int, image: np.ndarray, target: int, number: int) -
     content = hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest()[:8]
     key = [seed, int.from_bytes(content, "big"), int(target), int(number)]
     return np.random.default_rng(key).standard_normal((steps, len(image)), np.float32)
+
+
+def _gradient(problem: Problem, batch: Batch, points: np.ndarray) -> np.ndarray:
+    """The gradients [n, size] of the margin at points, brought into the box."""
+    points = np.clip(points, batch.lower, batch.upper).astype(batch.originals.dtype)
+    return problem.evaluate_unclipped(points, batch.targets).gradient.numpy()
+
+
+def _norm(rows: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """The cosines [n] of rows; of a zero -1."""
+    norms = (_norm(a) * _norm(b))[:, 0]
+    return np.where(norms > 0, (a * b).sum(axis=1) / np.where(norms > 0, norms, 1), -1.0)

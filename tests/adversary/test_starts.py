@@ -126,11 +126,58 @@ def test_where_noise_turns_the_gradient_the_image_itself_is_the_start(frequency,
     model.set_weights([weights, np.array([0.3 * frequency, 0.0])])
     problem, x = Problem(Classifier(model), (8,)), points(6)
     batch = batch_of(problem, x, model.predict(x, verbose=0).argmin(axis=1))
-    ends, spent = starts.descents(problem, batch, seed=0)
+    sharpness = np.ones(6)
+    ends, spent = starts.first_starts(problem, batch, sharpness, 70, seed=0)
     assert ((ends != x).any(axis=1) == descends).all()
     np.testing.assert_array_equal(spent, 12 if descends else 2)
-    again, _ = starts.descents(problem, batch.rows([3, 1]), seed=0)
+    again, _ = starts.first_starts(problem, batch.rows([3, 1]), sharpness[:2], 70, seed=0)
     np.testing.assert_allclose(again, ends[[3, 1]], atol=1e-4)
+
+
+def kinked(size, kinks, seed=0):
+    """A classifier whose gradient turns on the way to the boundary: fine triangles on a slope."""
+    random = np.random.default_rng(seed)
+    inputs = keras.Input((size,))
+    hidden = keras.layers.Dense(kinks, name="hidden")(inputs)
+    waves = keras.ops.abs(hidden - keras.ops.floor(hidden) - 0.5) + 0.6 * hidden
+    model = keras.Model(inputs, keras.layers.Dense(2)(waves))
+    hidden, out = random.normal(size=(size, kinks)) / np.sqrt(size), random.normal(size=(kinks, 2))
+    model.set_weights([60 * hidden, np.zeros(kinks), out / np.sqrt(kinks), np.zeros(2)])
+    return model
+
+
+def test_steps_on_spheres_find_points_near_the_image_and_hold_what_is_held():
+    model = kinked(40, 400)
+    problem, x = Problem(Classifier(model), (40,)), 0.3 + 0.4 * points(6, size=40)
+    batch = batch_of(problem, x, model.predict(x, verbose=0).argmin(axis=1))
+    batch.lower[:, :5] = batch.upper[:, :5] = x[:, :5]
+    distance, _ = starts.linear_model(problem, batch)
+    found, spent = starts.on_spheres(problem, batch, distance, 10 / batch.gap, 60)
+    assert spent == 60 and (problem.hard_margins(found, batch.targets) < 0).all()
+    assert (found >= batch.lower).all() and (found <= batch.upper).all()
+    some, few = batch.rows([4, 2]), 5  # more would follow the rounding
+    first, _ = starts.on_spheres(problem, batch, distance, 10 / batch.gap, few)
+    again, _ = starts.on_spheres(problem, some, distance[[4, 2]], 10 / some.gap, few)
+    np.testing.assert_allclose(again, first[[4, 2]], atol=1e-4)
+    asked = iter([False, True])
+    assert (
+        starts.on_spheres(problem, batch, distance, 10 / batch.gap, 60, lambda: next(asked))[1] == 2
+    )
+
+
+def test_spheres_are_for_many_variables_whose_gradient_turns(monkeypatch):
+    model, x = kinked(40, 400), 0.3 + 0.4 * points(12, size=40)
+    called = []
+    spheres = starts.on_spheres
+    monkeypatch.setattr(
+        starts, "on_spheres", lambda *args: called.append(len(args[2])) or spheres(*args)
+    )
+    attack = itf.LBFGSAdversary(model, jit_compile=False)
+    assert attack(x).success.all() and not called
+    monkeypatch.setattr(starts, "_MANY", 40)
+    result = attack(x)
+    assert 0 < sum(called) < 12 and result.success.all()
+    assert np.median(result.nfev) <= attack.maxfun + 10
 
 
 @pytest.mark.slow
