@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.adversary.bounds import fills_little, fit_into
-from intriguing_tf.classifier import Classifier
+from intriguing_tf.classifier import Classifier, takes
 
 
 def unpack(images: Any, labels: Any, classifier: Classifier) -> tuple[Any, Any]:
@@ -65,11 +65,7 @@ def check_images(
             )
         raise TypeError(f"Images must be floating numbers. Received: dtype {array.dtype}.{hint}")
     expected = classifier.input_shape
-    fits = expected is None or (
-        array.ndim == len(expected) + 1
-        and all(e is None or e == a for e, a in zip(expected, array.shape[1:], strict=True))
-    )
-    if array.ndim < 2 or not fits:
+    if array.ndim < 2 or not takes(expected, array.shape[1:]):
         wanted = "..." if expected is None else ", ".join(map(str, expected))
         raise ValueError(f"Images must have shape (n, {wanted}). Received: shape {array.shape}.")
     if not len(array):

@@ -12,8 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.checks import check_kind, check_positive_integer
-from intriguing_tf.classifier import check_model
-from intriguing_tf.keras_graph import up_to
+from intriguing_tf.classifier import check_model, takes
+from intriguing_tf.keras_graph import graph_of, up_to
 from intriguing_tf.progress import progress_bar
 from intriguing_tf.reporting import ShownAsTable, Table
 from intriguing_tf.units.directions import NATURAL, Projection
@@ -121,10 +121,19 @@ def scan(
     """Returns the top images of several sets of directions from one pass over the images."""
     check_positive_integer("k", k)
     check_positive_integer("batch_size", batch_size)
+    expected = features.inputs[0].shape[1:]
     running = [_RunningTop(len(projection), k) for projection in projections]
-    total = -(-len(images) // batch_size) if isinstance(images, np.ndarray) else None
+    total = None
+    if isinstance(images, np.ndarray):
+        total = -(-len(images) // batch_size)
+        _check_k(k, len(images))
     with progress_bar(total, layer, verbose, unit="batch") as bar:
         for batch in batches(images, batch_size):
+            if not takes(expected, batch.shape[1:]):
+                raise ValueError(
+                    f"`images` must be batches of shape [n, {', '.join(map(str, expected))}]. "
+                    f"Received: shape {batch.shape}."
+                )
             values = np.asarray(features(batch, training=False), np.float32)
             if not np.isfinite(values).all():
                 raise ValueError(
@@ -133,14 +142,16 @@ def scan(
             for top, projection in zip(running, projections, strict=True):
                 top.add(projection(values.reshape(len(batch), -1)))
             bar.update()
-    if running[0].seen < k:
-        raise ValueError(
-            f"`k` must be at most the number of images, {running[0].seen}. Received: {k}."
-        )
+    _check_k(k, running[0].seen)
     return [
         TopImages(layer, p.kind, p.units, t.indices, t.values, t.values[:, -1] > t.lowest, t.seen)
         for t, p in zip(running, projections, strict=True)
     ]
+
+
+def _check_k(k: int, images: int) -> None:
+    if images < k:
+        raise ValueError(f"`k` must be at most the number of images, {images}. Received: {k}.")
 
 
 def activations(model: keras.Model, layer: keras.layers.Layer | str) -> tuple[keras.Model, int]:
@@ -150,8 +161,9 @@ def activations(model: keras.Model, layer: keras.layers.Layer | str) -> tuple[ke
         TypeError, ValueError: as `top_images`.
     """
     check_model(model)
+    graph_of(model)
     name = layer_name(layer)
-    if name in [tensor.name for tensor in model.inputs or []]:
+    if name in [tensor.name for tensor in model.inputs]:
         output = model.inputs[0]
     else:
         output = up_to(model, layer).output
