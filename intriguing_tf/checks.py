@@ -61,6 +61,22 @@ def check_seed(value: Any) -> int:
     return int(value)
 
 
+def array_of_numbers(name: str, values: Any) -> np.ndarray:
+    """Returns values as an array.
+
+    Raises:
+        TypeError: they are none, as a `tf.data.Dataset`.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind not in "biufc":
+        raise TypeError(
+            f"`{name}` must be an array of floats [n, ...]; read the batches of a tf.data.Dataset "
+            "into one, np.concatenate([x for x, _ in dataset]). Received: "
+            f"{type(values).__name__}{'' if array.dtype == object else f' of {array.dtype}'}."
+        )
+    return array
+
+
 def check_labels(labels: Any) -> np.ndarray:
     """Returns class numbers as an array `[n]`, n > 0."""
     labels = np.asarray(labels)

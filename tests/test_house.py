@@ -19,7 +19,7 @@ LONGEST = 400  # lines of a module
 COMMANDS = sorted(path.stem for path in SCRIPTS.glob("*.py") if "\nif __name__" in path.read_text())
 
 LEAVES = {"aliases", "archives", "checks", "files", "layers", "progress", "reporting", "text"}
-ANY_MODEL = {"keras_graph", "classifier", *LEAVES}  # for tools that work on any Keras model
+ANY_MODEL = {"keras_graph", "classifier", "streams", *LEAVES}  # for tools for any Keras model
 TOOLS = {"adversary", "lipschitz", "units", "transfer"}
 WORK = {"store", "fingerprints"}
 # From the ground up: a member imports only what stands above it here.
@@ -34,6 +34,7 @@ MAY_IMPORT = {
     "reporting": {"aliases", "checks", "files", "text"},
     "keras_graph": {"aliases", "checks"},
     "classifier": {"aliases", "checks", "keras_graph"},
+    "streams": set(),
     "fingerprints": {"keras_graph"},
     "store": {"archives", "files", "fingerprints", "progress", "text"},
     "adversary": ANY_MODEL,

@@ -10,36 +10,27 @@ import tensorflow as tf
 
 from intriguing_tf.adversary.bounds import fills_little, fit_into
 from intriguing_tf.classifier import Classifier, takes
+from intriguing_tf.streams import Stream
+
+_ROWS = 256  # that are read at a time
 
 
 def unpack(images: Any, labels: Any, classifier: Classifier) -> tuple[Any, Any]:
     """Returns images and labels; those of a `tf.data.Dataset` as arrays.
 
     Raises:
-        ValueError: a dataset that does not end, is empty, has no images, or has labels where
-            labels are given too.
+        ValueError: as `Stream`; an empty dataset, or one with labels where labels are given too.
     """
     if not isinstance(images, tf.data.Dataset):
         return images, labels
-    if images.cardinality() == tf.data.INFINITE_CARDINALITY:
-        raise ValueError("A dataset must end: take(n) of it. Received: an infinite one.")
-    spec = images.element_spec
-    pair = isinstance(spec, (tuple, list))
-    first = spec[0] if pair else spec
-    if not isinstance(first, tf.TensorSpec) or (pair and len(spec) != 2):
-        raise ValueError(
-            f"A dataset must give images, or pairs (images, labels). Received: {spec}."
-        )
-    if pair and labels is not None:
+    stream = Stream(images, classifier.input_shape, _ROWS)
+    if stream.labelled and labels is not None:
         raise ValueError("Give labels once. Received: `labels`, and a dataset that has its own.")
-    expected = classifier.input_shape
-    if expected is not None and first.shape.rank == len(expected):
-        images = images.batch(256)
-    parts = [element if pair else (element,) for element in images.as_numpy_iterator()]
+    parts = [[each for each in rows if each is not None] for rows in stream]
     if not parts:
         raise ValueError("At least one image is needed. Received: an empty dataset.")
-    arrays = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    return arrays[0], arrays[1] if pair else labels
+    images, *own = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return images, own[0] if own else labels
 
 
 def check_images(

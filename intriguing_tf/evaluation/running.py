@@ -218,7 +218,7 @@ def _images(
         if isinstance(data, ImageSet):
             raise TypeError("An ImageSet brings its own labels. Received: `labels` as well.")
         if isinstance(data, tf.data.Dataset):
-            return ImageSet(_unbatched(data, model), labels, names)
+            return ImageSet(data, labels, names)
         return ImageSet(data, None if labels is None else np.asarray(labels), names)
     if labels is not None:
         raise TypeError("Named data bring their own labels. Received: `labels` as well.")
@@ -230,14 +230,6 @@ def _images(
         class_names=names,
         outputs=units_of(model),
     )
-
-
-def _unbatched(data: tf.data.Dataset, model: keras.Model) -> tf.data.Dataset:
-    """Returns a data set of single images."""
-    spec, shape = data.element_spec, input_shape(model)
-    first = spec[0] if isinstance(spec, tuple) else spec
-    rank = getattr(getattr(first, "shape", None), "rank", None)
-    return data.unbatch() if shape is not None and rank == len(shape) + 1 else data
 
 
 def _check_radii(radii: Any) -> np.ndarray:

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from intriguing_tf.checks import check_positive_integer
+from intriguing_tf.checks import array_of_numbers, check_positive_integer
 from intriguing_tf.classifier import Classifier, check_model, takes
 from intriguing_tf.keras_graph import call_arguments, called_flat, float64_copy, graph_of
 from intriguing_tf.lipschitz.contradictions import check_attained, gradients_may_exceed
@@ -260,7 +260,7 @@ class Certifier:
             )
 
     def _check(self, images: Any) -> Array:
-        images = np.asarray(images)
+        images = array_of_numbers("images", images)
         if images.dtype.kind != "f":
             raise ValueError(
                 "`images` must be floats in the range that the model takes: "

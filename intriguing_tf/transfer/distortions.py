@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from intriguing_tf.checks import array_of_numbers
+
 UNIT_BOX = (0.0, 1.0)
 
 
@@ -124,7 +126,7 @@ def amplify(result: Any, stddev: float = 0.1, bounds: tuple[Any, Any] | None = N
 
 def finite_images(name: str, images: Any) -> np.ndarray:
     """Returns the images as an array, or raises: floating point, finite, of shape [n, ...]."""
-    images = np.asarray(images)
+    images = array_of_numbers(name, images)
     if images.dtype.kind != "f":
         raise TypeError(
             f"`{name}` must be floating point; scale integers first (uint8: images / 255.0). "

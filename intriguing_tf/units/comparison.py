@@ -15,7 +15,7 @@ from intriguing_tf.reporting import ShownAsTable, Table
 from intriguing_tf.units.directions import NATURAL, RANDOM, Projection
 from intriguing_tf.units.measures import Coherence, coherence, mean_distance
 from intriguing_tf.units.statistics import TwoSampleTest, check_levels, holm, two_sample_test
-from intriguing_tf.units.top import TopImages, activations, gather, layer_name, scan
+from intriguing_tf.units.top import TopImages, activations, gather, layer_name, passed_over, scan
 
 SHUFFLED, PIXELS = "shuffled", "pixel space"
 CONTRASTS = (
@@ -196,6 +196,7 @@ def compare(
     for projection in projections:
         _check_directions(projection.kind, len(projection), len(projection))
     space = None if feature_model is None else _feature_space(feature_model, feature_layer, model)
+    images = passed_over(images, features, batch_size)
     natural, random = scan(features, name, images, projections, k, batch_size, verbose)
     _check_lengths(labels, natural.number)
     if _SHARE * k > len(labels):

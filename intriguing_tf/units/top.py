@@ -16,6 +16,7 @@ from intriguing_tf.classifier import check_model, takes
 from intriguing_tf.keras_graph import graph_of, up_to
 from intriguing_tf.progress import progress_bar
 from intriguing_tf.reporting import ShownAsTable, Table
+from intriguing_tf.streams import Stream
 from intriguing_tf.units.directions import NATURAL, Projection
 
 
@@ -80,14 +81,14 @@ def top_images(
     Args:
         model: a Sequential or Functional Keras model.
         layer: one of its layers, or the name of one. The input layer's name gives pixel space.
-        images: a float array `[n, ...]`, or an iterable of such batches (a `tf.data.Dataset`
-            too); of tuples the first element is taken.
+        images: a float array `[n, ...]`, a `tf.data.Dataset` of images or of pairs (image, label),
+            batched or not, or an iterable of such batches; of tuples the first element is taken.
         directions: "natural" (units), "random" (uniform on the sphere), or an array
             `[d, width]`.
         k: images per direction, between 1 and the number of images.
         number: how many natural or random directions; by default as many as the layer is wide.
         seed: which random directions, or which `number` units.
-        batch_size: images per forward pass when `images` is an array.
+        batch_size: images per forward pass when `images` is an array or a data set.
         verbose: show a progress bar over the batches; "auto": if the standard error is a terminal.
 
     Returns:
@@ -121,6 +122,7 @@ def scan(
     """Returns the top images of several sets of directions from one pass over the images."""
     check_positive_integer("k", k)
     check_positive_integer("batch_size", batch_size)
+    images = passed_over(images, features, batch_size)
     expected = features.inputs[0].shape[1:]
     running = [_RunningTop(len(projection), k) for projection in projections]
     total = None
@@ -195,6 +197,13 @@ def batches(images: Any, batch_size: int) -> Iterator[Any]:
                 f"`images` must be batches of shape [n, ...]. Received: shape {array.shape}."
             )
         yield array
+
+
+def passed_over(images: Any, features: keras.Model, batch_size: int) -> Any:
+    """Returns images as `batches` takes them: a data set in the batches of `features`."""
+    if isinstance(images, tf.data.Dataset):
+        return Stream(images, features.inputs[0].shape[1:], batch_size)
+    return images
 
 
 def gather(images: Any, indices: np.ndarray, batch_size: int = 256) -> np.ndarray:
