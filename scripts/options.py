@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ from typing import Any
 from absl import flags
 from intriguing_tf.scripts import inputs
 from intriguing_tf.scripts.command import Option
+
+from intriguing_tf.files import expanded
 
 flags.disclaim_key_flags()  # a flag belongs to the script, not to the module that defines it
 
@@ -263,7 +264,7 @@ class _Path(flags.ArgumentParser):
     syntactic_help = "a path"
 
     def parse(self, argument: str) -> str:
-        return os.path.expanduser(argument)
+        return str(expanded(argument))
 
 
 class _Numbers(flags.ListParser):

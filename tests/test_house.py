@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "progress": set(),
     "files": {"checks"},
     "text": set(),
-    "archives": {"text"},
+    "archives": {"files", "text"},
     "layers": {"aliases", "checks"},
     "reporting": {"aliases", "checks", "files", "text"},
     "keras_graph": {"aliases", "checks"},
@@ -314,3 +314,28 @@ def test_ci_tries_the_oldest_version_of_every_requirement():
 def test_the_version_to_cite_is_the_packages():
     cited = re.search(r"^version: (\S+)$", (ROOT / "CITATION.cff").read_text(), re.M)
     assert cited and f'__version__ = "{cited[1]}"' in (PACKAGE / "__init__.py").read_text()
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if name != "intriguing_tf.files"])
+def test_paths_of_users_begin_at_home(name):
+    """A path that a function is given goes through `files.expanded`, for `~` is no folder."""
+    wrong = []
+    for function in ast.walk(ast.parse(modules()[name].read_text())):
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        given = function.args.args + function.args.kwonlyargs
+        paths = {
+            each.arg
+            for each in given
+            if each.annotation and re.search(r"PathLike|str \| Path", ast.unparse(each.annotation))
+        }
+        wrong += [
+            f"{function.name}: {ast.unparse(node)}"
+            for node in ast.walk(function)
+            if isinstance(node, ast.Call)
+            and ast.unparse(node.func) in {"Path", "open", "os.fspath", "os.path.expanduser"}
+            and node.args
+            and "expanded(" not in ast.unparse(node.args[0])
+            and paths & {each.id for each in ast.walk(node.args[0]) if isinstance(each, ast.Name)}
+        ]
+    assert not wrong, wrong

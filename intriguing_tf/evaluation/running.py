@@ -7,7 +7,6 @@ import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -29,6 +28,7 @@ from intriguing_tf.evaluation.collecting import (
 from intriguing_tf.evaluation.doubts import doubts, units_of
 from intriguing_tf.evaluation.result import Evaluation
 from intriguing_tf.evaluation.scaling import Ranges, check_within
+from intriguing_tf.files import expanded
 from intriguing_tf.lipschitz import LipschitzReport, bound
 from intriguing_tf.sweeps import Sweep, sweep
 from intriguing_tf.zoo.names import load_model, short_name
@@ -125,7 +125,7 @@ def evaluate(
     settings = {"bounds": bounds, **(attack or {})}
     classifier = LBFGSAdversary(model, **settings).classifier
     with tempfile.TemporaryDirectory() as temporary:
-        place = Path(folder if folder is not None else temporary)
+        place = expanded(folder if folder is not None else temporary)
         done = sweep(
             {"model": model},
             images.images,

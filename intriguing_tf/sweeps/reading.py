@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from intriguing_tf.adversary import AdversarialResult
 from intriguing_tf.adversary.result import ARRAYS
+from intriguing_tf.files import expanded
 from intriguing_tf.reporting import Table
 from intriguing_tf.store import MANIFEST, read_manifest
 from intriguing_tf.sweeps.plan import Cell, Plan
@@ -43,7 +44,7 @@ class Sweep:
     """
 
     def __init__(self, folder: str | os.PathLike):
-        self.folder = Path(folder)
+        self.folder = expanded(folder)
         if not (self.folder / MANIFEST).is_file():
             raise FileNotFoundError(f"There is no sweep in {str(self.folder)!r}: no {MANIFEST}.")
         self.plan = Plan.from_manifest(read_manifest(self.folder))
@@ -139,7 +140,7 @@ class Sweep:
             ImportError: `.parquet` without pyarrow.
             OSError: the file cannot be written.
         """
-        path = Path(path)
+        path = expanded(path)
         writers = {".csv": _write_csv, ".parquet": _write_parquet}
         if path.suffix not in writers:
             raise ValueError(f"A table is a .csv or .parquet file. Received: {path.name!r}.")

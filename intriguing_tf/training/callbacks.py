@@ -15,6 +15,7 @@ from intriguing_tf.adversary.targets import class_array
 from intriguing_tf.aliases import RenamedAttribute
 from intriguing_tf.checks import check_positive, check_positive_integer
 from intriguing_tf.classifier import Classifier
+from intriguing_tf.files import expanded
 from intriguing_tf.lipschitz import LipschitzReport, bound, certified_radius
 from intriguing_tf.reporting import adversarial_rows
 from intriguing_tf.training.adversarial_model import AdversarialModel
@@ -267,4 +268,4 @@ def _summary_writer(log_dir: str | os.PathLike) -> Any:
         raise ImportError(
             "TensorBoard is not installed: pip install 'intriguing_tf[tensorboard]'."
         ) from error
-    return tf.summary.create_file_writer(os.fspath(log_dir))
+    return tf.summary.create_file_writer(str(expanded(log_dir)))

@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from intriguing_tf import layers
-from intriguing_tf.files import meant_by
+from intriguing_tf.files import expanded, not_there
 from intriguing_tf.zoo import applications
 from intriguing_tf.zoo.applications import APPLICATIONS, meant
 
@@ -52,12 +52,12 @@ def check_model_name(name: str, preprocess: str | None = None) -> None:
     """
     if not isinstance(name, str):
         raise TypeError(f"`name` must be a str. Received: {type(name).__name__}.")
-    path = Path(name).expanduser()
+    path = expanded(name)
     if name.startswith(APPLICATIONS):
         applications.check(name)
     elif path.suffix in _FILES:
         if not path.is_file():
-            raise FileNotFoundError(f"no such file: {name}.{meant_by(name)}")
+            raise not_there(name)
     elif path.is_dir():
         if not any((path / file).is_file() for file in _SAVED_MODEL):
             raise ValueError(
@@ -114,7 +114,7 @@ def load_model(
 
     check_choice("preprocess", preprocess, (None, *PREPROCESSING))
     check_model_name(name, preprocess)
-    path = Path(name).expanduser()
+    path = expanded(name)
     if name.startswith(APPLICATIONS):
         return applications.load(name, application_weights)
     if path.suffix in _FILES:
@@ -132,7 +132,7 @@ def load_model(
 
 def is_own(name: str) -> bool:
     """Whether a name stands for a file, folder or function of the user's own."""
-    path = Path(name).expanduser()
+    path = expanded(name)
     if name.startswith(APPLICATIONS):
         return False
     return path.suffix in _FILES or path.is_dir() or _FUNCTION.fullmatch(name) is not None
@@ -147,7 +147,7 @@ def short_name(name: str) -> str:
     """
     if match := None if name.startswith(APPLICATIONS) else _FUNCTION.fullmatch(name):
         return match["function"]
-    path = Path(name).expanduser()
+    path = expanded(name)
     if name.startswith(APPLICATIONS):
         return name.replace(":", "-")
     return path.stem if path.suffix in _FILES else path.name if path.is_dir() else name
@@ -195,9 +195,9 @@ def _source(module: str) -> Path | None:
         ValueError: no such module.
     """
     if module.endswith(".py") or "/" in module or "\\" in module:
-        path = Path(module).expanduser()
+        path = expanded(module)
         if not path.is_file():
-            raise FileNotFoundError(f"no such file: {module}.{meant_by(module)}")
+            raise not_there(module)
         return path
     if not all(part.isidentifier() for part in module.split(".")):
         raise ValueError(f"a model is {MODELS}. Received: the module {module!r}.")
@@ -220,9 +220,10 @@ def _check_entry(name: str) -> None:
         if catalogue.list(f"{name.split('/')[0]}/*"):
             raise
         there = [f"{name}{suffix}" for suffix in sorted(_FILES)]
-        there = [file for file in there if Path(file).expanduser().is_file()]
-        hint = f" Did you mean {there[0]}?" if there else ""
-        raise ValueError(f"no such file: {name}.{hint} {error}") from None
+        there = [file for file in there if expanded(file).is_file()]
+        said = str(not_there(name))
+        hint = f" Did you mean {there[0]}?" if there and there[0] not in said else ""
+        raise ValueError(f"{said}{hint} {error}") from None
 
 
 def _load_file(path: Path) -> keras.Model:

@@ -14,7 +14,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from intriguing_tf.files import write_atomically
+from intriguing_tf.files import expanded, write_atomically
 from intriguing_tf.reporting import sorting_script
 from intriguing_tf.zoo import catalogue, foreign, leaderboard, loading, locations
 from intriguing_tf.zoo.cards import ModelCard
@@ -70,6 +70,7 @@ def export(folder: Path, pattern: str = "*") -> list[ModelCard]:
     Raises:
         DownloadError, IntegrityError: weights that are unavailable or damaged.
     """
+    folder = expanded(folder)
     where = locations.zoo()
     for name in catalogue.list(pattern):
         card = catalogue.info(name)
