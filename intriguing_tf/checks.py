@@ -52,6 +52,19 @@ def check_positive(name: str, value: Any) -> float:
     return float(value)
 
 
+def check_interval(name: str, values: Any) -> tuple[float, float]:
+    """Returns a pair of finite numbers as floats, the smaller first."""
+    try:
+        low, high = map(float, values)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not -math.inf < low < high < math.inf:
+        raise ValueError(
+            f"`{name}` must be two numbers, finite and the smaller first. Received: {values!r}."
+        )
+    return low, high
+
+
 def check_seed(value: Any) -> int:
     """Returns a seed: an integer from 0 to below 2³¹."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from intriguing_tf.checks import array_of_numbers
+from intriguing_tf.checks import array_of_numbers, check_seed
 
 UNIT_BOX = (0.0, 1.0)
 
@@ -61,8 +61,8 @@ def gaussian_noise(
         An array of the images' shape and dtype.
 
     Raises:
-        ValueError: a negative or infinite stddev, images outside the bounds or not finite.
-        TypeError: images that are not floating point.
+        ValueError: a negative or infinite stddev or seed, images outside the bounds or not finite.
+        TypeError: images that are not floating point, or a seed that is no integer.
 
     Example:
 
@@ -75,7 +75,7 @@ def gaussian_noise(
             f"`images` must lie within the bounds. Received: values from {images.min()} to "
             f"{images.max()} with bounds {bounds}."
         )
-    noise = np.random.default_rng(seed).standard_normal(images.shape)
+    noise = np.random.default_rng(check_seed(seed)).standard_normal(images.shape)
     return _clipped(images + _stddev(stddev) * pixel_range * noise, lowest, highest, images.dtype)
 
 
