@@ -28,6 +28,22 @@ def expanded(path: str | os.PathLike) -> Path:
     return found
 
 
+def check_folder(path: str | os.PathLike) -> Path:
+    """Returns the path of a folder that is there, or can be made.
+
+    Raises:
+        NotADirectoryError: a file is in its place, or in that of a folder above it.
+        PermissionError: nothing may be written there.
+    """
+    path = expanded(path)
+    there = next(each for each in (path, *path.absolute().parents) if os.path.lexists(each))
+    if not there.is_dir():
+        raise NotADirectoryError(f"{there} is a file, where a folder is needed. Received: {path}.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(f"{there} may not be written to. Received: {path}.")
+    return path
+
+
 def write_atomically(path: str | os.PathLike, content: bytes | str) -> Path:
     """Writes a file under a temporary name beside it and renames it; makes missing folders.
 

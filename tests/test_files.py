@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from intriguing_tf.files import (
+    check_folder,
     expanded,
     leftovers,
     meant_by,
@@ -101,3 +102,12 @@ def test_what_stands_in_a_files_place_is_said(tmp_path):
     }.items():
         said = str(not_there(tmp_path / name))
         assert reason in said and f"Did you mean {tmp_path / name}?" not in said
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_the_work(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "dead").symlink_to(tmp_path / "none")
+    assert check_folder(tmp_path / "new" / "folder") == tmp_path / "new" / "folder"
+    for path in ("file", "file/below/it", "dead/below"):
+        with pytest.raises(NotADirectoryError, match="is a file, where a folder is needed"):
+            check_folder(tmp_path / path)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import importlib
 import importlib.util
+import inspect
 import re
 import sys
 import zipfile
@@ -52,6 +53,8 @@ def check_model_name(name: str, preprocess: str | None = None) -> None:
     """
     if not isinstance(name, str):
         raise TypeError(f"`name` must be a str. Received: {type(name).__name__}.")
+    if not name:
+        raise ValueError(f"a model is {MODELS}. Received: ''.")
     path = expanded(name)
     if name.startswith(APPLICATIONS):
         applications.check(name)
@@ -59,7 +62,9 @@ def check_model_name(name: str, preprocess: str | None = None) -> None:
         if not path.is_file():
             raise not_there(name)
     elif path.is_dir():
-        if not any((path / file).is_file() for file in _SAVED_MODEL):
+        if not is_own(name):
+            _check_entry(name)
+        elif not _is_saved_model(path):
             raise ValueError(
                 f"a folder that is a model holds {_SAVED_MODEL[0]} (a SavedModel). Received: "
                 f"the folder {name}."
@@ -119,7 +124,7 @@ def load_model(
         return applications.load(name, application_weights)
     if path.suffix in _FILES:
         model = _load_file(path)
-    elif path.is_dir():
+    elif path.is_dir() and is_own(name):
         model = _load_saved_model(path)
     elif match := _FUNCTION.fullmatch(name):
         model = _call(name, **match.groupdict())
@@ -135,7 +140,15 @@ def is_own(name: str) -> bool:
     path = expanded(name)
     if name.startswith(APPLICATIONS):
         return False
+    if path.is_dir() and path.suffix not in _FILES and not _is_saved_model(path):
+        from intriguing_tf.zoo import catalogue  # here: --help must not load NumPy
+
+        return not catalogue.list(name)  # a folder of an entry's name, as `itf-zoo site` makes it
     return path.suffix in _FILES or path.is_dir() or _FUNCTION.fullmatch(name) is not None
+
+
+def _is_saved_model(path: Path) -> bool:
+    return any((path / file).is_file() for file in _SAVED_MODEL)
 
 
 def short_name(name: str) -> str:
@@ -150,7 +163,8 @@ def short_name(name: str) -> str:
     path = expanded(name)
     if name.startswith(APPLICATIONS):
         return name.replace(":", "-")
-    return path.stem if path.suffix in _FILES else path.name if path.is_dir() else name
+    is_folder = path.is_dir() and is_own(name)
+    return path.stem if path.suffix in _FILES else path.name if is_folder else name
 
 
 def _check_function(name: str) -> None:
@@ -171,7 +185,8 @@ def _check_function(name: str) -> None:
     if function not in names:
         functions = [node.name for node in body if isinstance(node, ast.FunctionDef)]
         has = f"It has: {', '.join(functions)}." if functions else "It has no functions."
-        raise ValueError(f"{module} has no {function!r}. {meant(function, functions)} {has}")
+        hint = " ".join(filter(None, (meant(function, functions), has)))
+        raise ValueError(f"{module} has no {function!r}. {hint}")
 
 
 def _defined(node: ast.stmt) -> Iterable[str]:
@@ -205,6 +220,11 @@ def _source(module: str) -> Path | None:
     if here.is_file():
         return here
     root = module.split(".")[0]
+    if root == "__main__":
+        raise ValueError(
+            f"{module} is the program that runs: name the file, such as file.py:function. "
+            f"Received: the module {module!r}."
+        )
     if not Path(root).is_dir() and importlib.util.find_spec(root) is None:
         raise ValueError(f"there is no Python module {module!r}, and no {here} here.")
     return None
@@ -283,6 +303,12 @@ def _call(name: str, module: str, function: str) -> keras.Model:
     found = getattr(_imported(module), function, None)
     if not callable(found):
         raise ValueError(f"{module} has no function {function!r}.")
+    try:
+        inspect.signature(found).bind()
+    except TypeError as error:
+        raise TypeError(f"{name} must be a function without arguments: {error}.") from None
+    except ValueError:
+        pass  # Python does not know what it takes
     model: Any = found()
     if not isinstance(model, keras.Model):
         raise TypeError(f"{name} must return a keras.Model. Received: {type(model).__name__}.")
