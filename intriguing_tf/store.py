@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import filelock
 
 from intriguing_tf.archives import JSON, read_json
-from intriguing_tf.files import expanded, leftovers, read_content, write_atomically
+from intriguing_tf.files import check_folder, expanded, leftovers, read_content, write_atomically
 from intriguing_tf.fingerprints import json_fingerprint, versions
 from intriguing_tf.progress import shows_progress
 from intriguing_tf.text import cut
@@ -150,7 +150,7 @@ def locked(folder: str | os.PathLike) -> Iterator[None]:
     Raises:
         RuntimeError: another process is at work in it.
     """
-    folder = expanded(folder)
+    folder = check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / ".lock")
     try:

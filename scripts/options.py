@@ -12,7 +12,7 @@ from absl import flags
 from intriguing_tf.scripts import inputs
 from intriguing_tf.scripts.command import Option
 
-from intriguing_tf.files import expanded
+from intriguing_tf.files import check_folder, expanded
 
 flags.disclaim_key_flags()  # a flag belongs to the script, not to the module that defines it
 
@@ -48,14 +48,15 @@ def checked(option: Option, name: str, check: Callable[[Any], object]) -> Option
     Args:
         option: defines the flag `name`.
         name: of the flag.
-        check: raises `ValueError` or `OSError` for a wrong value; `None` is not checked.
+        check: raises `ValueError`, `OSError` or `ImportError` for a wrong value; `None` is not
+            checked.
     """
 
     def is_valid(value: Any) -> bool:
         try:
             if value is not None:
                 check(value)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, ImportError) as error:
             raise flags.ValidationError(str(error)) from error
         return True
 
@@ -218,9 +219,7 @@ def work_folder(default: str, text: str) -> Option:
     """--output: of work that a command resumes when it is started again."""
 
     def check(folder: str) -> None:
-        there = next(each for each in (Path(folder), *Path(folder).parents) if each.exists())
-        if not there.is_dir():
-            raise ValueError(f"{there} is a file: --output must be a folder")
+        check_folder(folder)
 
     return checked(path("output", default, text), "output", check)
 
@@ -230,11 +229,13 @@ def output(default: str | None, text: str = "folder of the results") -> Option:
 
     def is_free(values: dict[str, Any]) -> bool:
         folder = values["output"]
-        if folder is None or values["overwrite"] or not Path(folder).exists():
+        if folder is None:
             return True
-        if not Path(folder).is_dir():
-            raise flags.ValidationError(f"{folder} is a file: --output must be a folder.")
-        if any(Path(folder).iterdir()):
+        try:
+            check_folder(folder)
+        except OSError as error:
+            raise flags.ValidationError(str(error)) from error
+        if Path(folder).is_dir() and not values["overwrite"] and any(Path(folder).iterdir()):
             raise flags.ValidationError(
                 f"{folder} is not empty: give another --output, or --overwrite."
             )

@@ -16,6 +16,7 @@ from intriguing_tf.scripts import options
 from intriguing_tf.scripts.command import command
 
 from intriguing_tf import experiments, reporting
+from intriguing_tf.files import check_folder
 
 
 @command(
@@ -30,7 +31,11 @@ from intriguing_tf import experiments, reporting
         [],
         "at least 2 seeds, such as 1,2,3: train Table 1's deep networks from each, for the spread",
     ),
-    options.path("tensorboard", None, "also log to this folder for TensorBoard"),
+    options.checked(
+        options.path("tensorboard", None, "also log to this folder for TensorBoard"),
+        "tensorboard",
+        check_folder,
+    ),
 )
 def run(flags: Any) -> None:
     """Runs what is missing and writes the report."""

@@ -16,8 +16,6 @@ from intriguing_tf.scripts import inputs, options
 from intriguing_tf.scripts.command import command
 
 from intriguing_tf import reporting, units
-from intriguing_tf.adversary.pictures import kind_of
-from intriguing_tf.evaluation.scaling import check_within
 from intriguing_tf.files import write_atomically
 
 
@@ -39,7 +37,9 @@ from intriguing_tf.files import write_atomically
 )
 def run(flags: Any) -> None:
     """Runs the comparison that the flags ask for."""
-    from intriguing_tf.experiments.records import to_json  # loads TensorFlow
+    from intriguing_tf.adversary.pictures import kind_of  # these load TensorFlow
+    from intriguing_tf.evaluation.scaling import check_within
+    from intriguing_tf.experiments.records import to_json
 
     lower, upper = flags.bounds
     model = inputs.load_model(flags)

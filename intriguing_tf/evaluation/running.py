@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
+from intriguing_tf.adversary.settings import check_arguments
 from intriguing_tf.checks import check_choice, check_kinds, check_positive_integer
 from intriguing_tf.classifier import check_model, input_shape
 from intriguing_tf.datasets import ImageSet
@@ -28,7 +29,7 @@ from intriguing_tf.evaluation.collecting import (
 from intriguing_tf.evaluation.doubts import doubts, units_of
 from intriguing_tf.evaluation.result import Evaluation
 from intriguing_tf.evaluation.scaling import Ranges, check_within
-from intriguing_tf.files import expanded
+from intriguing_tf.files import check_folder, expanded
 from intriguing_tf.lipschitz import LipschitzReport, bound
 from intriguing_tf.sweeps import Sweep, sweep
 from intriguing_tf.zoo.names import load_model, short_name
@@ -112,6 +113,9 @@ def evaluate(
     model = load_model(model) if isinstance(model, str) else model
     check_model(model)
     check_choice("certify", certify, METHODS)
+    check_arguments("attack", {} if attack is None else attack)
+    if folder is not None:
+        check_folder(folder)
     wanted = None if radii is None else _check_radii(radii)
     if class_names is not None:
         check_kinds("class_names", class_names, str, "names")

@@ -14,7 +14,7 @@ import numpy as np
 from intriguing_tf import progress
 from intriguing_tf.adversary import LBFGSAdversary
 from intriguing_tf.checks import check_positive_integer
-from intriguing_tf.files import expanded, write_atomically
+from intriguing_tf.files import check_folder, write_atomically
 from intriguing_tf.store import MANIFEST, claim, locked, read_manifest
 from intriguing_tf.sweeps.plan import (
     Cell,
@@ -94,11 +94,11 @@ def sweep(
     """
     _check_numbers(seed, shard_size, ray, workers)
     progress.shows_progress(verbose)  # complains about a wrong value before the work
+    folder = check_folder(folder)
     named = named_models(models), named_targets(targets), named_settings(settings)
     models, targets, settings = named
     cells = [Cell(m, t, s) for m in models for t in targets for s in settings]
     adversaries = make_adversaries(models, settings, cells)
-    folder = expanded(folder)
     shape = next(iter(adversaries.values())).classifier.input_shape
     source = Source(images, labels, shard_size or _LARGEST_SHARD, shape)
     if shard_size is None:

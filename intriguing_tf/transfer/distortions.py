@@ -37,7 +37,7 @@ def rms(images: Any, originals: Any, bounds: tuple[Any, Any] = UNIT_BOX) -> np.n
             "`images` and `originals` must have the same shape. "
             f"Received: {images.shape} and {originals.shape}."
         )
-    _, _, pixel_range = _box(bounds)
+    _, _, pixel_range = box(bounds)
     change = (images.astype(np.float64) - originals) / pixel_range
     return _rms_per_image(change)
 
@@ -69,7 +69,7 @@ def gaussian_noise(
         noisy = itf.transfer.gaussian_noise(images, stddev=0.3, seed=1)
     """
     images = finite_images("images", images)
-    lowest, highest, pixel_range = _box(bounds)
+    lowest, highest, pixel_range = box(bounds)
     if not ((lowest <= images) & (images <= highest)).all():
         raise ValueError(
             f"`images` must lie within the bounds. Received: values from {images.min()} to "
@@ -114,7 +114,7 @@ def amplify(result: Any, stddev: float = 0.1, bounds: tuple[Any, Any] | None = N
         finite_images("images", result.images),
         finite_images("originals", result.originals),
     )
-    lowest, highest, pixel_range = _box(bounds or _bounds_of(result))
+    lowest, highest, pixel_range = box(bounds or _bounds_of(result))
     change = images.astype(np.float64) - originals
     distortion = _rms_per_image(change / pixel_range)
     scale = np.divide(
@@ -160,7 +160,7 @@ def _bounds_of(result: Any) -> tuple[float, float]:
     return lowest, highest
 
 
-def _box(bounds: tuple[Any, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def box(bounds: tuple[Any, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns the lowest and highest values, and the range in which distortions are counted."""
     try:
         lowest, highest = (np.asarray(bound, np.float64) for bound in bounds)
