@@ -36,7 +36,7 @@ def check_folder(path: str | os.PathLike) -> Path:
         PermissionError: nothing may be written there.
     """
     path = expanded(path)
-    there = next(each for each in (path, *path.absolute().parents) if os.path.lexists(each))
+    there = next(each for each in (path, *path.parents) if os.path.lexists(each))
     if not there.is_dir():
         raise NotADirectoryError(f"{there} is a file, where a folder is needed. Received: {path}.")
     if not os.access(there, os.W_OK | os.X_OK):

@@ -10,6 +10,7 @@ results.json. Finished pieces are kept there: a run that was stopped resumes.
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
 
 from intriguing_tf.scripts import options
@@ -17,6 +18,12 @@ from intriguing_tf.scripts.command import command
 
 from intriguing_tf import experiments, reporting
 from intriguing_tf.files import check_folder
+
+
+def _check_log(folder: str) -> None:
+    check_folder(folder)
+    if importlib.util.find_spec("tensorboard") is None:
+        raise ImportError("TensorBoard is not installed: pip install 'intriguing_tf[tensorboard]'.")
 
 
 @command(
@@ -34,7 +41,7 @@ from intriguing_tf.files import check_folder
     options.checked(
         options.path("tensorboard", None, "also log to this folder for TensorBoard"),
         "tensorboard",
-        check_folder,
+        _check_log,
     ),
 )
 def run(flags: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -100,6 +101,16 @@ def check_logits(logits: np.ndarray, classifier: Classifier) -> np.ndarray:
 def _are_probabilities(rows: np.ndarray) -> bool:
     sums = rows.sum(axis=1, dtype=np.float64)
     return bool(len(rows)) and bool((rows >= 0).all()) and np.allclose(sums, 1, atol=1e-3)
+
+
+def check_weights_of(model: keras.Model) -> None:
+    """Raises if a model's weights are not finite, so that nothing it returns is."""
+    broken = [each.path for each in model.weights if not np.isfinite(each.numpy()).all()]
+    if broken:
+        raise ValueError(
+            f"The weights of model {model.name!r} must be finite. Received: NaN or infinity in "
+            f"{', '.join(broken[:3])}."
+        )
 
 
 def check_weights(c: Any, n: int) -> np.ndarray:

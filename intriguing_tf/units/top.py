@@ -138,9 +138,8 @@ def scan(
                 )
             values = np.asarray(features(batch, training=False), np.float32)
             if not np.isfinite(values).all():
-                raise ValueError(
-                    f"Layer {layer!r} must be finite. Received: NaN or infinite values."
-                )
+                what = f"Layer {layer!r}" if np.isfinite(batch).all() else "`images`"
+                raise ValueError(f"{what} must be finite. Received: NaN or infinite values.")
             for top, projection in zip(running, projections, strict=True):
                 top.add(projection(values.reshape(len(batch), -1)))
             bar.update()

@@ -8,19 +8,22 @@ SavedModel and a Python file are loaded from where the user says, and from nowhe
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import importlib.util
 import inspect
 import re
 import sys
+import traceback
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from intriguing_tf import layers
 from intriguing_tf.files import expanded, not_there
+from intriguing_tf.text import words
 from intriguing_tf.zoo import applications
 from intriguing_tf.zoo.applications import APPLICATIONS, meant
 
@@ -106,8 +109,8 @@ def load_model(
 
     Raises:
         TypeError: the name is not a str; the function returns something else than a model.
-        ValueError: an unknown name, a file that Keras cannot load, unavailable weights, or
-            preprocessing for a model that brings its own.
+        ValueError: an unknown name, a file that Keras cannot load, a function that fails,
+            unavailable weights, or preprocessing for a model that brings its own.
         FileNotFoundError: no such file.
 
     Example:
@@ -300,7 +303,8 @@ def _call(name: str, module: str, function: str) -> keras.Model:
     """Imports a module and calls its function, which must return a model."""
     import keras  # here: --help must not load it
 
-    found = getattr(_imported(module), function, None)
+    with _running(name):
+        found = getattr(_imported(module), function, None)
     if not callable(found):
         raise ValueError(f"{module} has no function {function!r}.")
     try:
@@ -309,10 +313,27 @@ def _call(name: str, module: str, function: str) -> keras.Model:
         raise TypeError(f"{name} must be a function without arguments: {error}.") from None
     except ValueError:
         pass  # Python does not know what it takes
-    model: Any = found()
+    with _running(name):
+        model: Any = found()
     if not isinstance(model, keras.Model):
         raise TypeError(f"{name} must return a keras.Model. Received: {type(model).__name__}.")
     return model
+
+
+@contextlib.contextmanager
+def _running(name: str) -> Iterator[None]:
+    """Says where code of the user's failed, in one line."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        places = [
+            place
+            for place in traceback.extract_tb(error.__traceback__)
+            if Path(place.filename).exists() and Path(place.filename) != Path(__file__)
+        ]
+        own = [each for each in places if "site-packages" not in each.filename] or places
+        where = f" in line {own[-1].lineno} of {own[-1].filename}" if own else ""
+        raise ValueError(f"{name} failed{where}: {words(error)}") from error
 
 
 def _imported(module: str) -> ModuleType:

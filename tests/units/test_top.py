@@ -138,7 +138,7 @@ def test_random_directions_are_uniform_on_the_sphere():
         ({"k": 102}, ValueError, "number of images, 101"),
         ({"number": 6}, ValueError, "between 1 and the layer's 5"),
         ({"images": np.zeros((9, 6, 6, 1), np.uint8)}, TypeError, "uint8"),
-        ({"images": np.full((9, 6, 6, 1), np.nan)}, ValueError, "finite"),
+        ({"images": np.full((9, 6, 6, 1), np.nan)}, ValueError, "`images` must be finite"),
         ({"images": iter([])}, TypeError, "iterator"),
         ({"images": np.zeros((9, 6, 7, 1))}, ValueError, r"\[n, 6, 6, 1\]. Received: .*7"),
         ({"model": "mnist"}, TypeError, "keras.Model"),

@@ -292,3 +292,19 @@ def test_functions_that_give_no_model_are_told(tmp_path):
         names.load_model(f"{tmp_path / 'f.py'}:f")
     with pytest.raises(ValueError, match="Received: ''"):
         names.check_model_name("")
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("raise KeyError('x')", r"line 1 of .*f\.py: KeyError: x"),
+        ("import no_such_module", r"line 1 of .*f\.py: ModuleNotFoundError"),
+        ("def f():\n  raise RuntimeError('a\\nb')", r"line 2 of .*f\.py: RuntimeError: a b$"),
+        ("import sys\ndef f(): sys.exit('bye')", r"line 2 of .*f\.py: SystemExit: bye"),
+        ("import keras\ndef f():\n  keras.layers.Dense(-1)", r"line 3 of .*f\.py: ValueError"),
+    ],
+)
+def test_code_of_ones_own_that_fails_is_named_with_its_line(code, said, tmp_path):
+    (tmp_path / "f.py").write_text(code + ("" if "def f" in code else "\ndef f(): pass"))
+    with pytest.raises(ValueError, match=said):
+        names.load_model(f"{tmp_path / 'f.py'}:f")
