@@ -286,6 +286,8 @@ class _Numbers(flags.ListParser):
 class _Bounds(flags.ArgumentParser):
     """Two finite numbers, the smaller first."""
 
+    also = ""  # what else is valid
+
     def __init__(self, name: str) -> None:
         super().__init__()
         self._name = name
@@ -297,14 +299,16 @@ class _Bounds(flags.ArgumentParser):
             lower = upper = math.nan
         if not -math.inf < lower < upper < math.inf:
             raise ValueError(
-                f"--{self._name} must be two numbers, finite and the smaller first, such as 0,1. "
-                f"Received: {argument}."
+                f"--{self._name} must be two numbers, finite and the smaller first, such as 0,1"
+                f"{self.also}. Received: {argument}."
             )
         return lower, upper
 
 
 class _BoundsOrData(_Bounds):
     """Two numbers, or the word 'data'."""
+
+    also = ", or 'data'"
 
     def parse(self, argument: str) -> Any:
         return argument if argument == "data" else super().parse(argument)
