@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from intriguing_tf.files import expanded
 from intriguing_tf.text import words
 
 # Each is ten times what the largest honest file has.
@@ -57,7 +58,7 @@ def own_arrays(
         ValueError: it is not such a file, or damaged; the file is named.
         OSError: it is not there, or cannot be opened.
     """
-    with open(path, "rb") as file:
+    with open(expanded(path), "rb") as file:
         try:
             if not zipfile.is_zipfile(file):
                 raise ValueError("it is no zip archive, or cut off")

@@ -52,6 +52,19 @@ def check_positive(name: str, value: Any) -> float:
     return float(value)
 
 
+def check_interval(name: str, values: Any) -> tuple[float, float]:
+    """Returns a pair of finite numbers as floats, the smaller first."""
+    try:
+        low, high = map(float, values)
+    except (TypeError, ValueError):
+        low = high = math.nan
+    if not -math.inf < low < high < math.inf:
+        raise ValueError(
+            f"`{name}` must be two numbers, finite and the smaller first. Received: {values!r}."
+        )
+    return low, high
+
+
 def check_seed(value: Any) -> int:
     """Returns a seed: an integer from 0 to below 2³¹."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
@@ -59,6 +72,22 @@ def check_seed(value: Any) -> int:
     if not 0 <= value < 2**31:
         raise ValueError(f"`seed` must be at least 0 and below 2**31. Received: {value!r}.")
     return int(value)
+
+
+def array_of_numbers(name: str, values: Any) -> np.ndarray:
+    """Returns values as an array.
+
+    Raises:
+        TypeError: they are none, as a `tf.data.Dataset`.
+    """
+    array = np.asarray(values)
+    if array.dtype.kind not in "biufc":
+        raise TypeError(
+            f"`{name}` must be an array of floats [n, ...]; read the batches of a tf.data.Dataset "
+            "into one, np.concatenate([x for x, _ in dataset]). Received: "
+            f"{type(values).__name__}{'' if array.dtype == object else f' of {array.dtype}'}."
+        )
+    return array
 
 
 def check_labels(labels: Any) -> np.ndarray:

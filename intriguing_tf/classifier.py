@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import keras
@@ -227,6 +227,14 @@ def input_shape(model: keras.Model) -> tuple[int | None, ...] | None:
     """Returns the shape of one input without the batch, or `None` where the model does not say."""
     inputs = getattr(model, "inputs", None)
     return tuple(inputs[0].shape[1:]) if inputs else None
+
+
+def takes(expected: Sequence[int | None] | None, shape: Sequence[int]) -> bool:
+    """Whether a model of inputs of the one shape, `None` being any, takes those of the other."""
+    return expected is None or (
+        len(expected) == len(shape)
+        and all(e in (None, s) for e, s in zip(expected, shape, strict=True))
+    )
 
 
 def _input_dtype(model: keras.Model) -> str:

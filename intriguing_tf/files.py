@@ -13,8 +13,35 @@ _NEAR = 0.75  # how alike names are of which one may be meant
 
 
 def expanded(path: str | os.PathLike) -> Path:
-    """Returns a path with the home folder for `~`, as a shell would have it."""
-    return Path(os.path.expanduser(path))
+    """Returns a path with the home folder for `~`, as a shell would have it.
+
+    Raises:
+        ValueError: it begins with `~` and a name, whose home folder is not known.
+    """
+    found = Path(os.path.expanduser(path))
+    first = found.parts[0] if found.parts else ""
+    if first.startswith("~") and not Path(first).exists():
+        raise ValueError(
+            f"No home folder is known for {first!r}: a folder of that name here is "
+            f"{os.path.join('.', first)}. Received: {path}."
+        )
+    return found
+
+
+def check_folder(path: str | os.PathLike) -> Path:
+    """Returns the path of a folder that is there, or can be made.
+
+    Raises:
+        NotADirectoryError: a file is in its place, or in that of a folder above it.
+        PermissionError: nothing may be written there.
+    """
+    path = expanded(path)
+    there = next(each for each in (path, *path.parents) if os.path.lexists(each))
+    if not there.is_dir():
+        raise NotADirectoryError(f"{there} is a file, where a folder is needed. Received: {path}.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(f"{there} may not be written to. Received: {path}.")
+    return path
 
 
 def write_atomically(path: str | os.PathLike, content: bytes | str) -> Path:
@@ -58,11 +85,28 @@ def leftovers(folder: Path, name: str) -> list[Path]:
     return [path for path in there if pattern.fullmatch(path.name) and is_plain_file(path)]
 
 
+def not_there(name: str | os.PathLike, what: str = "file") -> FileNotFoundError:
+    """Returns the error about a name of no such file: what stands there instead, or what is meant.
+
+    Args:
+        name: as the user gave it.
+        what: a "file", or a "file or folder".
+    """
+    path = expanded(name)
+    if path.is_symlink() and not path.exists():
+        return FileNotFoundError(f"{name} is a link to {os.readlink(path)}, which is not there.")
+    if path.is_dir():
+        return FileNotFoundError(f"{name} is a folder, where a file is needed.")
+    if path.exists():
+        return FileNotFoundError(f"{name} is a pipe or a device, where a file is needed.")
+    return FileNotFoundError(f"no such {what}: {name}.{meant_by(name)}")
+
+
 def meant_by(name: str | os.PathLike) -> str:
     """Returns a question with the files that a name of none may mean, and a space, or nothing."""
-    path = Path(name).expanduser()
+    path = expanded(name)
     try:
-        there = {each.name.lower(): each for each in path.parent.iterdir()}
+        there = {each.name.lower(): each for each in path.parent.iterdir() if each.exists()}
     except OSError:
         return ""
     near = difflib.get_close_matches(path.name.lower(), there, n=2, cutoff=_NEAR)

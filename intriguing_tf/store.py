@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import filelock
 
 from intriguing_tf.archives import JSON, read_json
-from intriguing_tf.files import leftovers, read_content, write_atomically
+from intriguing_tf.files import check_folder, expanded, leftovers, read_content, write_atomically
 from intriguing_tf.fingerprints import json_fingerprint, versions
 from intriguing_tf.progress import shows_progress
 from intriguing_tf.text import cut
@@ -75,7 +75,7 @@ class Store:
         verbose: bool | str = "auto",
         outdated: Iterable[str] = (),
     ):
-        self.folder = Path(folder)
+        self.folder = expanded(folder)
         self._names_work = shows_progress(verbose)
         self.seconds: dict[str, float] = {}
         self._spent = 0.0
@@ -150,7 +150,7 @@ def locked(folder: str | os.PathLike) -> Iterator[None]:
     Raises:
         RuntimeError: another process is at work in it.
     """
-    folder = Path(folder)
+    folder = check_folder(folder)
     folder.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(folder / ".lock")
     try:

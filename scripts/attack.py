@@ -44,9 +44,13 @@ def run(flags: Any) -> int:
 
     On Ctrl-C what was found until then is saved.
     """
+    from intriguing_tf.adversary.pictures import kind_of  # here: --help must not load TensorFlow
+
     model = inputs.load_model(flags)
     data = inputs.load_data(flags, model, of_known=_OF_KNOWN)
     images, labels, _ = data
+    if flags.save_images and kind_of(images) != "images":
+        raise ValueError(f"--save_images is for images. Received: data of shape {images.shape}.")
     targets = int(flags.targets) if is_integer(flags.targets) else flags.targets
     chosen = {name: getattr(flags, name) for name in ("bounds", "loss", "solver", "outputs")}
     adversary = itf.LBFGSAdversary(model, **chosen)

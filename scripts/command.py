@@ -24,6 +24,7 @@ from intriguing_tf.text import one_line, printable
 Option = Callable[..., object]  # defines a flag among `flag_values`
 flags.disclaim_key_flags()  # a flag belongs to the script, not to the module that defines it
 HELP = {"--help", "-help", "-h", "--helpshort", "--helpfull"}
+_COLORED = re.compile("\x1b\\[[0-9;]*m")  # how Keras prints in bold
 INTERRUPTED = 130  # what shells call the status of a program that Ctrl-C ended
 _LISTED = re.compile(r"^(flag --\w+=)\[(.*?)\]:")  # how absl shows values between commas
 GRACE = 1.5  # seconds from Ctrl-C to the end of the process, whatever it is at
@@ -145,6 +146,7 @@ class Command:
 
 def _failed(message: str, status: int) -> int:
     message = _LISTED.sub(lambda m: m[1] + m[2].replace("'", "").replace(", ", ",") + ":", message)
+    message = _COLORED.sub("", message)
     print(f"error: {printable(message)}", file=sys.stderr)
     return status
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from intriguing_tf import datasets
 from intriguing_tf.datasets import names as data_names
-from intriguing_tf.files import meant_by
+from intriguing_tf.files import expanded, not_there
 from intriguing_tf.zoo import names as model_names
 
 if TYPE_CHECKING:
@@ -31,9 +31,9 @@ def check_file(name: str) -> Path:
     Raises:
         FileNotFoundError: no such file.
     """
-    path = Path(name).expanduser()
+    path = expanded(name)
     if not path.is_file():
-        raise FileNotFoundError(f"no such file: {name}.{meant_by(name)}")
+        raise not_there(name)
     return path
 
 

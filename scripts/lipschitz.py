@@ -105,12 +105,15 @@ def _bounds(flags: Any) -> _Found:
     model = inputs.load_model(flags, application_weights=None)
     if flags.model.startswith("applications/") and ":" not in flags.model:
         print(f"{flags.model} has random weights; Keras's: {flags.model}:imagenet", file=sys.stderr)
+    images = None if flags.number is None else _images(model, flags)
+    if flags.number is None and flags["data"].present:
+        print("--data is looked at with --number of them.", file=sys.stderr)
     report = lipschitz.bound(model, flags.method, flags.unbounded, domain=flags.domain)
     found = _Found({"bounds": report.table()}, {}, report.as_dict())
     if any(map(_is_drawn, report.rows)):
         found.pictures["layers"] = functools.partial(_layers, flags.model, report)
-    if flags.number is not None:
-        _add_sandwich(found, model, flags)
+    if images is not None:
+        _add_sandwich(found, model, images, flags)
     return found
 
 
@@ -130,8 +133,17 @@ def _layers(model: str, report: Any) -> Any:
     )
 
 
-def _add_sandwich(found: _Found, model: Any, flags: Any) -> None:
+def _images(model: Any, flags: Any) -> Any:
+    """Returns the images to certify and to attack, which are found to fit before the bounds."""
+    from intriguing_tf.adversary import LBFGSAdversary  # these load TensorFlow
+    from intriguing_tf.adversary.inputs import check_images
+
     images, *_ = inputs.load_data(flags, model)
+    adversary = LBFGSAdversary(model, bounds=flags.bounds)
+    return check_images(images, adversary.classifier, adversary.bounds)
+
+
+def _add_sandwich(found: _Found, model: Any, images: Any, flags: Any) -> None:
     measured = experiments.Sandwich.of(model, images, flags.bounds, flags.radius)
     found.tables["sandwich"] = measured.table()
     found.pictures["sandwich"] = measured.picture

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,8 @@ from typing import Any
 from absl import flags
 from intriguing_tf.scripts import inputs
 from intriguing_tf.scripts.command import Option
+
+from intriguing_tf.files import check_folder, expanded
 
 flags.disclaim_key_flags()  # a flag belongs to the script, not to the module that defines it
 
@@ -47,14 +48,15 @@ def checked(option: Option, name: str, check: Callable[[Any], object]) -> Option
     Args:
         option: defines the flag `name`.
         name: of the flag.
-        check: raises `ValueError` or `OSError` for a wrong value; `None` is not checked.
+        check: raises `ValueError`, `OSError` or `ImportError` for a wrong value; `None` is not
+            checked.
     """
 
     def is_valid(value: Any) -> bool:
         try:
             if value is not None:
                 check(value)
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, ImportError) as error:
             raise flags.ValidationError(str(error)) from error
         return True
 
@@ -217,9 +219,7 @@ def work_folder(default: str, text: str) -> Option:
     """--output: of work that a command resumes when it is started again."""
 
     def check(folder: str) -> None:
-        there = next(each for each in (Path(folder), *Path(folder).parents) if each.exists())
-        if not there.is_dir():
-            raise ValueError(f"{there} is a file: --output must be a folder")
+        check_folder(folder)
 
     return checked(path("output", default, text), "output", check)
 
@@ -229,11 +229,13 @@ def output(default: str | None, text: str = "folder of the results") -> Option:
 
     def is_free(values: dict[str, Any]) -> bool:
         folder = values["output"]
-        if folder is None or values["overwrite"] or not Path(folder).exists():
+        if folder is None:
             return True
-        if not Path(folder).is_dir():
-            raise flags.ValidationError(f"{folder} is a file: --output must be a folder.")
-        if any(Path(folder).iterdir()):
+        try:
+            check_folder(folder)
+        except OSError as error:
+            raise flags.ValidationError(str(error)) from error
+        if Path(folder).is_dir() and not values["overwrite"] and any(Path(folder).iterdir()):
             raise flags.ValidationError(
                 f"{folder} is not empty: give another --output, or --overwrite."
             )
@@ -263,7 +265,7 @@ class _Path(flags.ArgumentParser):
     syntactic_help = "a path"
 
     def parse(self, argument: str) -> str:
-        return os.path.expanduser(argument)
+        return str(expanded(argument))
 
 
 class _Numbers(flags.ListParser):
@@ -284,6 +286,8 @@ class _Numbers(flags.ListParser):
 class _Bounds(flags.ArgumentParser):
     """Two finite numbers, the smaller first."""
 
+    also = ""  # what else is valid
+
     def __init__(self, name: str) -> None:
         super().__init__()
         self._name = name
@@ -295,14 +299,16 @@ class _Bounds(flags.ArgumentParser):
             lower = upper = math.nan
         if not -math.inf < lower < upper < math.inf:
             raise ValueError(
-                f"--{self._name} must be two numbers, finite and the smaller first, such as 0,1. "
-                f"Received: {argument}."
+                f"--{self._name} must be two numbers, finite and the smaller first, such as 0,1"
+                f"{self.also}. Received: {argument}."
             )
         return lower, upper
 
 
 class _BoundsOrData(_Bounds):
     """Two numbers, or the word 'data'."""
+
+    also = ", or 'data'"
 
     def parse(self, argument: str) -> Any:
         return argument if argument == "data" else super().parse(argument)

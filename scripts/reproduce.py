@@ -10,12 +10,20 @@ results.json. Finished pieces are kept there: a run that was stopped resumes.
 
 from __future__ import annotations
 
+import importlib.util
 from typing import Any
 
 from intriguing_tf.scripts import options
 from intriguing_tf.scripts.command import command
 
 from intriguing_tf import experiments, reporting
+from intriguing_tf.files import check_folder
+
+
+def _check_log(folder: str) -> None:
+    check_folder(folder)
+    if importlib.util.find_spec("tensorboard") is None:
+        raise ImportError("TensorBoard is not installed: pip install 'intriguing_tf[tensorboard]'.")
 
 
 @command(
@@ -30,7 +38,11 @@ from intriguing_tf import experiments, reporting
         [],
         "at least 2 seeds, such as 1,2,3: train Table 1's deep networks from each, for the spread",
     ),
-    options.path("tensorboard", None, "also log to this folder for TensorBoard"),
+    options.checked(
+        options.path("tensorboard", None, "also log to this folder for TensorBoard"),
+        "tensorboard",
+        _check_log,
+    ),
 )
 def run(flags: Any) -> None:
     """Runs what is missing and writes the report."""

@@ -16,6 +16,7 @@ from intriguing_tf.scripts import inputs, options
 from intriguing_tf.scripts.command import command
 
 import intriguing_tf as itf
+from intriguing_tf.sweeps.tables import check_table
 from intriguing_tf.zoo.names import short_name
 
 
@@ -31,7 +32,11 @@ from intriguing_tf.zoo.names import short_name
     options.shard_size(),
     *options.ray(),
     options.work_folder("sweep", "folder of the sweep; what is there already is not repeated"),
-    options.path("table", None, "a .csv or .parquet file for a row per image"),
+    options.checked(
+        options.path("table", None, "a .csv or .parquet file for a row per image"),
+        "table",
+        check_table,
+    ),
     renamed={"folder": "output"},
 )
 def run(flags: Any) -> None:

@@ -9,6 +9,8 @@ matrix of errors, and writes it as JSON with a picture and the adversarial image
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,14 @@ from intriguing_tf.files import write_atomically
 _OF_KNOWN = 128
 
 
+def _stddevs(name: str, default: Sequence[float], text: str) -> options.Option:
+    def check(values: Sequence[float]) -> None:
+        if not all(0 <= value < math.inf for value in values):
+            raise ValueError("stddevs are finite and at least 0.")
+
+    return options.checked(options.reals(name, default, text), name, check)
+
+
 @command(
     options.models(["mnist/fc10-1e-4", "mnist/fc100-100-10", "mnist/ae400-10"]),
     options.data(),
@@ -29,8 +39,8 @@ _OF_KNOWN = 128
     options.number(
         f"images, from the first on; by default {_OF_KNOWN} of a known data set, all of files"
     ),
-    options.reals("noise", [0.1, 0.3], "stddevs of Gaussian noise"),
-    options.reals("amplify", [0.1], "stddevs to amplify the distortions to"),
+    _stddevs("noise", [0.1, 0.3], "stddevs of Gaussian noise"),
+    _stddevs("amplify", [0.1], "stddevs to amplify the distortions to"),
     options.seed("of targets and noise"),
     options.output("transfer"),
 )
@@ -41,9 +51,15 @@ def run(flags: Any) -> None:
     models = {name: inputs.load_model(flags, name) for name in flags.models}
     first = flags.models[0]
     images, labels, _ = inputs.load_data(flags, models[first], first, of_known=_OF_KNOWN)
+    if labels is None:
+        raise ValueError("--data must have labels, for errors are counted. Received: none.")
     sets = {"undistorted": images}
-    for name, model in models.items():
-        adversary = itf.LBFGSAdversary(model, bounds=bounds, loss="cross_entropy")
+    itf.transfer.error_matrix(models, sets, labels)  # complains before the attacks
+    adversaries = {
+        name: itf.LBFGSAdversary(model, bounds=bounds, loss="cross_entropy")
+        for name, model in models.items()
+    }
+    for name, adversary in adversaries.items():
         result = adversary(images, labels, targets="random", seed=flags.seed)
         (folder / "adversarial").mkdir(parents=True, exist_ok=True)
         result.save(folder / "adversarial" / f"{name.replace('/', '_')}.npz")

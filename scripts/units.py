@@ -37,13 +37,19 @@ from intriguing_tf.files import write_atomically
 )
 def run(flags: Any) -> None:
     """Runs the comparison that the flags ask for."""
-    from intriguing_tf.experiments.records import to_json  # loads TensorFlow
+    from intriguing_tf.adversary.pictures import kind_of  # these load TensorFlow
+    from intriguing_tf.evaluation.scaling import check_within
+    from intriguing_tf.experiments.records import to_json
 
     lower, upper = flags.bounds
     model = inputs.load_model(flags)
-    images, labels, _ = inputs.load_data(flags, model, of_classifier=False)
+    data = inputs.load_data(flags, model, of_classifier=False)
+    images, labels, _ = data
     if labels is None:
         raise ValueError("--data must have labels, which the comparison is about. Received: none.")
+    drawn = kind_of(images) == "images"
+    if drawn:
+        check_within(data, flags.bounds)
     feature_model = flags.feature_model and inputs.load_model(flags, flags.feature_model)
     found = units.compare(
         model,
@@ -60,16 +66,21 @@ def run(flags: Any) -> None:
         verbose=True,
     )
     print(found)
-    pictures, shown = [], (images - lower) / (upper - lower)
+    pictures, tables = [], [found.table()]
     for top in (found.natural, found.random):
         rows = top.determined.nonzero()[0][: flags.shown]
+        if not drawn:  # tables and series: places in the data
+            listed = top.table()
+            title = f"{top.kind} directions of {flags.layer}: what goes furthest along each"
+            tables.append(reporting.Table(title, listed.columns, [listed.rows[i] for i in rows]))
+            continue
         caption = f"{top.kind} directions of {flags.layer}: the images that go furthest along each"
+        shown = ((images[top.indices[rows]] - lower) / (upper - lower)).clip(0, 1)
+        shown = shown if images.ndim == 4 else shown[..., None]
         names = [top.names()[row] for row in rows]
-        pictures.append(reporting.image_rows(top.kind, caption, shown[top.indices[rows]], names))
+        pictures.append(reporting.image_rows(top.kind, caption, shown, names))
     title = f"{flags.model}, {flags.layer}: units and random directions"
-    report = reporting.Report(
-        title, [], [reporting.Section("Coherence", [], [found.table()], pictures)]
-    )
+    report = reporting.Report(title, [], [reporting.Section("Coherence", [], tables, pictures)])
     path = report.save(flags.output)
     write_atomically(
         path.with_name("contrasts.json"), json.dumps(to_json(found.contrasts), indent=1)

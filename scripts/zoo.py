@@ -28,7 +28,7 @@ from intriguing_tf.scripts import options
 from intriguing_tf.scripts.command import command, import_tensorflow
 
 from intriguing_tf import publishing, reporting, zoo
-from intriguing_tf.files import expanded
+from intriguing_tf.files import check_folder, expanded
 from intriguing_tf.zoo.applications import meant
 
 
@@ -39,7 +39,7 @@ def show_list(flags: Any, names: Sequence[str]) -> int:
     unreadable: dict[str, str] = {}
     for pattern in names or ["*"]:
         unreadable |= catalogue.unreadable(pattern)
-    wanted = [name for name in names or ["*"] if name not in unreadable]
+    wanted = [name for name in names or zoo.list() if name not in unreadable]
     cards = [zoo.info(name) for name in _matching(wanted)]
     room = max(30, shutil.get_terminal_size().columns - 88) if sys.stdout.isatty() else None
     rows = [
@@ -76,6 +76,8 @@ def download(flags: Any, names: Sequence[str]) -> int:
 def verify(flags: Any, names: Sequence[str]) -> int:
     """Prints the state of every local file; with --metrics, cards against a new evaluation."""
     checks = [check for pattern in names or ["*"] for check in zoo.verify(pattern)]
+    if names and not checks:
+        _matching(names)  # complains
     rows = [(check.name, check.status, check.file, check.detail) for check in checks]
     print(reporting.Table("", ("entry", "status", "file", "detail"), rows))
     wrong = any(check.status == "damaged" for check in checks)
@@ -148,6 +150,13 @@ def site(flags: Any, names: Sequence[str]) -> int:
     from intriguing_tf.zoo.site import export
 
     folder, *patterns = _needed(names)
+    if "*" in folder or zoo.list(folder):
+        raise ValueError(
+            f"The first argument is the folder, the others are entries: itf-zoo site FOLDER "
+            f"{folder}. Received: {folder}."
+        )
+    check_folder(folder)
+    _matching(patterns)  # complains before the first is copied
     for pattern in patterns or ["*"]:
         cards = export(expanded(folder), pattern)
     print(f"{folder}: {len(cards)} entries. Serve it, and set INTRIGUING_TF_ZOO to its address.")

@@ -5,7 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from intriguing_tf.files import expanded, leftovers, meant_by, read_content, write_atomically
+from intriguing_tf.files import (
+    check_folder,
+    expanded,
+    leftovers,
+    meant_by,
+    not_there,
+    read_content,
+    write_atomically,
+)
 
 
 def test_text_and_bytes_are_written_and_folders_made(tmp_path):
@@ -20,7 +28,12 @@ def test_a_path_begins_at_home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert write_atomically("~/a/text.txt", "x") == tmp_path / "a" / "text.txt"
     assert (tmp_path / "a" / "text.txt").read_text() == "x"
-    assert expanded("a/~") == Path("a/~") and expanded("~nobody-of-this-name/a").parts[-1] == "a"
+    assert expanded("a/~") == Path("a/~")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=r"No home folder .*'~no-one'.* Received: ~no-one/a\."):
+        expanded("~no-one/a")
+    (tmp_path / "~no-one").mkdir()
+    assert expanded("~no-one/a") == Path("~no-one/a")
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
@@ -68,4 +81,33 @@ def test_a_mistyped_name_is_known(tmp_path):
     (tmp_path / "pictures").mkdir()
     assert meant_by(tmp_path / "my.keras") == f" Did you mean {tmp_path / 'My.keras'}?"
     assert meant_by(str(tmp_path / "picture")) == f" Did you mean {tmp_path / 'pictures'}?"
+    (tmp_path / "dead.keras").symlink_to(tmp_path / "none")
+    assert meant_by(tmp_path / "deaf.keras") == ""
     assert meant_by(tmp_path / "weights.h5") == meant_by(tmp_path / "no" / "my.keras") == ""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are Unix's")
+def test_what_stands_in_a_files_place_is_said(tmp_path):
+    """A name is not suggested in place of itself."""
+    (tmp_path / "folder.npz").mkdir()
+    (tmp_path / "dead.npz").symlink_to(tmp_path / "none.npz")
+    (tmp_path / "round.npz").symlink_to(tmp_path / "round.npz")
+    os.mkfifo(tmp_path / "pipe.npz")
+    for name, reason in {
+        "folder.npz": "is a folder",
+        "dead.npz": f"is a link to {tmp_path / 'none.npz'}, which is not there",
+        "round.npz": "is a link to",
+        "pipe.npz": "is a pipe",
+        "none.npz": "no such file",
+    }.items():
+        said = str(not_there(tmp_path / name))
+        assert reason in said and f"Did you mean {tmp_path / name}?" not in said
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_the_work(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "dead").symlink_to(tmp_path / "none")
+    assert check_folder(tmp_path / "new" / "folder") == tmp_path / "new" / "folder"
+    for path in ("file", "file/below/it", "dead/below"):
+        with pytest.raises(NotADirectoryError, match="is a file, where a folder is needed"):
+            check_folder(tmp_path / path)

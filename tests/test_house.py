@@ -19,7 +19,7 @@ LONGEST = 400  # lines of a module
 COMMANDS = sorted(path.stem for path in SCRIPTS.glob("*.py") if "\nif __name__" in path.read_text())
 
 LEAVES = {"aliases", "archives", "checks", "files", "layers", "progress", "reporting", "text"}
-ANY_MODEL = {"keras_graph", "classifier", *LEAVES}  # for tools that work on any Keras model
+ANY_MODEL = {"keras_graph", "classifier", "streams", *LEAVES}  # for tools for any Keras model
 TOOLS = {"adversary", "lipschitz", "units", "transfer"}
 WORK = {"store", "fingerprints"}
 # From the ground up: a member imports only what stands above it here.
@@ -29,11 +29,12 @@ MAY_IMPORT = {
     "progress": set(),
     "files": {"checks"},
     "text": set(),
-    "archives": {"text"},
+    "archives": {"files", "text"},
     "layers": {"aliases", "checks"},
     "reporting": {"aliases", "checks", "files", "text"},
     "keras_graph": {"aliases", "checks"},
     "classifier": {"aliases", "checks", "keras_graph"},
+    "streams": set(),
     "fingerprints": {"keras_graph"},
     "store": {"archives", "files", "fingerprints", "progress", "text"},
     "adversary": ANY_MODEL,
@@ -313,3 +314,28 @@ def test_ci_tries_the_oldest_version_of_every_requirement():
 def test_the_version_to_cite_is_the_packages():
     cited = re.search(r"^version: (\S+)$", (ROOT / "CITATION.cff").read_text(), re.M)
     assert cited and f'__version__ = "{cited[1]}"' in (PACKAGE / "__init__.py").read_text()
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if name != "intriguing_tf.files"])
+def test_paths_of_users_begin_at_home(name):
+    """A path that a function is given goes through `files.expanded`, for `~` is no folder."""
+    wrong = []
+    for function in ast.walk(ast.parse(modules()[name].read_text())):
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        given = function.args.args + function.args.kwonlyargs
+        paths = {
+            each.arg
+            for each in given
+            if each.annotation and re.search(r"PathLike|str \| Path", ast.unparse(each.annotation))
+        }
+        wrong += [
+            f"{function.name}: {ast.unparse(node)}"
+            for node in ast.walk(function)
+            if isinstance(node, ast.Call)
+            and ast.unparse(node.func) in {"Path", "open", "os.fspath", "os.path.expanduser"}
+            and node.args
+            and "expanded(" not in ast.unparse(node.args[0])
+            and paths & {each.id for each in ast.walk(node.args[0]) if isinstance(each, ast.Name)}
+        ]
+    assert not wrong, wrong

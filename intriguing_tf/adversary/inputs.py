@@ -5,41 +5,33 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.adversary.bounds import fills_little, fit_into
-from intriguing_tf.classifier import Classifier
+from intriguing_tf.classifier import Classifier, takes
+from intriguing_tf.streams import Stream
+
+_ROWS = 256  # that are read at a time
 
 
 def unpack(images: Any, labels: Any, classifier: Classifier) -> tuple[Any, Any]:
     """Returns images and labels; those of a `tf.data.Dataset` as arrays.
 
     Raises:
-        ValueError: a dataset that does not end, is empty, has no images, or has labels where
-            labels are given too.
+        ValueError: as `Stream`; an empty dataset, or one with labels where labels are given too.
     """
     if not isinstance(images, tf.data.Dataset):
         return images, labels
-    if images.cardinality() == tf.data.INFINITE_CARDINALITY:
-        raise ValueError("A dataset must end: take(n) of it. Received: an infinite one.")
-    spec = images.element_spec
-    pair = isinstance(spec, (tuple, list))
-    first = spec[0] if pair else spec
-    if not isinstance(first, tf.TensorSpec) or (pair and len(spec) != 2):
-        raise ValueError(
-            f"A dataset must give images, or pairs (images, labels). Received: {spec}."
-        )
-    if pair and labels is not None:
+    stream = Stream(images, classifier.input_shape, _ROWS)
+    if stream.labelled and labels is not None:
         raise ValueError("Give labels once. Received: `labels`, and a dataset that has its own.")
-    expected = classifier.input_shape
-    if expected is not None and first.shape.rank == len(expected):
-        images = images.batch(256)
-    parts = [element if pair else (element,) for element in images.as_numpy_iterator()]
+    parts = [[each for each in rows if each is not None] for rows in stream]
     if not parts:
         raise ValueError("At least one image is needed. Received: an empty dataset.")
-    arrays = [np.concatenate(column) for column in zip(*parts, strict=True)]
-    return arrays[0], arrays[1] if pair else labels
+    images, *own = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return images, own[0] if own else labels
 
 
 def check_images(
@@ -65,11 +57,7 @@ def check_images(
             )
         raise TypeError(f"Images must be floating numbers. Received: dtype {array.dtype}.{hint}")
     expected = classifier.input_shape
-    fits = expected is None or (
-        array.ndim == len(expected) + 1
-        and all(e is None or e == a for e, a in zip(expected, array.shape[1:], strict=True))
-    )
-    if array.ndim < 2 or not fits:
+    if array.ndim < 2 or not takes(expected, array.shape[1:]):
         wanted = "..." if expected is None else ", ".join(map(str, expected))
         raise ValueError(f"Images must have shape (n, {wanted}). Received: shape {array.shape}.")
     if not len(array):
@@ -113,6 +101,16 @@ def check_logits(logits: np.ndarray, classifier: Classifier) -> np.ndarray:
 def _are_probabilities(rows: np.ndarray) -> bool:
     sums = rows.sum(axis=1, dtype=np.float64)
     return bool(len(rows)) and bool((rows >= 0).all()) and np.allclose(sums, 1, atol=1e-3)
+
+
+def check_weights_of(model: keras.Model) -> None:
+    """Raises if a model's weights are not finite, so that nothing it returns is."""
+    broken = [each.path for each in model.weights if not np.isfinite(each.numpy()).all()]
+    if broken:
+        raise ValueError(
+            f"The weights of model {model.name!r} must be finite. Received: NaN or infinity in "
+            f"{', '.join(broken[:3])}."
+        )
 
 
 def check_weights(c: Any, n: int) -> np.ndarray:

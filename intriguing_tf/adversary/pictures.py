@@ -17,7 +17,7 @@ import tensorflow as tf
 from intriguing_tf.adversary.pixels import BATCH, bounds_of, floats, in_8_bits, predict
 from intriguing_tf.checks import check_kinds, check_positive_integer
 from intriguing_tf.classifier import Classifier
-from intriguing_tf.files import write_atomically
+from intriguing_tf.files import expanded, write_atomically
 from intriguing_tf.reporting import Picture, ShownAsTable, Table, adversarial_rows, changed_series
 
 _LONGEST = 18  # letters of a class's name above a small picture
@@ -180,7 +180,7 @@ def save_images(
     rows = np.flatnonzero(result.status == "found")
     pixels, survives = in_8_bits(result[rows], classifier)
     kept, pixels = rows[survives], pixels[survives]
-    folder = Path(folder)
+    folder = expanded(folder)
     files = [folder / f"{_file_name(result, row, class_names)}.png" for row in kept]
     for file, image in zip(files, pixels, strict=True):
         write_atomically(file, tf.io.encode_png(image.reshape(*image.shape[:2], -1)).numpy())

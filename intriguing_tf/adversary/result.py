@@ -178,7 +178,7 @@ class AdversarialResult(ShownAsTable):
             ValueError: data that are no images, or a result from a file without `model`.
             OSError: the folder cannot be written to.
         """
-        return pictures.save_images(self, expanded(folder), model, class_names)
+        return pictures.save_images(self, folder, model, class_names)
 
     def table(self) -> Table:
         """Returns the summary that `print` shows."""

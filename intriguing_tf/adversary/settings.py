@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -90,6 +91,49 @@ class SearchConstants:
                 check_between(field.name, value, -np.inf, 0)
             else:
                 check_between(field.name, value, 0)
+
+
+def check_arguments(name: str, given: Any, *taken: str) -> None:
+    """Checks further arguments of `LBFGSAdversary`, as far as that goes without a model.
+
+    Args:
+        name: of what holds them.
+        given: by name.
+        *taken: names of arguments that are given otherwise.
+
+    Raises:
+        TypeError, ValueError: no mapping, an unknown name, or a value out of its range.
+    """
+    check_kind(name, given, Mapping, "a dictionary of LBFGSAdversary's arguments by name")
+    fields = [field.name for field in dataclasses.fields(AttackSettings)]
+    valid = [each for each in fields if each not in {"dtype", *taken}]
+    unknown = [each for each in given if each not in valid]
+    if unknown:
+        raise TypeError(
+            f"`{name}` may have LBFGSAdversary's arguments {', '.join(valid)}. Received: "
+            f"{', '.join(map(repr, unknown))}."
+        )
+    unset = {"layer", *(key for key in ("bounds",) if given.get(key) is None)}
+    AttackSettings(**{key: value for key, value in given.items() if key not in unset})
+
+
+def check_distortion(distortion: Any, bounds: tuple[Any, Any]) -> float:
+    """Returns a distortion, above 0 and within the bounds.
+
+    Args:
+        distortion: root mean square change per variable, in units of the bounds' range.
+        bounds: lower and upper; where they are infinite, so may be the change.
+
+    Raises:
+        TypeError, ValueError: it is not that.
+    """
+    check_between("distortion", distortion, 0)
+    if distortion > 1 and all(np.isfinite(bound).all() for bound in bounds):
+        raise ValueError(
+            "`distortion` must be at most 1: it is a root mean square in units of the bounds' "
+            f"range, beyond which nothing lies. Received: {distortion!r}."
+        )
+    return float(distortion)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)  # arrays have no one truth value to compare by

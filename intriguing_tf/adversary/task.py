@@ -58,6 +58,8 @@ def make_task(
     logits = inputs.check_logits(logits, classifier)
     n, classes = logits.shape
     finite = np.isfinite(logits).all(axis=1)
+    if not finite.any():
+        inputs.check_weights_of(classifier.model)
     predictions = np.where(finite, predictions, -1)
     truth = predictions if labels is None else class_array("labels", labels, n, classes)
     chosen = choose_targets(targets, logits, np.maximum(truth, 0), seed)

@@ -13,7 +13,7 @@ from intriguing_tf.checks import check_between, check_choice, check_kinds, check
 from intriguing_tf.datasets import imagenet_labels
 from intriguing_tf.datasets.image_sets import ImageSet, LazyImages
 from intriguing_tf.datasets.imagenet_data import SUFFIXES, cut_out, decode, image_size
-from intriguing_tf.files import meant_by
+from intriguing_tf.files import expanded, not_there
 from intriguing_tf.progress import progress_bar
 
 RESIZE = ("stretch", "crop")
@@ -129,7 +129,7 @@ def read_class_names(file: str | os.PathLike) -> tuple[str, ...]:
         OSError: it cannot be read.
     """
     try:
-        lines = Path(file).expanduser().read_text("utf-8").splitlines()
+        lines = expanded(file).read_text("utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise ValueError(f"{file} must be UTF-8 text, a class name per line: {error}.") from None
     names = tuple(line.strip() for line in lines if line.strip())
@@ -149,9 +149,9 @@ class _Found(NamedTuple):
 def _find(path: Any) -> _Found:
     if isinstance(path, (str, os.PathLike)):
         path = [path]
-    paths = [Path(file).expanduser() for file in path]
+    paths = [expanded(file) for file in path]
     if missing := [file for file in paths if not file.exists()]:
-        raise FileNotFoundError(f"no such file or folder: {missing[0]}.{meant_by(missing[0])}")
+        raise not_there(missing[0], "file or folder")
     if not paths:
         raise ValueError("name image files or a folder of them. Received: none.")
     found = [_find_in(each) if each.is_dir() else _Found([(each, "")], [], []) for each in paths]

@@ -16,7 +16,7 @@ class ImageSet:
 
     Attributes:
         images: float32 `[n, height, width, channels]` in [0, 1]; a `LazyImages` where they are too
-            many for the memory, which gives arrays when it is sliced; or an unbatched
+            many for the memory, which gives arrays when it is sliced; or a
             `tf.data.Dataset` of pairs (image, label).
         labels: int64 `[n]`, or `None` where they are unknown or the `tf.data.Dataset` brings them.
         class_names: in the order of the labels, or `None`.

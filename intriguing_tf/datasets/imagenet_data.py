@@ -13,6 +13,7 @@ from absl import logging
 
 from intriguing_tf.checks import check_positive_integer
 from intriguing_tf.datasets import imagenet_labels
+from intriguing_tf.files import expanded
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -82,8 +83,8 @@ def imagenet(
     shape = image_size(size)
     if batch_size is not None:
         check_positive_integer("batch_size", batch_size)
-    if Path(source).is_dir():
-        dataset = _folder_dataset(Path(source), shape)
+    if expanded(source).is_dir():
+        dataset = _folder_dataset(expanded(source), shape)
     elif isinstance(source, Path) or "/" in source or "\\" in source:
         raise ValueError(f"There is no folder {str(source)!r}.")
     else:
@@ -100,7 +101,7 @@ def imagenet_files(folder: str | Path) -> list[Path]:
         ValueError: the folder has no folder named by a WordNet number of ImageNet's classes with
             images in it.
     """
-    folder = Path(folder)
+    folder = expanded(folder)
     classes = [folder / wnid for wnid in imagenet_labels.imagenet_wnids()]
     files = [file for wnid in classes if wnid.is_dir() for file in image_files(wnid)]
     if not files:
@@ -117,7 +118,7 @@ def image_files(folder: str | Path) -> list[Path]:
     Raises:
         FileNotFoundError, NotADirectoryError: there is no such folder.
     """
-    return sorted(file for file in Path(folder).iterdir() if file.suffix.lower() in SUFFIXES)
+    return sorted(file for file in expanded(folder).iterdir() if file.suffix.lower() in SUFFIXES)
 
 
 def read_images(files: Sequence[str | Path], size: int | tuple[int, int] = 224) -> ImageFiles:
@@ -140,7 +141,7 @@ def read_images(files: Sequence[str | Path], size: int | tuple[int, int] = 224) 
         print(itf.datasets.read_images(["cat.jpg"], size=224))
     """
     shape = image_size(size)
-    paths = [Path(file) for file in files]
+    paths = [expanded(file) for file in files]
     if not paths:
         raise ValueError("`files` must name at least one image file. Received none.")
     skipped: list[tuple[Path, str]] = []

@@ -13,6 +13,7 @@ import numpy as np
 from intriguing_tf.archives import own_arrays
 from intriguing_tf.datasets import folders, imagenet_labels, mnist_data, names
 from intriguing_tf.datasets.image_sets import ImageSet
+from intriguing_tf.files import expanded
 
 _SPLITS = ("test", "validation", "train")  # in this order, where no split is named
 
@@ -60,12 +61,12 @@ def load_data(
         fitted = dataclasses.replace(found, images=_fitted(found.images, shape, first))
         return _scaled(_named(fitted, class_names), bounds)
     if names.is_npz(first):
-        found = _npz(Path(first).expanduser(), bounds)
+        found = _npz(expanded(first), bounds)
         found = found.first(number)
         return _named(
             dataclasses.replace(found, images=_reshaped(found.images, shape)), class_names
         )
-    if not Path(first).expanduser().exists():
+    if not expanded(first).exists():
         found = _tfds(first, _image_shape(shape, first), number or of_known)
         return _scaled(_named(found, class_names), bounds)
     height, width, channels = _image_shape(shape, first)

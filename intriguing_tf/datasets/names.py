@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from intriguing_tf.files import meant_by
+from intriguing_tf.files import expanded, not_there
 
 DATA = (
     "MNIST's 'test' or 'train', the bundled 'sample', an .npz file with arrays 'images' and "
@@ -38,12 +38,12 @@ def check_data_name(name: str | Sequence[str]) -> None:
         if is_npz(first):
             _check_npz(first)
         return
-    if len(names) == 1 and not Path(first).expanduser().exists():
+    if len(names) == 1 and not expanded(first).exists():
         _check_tfds(first)
         return
     from intriguing_tf.datasets import folders  # here: --help must not load NumPy
 
-    files = [Path(each) for each in names if Path(each).expanduser().is_file()]
+    files = [Path(each) for each in names if expanded(each).is_file()]
     for file in files:
         if file.suffix.lower() not in folders.SUFFIXES:
             hint = _AS_NPZ if file.suffix.lower() in _NUMBERS else ""
@@ -63,9 +63,9 @@ def is_npz(name: str) -> bool:
 
 def _check_npz(name: str) -> None:
     """Refuses a file that is not there, or without images."""
-    path = Path(name).expanduser()
+    path = expanded(name)
     if not path.is_file():
-        raise FileNotFoundError(f"no such file: {name}.{meant_by(name)}")
+        raise not_there(name)
     with path.open("rb") as file:
         try:
             with zipfile.ZipFile(file) as archive:
@@ -86,9 +86,10 @@ def _check_tfds(name: str) -> None:
     """Refuses what is neither a file nor a data set that tensorflow-datasets knows."""
     match = TFDS.fullmatch(name)
     if match is None or Path(name).suffix:
-        raise FileNotFoundError(f"no such file or folder: {name}.{meant_by(name)}")
+        hint = f" Did you mean {name.lower()}?" if name.lower() in MNIST else ""
+        raise FileNotFoundError(f"{not_there(name, 'file or folder')}{hint}")
     base = match["name"].split("/")[0]
-    if (Path(data_dir() or "~/tensorflow_datasets").expanduser() / base).is_dir():
+    if (expanded(data_dir() or "~/tensorflow_datasets") / base).is_dir():
         return
     import tensorflow_datasets as tfds  # here, for it is slow; it does not import TensorFlow
 
@@ -96,7 +97,7 @@ def _check_tfds(name: str) -> None:
     if base not in known:
         near = ", ".join(difflib.get_close_matches(base, known, n=3))
         raise FileNotFoundError(
-            f"no such file or folder: {name}.{meant_by(name)} tensorflow-datasets has no {base!r} "
+            f"{not_there(name, 'file or folder')} tensorflow-datasets has no {base!r} "
             f"either{f', but {near}' if near else ''}."
         )
 
@@ -104,4 +105,4 @@ def _check_tfds(name: str) -> None:
 def data_dir() -> str | None:
     """Returns the data directory of tensorflow-datasets that the environment names, if it does."""
     folder = os.environ.get("TFDS_DATA_DIR")
-    return os.path.expanduser(folder) if folder else None
+    return str(expanded(folder)) if folder else None

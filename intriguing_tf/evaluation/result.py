@@ -16,7 +16,7 @@ from intriguing_tf.adversary import AdversarialResult
 from intriguing_tf.evaluation import page
 from intriguing_tf.evaluation.collecting import Collected
 from intriguing_tf.evaluation.scaling import Ranges
-from intriguing_tf.files import write_atomically
+from intriguing_tf.files import expanded, write_atomically
 from intriguing_tf.lipschitz import LipschitzReport
 from intriguing_tf.reporting import Picture, ShownAsTable, Table
 from intriguing_tf.sweeps import Sweep
@@ -189,7 +189,7 @@ class Evaluation(ShownAsTable, Collected):
         Raises:
             OSError: the folder cannot be written to.
         """
-        folder = Path(folder)
+        folder = expanded(folder)
         report = page.report(self)
         for section in report.sections:
             for picture in section.pictures:

@@ -7,7 +7,6 @@ import os
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -15,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
+from intriguing_tf.adversary.settings import check_arguments
 from intriguing_tf.checks import check_choice, check_kinds, check_positive_integer
 from intriguing_tf.classifier import check_model, input_shape
 from intriguing_tf.datasets import ImageSet
@@ -29,6 +29,7 @@ from intriguing_tf.evaluation.collecting import (
 from intriguing_tf.evaluation.doubts import doubts, units_of
 from intriguing_tf.evaluation.result import Evaluation
 from intriguing_tf.evaluation.scaling import Ranges, check_within
+from intriguing_tf.files import check_folder, expanded
 from intriguing_tf.lipschitz import LipschitzReport, bound
 from intriguing_tf.sweeps import Sweep, sweep
 from intriguing_tf.zoo.names import load_model, short_name
@@ -112,6 +113,9 @@ def evaluate(
     model = load_model(model) if isinstance(model, str) else model
     check_model(model)
     check_choice("certify", certify, METHODS)
+    check_arguments("attack", {} if attack is None else attack)
+    if folder is not None:
+        check_folder(folder)
     wanted = None if radii is None else _check_radii(radii)
     if class_names is not None:
         check_kinds("class_names", class_names, str, "names")
@@ -125,7 +129,7 @@ def evaluate(
     settings = {"bounds": bounds, **(attack or {})}
     classifier = LBFGSAdversary(model, **settings).classifier
     with tempfile.TemporaryDirectory() as temporary:
-        place = Path(folder if folder is not None else temporary)
+        place = expanded(folder if folder is not None else temporary)
         done = sweep(
             {"model": model},
             images.images,
@@ -218,7 +222,7 @@ def _images(
         if isinstance(data, ImageSet):
             raise TypeError("An ImageSet brings its own labels. Received: `labels` as well.")
         if isinstance(data, tf.data.Dataset):
-            return ImageSet(_unbatched(data, model), labels, names)
+            return ImageSet(data, labels, names)
         return ImageSet(data, None if labels is None else np.asarray(labels), names)
     if labels is not None:
         raise TypeError("Named data bring their own labels. Received: `labels` as well.")
@@ -230,14 +234,6 @@ def _images(
         class_names=names,
         outputs=units_of(model),
     )
-
-
-def _unbatched(data: tf.data.Dataset, model: keras.Model) -> tf.data.Dataset:
-    """Returns a data set of single images."""
-    spec, shape = data.element_spec, input_shape(model)
-    first = spec[0] if isinstance(spec, tuple) else spec
-    rank = getattr(getattr(first, "shape", None), "rank", None)
-    return data.unbatch() if shape is not None and rank == len(shape) + 1 else data
 
 
 def _check_radii(radii: Any) -> np.ndarray:

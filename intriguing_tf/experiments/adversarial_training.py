@@ -16,6 +16,7 @@ import scipy.stats
 
 from intriguing_tf.adversary import LBFGSAdversary
 from intriguing_tf.aliases import warn_renamed
+from intriguing_tf.checks import check_positive, check_positive_integer, check_seed
 from intriguing_tf.classifier import Classifier
 from intriguing_tf.experiments.networks import Images, published_or_trained
 from intriguing_tf.files import write_atomically
@@ -225,6 +226,10 @@ def compare(
         raise ValueError(
             f"There must be a method and a seed. Received: {list(names)}, seeds {list(seeds)}."
         )
+    for seed in seeds:
+        check_seed(seed)
+    check_positive_integer("attacked", attacked)
+    check_positive("radius", radius)
     recipes = {name: load_method(name) for name in names}
     where = "the test set"
     if test_set is None:

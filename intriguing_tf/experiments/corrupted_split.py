@@ -18,6 +18,7 @@ import tensorflow as tf
 from intriguing_tf.adversary import LBFGSAdversary
 from intriguing_tf.classifier import Classifier
 from intriguing_tf.experiments.networks import published_or_trained
+from intriguing_tf.files import expanded
 from intriguing_tf.lipschitz import bound
 from intriguing_tf.publishing import Recipe, load_recipe
 from intriguing_tf.reporting import Table
@@ -89,7 +90,7 @@ def corrupt(
         print(corrupt(model, *itf.datasets.mnist_sample(), "corrupted"))
         tf.data.Dataset.load("corrupted/dataset")
     """
-    folder = Path(folder)
+    folder = expanded(folder)
     result = sweep(
         {"network": model}, images, labels, folder=folder, targets=targets, seed=seed,
         settings={"default": {"loss": "cross_entropy"}}, shard_size=shard_size, verbose=verbose,
@@ -200,7 +201,7 @@ def corrupt_and_retrain(
         print(corrupt_and_retrain("mnist/fc10-1e-2", "work", sample, sample, attacked=32))
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
-    folder = Path(folder)
+    folder = expanded(folder)
     with Store(folder, outdated=("before.json", "after.json")) as store:
         before, _ = published_or_trained(store, recipe, train_set, verbose)
         split = corrupt(before, *train_set, folder / "corrupted", verbose=verbose)

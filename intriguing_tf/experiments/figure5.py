@@ -18,7 +18,7 @@ from intriguing_tf.classifier import Classifier
 from intriguing_tf.datasets import imagenet_class_index, imagenet_class_names
 from intriguing_tf.experiments import paper
 from intriguing_tf.experiments.results import Result
-from intriguing_tf.files import write_atomically
+from intriguing_tf.files import expanded, write_atomically
 from intriguing_tf.reporting import Picture, Table, image_triples
 from intriguing_tf.transfer import rms
 
@@ -182,7 +182,7 @@ class Figure5Result(Result):
         Returns:
             The sheet's file.
         """
-        folder = Path(folder)
+        folder = expanded(folder)
         originals = np.asarray(self.adversarial.originals)
         for i, name in enumerate(self.names):
             stem = f"{i:03d}_{Path(name).stem}"

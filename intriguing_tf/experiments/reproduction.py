@@ -10,6 +10,7 @@ import platform
 from typing import Any
 
 from intriguing_tf import __version__
+from intriguing_tf.checks import check_seed
 from intriguing_tf.experiments.claims import claims
 from intriguing_tf.experiments.claims import table as claims_table
 from intriguing_tf.experiments.figure7 import Figure7
@@ -71,7 +72,16 @@ def experiments(
         Figures1And2(min(10 * number, 10_000), seed=seed),
         Figure7(number, shown=min(15, number), seed=seed),
     ]
-    return [*found, Seeds(training_seeds, min(number, 256), seed)] if training_seeds else found
+    if not training_seeds:
+        return found
+    for each in training_seeds:
+        check_seed(each)
+    if len(set(training_seeds)) < max(2, len(training_seeds)):
+        raise ValueError(
+            "`training_seeds` must be at least 2 different seeds, for a spread. Received: "
+            f"{list(training_seeds)}."
+        )
+    return [*found, Seeds(training_seeds, min(number, 256), seed)]
 
 
 def reproduce(

@@ -20,7 +20,7 @@ from intriguing_tf.datasets import mnist
 from intriguing_tf.experiments import paper
 from intriguing_tf.experiments.networks import trained
 from intriguing_tf.experiments.records import from_json, to_json
-from intriguing_tf.files import write_atomically
+from intriguing_tf.files import expanded, write_atomically
 from intriguing_tf.fingerprints import array_fingerprint, model_fingerprint
 from intriguing_tf.publishing import load_recipe
 from intriguing_tf.store import Store
@@ -106,7 +106,7 @@ class Workspace:
         training_seed: int | None = None,
         verbose: bool | str = "auto",
     ):
-        self.folder = Path(folder)
+        self.folder = expanded(folder)
         self.verbose = verbose
         self.training_seed = training_seed
         self._store = Store(folder, verbose)

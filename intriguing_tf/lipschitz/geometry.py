@@ -209,7 +209,8 @@ def per_axis(value: Ints, rank: int, name: str) -> tuple[int, ...]:
     Raises:
         ValueError: not one positive integer, nor `rank` of them.
     """
-    values: tuple[Any, ...] = tuple(value) if isinstance(value, Iterable) else (value,) * rank
+    several = isinstance(value, Iterable) and not isinstance(value, (str, bytes))
+    values: tuple[Any, ...] = tuple(value) if several else (value,) * rank  # type: ignore
     if len(values) != rank or not all(_is_positive_integer(each) for each in values):
         raise ValueError(
             f"`{name}` must be a positive integer or {rank} of them, one per spatial axis. "

@@ -10,8 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from intriguing_tf.checks import check_positive_integer
-from intriguing_tf.classifier import Classifier, check_model
+from intriguing_tf.checks import array_of_numbers, check_positive_integer
+from intriguing_tf.classifier import Classifier, check_model, takes
 from intriguing_tf.keras_graph import call_arguments, called_flat, float64_copy, graph_of
 from intriguing_tf.lipschitz.contradictions import check_attained, gradients_may_exceed
 from intriguing_tf.lipschitz.evaluation import BatchValues, Evaluator
@@ -260,7 +260,7 @@ class Certifier:
             )
 
     def _check(self, images: Any) -> Array:
-        images = np.asarray(images)
+        images = array_of_numbers("images", images)
         if images.dtype.kind != "f":
             raise ValueError(
                 "`images` must be floats in the range that the model takes: "
@@ -268,10 +268,7 @@ class Certifier:
                 f"Received: dtype {images.dtype}."
             )
         expected = self.model.inputs[0].shape[1:]
-        fits = images.ndim == len(expected) + 1 and all(
-            want in (None, got) for want, got in zip(expected, images.shape[1:], strict=True)
-        )
-        if not fits:
+        if not images.ndim or not takes(expected, images.shape[1:]):
             raise ValueError(
                 f"`images` must have shape [n, {', '.join(map(str, expected))}]. "
                 f"Received: shape {images.shape}."

@@ -21,7 +21,7 @@ from typing import Any
 
 import keras
 
-from intriguing_tf.files import write_atomically
+from intriguing_tf.files import expanded, write_atomically
 from intriguing_tf.publishing.evaluation import measure_and_draw
 from intriguing_tf.publishing.recipes import Recipe, fingerprint, load_recipe, recipe_names
 from intriguing_tf.publishing.training import TrainedModel, train
@@ -133,7 +133,7 @@ def writable_zoo(folder: str | os.PathLike | None) -> Path:
         ValueError: no `folder`, where the package is not a checkout.
     """
     if folder is not None:
-        return Path(folder).expanduser()
+        return expanded(folder)
     bundled = locations.bundled_folder()
     if bundled.is_relative_to(Path(locations.__file__).parent):
         raise ValueError(

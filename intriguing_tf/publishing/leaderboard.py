@@ -15,6 +15,7 @@ from intriguing_tf import datasets, lipschitz
 from intriguing_tf.adversary import AdversarialResult
 from intriguing_tf.checks import check_between, check_kinds, check_positive_integer
 from intriguing_tf.classifier import Classifier
+from intriguing_tf.files import expanded
 from intriguing_tf.fingerprints import json_fingerprint, model_fingerprint, versions
 from intriguing_tf.publishing.evaluation import verified_robust_accuracy
 from intriguing_tf.reporting import Report, Section, Table
@@ -75,7 +76,7 @@ def rank(
     check_positive_integer("starts", starts)
     check_positive_integer("number", number)
     check_between("number", number, 0, 1001)
-    folder = Path(folder).expanduser()
+    folder = expanded(folder)
     for name in models:
         rows = {row.name: row for row in read_attacked(folder)}
         row = _attacked(name, rows.get(_shown(name)), folder / _WORK, number, starts, verbose)

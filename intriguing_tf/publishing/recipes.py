@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
+from intriguing_tf.files import expanded, not_there
 from intriguing_tf.fingerprints import json_fingerprint
 from intriguing_tf.zoo.cards import Name
 from intriguing_tf.zoo.locations import bundled_folder
@@ -242,7 +243,9 @@ def load_recipe(name: str | Path) -> Recipe:
     if str(name) in recipe_names():
         path = _folder() / f"{name}.json"
     elif str(name).endswith(".json"):
-        path = Path(name)
+        path = expanded(name)
+        if not path.is_file():
+            raise not_there(name)
     else:
         raise ValueError(
             f"No recipe is called {str(name)!r}. Known: {', '.join(recipe_names())}; or give the "

@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from intriguing_tf import datasets, models
 from intriguing_tf.classifier import Classifier
+from intriguing_tf.files import expanded
 from intriguing_tf.keras_graph import above, up_to
 from intriguing_tf.models.mnist import sparse_autoencoder
 from intriguing_tf.progress import shows_progress
@@ -223,7 +224,7 @@ def _fit_with_adversary(recipe: Recipe, model, images, labels, verbose, backup) 
         **options,
         epochs=fitting.epochs,
         verbose=2 if shows_progress(verbose) else 0,
-        callbacks=[keras.callbacks.BackupAndRestore(os.fspath(backup))] if backup else None,
+        callbacks=[keras.callbacks.BackupAndRestore(str(expanded(backup)))] if backup else None,
     )
     return FittingCurve(np.array(history.history["loss"]), time.perf_counter() - start)
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import jinja2
 
 from intriguing_tf.checks import check_kind, check_kinds
-from intriguing_tf.files import write_atomically
+from intriguing_tf.files import expanded, write_atomically
 from intriguing_tf.reporting.charts import Picture
 from intriguing_tf.reporting.tables import Table
 
@@ -102,7 +102,7 @@ class Report:
         Returns:
             The path of `report.html`.
         """
-        folder = Path(folder)
+        folder = expanded(folder)
         for section in self.sections:
             for picture in section.pictures:
                 write_atomically(folder / "figures" / f"{picture.name}.svg", picture.svg())

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.checks import check_kind
+from intriguing_tf.files import expanded
 from intriguing_tf.reporting.pages import Report
 
 
@@ -44,7 +45,7 @@ def log_to_tensorboard(
         raise ImportError(
             "TensorBoard is not installed: pip install 'intriguing_tf[tensorboard]'."
         ) from error
-    with tf.summary.create_file_writer(os.fspath(folder)).as_default(step=step):
+    with tf.summary.create_file_writer(str(expanded(folder))).as_default(step=step):
         for tag, value in scalars.items():
             tf.summary.scalar(tag, value)
         for section in report.sections:

@@ -14,6 +14,7 @@ import numpy as np
 
 from intriguing_tf.adversary import LBFGSAdversary
 from intriguing_tf.adversary.inputs import check_images
+from intriguing_tf.adversary.settings import check_arguments
 from intriguing_tf.adversary.targets import KINDS, class_array
 from intriguing_tf.fingerprints import (
     array_fingerprint,
@@ -294,6 +295,7 @@ def named_settings(settings: Any) -> dict[str, dict[str, Any]]:
                 f"In a sweep a layer goes by its name. Received: settings[{name!r}]['layer'] = "
                 f"{value['layer']!r}."
             )
+        check_arguments(f"settings[{name!r}]", value)
     return {name: dict(value) for name, value in settings.items()}
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,10 +12,12 @@ import tensorflow as tf
 
 from intriguing_tf.adversary import AdversarialResult
 from intriguing_tf.adversary.result import ARRAYS
+from intriguing_tf.files import expanded
 from intriguing_tf.reporting import Table
 from intriguing_tf.store import MANIFEST, read_manifest
 from intriguing_tf.sweeps.plan import Cell, Plan
 from intriguing_tf.sweeps.shards import Shard, ShardFolder
+from intriguing_tf.sweeps.tables import check_table, write_table
 
 _COLUMNS = (
     "row", "model", "targets", "settings", "label", "target", "original_prediction", "prediction",
@@ -43,7 +43,7 @@ class Sweep:
     """
 
     def __init__(self, folder: str | os.PathLike):
-        self.folder = Path(folder)
+        self.folder = expanded(folder)
         if not (self.folder / MANIFEST).is_file():
             raise FileNotFoundError(f"There is no sweep in {str(self.folder)!r}: no {MANIFEST}.")
         self.plan = Plan.from_manifest(read_manifest(self.folder))
@@ -139,17 +139,9 @@ class Sweep:
             ImportError: `.parquet` without pyarrow.
             OSError: the file cannot be written.
         """
-        path = Path(path)
-        writers = {".csv": _write_csv, ".parquet": _write_parquet}
-        if path.suffix not in writers:
-            raise ValueError(f"A table is a .csv or .parquet file. Received: {path.name!r}.")
+        check_table(path)
         self._check_complete()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as temporary:
-            whole = Path(temporary) / path.name
-            writers[path.suffix](whole, map(_columns, self.shards()))
-            os.replace(whole, path)
-        return path
+        return write_table(path, _COLUMNS, map(_columns, self.shards()))
 
     def table(self) -> Table:
         """Returns a row for each cell, which `print` shows."""
@@ -220,25 +212,3 @@ def _columns(shard: Shard) -> dict[str, np.ndarray]:
         "prediction": result.predictions,
     }
     return arrays | {name: getattr(result, name) for name in _COLUMNS if name not in arrays}
-
-
-def _write_csv(path: Path, parts: Iterator[dict[str, np.ndarray]]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(_COLUMNS)
-        for part in parts:
-            writer.writerows(zip(*(part[name].tolist() for name in _COLUMNS), strict=True))
-
-
-def _write_parquet(path: Path, parts: Iterator[dict[str, np.ndarray]]) -> None:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ImportError("Parquet needs pyarrow: pip install pyarrow, or write .csv.") from error
-    tables = (pyarrow.table(part) for part in parts)
-    first = next(tables)
-    with pyarrow.parquet.ParquetWriter(path, first.schema) as writer:
-        writer.write_table(first)
-        for table in tables:
-            writer.write_table(table)

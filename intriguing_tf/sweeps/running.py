@@ -14,7 +14,7 @@ import numpy as np
 from intriguing_tf import progress
 from intriguing_tf.adversary import LBFGSAdversary
 from intriguing_tf.checks import check_positive_integer
-from intriguing_tf.files import write_atomically
+from intriguing_tf.files import check_folder, write_atomically
 from intriguing_tf.store import MANIFEST, claim, locked, read_manifest
 from intriguing_tf.sweeps.plan import (
     Cell,
@@ -58,8 +58,8 @@ def sweep(
     Args:
         models: Keras models by name, or a model or a sequence of them (each then goes by
             `model.name`). All take the same images.
-        images: floating array [n, ...], or an unbatched `tf.data.Dataset` of images or of pairs
-            (image, label) in an order that does not change.
+        images: floating array [n, ...], or a `tf.data.Dataset` of images or of pairs
+            (image, label) in an order that does not change, batched or not.
         labels: integers [n], the true classes; without them, each model's own predictions.
         folder: of the sweep: made when it is not there.
         targets: "random", "least_likely", "nearest", a list of these, integers [n], or any of
@@ -94,12 +94,13 @@ def sweep(
     """
     _check_numbers(seed, shard_size, ray, workers)
     progress.shows_progress(verbose)  # complains about a wrong value before the work
+    folder = check_folder(folder)
     named = named_models(models), named_targets(targets), named_settings(settings)
     models, targets, settings = named
     cells = [Cell(m, t, s) for m in models for t in targets for s in settings]
     adversaries = make_adversaries(models, settings, cells)
-    folder = Path(folder)
-    source = Source(images, labels, shard_size or _LARGEST_SHARD)
+    shape = next(iter(adversaries.values())).classifier.input_shape
+    source = Source(images, labels, shard_size or _LARGEST_SHARD, shape)
     if shard_size is None:
         source.size = _shard_size(folder, adversaries.values(), source.shape)
     plan = make_plan(source, adversaries, models, targets, settings, int(seed))

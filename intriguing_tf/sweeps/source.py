@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from intriguing_tf.adversary.targets import class_array
 from intriguing_tf.fingerprints import array_fingerprint
+from intriguing_tf.streams import Stream
 
 
 class Slice(NamedTuple):
@@ -36,20 +37,28 @@ class Source:
 
     Args:
         images: array [n, ...] (a `numpy.memmap` or anything that gives NumPy arrays when it is
-            sliced does as well), or an unbatched `tf.data.Dataset` of images or of pairs
-            (image, label) that gives them in the same order each time.
+            sliced does as well), or a `tf.data.Dataset` of images or of pairs (image, label) that
+            gives them in the same order each time, batched or not.
         labels: integers [n], or `None`.
         size: images in a slice; the last one may have fewer.
+        shape: of one image of a data set; `None` where the model does not say.
 
     Raises:
         TypeError: neither an array nor a data set; labels beside a data set.
         ValueError: lengths that differ, or a data set of other elements.
     """
 
-    def __init__(self, images: Any, labels: Any, size: int):
-        self.size = size
+    def __init__(
+        self, images: Any, labels: Any, size: int, shape: Sequence[int | None] | None = None
+    ):
+        self.size, self._shape = size, shape
         if isinstance(images, tf.data.Dataset):
-            _check_elements(images, labels)
+            Stream(images, shape, size)  # complains at once
+            if labels is not None:
+                raise TypeError(
+                    "A tf.data.Dataset brings its own labels, as pairs (image, label). Received: "
+                    "`labels` as well."
+                )
         else:
             images, labels = _check_arrays(images, labels)
         self._images, self._labels = images, labels
@@ -58,8 +67,8 @@ class Source:
     def shape(self) -> tuple[int, ...]:
         """Of one image."""
         if isinstance(self._images, tf.data.Dataset):
-            spec = self._images.element_spec
-            return tuple((spec[0] if isinstance(spec, tuple) else spec).shape)
+            first = next(iter(Stream(self._images.take(1), self._shape, 1)), None)
+            return () if first is None else first[0].shape[1:]
         return tuple(self._images.shape[1:])
 
     def slices(self, wanted: Collection[int] | None = None) -> Iterator[Slice]:
@@ -77,9 +86,9 @@ class Source:
             yield Slice(index, np.asarray(self._images[rows]), labels)
 
     def _streamed(self) -> Iterator[Slice]:
-        for index, batch in enumerate(self._images.batch(self.size).as_numpy_iterator()):
-            images, labels = batch if isinstance(batch, tuple) else (batch, None)
-            yield Slice(index, images, labels)
+        stream = Stream(self._images, self._shape, self.size)
+        for index, (images, labels) in enumerate(stream):
+            yield Slice(index, images, _class_numbers(labels, len(images)))
 
 
 def _check_arrays(images: Any, labels: Any) -> tuple[Any, np.ndarray | None]:
@@ -87,39 +96,25 @@ def _check_arrays(images: Any, labels: Any) -> tuple[Any, np.ndarray | None]:
         images = np.asarray(images)
     if not hasattr(images, "__getitem__") or not getattr(images, "shape", ()):
         raise TypeError(
-            "`images` must be an array [n, ...] or an unbatched tf.data.Dataset. "
+            "`images` must be an array [n, ...] or a tf.data.Dataset. "
             f"Received: {type(images).__name__}."
         )
     if not len(images):
         raise ValueError("At least one image is needed. Received: none.")
+    return images, _class_numbers(labels, len(images))
+
+
+def _class_numbers(labels: Any, n: int) -> np.ndarray | None:
     if labels is None:
-        return images, None
+        return None
     labels = np.asarray(labels)
-    if labels.shape == (len(images), 1):
+    if labels.shape == (n, 1):
         labels = labels[:, 0]
-    if labels.ndim == 2 and len(labels) == len(images):  # one-hot rows
-        labels = class_array("labels", labels, len(images), labels.shape[1])
-    if labels.shape != (len(images),):
+    if labels.ndim == 2 and len(labels) == n:  # one-hot rows
+        labels = class_array("labels", labels, n, labels.shape[1])
+    if labels.shape != (n,):
         raise ValueError(
-            f"`labels` must have shape ({len(images)},), one for each image, or be one-hot rows. "
+            f"`labels` must have shape ({n},), one for each image, or be one-hot rows. "
             f"Received: shape {labels.shape}."
         )
-    return images, labels
-
-
-def _check_elements(dataset: tf.data.Dataset, labels: Any) -> None:
-    if labels is not None:
-        raise TypeError(
-            "A tf.data.Dataset brings its own labels, as pairs (image, label). Received: "
-            "`labels` as well."
-        )
-    if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
-        raise ValueError("The data set must end: take(n) of it. Received: an infinite one.")
-    spec = dataset.element_spec
-    parts = spec if isinstance(spec, tuple) else (spec,)
-    fits = all(isinstance(part, tf.TensorSpec) for part in parts) and len(parts) <= 2
-    if not fits or (len(parts) == 2 and parts[1].shape.rank != 0):
-        raise ValueError(
-            "The data set must give single images, or pairs of one image and its integer label; "
-            f"call .unbatch() on a batched one. Received: elements {spec}."
-        )
+    return labels

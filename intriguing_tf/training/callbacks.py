@@ -11,13 +11,16 @@ import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
-from intriguing_tf.adversary.targets import class_array
+from intriguing_tf.adversary.settings import check_arguments, check_distortion
+from intriguing_tf.adversary.targets import KINDS, class_array
 from intriguing_tf.aliases import RenamedAttribute
-from intriguing_tf.checks import check_positive, check_positive_integer
+from intriguing_tf.checks import check_choice, check_positive, check_positive_integer, check_seed
 from intriguing_tf.classifier import Classifier
+from intriguing_tf.files import expanded
 from intriguing_tf.lipschitz import LipschitzReport, bound, certified_radius
 from intriguing_tf.reporting import adversarial_rows
 from intriguing_tf.training.adversarial_model import AdversarialModel
+from intriguing_tf.transfer.distortions import finite_images
 
 
 class _Monitor(keras.callbacks.Callback):
@@ -143,8 +146,10 @@ class CertifiedAccuracy(_Monitor):
         every: int = 1,
     ):
         super().__init__(log_dir, every)
-        self.images = np.asarray(images)
+        self.images = finite_images("images", images)
         self.labels = class_array("labels", labels, len(self.images), np.iinfo(np.int64).max)
+        if np.ndim(radii) != 1 or not len(radii):
+            raise ValueError(f"`radii` must be a list of numbers. Received: {radii!r}.")
         self.radii = tuple(check_positive("radii", radius) for radius in radii)
         self.certified: np.ndarray | None = None
 
@@ -210,13 +215,21 @@ class AdversarialAccuracy(_Monitor):
     ):
         super().__init__(log_dir, every)
         check_positive_integer("shown", shown)
-        if not isinstance(distortion, (int, float)) or not 0 <= distortion < np.inf:
-            raise ValueError(
-                f"`distortion` must be a number of at least 0. Received: {distortion!r}."
-            )
-        self.images = np.asarray(images)
-        self.labels = class_array("labels", labels, len(self.images), np.iinfo(np.int64).max)
-        self.distortion, self.targets, self.seed = distortion, targets, seed
+        check_arguments("settings", settings)
+        at_a_layer = settings.get("layer") is not None
+        known = settings.get("bounds")
+        if known is None:
+            known = (-np.inf, np.inf) if at_a_layer else (0, 1)
+        if isinstance(distortion, bool) or distortion != 0:
+            check_distortion(distortion, known)
+        self.images = finite_images("images", images)
+        count, most = len(self.images), np.iinfo(np.int64).max
+        self.labels = class_array("labels", labels, count, most)
+        if isinstance(targets, str):
+            check_choice("targets", targets, KINDS)
+        else:
+            class_array("targets", targets, count, most)
+        self.distortion, self.targets, self.seed = distortion, targets, check_seed(seed)
         self.shown, self.settings = shown, settings
         self.result: AdversarialResult | None = None
         self._adversary: LBFGSAdversary | None = None
@@ -267,4 +280,4 @@ def _summary_writer(log_dir: str | os.PathLike) -> Any:
         raise ImportError(
             "TensorBoard is not installed: pip install 'intriguing_tf[tensorboard]'."
         ) from error
-    return tf.summary.create_file_writer(os.fspath(log_dir))
+    return tf.summary.create_file_writer(str(expanded(log_dir)))

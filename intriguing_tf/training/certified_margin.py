@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from intriguing_tf.checks import check_choice, check_positive
+from intriguing_tf.checks import check_choice, check_interval, check_positive
 from intriguing_tf.classifier import input_shape
 from intriguing_tf.lipschitz.differentiable import (
     PowerIteration,
@@ -80,10 +80,7 @@ class CertifiedMargin:
         check_choice("loss", loss, LOSSES)
         self.radius = radius if isinstance(radius, Schedule) else check_positive("radius", radius)
         self.weight = weight if isinstance(weight, Schedule) else check_positive("weight", weight)
-        low, high = map(float, bounds)
-        if not -math.inf < low < high < math.inf:
-            raise ValueError(f"`bounds` must be finite and increasing. Received: {bounds!r}.")
-        self.loss, self.bounds = loss, (low, high)
+        self.loss, self.bounds = loss, check_interval("bounds", bounds)
 
     def prepare(self, model: keras.Model, variable: Callable) -> PreparedMargin:
         """Returns what `AdversarialModel` adds to its loss; `variable` is its `add_weight`."""

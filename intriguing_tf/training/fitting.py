@@ -20,7 +20,13 @@ import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
 from intriguing_tf.aliases import renamed_function
-from intriguing_tf.checks import check_choice, check_kind
+from intriguing_tf.checks import (
+    check_choice,
+    check_kind,
+    check_positive,
+    check_positive_integer,
+    check_seed,
+)
 from intriguing_tf.keras_graph import float64_copy, layers_in
 from intriguing_tf.progress import progress_bar
 
@@ -106,10 +112,11 @@ def fit(
     """
     inputs, targets = _check_data(model, inputs, targets, loss)
     count = len(inputs)
-    if not 1 <= batch_size <= count:
-        raise ValueError(f"batch_size must lie in [1, {count}]. Received: {batch_size!r}")
-    if epochs < 1:
-        raise ValueError(f"epochs must be at least 1. Received: {epochs!r}")
+    check_positive_integer("batch_size", batch_size)
+    if batch_size > count:
+        raise ValueError(f"`batch_size` must lie in [1, {count}]. Received: {batch_size!r}.")
+    check_positive_integer("epochs", epochs)
+    seed = check_seed(seed)
     start = time.perf_counter()
     xla = use_xla(model, jit_compile)
     run_epoch = compile_epoch(model, inputs, targets, optimizer, loss, batch_size, xla)
@@ -160,7 +167,8 @@ def minimize(
     Raises:
         TypeError: not a Keras model, or data that is no array of numbers.
         ValueError: for arrays of different length, labels that are not the model's classes, a
-            model without trainable weights, or an objective that is not finite.
+            tolerance or a number of iterations out of range, a model without trainable weights, or
+            an objective that is not finite.
         RuntimeError: when the search ends with the gradient above the tolerance.
 
     Example:
@@ -169,6 +177,8 @@ def minimize(
         print(itf.training.minimize(model, *itf.datasets.mnist_sample(), tolerance=1e-4))
     """
     inputs, targets = _check_data(model, inputs, targets, loss)
+    check_positive("tolerance", tolerance)
+    check_positive_integer("iterations", iterations)
     precise = float64_copy(model)
     weights = [variable.value for variable in precise.trainable_variables]
     inputs = tf.cast(inputs, tf.float64)

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from intriguing_tf.checks import check_positive, check_positive_integer
+from intriguing_tf.checks import check_choice, check_kind, check_positive, check_positive_integer
 from intriguing_tf.keras_graph import find_layer
 from intriguing_tf.lipschitz.differentiable import (
     LAYERS,
@@ -19,7 +19,7 @@ from intriguing_tf.lipschitz.differentiable import (
     layer_bound,
     layers_of,
 )
-from intriguing_tf.lipschitz.geometry import Geometry
+from intriguing_tf.lipschitz.geometry import Geometry, per_axis
 
 
 @keras.saving.register_keras_serializable(package="intriguing_tf")
@@ -137,6 +137,15 @@ class _KernelConfig:
 
     def __init__(self, input_shape, strides, padding, dilation_rate, groups, depthwise):
         check_positive_integer("groups", groups)
+        check_choice("padding", padding, ("valid", "same", "causal"))
+        check_kind("depthwise", depthwise, bool, "True or False")
+        if input_shape is not None:
+            check_kind("input_shape", input_shape, (tuple, list), "a tuple of 1 to 3 sizes")
+            rank = min(max(len(input_shape), 1), 3)
+            per_axis(input_shape, rank, "input_shape")
+        for name, value in (("strides", strides), ("dilation_rate", dilation_rate)):
+            given = max(len(value), 1) if isinstance(value, (tuple, list)) else 1
+            per_axis(value, given if input_shape is None else rank, name)
         self.geometry: Geometry | None = None
         self._config = {
             "input_shape": None if input_shape is None else tuple(input_shape),

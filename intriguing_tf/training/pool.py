@@ -13,7 +13,15 @@ import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.adversary import LBFGSAdversary
-from intriguing_tf.checks import check_choice, check_positive_integer, check_seed
+from intriguing_tf.adversary.bounds import check_bounds
+from intriguing_tf.adversary.settings import check_arguments, check_distortion
+from intriguing_tf.checks import (
+    check_between,
+    check_choice,
+    check_kind,
+    check_positive_integer,
+    check_seed,
+)
 from intriguing_tf.keras_graph import above, up_to
 from intriguing_tf.training.batch import Batch
 from intriguing_tf.training.recent_images import fixed_input_shape
@@ -81,20 +89,25 @@ class AdversarialPool:
         attack: Mapping[str, Any] | None = None,
         seed: int = 0,
     ):
+        check_kind(
+            "layer", layer, (keras.layers.Layer, str, type(None)), "a layer, its name, or None"
+        )
         for name, value in (("size", size), ("refresh", refresh)):
             check_positive_integer(name, value)
+        if size >= 2**31:
+            raise ValueError(f"`size` must be below 2**31. Received: {size}.")
         if interval != 0:
             check_positive_integer("interval", interval)
         if refresh > size:
             raise ValueError(
                 f"`refresh` must not be larger than `size`, {size}. Received: {refresh}."
             )
-        if not 0 < share < 1:
-            raise ValueError(f"`share` must lie between 0 and 1. Received: {share!r}.")
-        if distortion is not None and not 0 < distortion < np.inf:
-            raise ValueError(
-                f"`distortion` must be a number above 0, or None. Received: {distortion!r}."
-            )
+        check_between("share", share, 0, 1)
+        attack = {} if attack is None else attack
+        check_arguments("attack", attack, "layer", "bounds")
+        known = ((0, 1) if layer is None else (-np.inf, np.inf)) if bounds is None else bounds
+        check_bounds(known)
+        distortion = None if distortion is None else check_distortion(distortion, known)
         if interval == 0 and distortion is None:
             raise ValueError(
                 "Examples made in every step (`interval` 0) need a `distortion`. Received: None."
@@ -103,7 +116,7 @@ class AdversarialPool:
         self.layer = layer.name if isinstance(layer, keras.layers.Layer) else layer
         self.size, self.share, self.refresh, self.interval = size, float(share), refresh, interval
         self.distortion, self.targets, self.bounds = distortion, targets, bounds
-        self.attack, self.seed = dict(attack or {}), check_seed(seed)
+        self.attack, self.seed = dict(attack), check_seed(seed)
         self._ratio = Fraction(self.share / (1 - self.share)).limit_denominator(1000)
 
     def rows(self, batch: Any) -> Any:
@@ -140,6 +153,8 @@ class PoolExamples(abc.ABC):
         self._above = model if pool.layer is None else above(model, pool.layer)
         attack = {"loss": "cross_entropy", **pool.attack}  # the paper's
         self._adversary = LBFGSAdversary(model, layer=pool.layer, bounds=pool.bounds, **attack)
+        if pool.distortion is not None:
+            check_distortion(pool.distortion, self._adversary.bounds)
 
     def _box(self, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Returns the bounds and their range, 1 where it is infinite."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from intriguing_tf.checks import array_of_numbers, check_seed
+
 UNIT_BOX = (0.0, 1.0)
 
 
@@ -35,7 +37,7 @@ def rms(images: Any, originals: Any, bounds: tuple[Any, Any] = UNIT_BOX) -> np.n
             "`images` and `originals` must have the same shape. "
             f"Received: {images.shape} and {originals.shape}."
         )
-    _, _, pixel_range = _box(bounds)
+    _, _, pixel_range = box(bounds)
     change = (images.astype(np.float64) - originals) / pixel_range
     return _rms_per_image(change)
 
@@ -59,21 +61,21 @@ def gaussian_noise(
         An array of the images' shape and dtype.
 
     Raises:
-        ValueError: a negative or infinite stddev, images outside the bounds or not finite.
-        TypeError: images that are not floating point.
+        ValueError: a negative or infinite stddev or seed, images outside the bounds or not finite.
+        TypeError: images that are not floating point, or a seed that is no integer.
 
     Example:
 
         noisy = itf.transfer.gaussian_noise(images, stddev=0.3, seed=1)
     """
     images = finite_images("images", images)
-    lowest, highest, pixel_range = _box(bounds)
+    lowest, highest, pixel_range = box(bounds)
     if not ((lowest <= images) & (images <= highest)).all():
         raise ValueError(
             f"`images` must lie within the bounds. Received: values from {images.min()} to "
             f"{images.max()} with bounds {bounds}."
         )
-    noise = np.random.default_rng(seed).standard_normal(images.shape)
+    noise = np.random.default_rng(check_seed(seed)).standard_normal(images.shape)
     return _clipped(images + _stddev(stddev) * pixel_range * noise, lowest, highest, images.dtype)
 
 
@@ -112,7 +114,7 @@ def amplify(result: Any, stddev: float = 0.1, bounds: tuple[Any, Any] | None = N
         finite_images("images", result.images),
         finite_images("originals", result.originals),
     )
-    lowest, highest, pixel_range = _box(bounds or _bounds_of(result))
+    lowest, highest, pixel_range = box(bounds or _bounds_of(result))
     change = images.astype(np.float64) - originals
     distortion = _rms_per_image(change / pixel_range)
     scale = np.divide(
@@ -124,7 +126,7 @@ def amplify(result: Any, stddev: float = 0.1, bounds: tuple[Any, Any] | None = N
 
 def finite_images(name: str, images: Any) -> np.ndarray:
     """Returns the images as an array, or raises: floating point, finite, of shape [n, ...]."""
-    images = np.asarray(images)
+    images = array_of_numbers(name, images)
     if images.dtype.kind != "f":
         raise TypeError(
             f"`{name}` must be floating point; scale integers first (uint8: images / 255.0). "
@@ -158,7 +160,7 @@ def _bounds_of(result: Any) -> tuple[float, float]:
     return lowest, highest
 
 
-def _box(bounds: tuple[Any, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def box(bounds: tuple[Any, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns the lowest and highest values, and the range in which distortions are counted."""
     try:
         lowest, highest = (np.asarray(bound, np.float64) for bound in bounds)

@@ -9,11 +9,11 @@ from typing import Any
 import keras
 import numpy as np
 
-from intriguing_tf.checks import check_labels
-from intriguing_tf.classifier import Classifier
+from intriguing_tf.checks import check_labels, check_positive_integer
+from intriguing_tf.classifier import Classifier, takes
 from intriguing_tf.progress import progress_bar
 from intriguing_tf.reporting import ShownAsTable, Table
-from intriguing_tf.transfer.distortions import UNIT_BOX, finite_images, rms
+from intriguing_tf.transfer.distortions import UNIT_BOX, box, finite_images, rms
 from intriguing_tf.transfer.intervals import error_interval
 
 Images = Any  # an array [n, ...], or a function without arguments that returns one
@@ -125,6 +125,15 @@ def error_matrix(
             "`image_sets` must map at least one name to images. "
             f"Received: {type(image_sets).__name__}{' without any' if not image_sets else ''}."
         )
+    check_positive_integer("batch_size", batch_size)
+    for set_name, images in image_sets.items():  # before the first pass over any
+        if not callable(images):
+            images = _checked_images(set_name, images, len(labels))
+            for model_name, classifier in classifiers.items():
+                _check_fit(classifier, model_name, images, set_name, labels)
+    if originals is not None:
+        originals = _checked_images("originals", originals, len(labels))
+        box(bounds)
     wrong = np.empty((len(image_sets), len(classifiers), len(labels)), bool)
     distortion = None if originals is None else np.empty(len(image_sets))
     with progress_bar(len(image_sets), "error matrix", verbose, unit="set") as bar:
@@ -167,6 +176,24 @@ def _checked_images(name: str, images: Images, number: int) -> np.ndarray:
     return images
 
 
+def _check_fit(
+    classifier: Classifier, model_name: str, images: np.ndarray, set_name: str, labels: np.ndarray
+) -> None:
+    """Checks that a model takes the images, and has their classes."""
+    expected = classifier.input_shape
+    if not takes(expected, images.shape[1:]):
+        raise ValueError(
+            f"Model {model_name!r} takes images of shape {expected}. Received: images "
+            f"{set_name!r} of shape {images.shape[1:]}."
+        )
+    classes = classifier.predict_logits(images[:1]).shape[1]
+    if labels.max() >= classes:
+        raise ValueError(
+            f"Labels must be below the {classes} classes of model {model_name!r}. "
+            f"Received: {labels.max()}."
+        )
+
+
 def _predict(
     classifier: Classifier,
     model_name: str,
@@ -175,21 +202,8 @@ def _predict(
     labels: np.ndarray,
     batch_size: int,
 ) -> np.ndarray:
-    expected = classifier.input_shape
-    if expected is not None and (
-        len(expected) != images.ndim - 1
-        or any(e not in (None, s) for e, s in zip(expected, images.shape[1:], strict=True))
-    ):
-        raise ValueError(
-            f"Model {model_name!r} takes images of shape {expected}. Received: images "
-            f"{set_name!r} of shape {images.shape[1:]}."
-        )
+    _check_fit(classifier, model_name, images, set_name, labels)
     logits = classifier.predict_logits(images, batch_size)
-    if labels.max() >= logits.shape[1]:
-        raise ValueError(
-            f"Labels must be below the {logits.shape[1]} classes of model {model_name!r}. "
-            f"Received: {labels.max()}."
-        )
     if not np.isfinite(logits).all():
         raise ValueError(f"Model {model_name!r} gives NaN or infinite logits on {set_name!r}.")
     return logits.argmax(axis=1)

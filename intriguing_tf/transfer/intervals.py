@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from intriguing_tf.checks import check_between, check_positive_integer
+from intriguing_tf.checks import check_between, check_positive_integer, check_seed
 
 
 def error_interval(
@@ -81,6 +81,6 @@ def mean_interval(
         n_resamples=resamples,
         method="percentile",
         batch=max(1, 10**6 // len(values)),
-        rng=np.random.default_rng(seed),
+        rng=np.random.default_rng(check_seed(seed)),
     ).confidence_interval
     return float(interval.low), float(interval.high)

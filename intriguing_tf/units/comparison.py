@@ -9,12 +9,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from intriguing_tf.checks import check_labels
+from intriguing_tf.checks import check_labels, check_positive_integer, check_seed
+from intriguing_tf.classifier import takes
 from intriguing_tf.reporting import ShownAsTable, Table
 from intriguing_tf.units.directions import NATURAL, RANDOM, Projection
 from intriguing_tf.units.measures import Coherence, coherence, mean_distance
-from intriguing_tf.units.statistics import TwoSampleTest, holm, two_sample_test
-from intriguing_tf.units.top import TopImages, activations, gather, layer_name, scan
+from intriguing_tf.units.statistics import TwoSampleTest, check_levels, holm, two_sample_test
+from intriguing_tf.units.top import TopImages, activations, gather, layer_name, passed_over, scan
 
 SHUFFLED, PIXELS = "shuffled", "pixel space"
 CONTRASTS = (
@@ -176,23 +177,28 @@ def compare(
         print(itf.units.compare(model, "fc1", images, labels, feature_model=other,
                                 feature_layer="fc2"))
     """
+    check_positive_integer("k", k)
     if k < 2:
         raise ValueError(f"`k` must be at least 2, for distances between images. Received: {k!r}.")
+    check_levels(margin, alpha)
+    check_seed(seed)
     if (feature_model is None) != (feature_layer is None):
         raise ValueError("`feature_model` and `feature_layer` go together. Received: one of them.")
     labels = check_labels(labels)
+    if isinstance(images, np.ndarray):
+        _check_lengths(labels, len(images))
     features, width = activations(model, layer)
     name = layer_name(layer)
     projections = [
         Projection(NATURAL, width, number, seed),
         Projection(RANDOM, width, random_number, seed),
     ]
+    for projection in projections:
+        _check_directions(projection.kind, len(projection), len(projection))
+    space = None if feature_model is None else _feature_space(feature_model, feature_layer, model)
+    images = passed_over(images, features, batch_size)
     natural, random = scan(features, name, images, projections, k, batch_size, verbose)
-    if len(labels) != natural.number:
-        raise ValueError(
-            "`labels` must be one per image. "
-            f"Received: {len(labels)} labels and {natural.number} images."
-        )
+    _check_lengths(labels, natural.number)
     if _SHARE * k > len(labels):
         warnings.warn(
             f"k = {k} is a large part of {len(labels)} images: the images of all directions "
@@ -209,14 +215,10 @@ def compare(
         natural, indices=_generator(seed).permutation(len(labels))[natural.indices]
     )
     tops = {NATURAL: natural, RANDOM: random, SHUFFLED: shuffled, PIXELS: pixels}
-    populations = _coherences(
-        {name: top.indices[top.determined] for name, top in tops.items()},
-        images,
-        labels,
-        None if feature_model is None else (feature_model, feature_layer),
-        seed,
-        batch_size,
-    )
+    for kind, top in tops.items():
+        _check_directions(kind, int(top.determined.sum()), len(top.determined))
+    indices = {kind: top.indices[top.determined] for kind, top in tops.items()}
+    populations = _coherences(indices, images, labels, space, seed, batch_size)
     return Comparison(
         layer=name,
         k=k,
@@ -231,11 +233,42 @@ def compare(
     )
 
 
+def _check_lengths(labels: np.ndarray, images: int) -> None:
+    if len(labels) != images:
+        raise ValueError(
+            f"`labels` must be one per image. Received: {len(labels)} labels and {images} images."
+        )
+
+
+def _check_directions(kind: str, determined: int, number: int) -> None:
+    if determined < 3:
+        raise ValueError(
+            "Of each kind at least 3 directions must determine their `k` images, which reach "
+            "further than the others: take another layer, or a smaller `k`. Received: "
+            f"{determined} of {number} {kind} ones."
+        )
+
+
+def _feature_space(
+    model: keras.Model, layer: keras.layers.Layer | str | None, images_of: keras.Model
+) -> tuple[str, keras.Model]:
+    """Returns what the second space is called, and the model into it, which takes the images."""
+    assert layer is not None
+    space, _ = activations(model, layer)
+    taken, given = space.inputs[0].shape[1:], images_of.inputs[0].shape[1:]
+    if None not in given and not takes(taken, given):
+        raise ValueError(
+            f"`feature_model` must take the images of `model`, {given}. Received: a model of "
+            f"inputs {taken}."
+        )
+    return f"{layer_name(layer)} of {model.name}", space
+
+
 def _coherences(
     indices: dict[str, np.ndarray],
     images: Any,
     labels: np.ndarray,
-    features: tuple[keras.Model, Any] | None,
+    features: tuple[str, keras.Model] | None,
     seed: int,
     batch_size: int,
 ) -> dict[str, Coherence]:
@@ -244,11 +277,8 @@ def _coherences(
     needed = np.unique(np.concatenate([reference, *(i.ravel() for i in indices.values())]))
     spaces = {"pixels": gather(images, needed, batch_size)}
     if features is not None:
-        model, layer = features
-        space, _ = activations(model, layer)
-        spaces[f"{layer_name(layer)} of {model.name}"] = space.predict(
-            spaces["pixels"], batch_size=batch_size, verbose=0
-        )
+        name, model = features
+        spaces[name] = model.predict(spaces["pixels"], batch_size=batch_size, verbose=0)
 
     def places(which: np.ndarray) -> np.ndarray:
         return np.searchsorted(needed, which)

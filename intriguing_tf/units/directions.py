@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from intriguing_tf.checks import check_positive_integer, check_seed
+
 NATURAL, RANDOM, GIVEN = "natural", "random", "given"
 # A dense matrix of random directions above this many numbers (1 GiB) is refused.
 _MOST_NUMBERS = 2**28
@@ -23,20 +25,20 @@ def random_directions(number: int, width: int, seed: int = 0) -> np.ndarray:
         float32 `[number, width]`, rows of length 1.
 
     Raises:
-        ValueError: a number or width below 1, or a matrix of more than 1 GiB.
+        TypeError, ValueError: no positive integers, or a matrix of more than 1 GiB.
 
     Example:
 
         directions = itf.units.random_directions(10, 256)
     """
-    if number < 1 or width < 1:
-        raise ValueError(
-            f"`number` and `width` must be at least 1. Received: {number!r} and {width!r}."
-        )
+    check_positive_integer("number", number)
+    check_positive_integer("width", width)
+    check_seed(seed)
     if number * width > _MOST_NUMBERS:
         raise ValueError(
             f"{number} random directions in {width} dimensions would take "
-            f"{number * width / 2**28:.1f} GiB. Ask for fewer: number={_MOST_NUMBERS // width}."
+            f"{number * width / 2**28:.1f} GiB. Ask for fewer. Received: number={number}; at most "
+            f"number={_MOST_NUMBERS // width} fits."
         )
     drawn = np.random.default_rng(seed).standard_normal((number, width))
     return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
@@ -78,8 +80,10 @@ class Projection:
 
 
 def _some_units(width: int, number: int | None, seed: int) -> np.ndarray:
+    check_seed(seed)
     if number is None:
         return np.arange(width)
+    check_positive_integer("number", number)
     if not 1 <= number <= width:
         raise ValueError(
             f"`number` of units must be between 1 and the layer's {width}. Received: {number!r}."

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
+from intriguing_tf.checks import check_between
+
 
 @dataclasses.dataclass(frozen=True)
 class TwoSampleTest:
@@ -62,11 +64,7 @@ def two_sample_test(x: Any, y: Any, margin: float = 0.147, alpha: float = 0.05) 
         test = itf.units.two_sample_test(purity_of_units, purity_of_random_directions)
     """
     x, y = _sample("x", x), _sample("y", y)
-    if not 0 < margin < 1 or not 0 < alpha < 0.5:
-        raise ValueError(
-            "`margin` must be in (0, 1) and `alpha` in (0, 0.5). "
-            f"Received: {margin!r} and {alpha!r}."
-        )
+    check_levels(margin, alpha)
     delta, error = cliffs_delta(x, y)
     quantile = stats.norm.ppf(1 - alpha)
     return TwoSampleTest(
@@ -78,6 +76,16 @@ def two_sample_test(x: Any, y: Any, margin: float = 0.147, alpha: float = 0.05) 
         p_not_below=float(stats.norm.sf((margin + delta) / error)),
         power=float(max(0.0, 2 * stats.norm.cdf(margin / error - quantile) - 1)),
     )
+
+
+def check_levels(margin: float, alpha: float) -> None:
+    """Checks the arguments that `two_sample_test` takes beside its samples.
+
+    Raises:
+        TypeError, ValueError: they are not as there.
+    """
+    check_between("margin", margin, 0, 1)
+    check_between("alpha", alpha, 0, 0.5)
 
 
 def cliffs_delta(x: Any, y: Any) -> tuple[float, float]:

@@ -12,10 +12,11 @@ import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.checks import check_kind, check_positive_integer
-from intriguing_tf.classifier import check_model
-from intriguing_tf.keras_graph import up_to
+from intriguing_tf.classifier import check_model, takes
+from intriguing_tf.keras_graph import graph_of, up_to
 from intriguing_tf.progress import progress_bar
 from intriguing_tf.reporting import ShownAsTable, Table
+from intriguing_tf.streams import Stream
 from intriguing_tf.units.directions import NATURAL, Projection
 
 
@@ -80,14 +81,14 @@ def top_images(
     Args:
         model: a Sequential or Functional Keras model.
         layer: one of its layers, or the name of one. The input layer's name gives pixel space.
-        images: a float array `[n, ...]`, or an iterable of such batches (a `tf.data.Dataset`
-            too); of tuples the first element is taken.
+        images: a float array `[n, ...]`, a `tf.data.Dataset` of images or of pairs (image, label),
+            batched or not, or an iterable of such batches; of tuples the first element is taken.
         directions: "natural" (units), "random" (uniform on the sphere), or an array
             `[d, width]`.
         k: images per direction, between 1 and the number of images.
         number: how many natural or random directions; by default as many as the layer is wide.
         seed: which random directions, or which `number` units.
-        batch_size: images per forward pass when `images` is an array.
+        batch_size: images per forward pass when `images` is an array or a data set.
         verbose: show a progress bar over the batches; "auto": if the standard error is a terminal.
 
     Returns:
@@ -121,26 +122,37 @@ def scan(
     """Returns the top images of several sets of directions from one pass over the images."""
     check_positive_integer("k", k)
     check_positive_integer("batch_size", batch_size)
+    images = passed_over(images, features, batch_size)
+    expected = features.inputs[0].shape[1:]
     running = [_RunningTop(len(projection), k) for projection in projections]
-    total = -(-len(images) // batch_size) if isinstance(images, np.ndarray) else None
+    total = None
+    if isinstance(images, np.ndarray):
+        total = -(-len(images) // batch_size)
+        _check_k(k, len(images))
     with progress_bar(total, layer, verbose, unit="batch") as bar:
         for batch in batches(images, batch_size):
+            if not takes(expected, batch.shape[1:]):
+                raise ValueError(
+                    f"`images` must be batches of shape [n, {', '.join(map(str, expected))}]. "
+                    f"Received: shape {batch.shape}."
+                )
             values = np.asarray(features(batch, training=False), np.float32)
             if not np.isfinite(values).all():
-                raise ValueError(
-                    f"Layer {layer!r} must be finite. Received: NaN or infinite values."
-                )
+                what = f"Layer {layer!r}" if np.isfinite(batch).all() else "`images`"
+                raise ValueError(f"{what} must be finite. Received: NaN or infinite values.")
             for top, projection in zip(running, projections, strict=True):
                 top.add(projection(values.reshape(len(batch), -1)))
             bar.update()
-    if running[0].seen < k:
-        raise ValueError(
-            f"`k` must be at most the number of images, {running[0].seen}. Received: {k}."
-        )
+    _check_k(k, running[0].seen)
     return [
         TopImages(layer, p.kind, p.units, t.indices, t.values, t.values[:, -1] > t.lowest, t.seen)
         for t, p in zip(running, projections, strict=True)
     ]
+
+
+def _check_k(k: int, images: int) -> None:
+    if images < k:
+        raise ValueError(f"`k` must be at most the number of images, {images}. Received: {k}.")
 
 
 def activations(model: keras.Model, layer: keras.layers.Layer | str) -> tuple[keras.Model, int]:
@@ -150,8 +162,9 @@ def activations(model: keras.Model, layer: keras.layers.Layer | str) -> tuple[ke
         TypeError, ValueError: as `top_images`.
     """
     check_model(model)
+    graph_of(model)
     name = layer_name(layer)
-    if name in [tensor.name for tensor in model.inputs or []]:
+    if name in [tensor.name for tensor in model.inputs]:
         output = model.inputs[0]
     else:
         output = up_to(model, layer).output
@@ -183,6 +196,13 @@ def batches(images: Any, batch_size: int) -> Iterator[Any]:
                 f"`images` must be batches of shape [n, ...]. Received: shape {array.shape}."
             )
         yield array
+
+
+def passed_over(images: Any, features: keras.Model, batch_size: int) -> Any:
+    """Returns images as `batches` takes them: a data set in the batches of `features`."""
+    if isinstance(images, tf.data.Dataset):
+        return Stream(images, features.inputs[0].shape[1:], batch_size)
+    return images
 
 
 def gather(images: Any, indices: np.ndarray, batch_size: int = 256) -> np.ndarray:

@@ -113,6 +113,8 @@ def info(name: str) -> ModelCard:
     if name not in entries:
         near = _near(str(name).lower(), entries)
         hint = f"Did you mean {', '.join(map(repr, near))}?" if near else "See `zoo.list()`."
+        if not entries:
+            hint = f"It has none at all. Received: the zoo {locations.zoo()}."
         raise ValueError(f"The zoo has no entry {name!r}. {hint}")
     return entries[name]
 
@@ -192,7 +194,8 @@ def parse(content: bytes, origin: str) -> Cards:
             can be read.
     """
     with foreign.reading(origin, "a catalogue of the zoo", CatalogueError):
-        values = foreign.json_values(content, msgspec.json.decode)
+        # Not msgspec's, which refuses the whole for one NaN: its card is refused below.
+        values = foreign.json_values(content)
     version = values.get("version") if isinstance(values, dict) else None
     if version != VERSION:
         raise CatalogueError(

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any
 
-from intriguing_tf.files import read_content
+from intriguing_tf.files import expanded, read_content
 from intriguing_tf.text import one_line, words
 from intriguing_tf.zoo.errors import CatalogueError, IntegrityError
 
@@ -103,8 +103,9 @@ def read_bytes(file: str | Path, budget: Budget = BUDGET) -> bytes:
         OSError: it is not there, or cannot be read.
         IntegrityError: it is a device or a pipe, or has more bytes than the budget.
     """
+    path = expanded(file)  # which takes no integer: that would be an open file's number
     try:
-        return read_content(Path(file), budget.file)  # an integer would be an open file's number
+        return read_content(path, budget.file)
     except ValueError as error:
         raise IntegrityError(str(error)) from None
 

@@ -136,9 +136,10 @@ def _percent(share: float | None) -> str | None:
 def _notes(attacked: Sequence[Attacked]) -> list[str]:
     numbers = sorted({(row.images, row.starts) for row in attacked})
     how = ", ".join(f"{images} images × {starts} starts" for images, starts in numbers)
+    how = f"{how}; " if how else ""
     return [
         f"Robust: correctly classified, and no adversarial example found within the l2 radius "
-        f"({how}; loss margin, nearest class): an upper bound. Mean distance: l2, of the examples "
+        f"({how}loss margin, nearest class): an upper bound. Mean distance: l2, of the examples "
         "found.",
         "Certified: correctly classified, and proven that nothing within the l2 radius has "
         "another class, on the 10 000 test images: a lower bound. Accuracy: on the same. Of a "

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import platformdirs
 
+from intriguing_tf.files import expanded
+
 CATALOGUE = "catalogue.json"
 
 
@@ -34,7 +36,7 @@ def zoo() -> Path | str:
         return bundled_folder()
     if re.match(r"https?://[^/]", chosen):
         return chosen.rstrip("/")
-    folder = Path(chosen).expanduser()
+    folder = expanded(chosen)
     if "://" in chosen or not (folder / CATALOGUE).is_file():
         raise ValueError(
             "INTRIGUING_TF_ZOO must be an address that starts with https:// or http://, or a "
@@ -48,7 +50,7 @@ def cache() -> Path:
     """Returns the folder for downloads; it need not exist yet."""
     chosen = os.environ.get("INTRIGUING_TF_CACHE", "")
     if chosen:
-        return Path(chosen).expanduser()
+        return expanded(chosen)
     return Path(platformdirs.user_cache_dir("intriguing_tf"))
 
 

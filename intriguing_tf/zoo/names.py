@@ -8,18 +8,22 @@ SavedModel and a Python file are loaded from where the user says, and from nowhe
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import importlib.util
+import inspect
 import re
 import sys
+import traceback
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from intriguing_tf import layers
-from intriguing_tf.files import meant_by
+from intriguing_tf.files import expanded, not_there
+from intriguing_tf.text import words
 from intriguing_tf.zoo import applications
 from intriguing_tf.zoo.applications import APPLICATIONS, meant
 
@@ -52,14 +56,18 @@ def check_model_name(name: str, preprocess: str | None = None) -> None:
     """
     if not isinstance(name, str):
         raise TypeError(f"`name` must be a str. Received: {type(name).__name__}.")
-    path = Path(name).expanduser()
+    if not name:
+        raise ValueError(f"a model is {MODELS}. Received: ''.")
+    path = expanded(name)
     if name.startswith(APPLICATIONS):
         applications.check(name)
     elif path.suffix in _FILES:
         if not path.is_file():
-            raise FileNotFoundError(f"no such file: {name}.{meant_by(name)}")
+            raise not_there(name)
     elif path.is_dir():
-        if not any((path / file).is_file() for file in _SAVED_MODEL):
+        if not is_own(name):
+            _check_entry(name)
+        elif not _is_saved_model(path):
             raise ValueError(
                 f"a folder that is a model holds {_SAVED_MODEL[0]} (a SavedModel). Received: "
                 f"the folder {name}."
@@ -101,8 +109,8 @@ def load_model(
 
     Raises:
         TypeError: the name is not a str; the function returns something else than a model.
-        ValueError: an unknown name, a file that Keras cannot load, unavailable weights, or
-            preprocessing for a model that brings its own.
+        ValueError: an unknown name, a file that Keras cannot load, a function that fails,
+            unavailable weights, or preprocessing for a model that brings its own.
         FileNotFoundError: no such file.
 
     Example:
@@ -114,12 +122,12 @@ def load_model(
 
     check_choice("preprocess", preprocess, (None, *PREPROCESSING))
     check_model_name(name, preprocess)
-    path = Path(name).expanduser()
+    path = expanded(name)
     if name.startswith(APPLICATIONS):
         return applications.load(name, application_weights)
     if path.suffix in _FILES:
         model = _load_file(path)
-    elif path.is_dir():
+    elif path.is_dir() and is_own(name):
         model = _load_saved_model(path)
     elif match := _FUNCTION.fullmatch(name):
         model = _call(name, **match.groupdict())
@@ -132,10 +140,18 @@ def load_model(
 
 def is_own(name: str) -> bool:
     """Whether a name stands for a file, folder or function of the user's own."""
-    path = Path(name).expanduser()
+    path = expanded(name)
     if name.startswith(APPLICATIONS):
         return False
+    if path.is_dir() and path.suffix not in _FILES and not _is_saved_model(path):
+        from intriguing_tf.zoo import catalogue  # here: --help must not load NumPy
+
+        return not catalogue.list(name)  # a folder of an entry's name, as `itf-zoo site` makes it
     return path.suffix in _FILES or path.is_dir() or _FUNCTION.fullmatch(name) is not None
+
+
+def _is_saved_model(path: Path) -> bool:
+    return any((path / file).is_file() for file in _SAVED_MODEL)
 
 
 def short_name(name: str) -> str:
@@ -147,10 +163,11 @@ def short_name(name: str) -> str:
     """
     if match := None if name.startswith(APPLICATIONS) else _FUNCTION.fullmatch(name):
         return match["function"]
-    path = Path(name).expanduser()
+    path = expanded(name)
     if name.startswith(APPLICATIONS):
         return name.replace(":", "-")
-    return path.stem if path.suffix in _FILES else path.name if path.is_dir() else name
+    is_folder = path.is_dir() and is_own(name)
+    return path.stem if path.suffix in _FILES else path.name if is_folder else name
 
 
 def _check_function(name: str) -> None:
@@ -171,7 +188,8 @@ def _check_function(name: str) -> None:
     if function not in names:
         functions = [node.name for node in body if isinstance(node, ast.FunctionDef)]
         has = f"It has: {', '.join(functions)}." if functions else "It has no functions."
-        raise ValueError(f"{module} has no {function!r}. {meant(function, functions)} {has}")
+        hint = " ".join(filter(None, (meant(function, functions), has)))
+        raise ValueError(f"{module} has no {function!r}. {hint}")
 
 
 def _defined(node: ast.stmt) -> Iterable[str]:
@@ -195,9 +213,9 @@ def _source(module: str) -> Path | None:
         ValueError: no such module.
     """
     if module.endswith(".py") or "/" in module or "\\" in module:
-        path = Path(module).expanduser()
+        path = expanded(module)
         if not path.is_file():
-            raise FileNotFoundError(f"no such file: {module}.{meant_by(module)}")
+            raise not_there(module)
         return path
     if not all(part.isidentifier() for part in module.split(".")):
         raise ValueError(f"a model is {MODELS}. Received: the module {module!r}.")
@@ -205,6 +223,11 @@ def _source(module: str) -> Path | None:
     if here.is_file():
         return here
     root = module.split(".")[0]
+    if root == "__main__":
+        raise ValueError(
+            f"{module} is the program that runs: name the file, such as file.py:function. "
+            f"Received: the module {module!r}."
+        )
     if not Path(root).is_dir() and importlib.util.find_spec(root) is None:
         raise ValueError(f"there is no Python module {module!r}, and no {here} here.")
     return None
@@ -220,9 +243,10 @@ def _check_entry(name: str) -> None:
         if catalogue.list(f"{name.split('/')[0]}/*"):
             raise
         there = [f"{name}{suffix}" for suffix in sorted(_FILES)]
-        there = [file for file in there if Path(file).expanduser().is_file()]
-        hint = f" Did you mean {there[0]}?" if there else ""
-        raise ValueError(f"no such file: {name}.{hint} {error}") from None
+        there = [file for file in there if expanded(file).is_file()]
+        said = str(not_there(name))
+        hint = f" Did you mean {there[0]}?" if there and there[0] not in said else ""
+        raise ValueError(f"{said}{hint} {error}") from None
 
 
 def _load_file(path: Path) -> keras.Model:
@@ -279,13 +303,37 @@ def _call(name: str, module: str, function: str) -> keras.Model:
     """Imports a module and calls its function, which must return a model."""
     import keras  # here: --help must not load it
 
-    found = getattr(_imported(module), function, None)
+    with _running(name):
+        found = getattr(_imported(module), function, None)
     if not callable(found):
         raise ValueError(f"{module} has no function {function!r}.")
-    model: Any = found()
+    try:
+        inspect.signature(found).bind()
+    except TypeError as error:
+        raise TypeError(f"{name} must be a function without arguments: {error}.") from None
+    except ValueError:
+        pass  # Python does not know what it takes
+    with _running(name):
+        model: Any = found()
     if not isinstance(model, keras.Model):
         raise TypeError(f"{name} must return a keras.Model. Received: {type(model).__name__}.")
     return model
+
+
+@contextlib.contextmanager
+def _running(name: str) -> Iterator[None]:
+    """Says where code of the user's failed, in one line."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        places = [
+            place
+            for place in traceback.extract_tb(error.__traceback__)
+            if Path(place.filename).exists() and Path(place.filename) != Path(__file__)
+        ]
+        own = [each for each in places if "site-packages" not in each.filename] or places
+        where = f" in line {own[-1].lineno} of {own[-1].filename}" if own else ""
+        raise ValueError(f"{name} failed{where}: {words(error)}") from error
 
 
 def _imported(module: str) -> ModuleType:

@@ -7,6 +7,7 @@ fields. msgspec reads both.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
@@ -41,7 +42,11 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Facts(Mapping[str, Any]):
-    """A read-only mapping of JSON values; mappings inside it are `Facts`, arrays are tuples."""
+    """A read-only mapping of JSON values; mappings inside it are `Facts`, arrays are tuples.
+
+    Raises:
+        ValueError: values that are not JSON's, as NaN, which msgspec would write as null.
+    """
 
     def __init__(self, values: Mapping[str, Any] | None = None):
         self._values = _frozen_items(values or {}, BUDGET.card_depth)
@@ -115,7 +120,7 @@ def _schema(kind: type) -> dict[str, Any]:
     raise TypeError(f"JSON Schema has no {kind.__name__}.")
 
 
-def _frozen(value: Any, levels: int) -> Any:
+def _frozen(value: Any, levels: int, key: str) -> Any:
     """Returns JSON values that cannot change; `levels` is how many may lie in one another."""
     if not levels:
         raise ValueError(f"values lie in one another more than {BUDGET.card_depth} deep")
@@ -126,12 +131,14 @@ def _frozen(value: Any, levels: int) -> Any:
         facts._values = _frozen_items(value, levels - 1)
         return facts
     if isinstance(value, list | tuple):
-        return tuple(_frozen(each, levels - 1) for each in value)
+        return tuple(_frozen(each, levels - 1, key) for each in value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"{key!r} must be finite, for JSON has no NaN and no infinity")
     return value
 
 
 def _frozen_items(values: Mapping[str, Any], levels: int) -> dict[str, Any]:
-    return {_checked(key): _frozen(value, levels) for key, value in values.items()}
+    return {_checked(key): _frozen(value, levels, key) for key, value in values.items()}
 
 
 def _checked(text: str) -> str:

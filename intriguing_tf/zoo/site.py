@@ -14,7 +14,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from intriguing_tf.files import write_atomically
+from intriguing_tf.files import check_folder, write_atomically
 from intriguing_tf.reporting import sorting_script
 from intriguing_tf.zoo import catalogue, foreign, leaderboard, loading, locations
 from intriguing_tf.zoo.cards import ModelCard
@@ -69,7 +69,9 @@ def export(folder: Path, pattern: str = "*") -> list[ModelCard]:
 
     Raises:
         DownloadError, IntegrityError: weights that are unavailable or damaged.
+        NotADirectoryError: the folder is a file, or lies below one.
     """
+    folder = check_folder(folder)
     where = locations.zoo()
     for name in catalogue.list(pattern):
         card = catalogue.info(name)

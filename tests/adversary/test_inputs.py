@@ -151,3 +151,15 @@ def test_one_class():
     )
     with pytest.raises(ValueError, match=r"shape \[n, classes\]"):
         itf.LBFGSAdversary(model)(images())
+
+
+def test_a_model_whose_weights_are_not_finite_is_refused():
+    """What it gives for one image alone may be NaN: such an image fails."""
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, name="broken")])
+    model.set_weights([np.full((4, 3), np.nan), np.zeros(3)])
+    with pytest.raises(ValueError, match=r"finite. Received: .*broken/kernel"):
+        itf.LBFGSAdversary(model)(np.zeros((2, 4), np.float32))
+    x = keras.Input((4,))
+    partly = keras.Model(x, keras.layers.Dense(3)(keras.ops.sqrt(x - 0.5)))
+    found = itf.LBFGSAdversary(partly, maxfun=3, jit_compile=False)(np.zeros((1, 4), np.float32))
+    assert found.status.tolist() == ["failed"]

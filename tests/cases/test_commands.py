@@ -112,7 +112,7 @@ def test_python_dash_m_lists_the_commands(capsys):
         (["--model=My.keras"], "no such file: My.keras. Did you mean my.keras?"),
         (["--data=pictrues"], "--data=pictrues: no such file or folder: pictrues. Did you mean"),
         (["--data=pictures"], "error: flag --data=pictures: there must be images"),
-        (["--output=my.keras/page"], "my.keras is a file: --output must be a folder"),
+        (["--output=my.keras/page"], "my.keras is a file, where a folder is needed"),
         (
             ["--model=my.keras"],
             "Keras cannot load my.keras: a .keras file is a zip archive, and this is none",

@@ -365,6 +365,9 @@ BAD_CARDS = {
     "a recipe that turns text around": {"recipe": {"optimizer": "\u202eadam"}},
     "values in one another": {"recipe": {"x": json.loads("[" * 200 + "]" * 200)}},
     "no size": {"size": None},
+    "a bare NaN": {"metrics": {"of_the_future": float("nan")}},
+    "a bare infinity, deep within": {"training": {"seconds": [{"x": [float("-inf")]}]}},
+    "no number of parameters": {"parameters": float("nan")},
 }
 
 

@@ -93,3 +93,11 @@ def test_names_of_version_0_1_warn():
         assert adversarial_training.Run is adversarial_training.TrainingRun
     with pytest.raises(AttributeError, match="no attribute 'Runs'"):
         _ = adversarial_training.Runs
+
+
+@pytest.mark.parametrize("changed", [{"radius": 0.0}, {"attacked": 0}, {"seeds": [0, -1]}])
+def test_numbers_out_of_range_are_refused_before_the_training(changed, digits, tmp_path):
+    arguments = {"names": ["decay"], "seeds": [0], "folder": tmp_path / "new", **changed}
+    with pytest.raises(ValueError, match="Received"):
+        adversarial_training.compare(**arguments, train_set=digits[0])
+    assert not (tmp_path / "new").exists()

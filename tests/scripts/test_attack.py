@@ -81,3 +81,13 @@ def test_one_class_as_the_target(tmp_path):
 def test_bad_flags_leave_no_folder(flag, words, tmp_path, capsys):
     assert run.main([flag, f"--output={tmp_path / 'out'}"]) == 1
     assert words in capsys.readouterr().err and not (tmp_path / "out").exists()
+
+
+def test_pngs_of_tables_are_refused_before_the_attack(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("intriguing_tf.LBFGSAdversary", None)
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]).save(tmp_path / "m.keras")
+    np.savez(tmp_path / "d.npz", images=np.zeros((3, 4), np.float32))
+    flags = [f"--model={tmp_path / 'm.keras'}", f"--data={tmp_path / 'd.npz'}", "--save_images"]
+    assert run.main([*flags, f"--output={tmp_path / 'new'}"]) == 1
+    assert "--save_images is for images" in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()

@@ -23,3 +23,9 @@ def test_every_command_has_a_line(capsys):
 def test_the_error_says_what_to_type(capsys):
     assert itf.run.main(["attack"]) == 1
     assert "type itf-attack. Received: itf attack" in capsys.readouterr().err
+    assert itf.run.main(["attack", "--model=m.keras", "--output=out"]) == 1
+    assert "type itf-attack. Received: itf attack" in capsys.readouterr().err
+    assert itf.run.main(["atack"]) == 1
+    assert "Did you mean 'itf-attack'" in capsys.readouterr().err
+    assert itf.run.main(["--nosuch"]) == 1
+    assert "Unknown command line flag" in capsys.readouterr().err

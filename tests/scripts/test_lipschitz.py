@@ -98,3 +98,17 @@ def test_one_of_model_and_kernels(capsys):
     assert "Exactly one of (model, alexnet_kernels)" in capsys.readouterr().err
     assert run.main(["--alexnet_kernels=no.npz"]) == 1
     assert "no such file: no.npz" in capsys.readouterr().err
+
+
+def test_images_that_do_not_fit_are_told_before_the_bounds(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(itf.lipschitz, "bound", None)
+    keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)]).save(tmp_path / "m.keras")
+    np.savez(tmp_path / "d.npz", images=np.zeros((3, 5), np.float32))
+    flags = [f"--model={tmp_path / 'm.keras'}", f"--data={tmp_path / 'd.npz'}"]
+    assert run.main([*flags, "--number=3"]) == 1
+    assert "must have shape (n, 4)" in capsys.readouterr().err
+
+
+def test_data_without_a_number_is_not_passed_over_in_silence(tmp_path, capsys):
+    assert run.main(["--model=mnist/fc10-1", "--data=sample"]) == 0
+    assert "--data is looked at with --number" in capsys.readouterr().err

@@ -76,7 +76,7 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path, capsys):
     assert "is not empty: give another --output, or --overwrite." in capsys.readouterr().err
     assert parsed(f"--output={tmp_path}", "--overwrite", option=output).overwrite
     assert parsed(f"--output={tmp_path / 'file'}", option=output) is None
-    assert "is a file: --output must be a folder." in capsys.readouterr().err
+    assert "is a file, where a folder is needed." in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option, flag", [(options.model, "model"), (options.models, "models")])

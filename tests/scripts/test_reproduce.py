@@ -1,5 +1,7 @@
 """itf-reproduce: what its flags ask for. What it measures is tested with the experiments."""
 
+import importlib.util
+
 import pytest
 from intriguing_tf.scripts.reproduce import run
 
@@ -34,3 +36,20 @@ def test_flags(flags, asked, training_seed, tmp_path, monkeypatch, capsys):
     assert arguments == asked and workspace.training_seed == training_seed
     printed = capsys.readouterr().out
     assert "the discussion" in printed and str(tmp_path / "report.html") in printed
+
+
+@pytest.mark.parametrize("seeds", ["1", "1,1", "1,-1"])
+def test_a_spread_needs_two_seeds(seeds, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(experiments.Workspace, "result", None)
+    flags = [f"--training_seeds={seeds}", "--number=8", f"--output={tmp_path / 'new'}"]
+    assert run.main(flags) == 1
+    assert "seed" in (shown := capsys.readouterr().err) and "Received" in shown
+
+
+def test_a_log_that_cannot_be_written_is_told_before_the_work(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").touch()
+    assert run.main([f"--tensorboard={tmp_path / 'file'}"]) == 1
+    assert "is a file, where a folder is needed" in capsys.readouterr().err
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert run.main([f"--tensorboard={tmp_path / 'log'}"]) == 1
+    assert "TensorBoard is not installed" in capsys.readouterr().err

@@ -48,3 +48,23 @@ def test_transfer_is_the_same_in_other_bounds(tmp_path):
         values.append(json.loads((folder / "errors.json").read_text()))
     assert values[0]["errors"] == values[1]["errors"]
     np.testing.assert_allclose(values[0]["distortions"], values[1]["distortions"], rtol=1e-3)
+
+
+@pytest.mark.parametrize("wrong", ["shape", "labels", "noise", "amplify"])
+def test_what_does_not_fit_is_told_before_the_attacks(wrong, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(itf, "LBFGSAdversary", None)
+    for name, size in (("a", 4), ("b", 5)):
+        layers = [keras.Input((size if wrong == "shape" else 4,)), keras.layers.Dense(3)]
+        keras.Sequential(layers).save(tmp_path / f"{name}.keras")
+    arrays = {"images": np.zeros((3, 4), np.float32), "labels": np.arange(3)}
+    if wrong == "labels":
+        del arrays["labels"]
+    np.savez(tmp_path / "d.npz", **arrays)
+    models = f"--models={tmp_path / 'a.keras'},{tmp_path / 'b.keras'}"
+    flags = [models, f"--data={tmp_path / 'd.npz'}", f"--output={tmp_path / 'out'}"]
+    flags += [f"--{wrong}=-0.1"] if wrong in ("noise", "amplify") else []
+    assert run.main(flags) == 1
+    assert {"shape": "takes images", "labels": "must have labels"}.get(
+        wrong, "at least 0"
+    ) in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

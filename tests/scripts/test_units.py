@@ -2,8 +2,43 @@
 
 import json
 
+import keras
+import numpy as np
 import pytest
 from intriguing_tf.scripts.units import run
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Saves a model of inputs of some shape, and data for it; returns the flags for them."""
+
+    def save(*shape):
+        keras.utils.set_random_seed(0)
+        layers = [keras.layers.Flatten(), keras.layers.Dense(9, name="fc1"), keras.layers.Dense(3)]
+        model = keras.Sequential([keras.Input(shape), *layers])
+        model.save(tmp_path / "m.keras")
+        values = np.random.default_rng(0).normal(size=(60, *shape)).astype("float32")
+        np.savez(tmp_path / "d.npz", images=values, labels=np.arange(60) % 3)
+        names = (f"--model={tmp_path / 'm.keras'}", f"--data={tmp_path / 'd.npz'}")
+        return [*names, f"--output={tmp_path / 'units'}", "--random=9", "--k=4", "--shown=2"]
+
+    return save
+
+
+@pytest.mark.parametrize(
+    ("shape", "pictures"), [((5,), 0), ((6, 2), 0), ((6, 5), 2), ((6, 5, 1), 2), ((2, 3, 2), 0)]
+)
+def test_tables_and_series_are_listed_where_images_are_drawn(saved, shape, pictures, tmp_path):
+    assert run.main([*saved(*shape), "--bounds=-9,9"]) == 0
+    assert len([*(tmp_path / "units").rglob("*.svg")]) == pictures
+    page = (tmp_path / "units" / "report.html").read_text()
+    assert page.count("go furthest" if pictures else "goes furthest") >= 2
+
+
+def test_images_out_of_bounds_are_told_before_the_comparison(saved, capsys):
+    assert run.main([*saved(6, 5, 1)]) == 1
+    shown = capsys.readouterr()
+    assert "lie between" in shown.err and not shown.out
 
 
 @pytest.mark.slow

@@ -110,3 +110,21 @@ def test_leaderboard_without_a_model_prints_the_table(capsys):
     assert run.main(["leaderboard"]) == 0
     printed = capsys.readouterr().out
     assert "robust at 0.5" in printed and "mnist/fc100-100-10-certified" in printed
+
+
+def test_what_is_no_folder_is_not_served(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.keras").touch()
+    for arguments, message in {
+        ("m.keras",): "m.keras is a file",
+        ("m.keras/x",): "is a file",
+        ("mnist/*",): "itf-zoo site FOLDER mnist/*",
+        ("mnist/conv",): "itf-zoo site FOLDER mnist/conv",
+        ("out", "mnist/fc10-1", "no/such"): "no entry 'no/such'",
+    }.items():
+        assert run.main(["site", *arguments]) == 1
+        assert message in capsys.readouterr().err
+    assert [each.name for each in tmp_path.iterdir()] == ["m.keras"]
+    assert run.main(["verify", "no/such"]) == 1
+    assert run.main(["publish", "none.json"]) == 1
+    assert "no such file: none.json" in capsys.readouterr().err

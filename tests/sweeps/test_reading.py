@@ -6,6 +6,8 @@ import json
 import numpy as np
 import pytest
 
+from intriguing_tf.reporting import Report
+from intriguing_tf.store import Store
 from intriguing_tf.sweeps import Sweep
 
 
@@ -62,3 +64,14 @@ def test_names_are_checked_when_results_are_read(done):
         done.result()
     with pytest.raises(ValueError, match=r"csv or \.parquet"):
         done.write_table("table.xls")
+
+
+def test_folders_and_tables_begin_at_home(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert Sweep("~/sweep").write_table("~/new/t.csv") == tmp_path / "new" / "t.csv"
+    with Store("~/store") as store:
+        assert store.folder == tmp_path / "store"
+    assert Report("", (), ()).save("~/page") == tmp_path / "page" / "report.html"
+    assert not [*(tmp_path / "here").iterdir()]

@@ -144,3 +144,23 @@ def test_progress_is_shown_within_a_shard(model, data, tmp_path, capsys):
 
 def _manifest(done):
     return json.loads((done.folder / "manifest.json").read_text())
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"settings": {"a": {"maxfn": 3}}}, r"settings\['a'\]` may have .*maxfun.*'maxfn'"),
+        ({"settings": {"a": {"maxfun": 0}}}, "maxfun"),
+        ({"folder": "file"}, "is a file, where a folder is needed"),
+        ({"folder": "file/below"}, "is a file, where a folder is needed"),
+    ],
+)
+def test_what_cannot_be_swept_is_told_before_the_data_are_read(
+    changed, message, model, data, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("intriguing_tf.sweeps.running.Source", None)
+    with pytest.raises((TypeError, ValueError, OSError), match=message):
+        run(model, data, **{"folder": tmp_path / "new", **changed})
+    assert not (tmp_path / "new").exists()

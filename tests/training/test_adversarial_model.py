@@ -212,7 +212,7 @@ def test_models_and_parts_that_do_not_fit_are_refused(make, parts, error, messag
 @pytest.mark.parametrize(
     ("make", "error", "message"),
     [
-        (lambda: training.AdversarialPool(share=1.0), ValueError, "between 0 and 1. Received: 1.0"),
+        (lambda: training.AdversarialPool(share=1.0), ValueError, r"in \(0, 1\). Received: 1.0"),
         (lambda: training.AdversarialPool(size=0), ValueError, "`size` must be a positive integer"),
         (lambda: training.AdversarialPool(size=8, refresh=9), ValueError, "Received: 9"),
         (lambda: training.AdversarialPool(distortion=-1), ValueError, "Received: -1"),

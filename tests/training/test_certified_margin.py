@@ -211,7 +211,7 @@ def test_models_that_cannot_be_certified_are_refused_by_name(make, message):
         ({"radius": "1"}, TypeError, "`radius` must be a number"),
         ({"radius": 1.0, "weight": -1.0}, ValueError, "`weight` must be positive"),
         ({"radius": 1.0, "loss": "hinge"}, ValueError, "'extra class', 'worst'. Received: 'hinge'"),
-        ({"radius": 1.0, "bounds": (1.0, 0.0)}, ValueError, "finite and increasing"),
+        ({"radius": 1.0, "bounds": (1.0, 0.0)}, ValueError, "the smaller first"),
     ],
 )
 def test_bad_settings_are_refused(arguments, error, message):

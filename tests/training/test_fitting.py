@@ -193,7 +193,7 @@ def test_divergence_is_an_error(digits, uncompiled):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"batch_size": 1001}, r"batch_size must lie in \[1, 1000\]. Received: 1001"),
+        ({"batch_size": 1001}, r"`batch_size` must lie in \[1, 1000\]. Received: 1001"),
         ({"batch_size": 0}, "Received: 0"),
         ({"epochs": 0}, "epochs"),
         ({"jit_compile": "yes"}, "'yes'"),

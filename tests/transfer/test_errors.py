@@ -120,3 +120,22 @@ def test_a_model_with_non_finite_outputs_is_refused(world):
     broken.set_weights([kernel * np.nan])
     with pytest.raises(ValueError, match="NaN"):
         itf.transfer.error_matrix([broken], {"x": images}, labels)
+
+
+def test_nothing_is_measured_before_all_that_is_given_fits(world, monkeypatch):
+    """A set that comes last, or a model, is not refused after hours with the others."""
+    images, labels, models, _ = world
+    other = keras.Sequential([keras.Input((PIXELS + 1,)), keras.layers.Dense(CLASSES)], name="c")
+    fewer = keras.Sequential([keras.Input((PIXELS,)), keras.layers.Dense(2)], name="c")
+    monkeypatch.setattr("intriguing_tf.transfer.errors._predict", None)
+    for change, message in (
+        ({"models": {**models, "c": other}}, "'c' takes images of shape"),
+        ({"models": {**models, "c": fewer}}, "below the 2 classes of model 'c'"),
+        ({"image_sets": {"x": images, "y": images[:3]}}, "'y' must be one per label"),
+        ({"originals": images[:3]}, "'originals' must be one per label"),
+        ({"originals": images, "bounds": (1, 0)}, "bounds"),
+        ({"batch_size": 0}, "batch_size"),
+    ):
+        arguments = {"models": models, "image_sets": {"x": images}, "labels": labels, **change}
+        with pytest.raises(ValueError, match=message):
+            itf.transfer.error_matrix(**arguments)

@@ -143,10 +143,16 @@ def test_streamed_images_give_the_same(clusters):
         ({"labels": np.full(IMAGES, -1)}, "at least 0"),
         ({"feature_layer": "layer"}, "go together"),
         ({"margin": 2}, "margin"),
+        ({"alpha": 0.6}, "alpha"),
         ({"number": 2}, "at least 3"),
+        ({"k": IMAGES + 1}, "at most the number"),
+        ({"feature_layer": "layer", "feature_model": layer_of(np.eye(3))}, "take the images"),
     ],
 )
-def test_bad_input_is_refused(clusters, change, message):
+def test_bad_input_is_refused_before_the_images_are_looked_at(
+    clusters, change, message, monkeypatch
+):
+    monkeypatch.setattr("intriguing_tf.units.top.batches", None)
     images, labels = clusters
     model = layer_of(np.random.default_rng(1).normal(size=(PIXELS, 30)))
     arguments = {"labels": labels, "random_number": 10, **change}

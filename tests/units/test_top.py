@@ -137,9 +137,10 @@ def test_random_directions_are_uniform_on_the_sphere():
         ({"k": 0}, ValueError, "positive integer"),
         ({"k": 102}, ValueError, "number of images, 101"),
         ({"number": 6}, ValueError, "between 1 and the layer's 5"),
-        ({"images": np.zeros((4, 6, 6, 1), np.uint8)}, TypeError, "uint8"),
-        ({"images": np.full((9, 6, 6, 1), np.nan)}, ValueError, "finite"),
+        ({"images": np.zeros((9, 6, 6, 1), np.uint8)}, TypeError, "uint8"),
+        ({"images": np.full((9, 6, 6, 1), np.nan)}, ValueError, "`images` must be finite"),
         ({"images": iter([])}, TypeError, "iterator"),
+        ({"images": np.zeros((9, 6, 7, 1))}, ValueError, r"\[n, 6, 6, 1\]. Received: .*7"),
         ({"model": "mnist"}, TypeError, "keras.Model"),
     ],
 )
@@ -147,3 +148,22 @@ def test_bad_input_is_refused(model, images, change, error, message):
     arguments = {"model": model, "layer": "fc", "images": images, **change}
     with pytest.raises(error, match=message):
         itf.units.top_images(**arguments)
+
+
+class Subclassed(keras.Model):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def call(self, inputs, training=None):
+        return self.inner(inputs)
+
+
+def test_models_without_a_graph_are_refused_by_name(model, images):
+    own = Subclassed(model)
+    own(images)
+    with pytest.raises(ValueError, match=r"Subclassed.* no graph of layers"):
+        itf.units.top_images(own, "fc", images)
+    arguments = {"feature_model": own, "feature_layer": "fc", "random_number": 10, "number": 3}
+    with pytest.raises(ValueError, match=r"Subclassed.* no graph of layers"):
+        itf.units.compare(model, "fc", images, np.arange(101) % 3, **arguments)

@@ -269,3 +269,42 @@ def test_short_names(tmp_path):
     }
     assert {name: names.short_name(name) for name in found} == found
     assert [names.is_own(name) for name in found] == [True, False, False, True, True]
+
+
+def test_a_folder_of_an_entrys_name_hides_no_entry(tmp_path, monkeypatch):
+    """`itf-zoo site .` makes such folders."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mnist" / "conv").mkdir(parents=True)
+    (tmp_path / "mine").mkdir()
+    names.check_model_name("mnist/conv")
+    assert not names.is_own("mnist/conv") and names.short_name("mnist/conv") == "mnist/conv"
+    with pytest.raises(ValueError, match="SavedModel"):
+        names.check_model_name("mine")
+    (tmp_path / "mnist" / "conv" / "saved_model.pb").touch()
+    assert names.is_own("mnist/conv")
+
+
+def test_functions_that_give_no_model_are_told(tmp_path):
+    (tmp_path / "f.py").write_text("def f(size): pass\ndef g(): return 1\n")
+    with pytest.raises(ValueError, match="the program that runs"):
+        names.check_model_name("__main__:f")
+    with pytest.raises(TypeError, match=r"without arguments: .*'size'"):
+        names.load_model(f"{tmp_path / 'f.py'}:f")
+    with pytest.raises(ValueError, match="Received: ''"):
+        names.check_model_name("")
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("raise KeyError('x')", r"line 1 of .*f\.py: KeyError: x"),
+        ("import no_such_module", r"line 1 of .*f\.py: ModuleNotFoundError"),
+        ("def f():\n  raise RuntimeError('a\\nb')", r"line 2 of .*f\.py: RuntimeError: a b$"),
+        ("import sys\ndef f(): sys.exit('bye')", r"line 2 of .*f\.py: SystemExit: bye"),
+        ("import keras\ndef f():\n  keras.layers.Dense(-1)", r"line 3 of .*f\.py: ValueError"),
+    ],
+)
+def test_code_of_ones_own_that_fails_is_named_with_its_line(code, said, tmp_path):
+    (tmp_path / "f.py").write_text(code + ("" if "def f" in code else "\ndef f(): pass"))
+    with pytest.raises(ValueError, match=said):
+        names.load_model(f"{tmp_path / 'f.py'}:f")

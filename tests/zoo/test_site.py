@@ -8,6 +8,7 @@ import pytest
 from intriguing_tf import zoo
 from intriguing_tf.zoo import locations, site
 from intriguing_tf.zoo.cards import ModelCard
+from intriguing_tf.zoo.records import Facts
 from tests.zoo import fault_server as faults
 
 
@@ -86,3 +87,33 @@ def test_the_bundled_pages_are_up_to_date(tmp_path):
     for file in ("catalogue.json", "index.html", *(f"{n}/README.md" for n in zoo.list())):
         assert (tmp_path / file).read_text() == (bundled / file).read_text(), file
     assert sum(file.stat().st_size for file in bundled.rglob("*") if file.is_file()) < 20e6
+
+
+def test_numbers_that_json_does_not_have_are_refused_where_they_are_published(tmp_path):
+    """msgspec would write NaN as null, which no later release could read as a number."""
+    with pytest.raises(ValueError, match="'new' must be finite"):
+        Facts({"new": [1.0, float("nan")]})
+    card = faults.card("a/b", b"x", metrics={"new": 1.5})
+    site.write_card(tmp_path, ModelCard.from_json(card))
+    file = tmp_path / "a/b" / site.CARD
+    file.write_text(file.read_text().replace("1.5", "NaN"))
+    with pytest.raises(zoo.CatalogueError, match=r"a/b/card.json is not a card .*'new'"):
+        site.refresh(tmp_path)
+    assert not (tmp_path / "catalogue.json").exists()
+
+
+@pytest.mark.parametrize("catalogued", [0, 2])
+def test_a_zoo_without_entries(catalogued, tmp_path, monkeypatch, capsys):
+    """Nothing is listed, and a name is refused in the words of any other zoo."""
+    cards = [faults.card(f"a/{i}", b"x", metrics=[]) for i in range(catalogued)]
+    (tmp_path / "catalogue.json").write_bytes(faults.catalogue(*cards))
+    monkeypatch.setenv("INTRIGUING_TF_ZOO", str(tmp_path))
+    if catalogued:
+        with pytest.raises(zoo.CatalogueError, match="no card that can be read"):
+            zoo.list()
+        return
+    assert zoo.list() == [] and zoo.verify() == []
+    with pytest.raises(ValueError, match=r"has no entry 'mnist/conv'.*has none at all"):
+        zoo.info("mnist/conv")
+    assert site.export(tmp_path / "out") == []
+    Page((tmp_path / "out/index.html").read_text())
