@@ -5,7 +5,7 @@
 Every attack gets the same network, images, targets and batch, on one thread. Each run is a row, a
 line of JSON in `--rows`; rows that are there are not measured again: a run that was stopped resumes
 with the same command. `--again=L-BFGS` renews the rows of attacks whose names start so.
-Needs the extra `bench`; the networks that are trained need MNIST; photographs need the folder
+Needs the extra `bench` but for our own rows; the networks that are trained need MNIST; photographs need the folder
 IMAGENET_IMAGES, SqueezeNet the file SQUEEZENET_WEIGHTS, and both get the attacks of at most 100
 gradients, and ours. `peers_table.py` lays the rows out.
 """
@@ -13,6 +13,7 @@ gradients, and ours. `peers_table.py` lays the rows out.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import sys
@@ -27,7 +28,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import adv_lib.attacks  # noqa: E402, F401  (torch's Triton crashes when TensorFlow came before it)
+with contextlib.suppress(ImportError):  # our own rows need it not
+    import adv_lib.attacks  # noqa: F401  (torch's Triton crashes when TensorFlow came before it)
 
 from benchmarks.adversary_networks import NETWORKS, PHOTOGRAPHS, case  # noqa: E402
 from benchmarks.adversary_rivals import Attack, attacks  # noqa: E402
