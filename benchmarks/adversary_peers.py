@@ -5,9 +5,9 @@
 Every attack gets the same network, images, targets and batch, on one thread. Each run is a row, a
 line of JSON in `--rows`; rows that are there are not measured again: a run that was stopped resumes
 with the same command. `--again=L-BFGS` renews the rows of attacks whose names start so.
-Needs the extra `bench` but for our own rows; the networks that are trained need MNIST; photographs need the folder
-IMAGENET_IMAGES, SqueezeNet the file SQUEEZENET_WEIGHTS, and both get the attacks of at most 100
-gradients, and ours. `peers_table.py` lays the rows out.
+Needs the extra `bench` but for our own rows; the networks that are trained need MNIST; photographs
+need the folder IMAGENET_IMAGES, SqueezeNet the file SQUEEZENET_WEIGHTS, and both get the attacks of
+at most 100 gradients, and ours. `peers_table.py` lays the rows out.
 """
 
 from __future__ import annotations
