@@ -27,7 +27,15 @@ from intriguing_tf.lipschitz.evaluation_errors import (
 from intriguing_tf.lipschitz.graph import Call, Tensor, calls_of
 from intriguing_tf.lipschitz.registry import errors_named, name_of
 from intriguing_tf.lipschitz.rounding import LEAST, UNIT_ROUNDOFF, product_up
-from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Slopes, Softmax, Step, Steps
+from intriguing_tf.lipschitz.steps import (
+    SIGMOID,
+    LayerBound,
+    NoBoundError,
+    Slopes,
+    Softmax,
+    Step,
+    Steps,
+)
 from intriguing_tf.lipschitz.walk import combined, logits_graph, rule_of
 
 Array = np.ndarray
@@ -57,6 +65,13 @@ class Evaluator:
     def squashes(self) -> bool:
         """Whether a softmax or sigmoid on top of the logits was left out."""
         return any(not each.call.squashes for each in self.calls)
+
+    @property
+    def ends_in_sigmoid(self) -> bool:
+        """Whether what was left out is a sigmoid of each logit."""
+        opened = [each.call for each in self.calls if not each.call.squashes]
+        whole = [rule_of(dataclasses.replace(call, squashes=True)) for call in opened]
+        return any(isinstance(rule, Steps) and rule.steps[-1] is SIGMOID for rule in whole)
 
     @property
     def numbers(self) -> int:

@@ -48,6 +48,10 @@ class MarginBounds:
             return None
         return LocalMargins(self._chain, self._entries, self._total(self._chain.start))
 
+    def logits(self) -> float:
+        """Returns a bound of the Lipschitz constant of the logits as a vector."""
+        return self._total(len(self._entries))
+
     def _values(self, classes: int) -> Array:
         head = self._entries[-1].step if self._entries else None
         if isinstance(head, Matrix) and len(head.weights) == classes:

@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import keras
+import ml_dtypes
 import numpy as np
 import tensorflow as tf
 
@@ -32,6 +33,8 @@ FLOAT32 = 2.0**-24
 FUNCTIONS = 1e-5
 # A local radius is at most so many times the global one; errors are bounded as far out as that.
 MOST_GAIN = 64.0
+# A sigmoid saturates at this share of the logarithms of its precision and its least number.
+SATURATES = 0.6
 # Images of a batch at which the bounds are compared with gradients.
 CHECKED = 4
 # Sizes of the random inputs on which copy and model are compared, in standard deviations.
@@ -71,9 +74,9 @@ def certified_radius(
 
     Returns:
         float64 [n], in the units of the images. 0 where two classes tie, and where the model in
-        its own precision predicts another class than its copy in float64. Classes are those of the
-        logits, rounding included: where units of a sigmoid both saturate, its float32 outputs may
-        be equal within the radius, and `predict` cannot tell the classes apart.
+        its own precision predicts another class than its copy in float64. Within the radius of a
+        model that ends in several units of a sigmoid no two of them saturate: their rounded
+        outputs would be equal, and `predict` could not tell the classes apart.
 
     Raises:
         ValueError: as `bound`; an unknown `method`; images that are integers, not finite or of
@@ -134,6 +137,9 @@ class Certifier:
         margins = MarginBounds(model, verbose, quick)
         self.bounds = margins.values
         self._state = _state(model)
+        several = len(self.bounds) > 2 or math.prod(model.outputs[0].shape[1:]) > 1
+        saturates = several and self._evaluate.ends_in_sigmoid
+        self._slope = margins.logits() if saturates else 0.0
         self._local = margins.local() if method == "local" else None
 
     def radius(self, images: Any, batch_size: int = 256, verbose: bool | str = "auto") -> Array:
@@ -172,6 +178,8 @@ class Certifier:
             more = _two_classes(near.logits, near.errors(finite))[1]
             radii = np.where(np.isinf(radii), radii, _least(_cut(logits, errors + more), slopes))
             radii = self._larger(near, radii, predicted)
+            if self._slope:
+                radii = np.minimum(radii, self._unsaturated(near.logits, predicted))
         agrees = self._predicted(outputs) == predicted
         return np.array([round_down(each, 16) for each in np.where(agrees, radii, 0.0)])
 
@@ -183,6 +191,20 @@ class Certifier:
         logits, errors = _two_classes(near.logits, near.errors() + near.errors(most))
         found = self._local.radii(near, predicted, _cut(logits, errors), radii)
         return np.maximum(radii, np.minimum(found, most))
+
+    def _unsaturated(self, logits: Array, predicted: Array) -> Array:
+        """The distances within which at most one unit of a sigmoid saturates.
+
+        Above, only the predicted class may come near 1; below, it must not come near 0.
+        """
+        precision = ml_dtypes.finfo(keras.backend.standardize_dtype(self.model.outputs[0].dtype))
+        above = SATURATES * -np.log(float(precision.eps))
+        below = SATURATES * np.log(float(precision.tiny))
+        rows = np.arange(len(logits))
+        others = logits.copy()
+        others[rows, predicted] = -np.inf
+        room = np.minimum(above - others.max(axis=1), logits[rows, predicted] - below)
+        return np.maximum(room, 0.0) * (1 - 1e-12) / self._slope
 
     def _predicted(self, outputs: Array) -> Array:
         """The class that outputs of `predict` give; −1 where two tie or one is not finite."""

@@ -39,6 +39,20 @@ def test_radius_of_a_linear_classifier_is_the_exact_distance(ending):
         assert found[i] == pytest.approx(exact, rel=1e-3, abs=1e-5)
 
 
+@pytest.mark.parametrize("shift", [0.0, 8.0, 14.0, 40.0, -70.0, -100.0])
+def test_within_the_radius_no_two_units_of_a_sigmoid_saturate(shift):
+    """Logits (3 x + shift, x + shift): both units may give 1, or 0, in float32."""
+    model = sequential((1,), layers.Dense(2, "sigmoid"))
+    model.set_weights([np.array([[3.0, 1.0]]), np.array([shift, shift])])
+    images = np.array([[0.1], [1.0], [2.0], [6.0], [20.0]], np.float32)
+    radii = certified_radius(model, images)
+    for image, radius in zip(images[:, 0], radii, strict=True):
+        points = image + radius * np.linspace(-0.999, 0.999, 2001)
+        first, second = model.predict(points[:, None].astype(np.float32), verbose=0).T
+        assert radius == 0 or (first > second).all()
+    assert shift or np.allclose(radii[:3], images[:3, 0], rtol=1e-5)
+
+
 def test_radius_of_one_unit_means_two_classes():
     for ending in (None, "sigmoid"):
         model = sequential((4,), layers.Dense(1, ending))
