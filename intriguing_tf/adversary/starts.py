@@ -27,10 +27,10 @@ _WIDE_STRIDE = 0.25  # of the same where no distance is known
 _SHORT_STRIDE = 0.05  # of a step without noise
 _NOISE = 3.0  # length of the noise, in the same
 _ALIKE = 0.7  # cosine of the gradients at the image and at a noisy point, beyond which they are
-_TURNED = 0.3  # the same for the end of the linear model's step, below which the gradient turned
+_TURNED = 0.5  # the same for the end of the linear model's step, below which the gradient turned
 _MANY = 10_000  # variables; with fewer, such turns are those of few units, and pairs follow them
 _SHRINKS = 0.05  # by which spheres shrink or grow
-_LAST_STRIDE = 0.02  # of the last step on spheres, in their radii; the first is 1 long
+_STRIDES = (2.0, 0.02)  # of the first and the last step on spheres, in their radii
 _UNKNOWN = 0.2  # that distance where none is known: root mean square, as a share of the box
 
 
@@ -113,6 +113,7 @@ def on_spheres(
     """
     x, scale = batch.originals, distance[:, None]
     targets = tf.constant(batch.targets, tf.int64)
+    first, last = _STRIDES
     r, nearest, least = np.zeros_like(x), x, np.full_like(scale, np.inf)
     for step in range(steps):
         there = problem.evaluate_soft(
@@ -133,7 +134,7 @@ def on_spheres(
         if step:
             shrunk = (1 - _SHRINKS) * np.minimum(length, least)
             scale = np.where(succeeds, shrunk, (1 + _SHRINKS) * length)
-        stride = _LAST_STRIDE + (1 - _LAST_STRIDE) * (1 + np.cos(np.pi * step / steps)) / 2
+        stride = last + (first - last) * (1 + np.cos(np.pi * step / steps)) / 2
         known = np.where(np.isfinite(least), least, scale)
         r = r - np.where(slopes, stride * known * gradient / np.where(slopes, norm, 1), 0)
         r *= scale / np.maximum(_norm(r), 1e-30)
