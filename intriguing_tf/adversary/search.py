@@ -166,11 +166,8 @@ class Search:
         """The batch with the starts of number 0."""
         if not self._descends:
             return batch
-        settings = self.settings
-        starts, spent = first_starts(
-            self.solver.problem, batch, settings.loss.sharpness(batch.gap),
-            int(settings.constants.bundle_after * settings.maxfun) - 1, self.seed, self.stop,
-        )  # fmt: skip
+        most = int(self.settings.constants.bundle_after * self.settings.maxfun) - 1
+        starts, spent = first_starts(self.solver.problem, batch, most, self.seed, self.stop)
         return batch._replace(starts=starts, spent=spent)
 
     def _with_starts(self, batch: Batch, distance: np.ndarray, numbers: np.ndarray) -> Batch:

@@ -14,7 +14,6 @@ import hashlib
 from collections.abc import Callable
 
 import numpy as np
-import tensorflow as tf
 
 from intriguing_tf.adversary.problem import Problem
 from intriguing_tf.adversary.segment import shorten
@@ -37,7 +36,6 @@ _UNKNOWN = 0.2  # that distance where none is known: root mean square, as a shar
 def first_starts(
     problem: Problem,
     batch: Batch,
-    sharpness: np.ndarray,
     most: int,
     seed: int,
     stop: Callable[[], bool] = lambda: False,
@@ -55,7 +53,6 @@ def first_starts(
     Args:
         problem: the classifier.
         batch: the searches; their `starts` are not looked at.
-        sharpness: [n] of the search's soft maximum.
         most: evaluations, at most.
         seed: of the call.
         stop: asked at each step; once it says so, the points come back as they are.
@@ -77,7 +74,7 @@ def first_starts(
     rows = np.flatnonzero(turned)
     if rows.size:
         starts[rows], evaluations = on_spheres(
-            problem, batch.rows(rows), distance[rows], sharpness[rows], most - 3, stop
+            problem, batch.rows(rows), distance[rows], most - 3, stop
         )
         spent[rows] += evaluations
     rows = np.flatnonzero(alike & ~turned)
@@ -93,7 +90,6 @@ def on_spheres(
     problem: Problem,
     batch: Batch,
     distance: np.ndarray,
-    sharpness: np.ndarray,
     steps: int,
     stop: Callable[[], bool] = lambda: False,
 ) -> tuple[np.ndarray, int]:
@@ -107,19 +103,14 @@ def on_spheres(
         problem: the classifier.
         batch: the searches; their `starts` are not looked at.
         distance: [n] of an adversarial point that is expected.
-        sharpness: [n] of the soft maximum whose gradient is followed.
         steps: evaluations, at most.
         stop: asked at each step.
     """
     x, scale = batch.originals, distance[:, None]
-    targets = tf.constant(batch.targets, tf.int64)
     first, last = _STRIDES
     r, nearest, least = np.zeros_like(x), x, np.full_like(scale, np.inf)
     for step in range(steps):
-        there = problem.evaluate_soft(
-            tf.convert_to_tensor(x + r, problem.dtype), targets,
-            tf.convert_to_tensor(sharpness, problem.dtype), tf.zeros([len(x), 1], problem.dtype),
-        )  # fmt: skip
+        there = problem.evaluate_unclipped(x + r, batch.targets)
         gradient = np.where(batch.lower < batch.upper, there.gradient.numpy(), 0)
         norm, length = _norm(gradient), _norm(r)
         slopes = np.isfinite(norm) & (norm > 0)

@@ -126,11 +126,10 @@ def test_where_noise_turns_the_gradient_the_image_itself_is_the_start(frequency,
     model.set_weights([weights, np.array([0.3 * frequency, 0.0])])
     problem, x = Problem(Classifier(model), (8,)), points(6)
     batch = batch_of(problem, x, model.predict(x, verbose=0).argmin(axis=1))
-    sharpness = np.ones(6)
-    ends, spent = starts.first_starts(problem, batch, sharpness, 70, seed=0)
+    ends, spent = starts.first_starts(problem, batch, 70, seed=0)
     assert ((ends != x).any(axis=1) == descends).all()
     np.testing.assert_array_equal(spent, 12 if descends else 2)
-    again, _ = starts.first_starts(problem, batch.rows([3, 1]), sharpness[:2], 70, seed=0)
+    again, _ = starts.first_starts(problem, batch.rows([3, 1]), 70, seed=0)
     np.testing.assert_allclose(again, ends[[3, 1]], atol=1e-4)
 
 
@@ -152,17 +151,15 @@ def test_steps_on_spheres_find_points_near_the_image_and_hold_what_is_held():
     batch = batch_of(problem, x, model.predict(x, verbose=0).argmin(axis=1))
     batch.lower[:, :5] = batch.upper[:, :5] = x[:, :5]
     distance, _ = starts.linear_model(problem, batch)
-    found, spent = starts.on_spheres(problem, batch, distance, 10 / batch.gap, 60)
+    found, spent = starts.on_spheres(problem, batch, distance, 60)
     assert spent == 60 and (problem.hard_margins(found, batch.targets) < 0).all()
     assert (found >= batch.lower).all() and (found <= batch.upper).all()
     some, few = batch.rows([4, 2]), 5  # more would follow the rounding
-    first, _ = starts.on_spheres(problem, batch, distance, 10 / batch.gap, few)
-    again, _ = starts.on_spheres(problem, some, distance[[4, 2]], 10 / some.gap, few)
+    first, _ = starts.on_spheres(problem, batch, distance, few)
+    again, _ = starts.on_spheres(problem, some, distance[[4, 2]], few)
     np.testing.assert_allclose(again, first[[4, 2]], atol=1e-4)
     asked = iter([False, True])
-    assert (
-        starts.on_spheres(problem, batch, distance, 10 / batch.gap, 60, lambda: next(asked))[1] == 2
-    )
+    assert starts.on_spheres(problem, batch, distance, 60, lambda: next(asked))[1] == 2
 
 
 def test_spheres_are_for_many_variables_whose_gradient_turns(monkeypatch):
