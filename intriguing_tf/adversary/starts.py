@@ -29,7 +29,7 @@ _ALIKE = 0.7  # cosine of the gradients at the image and at a noisy point, beyon
 _TURNED = 0.5  # the same for the end of the linear model's step, below which the gradient turned
 _MANY = 10_000  # variables; with fewer, such turns are those of few units, and pairs follow them
 _SHRINKS = 0.05  # by which spheres shrink or grow
-_STRIDES = (2.0, 0.02)  # of the first and the last step on spheres, in their radii
+_STRIDES = (1.5, 0.02)  # of the first and the last step on spheres, in their radii
 _UNKNOWN = 0.2  # that distance where none is known: root mean square, as a share of the box
 
 
