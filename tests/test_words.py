@@ -13,7 +13,7 @@ TEXTS = [
     *CODE,
     *(ROOT / "intriguing_tf").rglob("*.pyi"),
     *(ROOT / "intriguing_tf").rglob("*.jinja"),
-    *(ROOT / "benchmarks").glob("*"),
+    *(ROOT / "benchmarks").glob("*.*"),  # and not what Python keeps beside them
     *(ROOT / "docs").rglob("*.md"),
     *ROOT.glob("*.md"),
     *(ROOT / name for name in ("Makefile", "setup.cfg", "pyproject.toml", ".ci/run", "NOTICE")),

@@ -70,9 +70,8 @@ def test_a_read_only_folder_is_refused_and_can_still_be_read(model, disk):
     remount(disk, "size=10m")
     done = run(model, disk / "sweep")
     remount(disk, "ro")
-    with pytest.raises(OSError) as error:
+    with pytest.raises(PermissionError, match="may not be written to"):
         run(model, disk / "another")
-    assert error.value.errno == errno.EROFS
     assert Sweep(disk / "sweep").result().success.all() == done.result().success.all()
     with pytest.raises(OSError):
         done.write_table(disk / "table.csv")
