@@ -59,7 +59,8 @@ def first_starts(
     """
     distance, gradient = linear_model(problem, batch)
     unknown = np.isinf(distance) | problem.classifier.clips
-    step = np.where(np.isinf(distance), 0, distance)[:, None]
+    gradient = np.where(unknown[:, None], 0, gradient)
+    step = np.where(unknown, 0, distance)[:, None]
     starts, spent = batch.originals.copy(), np.full(len(distance), 2)
     turned = np.zeros_like(unknown)
     if gradient.shape[1] >= _MANY:
@@ -263,5 +264,6 @@ def _norm(rows: np.ndarray) -> np.ndarray:
 
 def _cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """The cosines [n] of rows; of a zero -1."""
-    norms = (_norm(a) * _norm(b))[:, 0]
-    return np.where(norms > 0, (a * b).sum(axis=1) / np.where(norms > 0, norms, 1), -1.0)
+    with np.errstate(invalid="ignore", over="ignore"):
+        norms = (_norm(a) * _norm(b))[:, 0]
+        return np.where(norms > 0, (a * b).sum(axis=1) / np.where(norms > 0, norms, 1), -1.0)
