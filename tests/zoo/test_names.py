@@ -301,7 +301,7 @@ def test_functions_that_give_no_model_are_told(tmp_path):
         ("import no_such_module", r"line 1 of .*f\.py: ModuleNotFoundError"),
         ("def f():\n  raise RuntimeError('a\\nb')", r"line 2 of .*f\.py: RuntimeError: a b$"),
         ("import sys\ndef f(): sys.exit('bye')", r"line 2 of .*f\.py: SystemExit: bye"),
-        ("import keras\ndef f():\n  keras.layers.Dense(-1)", r"line 3 of .*f\.py: ValueError"),
+        ("import keras\ndef f():\n  keras.layers.Dropout(5)", r"line 3 of .*f\.py: ValueError"),
     ],
 )
 def test_code_of_ones_own_that_fails_is_named_with_its_line(code, said, tmp_path):
