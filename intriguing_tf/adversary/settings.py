@@ -113,8 +113,10 @@ def check_arguments(name: str, given: Any, *taken: str) -> None:
             f"`{name}` may have LBFGSAdversary's arguments {', '.join(valid)}. Received: "
             f"{', '.join(map(repr, unknown))}."
         )
-    unset = {"layer", *(key for key in ("bounds",) if given.get(key) is None)}
-    AttackSettings(**{key: value for key, value in given.items() if key not in unset})
+    known = {key: value for key, value in given.items() if key != "layer"}
+    if known.get("bounds", 0) is None:  # as the layer, of the model
+        del known["bounds"]
+    AttackSettings(**known)
 
 
 def check_distortion(distortion: Any, bounds: tuple[Any, Any]) -> float:

@@ -137,7 +137,7 @@ class Certifier:
         margins = MarginBounds(model, verbose, quick)
         self.bounds = margins.values
         self._state = _state(model)
-        several = len(self.bounds) > 2 or math.prod(model.outputs[0].shape[1:]) > 1
+        several = math.prod(model.outputs[0].shape[1:]) > 1
         saturates = several and self._evaluate.ends_in_sigmoid
         self._slope = margins.logits() if saturates else 0.0
         self._local = margins.local() if method == "local" else None
