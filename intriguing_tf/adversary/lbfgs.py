@@ -97,8 +97,8 @@ def inverse_hessian(
     places = tf.range(m)
     in_order = (oldest[:, None] + places) % m  # oldest first
     in_place = (places - oldest[:, None]) % m  # and back
-    moving = changes * free[:, None]
-    sy, yy = _inner_products(steps, moving), _inner_products(changes, moving)
+    moving = changes * free[:, None]  # in the memory of `changes` where nothing else needs them
+    sy, yy = _inner_products(steps, moving), _inner_products(moving, moving)
     sy, yy = (_take(_take(gram, in_order, 1), in_order, 2) for gram in (sy, yy))
     s_y, y_y = tf.linalg.diag_part(sy), tf.linalg.diag_part(yy)
     tiny = np.finfo(sy.dtype.as_numpy_dtype).eps
@@ -114,12 +114,12 @@ def inverse_hessian(
     def apply(vectors: tf.Tensor) -> tf.Tensor:
         vectors = vectors * free[:, None]
         along_steps = _take(_inner_products(steps, vectors), in_order, 1)
-        along_changes = _take(_inner_products(changes, vectors), in_order, 1)
+        along_changes = _take(_inner_products(moving, vectors), in_order, 1)
         alphas, betas = (
             _take(weights, in_place, 1)
             for weights in _two_loops(sy, yy, valid, along_steps, along_changes, inverse_curvature)
         )
-        straight = vectors - _combinations(alphas, changes)
+        straight = vectors - _combinations(alphas, moving)
         bent = _combinations(betas, steps)
         return (inverse_curvature[:, None, None] * straight + bent) * free[:, None]
 

@@ -138,10 +138,10 @@ class Step:
         )
         total = 2 * r + multiplier[:, None] * s.gradient
         free = free_variables(s.x, total, rows.lower, rows.upper)
-        changes = 2 * s.pairs.steps + multiplier[:, None, None] * s.pairs.changes
-        pairs = s.pairs._replace(changes=changes)
-        newton = inverse_hessian(pairs, free, 2 * tf.ones_like(multiplier))
-        home, downhill = tf.unstack(newton(tf.stack([2 * r, s.gradient], axis=1)), axis=1)
+        # Half of |r|^2 + multiplier * margin: its gradient changes by no multiple of the step.
+        changes = s.pairs.steps + 0.5 * multiplier[:, None, None] * s.pairs.changes
+        newton = inverse_hessian(s.pairs._replace(changes=changes), free, tf.ones_like(multiplier))
+        home, downhill = tf.unstack(newton(tf.stack([r, 0.5 * s.gradient], axis=1)), axis=1)
         slope = dot(s.gradient, downhill)
         needed = (wanted - dot(s.gradient, home)) / tf.where(slope > 0, slope, 1.0)
         multiplier = tf.where(learnt & (slope > 0), tf.maximum(needed, 0.0), multiplier)
