@@ -107,6 +107,9 @@ class Step:
         most = self.maxfun * tf.ones_like(nfev)
         if self.adapts_weights:  # the bundle follows
             most = tf.where(found, int(constants.bundle_after * self.maxfun), most)
+        # Of a start: with this multiplier |r|^2 and the margin pull alike.
+        pull = 2 * tf.sqrt(there_square / tf.maximum(square(there.gradient), 1e-30))
+        multiplier = tf.where(s.multiplier > 0, s.multiplier, pull)
         satisfied = improves & (there_square <= rows.enough)
         stuck = ~accepted & (s.length < constants.shortest_step * 1e-3)
         state = s._replace(
@@ -120,7 +123,7 @@ class Step:
             log_weights=log_weights, unconditional=changed,
             best=choose(improves, s.trial, s.best),
             best_square=tf.where(improves, there_square, s.best_square),
-            best_multiplier=tf.where(improves, s.multiplier, s.best_multiplier),
+            best_multiplier=tf.where(improves, multiplier, s.best_multiplier),
             settled=settled, waited=tf.where(improves, 0, s.waited + 1), nfev=nfev,
             done=s.done | (settled >= SETTLED) | (nfev >= most) | stuck | satisfied,
         )  # fmt: skip

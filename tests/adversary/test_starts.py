@@ -177,6 +177,19 @@ def test_spheres_are_for_many_variables_whose_gradient_turns(monkeypatch):
     assert np.median(result.nfev) <= attack.maxfun + 10
 
 
+def test_c_of_a_start_that_nothing_is_nearer_than_is_finite(monkeypatch):
+    model, x = kinked(40, 400), 0.3 + 0.4 * points(60, size=40)
+    monkeypatch.setattr(starts, "_MANY", 40)
+    spheres = starts.on_spheres
+
+    def nearest(problem, batch, distance, steps):  # what is left of the budget is nothing
+        return spheres(problem, batch, distance, steps)[0], 99
+
+    monkeypatch.setattr(starts, "on_spheres", lambda *args: nearest(*args[:4]))
+    result = itf.LBFGSAdversary(model, jit_compile=False)(x, targets=model.predict(x).argmin(1))
+    assert result.success.all() and np.isfinite(result.c).all()
+
+
 @pytest.mark.slow
 def test_clipped_logits_are_descended_below_the_clipping():
     """Two classes of logits relu6(+-20 (x0 - x1)), whose gradient vanishes at the image."""
