@@ -36,6 +36,10 @@ from intriguing_tf.files import write_atomically
         "corrupted_split", False, "instead: corrupt the training set and train --recipe again"
     ),
     options.string("recipe", "mnist/fc100-100-10", "with --corrupted_split: of the zoo"),
+    options.only(["recipe"], where="corrupted_split"),
+    options.only(
+        ["methods", "seeds", "validation", "radius"], where="corrupted_split", value=False
+    ),
     options.work_folder("adversarial-training", "folder of networks and results"),
     renamed={"attacked": "number"},
 )

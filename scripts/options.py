@@ -127,6 +127,22 @@ def data(default: str = "sample") -> Option:
     )
 
 
+def only(names: Sequence[str], where: str, value: bool = True) -> Option:
+    """Refuses flags that do nothing unless the boolean flag `where` has this value."""
+
+    def define(*, flag_values: flags.FlagValues) -> None:
+        def fits(_: Mapping[str, Any]) -> bool:
+            idle = [name for name in names if flag_values[name].present]
+            if idle and flag_values[where].value != value:
+                needed = f"{'needs' if value else 'does nothing with'} --{where}"
+                raise flags.ValidationError(f"--{idle[0]} {needed}.")
+            return True
+
+        flags.register_multi_flags_validator([*names, where], fits, flag_values=flag_values)
+
+    return define
+
+
 def together(*options: Option) -> Option:
     """Several options as one."""
 

@@ -33,6 +33,7 @@ def _check_log(folder: str) -> None:
     options.seed("of targets, noise and random directions"),
     options.boolean("retrain", False, "train the networks by the zoo's recipes first"),
     options.integer("training_seed", 0, "with --retrain: the seed"),
+    options.only(["training_seed"], where="retrain"),
     options.integers(
         "training_seeds",
         [],

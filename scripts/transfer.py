@@ -48,6 +48,9 @@ def run(flags: Any) -> None:
     """Measures the matrix that the flags ask for."""
 
     folder, bounds = Path(flags.output), flags.bounds
+    files = {name: f"{name.replace('/', '_')}.npz" for name in flags.models}
+    if len({*files.values()}) < len(files):
+        raise ValueError(f"--models must differ in more than / and _. Received: {flags.models}.")
     models = {name: inputs.load_model(flags, name) for name in flags.models}
     first = flags.models[0]
     images, labels, _ = inputs.load_data(flags, models[first], first, of_known=_OF_KNOWN)
@@ -62,7 +65,7 @@ def run(flags: Any) -> None:
     for name, adversary in adversaries.items():
         result = adversary(images, labels, targets="random", seed=flags.seed)
         (folder / "adversarial").mkdir(parents=True, exist_ok=True)
-        result.save(folder / "adversarial" / f"{name.replace('/', '_')}.npz")
+        result.save(folder / "adversarial" / files[name])
         sets[f"for {name}"] = result.images
         for stddev in flags.amplify:
             sets[f"for {name}, amplified to {stddev}"] = itf.transfer.amplify(result, stddev)

@@ -191,6 +191,16 @@ COMMANDS: dict[str, Callable[[Any, Sequence[str]], int]] = {
 }
 
 
+# The flags that a command looks at.
+FLAGS = {
+    "verify": {"metrics"},
+    "clear": {"pins"},
+    "publish": {"folder", "retrain"},
+    "measure": {"folder"},
+    "leaderboard": {"folder", "number", "starts"},
+}
+
+
 @command(
     options.boolean("metrics", False, "verify: evaluate again and compare with the cards"),
     options.boolean("pins", False, "clear: also forget the pins"),
@@ -215,6 +225,9 @@ def run(flags: Any, arguments: Sequence[str]) -> int:
         received = f" Received: {name!r}. {meant(name, COMMANDS)}".rstrip() if name else ""
         print(f"One of {', '.join(COMMANDS)} is needed.{received} See --help.", file=sys.stderr)
         return 2
+    for each in sorted(set().union(*FLAGS.values()) - FLAGS.get(name, set())):
+        if flags[each].present:
+            raise ValueError(f"--{each} is not for itf-zoo {name}. See --help.")
     return COMMANDS[name](flags, names)
 
 

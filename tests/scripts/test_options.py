@@ -90,6 +90,19 @@ def test_preprocessing_is_for_a_model_of_ones_own(tmp_path, capsys, option, flag
     assert parsed(f"--{flag}={names}", "--preprocess=tf", option=option(none)).preprocess == "tf"
 
 
+@pytest.mark.parametrize("value, words", [(True, "needs"), (False, "does nothing with")])
+def test_flags_that_would_do_nothing_are_refused(value, words, capsys):
+    option = options.together(
+        options.integer("seed", 0, ""),
+        options.boolean("train", not value, ""),
+        options.only(["seed"], where="train", value=value),
+    )
+    assert parsed(option=option).seed == 0
+    assert parsed("--seed=1", f"--train={value}", option=option).seed == 1
+    assert parsed("--seed=1", option=option) is None
+    assert f"--seed {words} --train" in capsys.readouterr().err
+
+
 def test_one_of_two(capsys):
     def both(*, flag_values):
         for define in (options.model(None), options.string("other", None, "")):

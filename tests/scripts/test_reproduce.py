@@ -18,7 +18,7 @@ class Reproduction:
     [
         ([], (1000, 0, ()), None),
         (["--quick", "--seed=3", "--training_seeds=1,2"], (128, 3, (1, 2)), None),
-        (["--number=8", "--training_seed=5"], (8, 0, ()), None),
+        (["--number=8"], (8, 0, ()), None),
         (["--retrain", "--training_seed=5"], (1000, 0, ()), 5),
     ],
     ids=["by default", "quick", "not retrained", "retrained"],

@@ -33,6 +33,15 @@ def test_transfer_prints_the_matrix_and_keeps_the_images(tmp_path, capsys):
     assert errors[3, 0] == pytest.approx((wrong != labels).mean())
 
 
+def test_models_whose_files_would_be_the_same_are_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for file in ("a_b.keras", "a/b.keras"):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).touch()
+    assert run.main(["--models=a_b.keras,a/b.keras"]) == 1
+    assert "more than / and _" in capsys.readouterr().err and not (tmp_path / "transfer").exists()
+
+
 @pytest.mark.slow
 def test_transfer_is_the_same_in_other_bounds(tmp_path):
     network = itf.zoo.load("mnist/fc10-1")

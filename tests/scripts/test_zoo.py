@@ -84,6 +84,8 @@ def test_verify_with_metrics_evaluates_again(shift, status, capsys, monkeypatch)
         (("info", "mnist/fc01-1"), 1, "Did you mean 'mnist/fc10-1'"),
         (("download", "tset/*"), 1, "no entry 'tset/*'"),
         (("pin", "mnist/fc10-1"), 1, "catalogue itself pins"),
+        (("list", "--metrics"), 1, "--metrics is not for itf-zoo list"),
+        (("verify", "--retrain"), 1, "--retrain is not for itf-zoo verify"),
         (("publish", "mnist/fc10-7"), 1, "No recipe is called 'mnist/fc10-7'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
