@@ -7,7 +7,8 @@ line of JSON in `--rows`; rows that are there are not measured again: a run that
 with the same command. `--again=L-BFGS` renews the rows of attacks whose names start so.
 Needs the extra `bench` but for our own rows; the networks that are trained need MNIST; photographs
 need the folder IMAGENET_IMAGES, SqueezeNet the file SQUEEZENET_WEIGHTS, and both get the attacks of
-at most 100 gradients, and ours. `peers_table.py` lays the rows out.
+at most 100 gradients, and ours, unless `--most` says otherwise (a peer's row of 1 000 takes most of
+an hour). `peers_table.py` lays the rows out.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--rows", type=Path, default=ROOT / "docs" / "measured" / "peers.jsonl")
     parser.add_argument("--attacks", default="", help="only those whose names start with one of")
     parser.add_argument("--kinds", default="random,nearest", help="of targets")
-    parser.add_argument("--most", type=int, default=10**9, help="gradients of an image")
+    parser.add_argument("--most", type=int, help="gradients of an image")
     parser.add_argument("--again", default=None, help="renew rows of attacks that start so")
     flags = parser.parse_args(arguments)
     rows = {key(row): row for row in read(flags.rows)}
@@ -68,7 +69,7 @@ SHOWN = ("found", "l2", "gradients", "seconds", "error")
 
 
 def _wanted(attack: Attack, kind: str, network: str, flags: argparse.Namespace) -> bool:
-    most = flags.most if attack.ours or network not in PHOTOGRAPHS else min(flags.most, 100)
+    most = flags.most or (10**9 if attack.ours or network not in PHOTOGRAPHS else 100)
     if network in PHOTOGRAPHS and kind == "nearest":
         return False
     return (
