@@ -75,7 +75,10 @@ class Problem:
         """Evaluates a loss, a function of `above` such as `Loss.value`, and its gradient."""
         with tf.GradientTape() as tape:
             tape.watch(x)
-            above = above_target(self.logits(x, unclipped), targets)
+            logits = self.logits(x, unclipped)
+            above = above_target(logits, targets)
+            if unclipped:  # another class falls no lower than it is clipped to
+                above += tf.nn.relu(self.logits(x) - logits)
             value = loss(above)
         gradient = tape.gradient(value, x)
         if gradient is None:
@@ -127,6 +130,8 @@ class Problem:
     def evaluate_unclipped(self, x: np.ndarray, targets: np.ndarray) -> Evaluated:
         """As `evaluate_margin`, of what enters a ReLU on the logits, if there is one.
 
+        Where it raises other logits than the target's, they count as raised.
+
         Its gradient leads on where that of clipped logits vanishes.
         """
         if not self.classifier.clips:
@@ -156,6 +161,7 @@ class Problem:
         those of the images. Probabilities are rounded on the scale of 1, however small the logits.
         """
         largest = np.abs(logits).max(axis=1)
+        largest = np.where(largest > 0, largest, 1.0)  # all clipped: of no scale
         return self._rounding * np.maximum(largest, 1.0 if self.classifier.squashes else 0.0)
 
     @functools.cached_property

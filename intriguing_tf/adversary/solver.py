@@ -67,7 +67,11 @@ def make_batch(
         image: as that of `Batch`; by default each search is of another image.
     """
     n, least = len(originals), problem.least_confidence(logits)
-    gap = np.maximum(hard_margins(logits, targets) + confidence, least)
+    gap = hard_margins(logits, targets) + confidence
+    if problem.classifier.clips and (gap < least).any():  # clipped at one value: of no scale
+        unclipped = problem.evaluate_unclipped(originals, targets).margin.numpy()
+        gap = np.where(gap < least, unclipped + confidence, gap)
+    gap = np.maximum(gap, least)
     return Batch(
         originals=originals, starts=originals, targets=targets, lower=box.lower, upper=box.upper,
         logits=logits, gap=gap, confidence=least + confidence, enough=np.full(n, enough),

@@ -233,6 +233,20 @@ def test_logits_may_be_clipped_in_other_ways(clip):
     np.testing.assert_allclose(result.l2, 0.8 / np.sqrt(2), rtol=1e-3)
 
 
+@pytest.mark.parametrize("target, l2", [(1, np.sqrt(8) / 4), (2, 0.5)])
+def test_where_every_logit_is_clipped_the_target_must_rise_above_the_clipping(target, l2):
+    """ReLUs of 1 - s, s - 6 and t - 3; s the sum of eight pixels of 0.5, t that of four of them."""
+    dense = keras.layers.Dense(3, "relu")
+    model = keras.Sequential([keras.Input((8,)), dense])
+    some = np.repeat([1.0, 0.0], 4)
+    dense.set_weights([np.stack([-np.ones(8), np.ones(8), some], axis=1), np.array([1.0, -6, -3])])
+    x = np.full((1, 8), 0.5, np.float32)
+    assert not model.predict(x, verbose=0).any()
+    result = itf.LBFGSAdversary(model, jit_compile=False)(x, targets=[target])
+    confirm(model, result)
+    np.testing.assert_allclose(result.l2, l2, rtol=2e-3)
+
+
 @pytest.mark.parametrize("ending", ["leaky_relu", "linear", "tanh", "softmax"])
 def test_other_endings_clip_nothing(ending):
     model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, ending)])
