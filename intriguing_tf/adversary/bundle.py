@@ -95,10 +95,12 @@ class BundleStep:
         aim = tf.where(succeeds, constants.bundle_aim * tf.ones_like(missed), s.aim + missed)
         best = choose(nearer, s.trial, s.best)
         best_square = tf.where(nearer, square, s.best_square)
+        multiplier = s.trial_multiplier  # 0 where no cut held the trial
+        multiplier = tf.where(multiplier > 0, multiplier, there.multiplier(square))
         little = best_square > s.best_square * (1 - 2e-5)
         s = s._replace(
             best=best, best_square=best_square,
-            best_multiplier=tf.where(nearer, s.trial_multiplier, s.best_multiplier),
+            best_multiplier=tf.where(nearer, multiplier, s.best_multiplier),
             proximity=tf.clip_by_value(proximity, 0.02, 50.0), aim=aim,
             waited=tf.where(little, s.waited + 1, 0), nfev=s.nfev + tf.cast(~s.done, tf.int32),
         )  # fmt: skip

@@ -45,6 +45,11 @@ class Evaluated(NamedTuple):
         """[n] whether everything about the row is finite."""
         return tf.math.is_finite(self.loss) & tf.math.is_finite(tf.norm(self.gradient, axis=1))
 
+    def multiplier(self, square: tf.Tensor) -> tf.Tensor:
+        """[n] lambda = 1 / c with which |r|^2, of this `square`, and the loss pull alike."""
+        slope = tf.reduce_sum(self.gradient**2, axis=1)
+        return 2 * tf.sqrt(square / tf.maximum(slope, 1e-30))
+
 
 class Problem:
     """A classifier as a function of flat vectors, with losses of its logits.

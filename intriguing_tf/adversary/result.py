@@ -51,8 +51,8 @@ class AdversarialResult(ShownAsTable):
             bounds (section 4.2): 0 for "already", infinite for "failed".
         l2: float64 [n] Euclidean norm of the change; likewise.
         c: float64 [n] the largest c that succeeded, or 1 / (the sum of the multipliers) where the
-            bundle found the point, or, at a start that nothing came nearer than, the c with which
-            both terms pull alike; NaN unless "found".
+            bundle found the point, or, where no cut held it, or no c succeeded but a point on the
+            way, the c with which both terms pull alike; NaN unless "found".
         nfev: int64 [n] evaluations of the model: gradients and forward passes.
         settings: how the examples were made: solver, loss, seed, versions, seconds and the like;
             "stopped" if it was cut short.

@@ -83,8 +83,12 @@ class SciPySolver:
         )
         so_far = _BestSoFar(x0, batch.targets, self._evaluate, batch.confidence)
         _, gradient, gap = so_far.evaluate(x0, np.arange(len(x0)))
-        held = ((x0 <= low) & (gradient > 0)) | ((x0 >= high) & (gradient < 0))
-        square = (np.where(held, 0, gradient) ** 2).sum(axis=1)
+        square = _free_square(x0, gradient, low, high)
+        elsewhere = np.flatnonzero((square == 0) & (starts != x0).any(axis=1))
+        if elsewhere.size:  # nothing is learnt at the image
+            some = starts[elsewhere]
+            gradient = so_far.evaluate(some, elsewhere)[1]
+            square[elsewhere] = _free_square(some, gradient, low[elsewhere], high[elsewhere])
         c = square / np.maximum(2 * gap, 1e-30)
         succeeded, failed = np.zeros(len(c)), np.full(len(c), np.inf)
         start = starts.copy()
@@ -106,6 +110,7 @@ class SciPySolver:
             c = np.where(active, np.where(bracketed, middle, np.where(success, 10 * c, c / 10)), c)
             narrow = bracketed & (failed < succeeded * 10 ** (1 / 2**_BISECTIONS) * 1.0001)
             active &= ~narrow & (c > 1e-12) & (c < 1e12)
+        best_c = np.where(np.isinf(best_c), so_far.c, best_c)  # only points on the way succeeded
         return SearchResult(so_far.best, so_far.found, best_c, so_far.nfev)
 
     def minimize(self, originals, targets, lower, upper, c) -> tuple[np.ndarray, np.ndarray]:
@@ -128,6 +133,12 @@ class SciPySolver:
         return minimizers, so_far.evaluate(minimizers, rows)[2]
 
 
+def _free_square(x, gradient, low, high) -> np.ndarray:
+    """The squared norms [n] of gradients, without what points out of the box."""
+    held = ((x <= low) & (gradient > 0)) | ((x >= high) & (gradient < 0))
+    return (np.where(held, 0, gradient) ** 2).sum(axis=1)
+
+
 class _BestSoFar:
     """What is known of each image over all its runs: its best point and its evaluations.
 
@@ -141,6 +152,7 @@ class _BestSoFar:
         self.confidence = confidence
         self.best = originals.copy()
         self.best_square = np.full(len(originals), np.inf)
+        self.c = np.full(len(originals), np.inf)  # with which |r|^2 and the loss pull alike there
         self.nfev = np.zeros(len(originals), np.int64)
 
     @property
@@ -156,6 +168,8 @@ class _BestSoFar:
         better = (margin < 0) & (square < self.best_square[rows]) & finite
         self.best[rows[better]] = x[better]
         self.best_square[rows[better]] = square[better]
+        slope = np.sqrt((gradient[better] ** 2).sum(axis=1) / np.maximum(square[better], 1e-30))
+        self.c[rows[better]] = np.maximum(slope / 2, 1e-15)
         return loss, gradient, margin
 
     def objective(self, x: np.ndarray, rows: np.ndarray, c: np.ndarray):

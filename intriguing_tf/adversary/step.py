@@ -107,9 +107,7 @@ class Step:
         most = self.maxfun * tf.ones_like(nfev)
         if self.adapts_weights:  # the bundle follows
             most = tf.where(found, int(constants.bundle_after * self.maxfun), most)
-        # Of a start: with this multiplier |r|^2 and the margin pull alike.
-        pull = 2 * tf.sqrt(there_square / tf.maximum(square(there.gradient), 1e-30))
-        multiplier = tf.where(s.multiplier > 0, s.multiplier, pull)
+        multiplier = tf.where(s.multiplier > 0, s.multiplier, there.multiplier(there_square))
         satisfied = improves & (there_square <= rows.enough)
         stuck = ~accepted & (s.length < constants.shortest_step * 1e-3)
         state = s._replace(
