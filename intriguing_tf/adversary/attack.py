@@ -68,6 +68,8 @@ class LBFGSAdversary:
             "nearest", `enough`, cross-entropy, "scipy", or `maxfun` below 50 the image itself comes
             first. The nearest point of all is kept. Each takes up to `maxfun` evaluations, the
             descent's included; where the first leads nowhere, three others are tried in any case.
+            Where little of the gradient is left on the way, as on photographs, one search has the
+            evaluations of all.
         confidence: how far the target's logit must lie above every other, at least 0. Of
             probabilities (`outputs`) it is their logarithms that count.
         levels: how many values a pixel of the result may have, from its lower to its upper bound:

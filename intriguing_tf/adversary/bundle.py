@@ -29,7 +29,7 @@ from intriguing_tf.adversary.batching import run_to_the_end, step_until, traced_
 from intriguing_tf.adversary.lbfgs import choose, dot
 from intriguing_tf.adversary.problem import Evaluated, Problem
 from intriguing_tf.adversary.rivals import Rivals
-from intriguing_tf.adversary.settings import AttackSettings, SearchConstants
+from intriguing_tf.adversary.settings import SearchConstants
 
 _FREE_SETS = 3  # guesses of which variables the box holds, at most
 _BLOCK = 64  # rows whose guesses are made at once
@@ -49,6 +49,7 @@ class BundleRows(NamedTuple):
     enough: tf.Tensor  # [n] squared distance at which a search ends
     start: tf.Tensor  # [n] squared distance where the bundle began
     image: tf.Tensor  # [n] searches of one image compete
+    most: tf.Tensor  # [n] gradient evaluations, with those that came before
 
 
 class BundleState(NamedTuple):
@@ -76,11 +77,9 @@ class BundleStep:
 
     Args:
         constants: of the search.
-        maxfun: gradient evaluations of each image.
     """
 
     constants: SearchConstants
-    maxfun: int
 
     def __call__(self, s: BundleState, rows: BundleRows, there: Evaluated) -> BundleState:
         """Returns the state after the evaluation of the trials: adds cuts, proposes the next."""
@@ -137,7 +136,7 @@ class BundleStep:
         )  # fmt: skip
         # The box holds for x + r as it is rounded.
         moved = tf.sqrt(dot(trial - s.best, trial - s.best) / s.best_square)
-        ended = (s.waited >= self.constants.bundle_patience) | (s.nfev >= self.maxfun)
+        ended = (s.waited >= self.constants.bundle_patience) | (s.nfev >= rows.most)
         ended |= (moved < 1e-6) | (s.best_square <= rows.enough)
         ended |= ~tf.math.is_finite(moved)
         return s._replace(
@@ -151,20 +150,20 @@ class Bundle:
 
     Args:
         problem: the classifier.
-        settings: of the adversary. `maxfun` counts the evaluations that came before too.
+        constants: of the search.
         jit_compile: compile with XLA.
     """
 
-    def __init__(self, problem: Problem, settings: AttackSettings, jit_compile: bool):
+    def __init__(self, problem: Problem, constants: SearchConstants, jit_compile: bool):
         self.problem, self.jit_compile = problem, jit_compile
-        self._step = BundleStep(settings.constants, settings.maxfun)
+        self._step = BundleStep(constants)
         self._advance = tf.function(self._advance_while, autograph=False, jit_compile=jit_compile)
 
     def __call__(
         self, rows: BundleRows, best, multiplier, nfev, stop, rivals: Rivals
     ) -> BundleState:
         """Returns where the search ends that starts at adversarial changes `best` [n, size]."""
-        constants, maxfun = self._step.constants, self._step.maxfun
+        constants = self._step.constants
         square, m = rows.start, constants.bundle_cuts
         ones = tf.ones_like(square)
         nothing = tf.zeros([tf.shape(best)[0], m], best.dtype)
@@ -174,7 +173,7 @@ class Bundle:
             trial=best, trial_multiplier=multiplier, best=best, best_square=square,
             best_multiplier=multiplier, proximity=constants.bundle_proximity * ones,
             aim=constants.bundle_aim * ones, nfev=nfev,
-            waited=tf.zeros_like(nfev), done=nfev >= maxfun,
+            waited=tf.zeros_like(nfev), done=nfev >= rows.most,
         )  # fmt: skip
         behind = functools.partial(_behind, rivals) if rivals.any else None
         return run_to_the_end(self._advance, state, rows, self.jit_compile, stop, behind)

@@ -50,10 +50,8 @@ class CompiledSolver:
         self._advance = tf.function(
             self._advance_while, autograph=False, jit_compile=self.jit_compile
         )
-        self._step = Step(
-            settings.constants, settings.maxfun, settings.xtol, settings.loss.adapts_weights
-        )
-        self._bundle = Bundle(problem, settings, self.jit_compile)
+        self._step = Step(settings.constants, settings.xtol, settings.loss.adapts_weights)
+        self._bundle = Bundle(problem, settings.constants, self.jit_compile)
         self._penalty = Minimizer(
             self._penalized, maxcor=settings.maxcor, maxiter=settings.maxfun, ftol=1e-12,
             gtol=1e-7, jit_compile=self.jit_compile,
@@ -77,7 +75,7 @@ class CompiledSolver:
         Where it settled the margin is smooth, and a bundle would bring nothing nearer.
         """
         unsettled = tf.math.is_finite(state.best_square) & (state.settled < SETTLED)
-        unsettled &= state.nfev < self.settings.maxfun
+        unsettled &= state.nfev < rows.most
         if rivals.any:
             unsettled &= ~_behind(rivals, state, rows)
         kept = tf.where(unsettled)
@@ -91,6 +89,7 @@ class CompiledSolver:
         bundle_rows = BundleRows(
             some.originals, some.targets, some.lower - some.originals, some.upper - some.originals,
             some.gap, some.confidence, some.enough, here.best_square, some.image,
+            some.most,
         )  # fmt: skip
         end = self._bundle(
             bundle_rows, here.best - some.originals, here.best_multiplier, here.nfev, stop, rivals
@@ -123,16 +122,19 @@ class CompiledSolver:
     def _first(self, batch: Batch) -> tuple[Rows, State]:
         """The first trial is the start itself."""
         dtype = self.problem.dtype
-        originals, starts, targets, *others, image, spent = batch
+        originals, starts, targets, *others, image, spent, shares = batch
         originals, starts, lower, upper, logits, gap, confidence, enough = (
             tf.convert_to_tensor(array, dtype) for array in (originals, starts, *others)
         )
         targets = tf.convert_to_tensor(targets, tf.int64)
         nothing, ones = tf.zeros_like(gap), tf.ones_like(gap)
         no, zero = tf.zeros_like(gap, tf.bool), tf.zeros_like(gap, tf.int32)
+        most = self.settings.maxfun * shares
+        after = self.settings.constants.bundle_after if self.loss.adapts_weights else 1
         rows = Rows(
             originals, targets, lower, upper, gap, confidence, enough**2,
             self.loss.sharpness(gap), tf.convert_to_tensor(image, tf.int64),
+            *(tf.convert_to_tensor(each, tf.int32) for each in (most, np.floor(after * most))),
         )  # fmt: skip
         flat = tf.zeros_like(originals)
         return rows, State(

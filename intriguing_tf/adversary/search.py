@@ -135,6 +135,7 @@ class Search:
         others = self.settings.starts - 1
         count = np.where(found.found, others, max(others, _MORE_STARTS))
         count *= distance <= _MAY_WIN * _least_of_image(batch, distance)
+        count[found.found & (batch.shares > 1)] = 0  # the evaluations of all starts are spent
         again = np.repeat(np.arange(len(rows)), count)
         numbers = np.concatenate([np.arange(1, k + 1) for k in count])
         for start in range(0, len(again), self.batch_size):
@@ -166,9 +167,7 @@ class Search:
         """The batch with the starts of number 0."""
         if not self._descends:
             return batch
-        most = int(self.settings.constants.bundle_after * self.settings.maxfun) - 1
-        starts, spent = first_starts(self.solver.problem, batch, most, self.seed, self.stop)
-        return batch._replace(starts=starts, spent=spent)
+        return first_starts(self.solver.problem, batch, self.settings, self.seed, self.stop)
 
     def _with_starts(self, batch: Batch, distance: np.ndarray, numbers: np.ndarray) -> Batch:
         """The batch with the starts of these numbers in place of the first.

@@ -27,6 +27,7 @@ class Batch(NamedTuple):
         enough: [n] l2 at which a search has found enough.
         image: int [n] which image it is; of searches of one image the nearest find counts.
         spent: int [n] evaluations that led to the starts; the budget is shorter by these.
+        shares: int [n] how many times `maxfun` the budget is: 1, or that of several starts.
     """
 
     originals: np.ndarray
@@ -40,6 +41,7 @@ class Batch(NamedTuple):
     enough: np.ndarray
     image: np.ndarray
     spent: np.ndarray
+    shares: np.ndarray
 
     def rows(self, rows: Any) -> Batch:
         """Returns the searches of some rows."""
@@ -76,6 +78,7 @@ def make_batch(
         originals=originals, starts=originals, targets=targets, lower=box.lower, upper=box.upper,
         logits=logits, gap=gap, confidence=least + confidence, enough=np.full(n, enough),
         image=np.arange(n) if image is None else image, spent=np.zeros(n, np.int64),
+        shares=np.ones(n, np.int64),
     )  # fmt: skip
 
 

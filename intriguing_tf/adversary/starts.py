@@ -17,6 +17,7 @@ import numpy as np
 
 from intriguing_tf.adversary.problem import Problem
 from intriguing_tf.adversary.segment import shorten
+from intriguing_tf.adversary.settings import AttackSettings
 from intriguing_tf.adversary.solver import Batch
 
 _STEPS = 10
@@ -36,16 +37,17 @@ _UNKNOWN = 0.2  # that distance where none is known: root mean square, as a shar
 def first_starts(
     problem: Problem,
     batch: Batch,
-    most: int,
+    settings: AttackSettings,
     seed: int,
     stop: Callable[[], bool] = lambda: False,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the first starts [n, size], and how many evaluations each took, [n].
+) -> Batch:
+    """Returns the batch with its first starts, and with the evaluations that they took.
 
     Three kinds, by what becomes of the gradient:
     - Where there are many variables, and little of the gradient is left at the end of the linear
       model's step, as on deep networks for photographs, curvature pairs tell nothing: it is what
-      steps on spheres find with most of the budget, and the bundle follows.
+      steps on spheres find with most of the budget, and the bundle follows. Other starts would
+      find nothing nearer: this one has the budget of all.
     - Where noise leaves it much as it is, the end of a noisy descent (number 0), whose gradients
       tell of the pieces around. So too where nothing is known of it.
     - Else noise would lead to other places, and the image itself is the start.
@@ -53,7 +55,7 @@ def first_starts(
     Args:
         problem: the classifier.
         batch: the searches; their `starts` are not looked at.
-        most: evaluations, at most.
+        settings: of the adversary.
         seed: of the call.
         stop: asked at each step; once it says so, the points come back as they are.
     """
@@ -62,6 +64,7 @@ def first_starts(
     gradient = np.where(unknown[:, None], 0, gradient)
     step = np.where(unknown, 0, distance)[:, None]
     starts, spent = batch.originals.copy(), np.full(len(distance), 2)
+    most = int(settings.constants.bundle_after * settings.maxfun * settings.starts) - 1
     turned = np.zeros_like(unknown)
     if gradient.shape[1] >= _MANY:
         ends = starts - step * gradient / np.maximum(_norm(gradient), 1e-30)
@@ -84,7 +87,8 @@ def first_starts(
             problem, batch.rows(rows), distance[rows], np.zeros_like(rows), seed, stop
         )
         spent[rows] += more
-    return starts, spent
+    shares = np.where(turned, settings.starts, 1)
+    return batch._replace(starts=starts, spent=spent, shares=shares)
 
 
 def on_spheres(

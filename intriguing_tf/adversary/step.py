@@ -26,6 +26,8 @@ class Rows(NamedTuple):
     enough: tf.Tensor  # [n] squared distance at which a search ends
     sharpness: tf.Tensor  # [n]
     image: tf.Tensor  # [n] searches of one image compete
+    most: tf.Tensor  # [n] gradient evaluations
+    most_found: tf.Tensor  # [n] if a point was found; the bundle follows
 
 
 class State(NamedTuple):
@@ -59,13 +61,11 @@ class Step:
 
     Args:
         constants: of the search.
-        maxfun: gradient evaluations of each image.
         xtol: steps below this share of |r| are small; two small steps in a row end a search.
         adapts_weights: as of the `Loss`.
     """
 
     constants: SearchConstants
-    maxfun: int
     xtol: float
     adapts_weights: bool
 
@@ -104,9 +104,7 @@ class Step:
         most_overshoot = tf.where(found, constants.most_overshoot * tf.ones_like(overshoot), 1.0)
         settled = tf.where(accepted, tf.where(rests, s.settled + 1, 0), s.settled)
         nfev = s.nfev + tf.cast(~s.done, tf.int32)
-        most = self.maxfun * tf.ones_like(nfev)
-        if self.adapts_weights:  # the bundle follows
-            most = tf.where(found, int(constants.bundle_after * self.maxfun), most)
+        most = tf.where(found, rows.most_found, rows.most)
         multiplier = tf.where(s.multiplier > 0, s.multiplier, there.multiplier(there_square))
         satisfied = improves & (there_square <= rows.enough)
         stuck = ~accepted & (s.length < constants.shortest_step * 1e-3)

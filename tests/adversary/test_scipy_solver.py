@@ -53,6 +53,7 @@ def test_the_whole_search_in_lockstep_equals_one_at_a_time():
             logits=logits, gap=hard_margins(logits, targets),
             confidence=each.problem.least_confidence(logits), enough=np.zeros(6),
             image=np.arange(6), spent=np.zeros(6, np.int64),
+            shares=np.ones(6, np.int64),
         )  # fmt: skip
         found.append(each.search(batch))
     np.testing.assert_array_equal(found[0].found, found[1].found)

@@ -8,6 +8,7 @@ import intriguing_tf as itf
 from intriguing_tf.adversary import search, starts
 from intriguing_tf.adversary.margins import hard_margins
 from intriguing_tf.adversary.problem import Problem
+from intriguing_tf.adversary.settings import AttackSettings
 from intriguing_tf.adversary.solver import Batch
 from intriguing_tf.adversary.starts import descend, linear_model, noisy_starts
 from intriguing_tf.classifier import Classifier
@@ -22,6 +23,7 @@ def batch_of(problem, x, targets):
         logits=logits, gap=np.maximum(hard_margins(logits, targets), confidence),
         confidence=confidence, enough=np.zeros(len(x)),
         image=np.arange(len(x)), spent=np.zeros(len(x), np.int64),
+        shares=np.ones(len(x), np.int64),
     )  # fmt: skip
 
 
@@ -126,10 +128,11 @@ def test_where_noise_turns_the_gradient_the_image_itself_is_the_start(frequency,
     model.set_weights([weights, np.array([0.3 * frequency, 0.0])])
     problem, x = Problem(Classifier(model), (8,)), points(6)
     batch = batch_of(problem, x, model.predict(x, verbose=0).argmin(axis=1))
-    ends, spent = starts.first_starts(problem, batch, 70, seed=0)
+    first = starts.first_starts(problem, batch, AttackSettings(), seed=0)
+    ends, spent = first.starts, first.spent
     assert ((ends != x).any(axis=1) == descends).all()
     np.testing.assert_array_equal(spent, 12 if descends else 2)
-    again, _ = starts.first_starts(problem, batch.rows([3, 1]), 70, seed=0)
+    again = starts.first_starts(problem, batch.rows([3, 1]), AttackSettings(), seed=0).starts
     np.testing.assert_allclose(again, ends[[3, 1]], atol=1e-4)
 
 
@@ -175,6 +178,11 @@ def test_spheres_are_for_many_variables_whose_gradient_turns(monkeypatch):
     result = attack(x)
     assert 0 < sum(called) < 12 and result.success.all()
     assert np.median(result.nfev) <= attack.maxfun + 10
+    # One search has the evaluations of all starts, and comes nearer.
+    called.clear()
+    more = itf.LBFGSAdversary(model, jit_compile=False, starts=3)(x)
+    assert len(called) == 1 and (more.nfev <= 3 * attack.maxfun + 30).all()
+    assert more.l2.mean() < result.l2.mean()
 
 
 def test_c_of_a_start_that_nothing_is_nearer_than_is_finite(monkeypatch):
