@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -148,10 +149,11 @@ class Builder:
         return inner(self.pick([{"a": x, "z": near}, {"z": x, "a": near}]))
 
 
+_numbers = itertools.count()
+
+
 def _named(what: str) -> str:
-    return (
-        f"{what}_{keras.utils.get_uid(what) if hasattr(keras.utils, 'get_uid') else id(object())}"
-    )
+    return f"{what}_{next(_numbers)}"
 
 
 def _size(b: Builder, most: int = 3) -> int:
