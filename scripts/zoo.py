@@ -210,7 +210,7 @@ FLAGS = {
         "publish, measure: the zoo to write to; by default the checkout's own. leaderboard: folder "
         "of the page",
     ),
-    options.number("leaderboard: of the bundled images that are attacked", 32),
+    options.number("leaderboard: of the bundled images that are attacked", 200),
     options.integer("starts", 5, "leaderboard: of the attack, on each image", lower_bound=1),
     options.boolean(
         "retrain", False, "publish: train even if the weights were made by the same recipe"

@@ -33,7 +33,7 @@ from intriguing_tf.zoo.names import load_model, short_name
 from intriguing_tf.zoo.records import Facts
 
 STARTS = 5
-NUMBER = 32
+NUMBER = 200
 _WORK = "work"  # in the folder, while an attack runs
 _SHARD = 16  # images between two saves
 
