@@ -135,9 +135,8 @@ class Problem:
     def evaluate_unclipped(self, x: np.ndarray, targets: np.ndarray) -> Evaluated:
         """As `evaluate_margin`, of what enters a ReLU on the logits, if there is one.
 
-        Where it raises other logits than the target's, they count as raised.
-
-        Its gradient leads on where that of clipped logits vanishes.
+        Its gradient leads on where that of clipped logits vanishes. Other logits than the target's
+        count as raised where the ReLU raises them.
         """
         if not self.classifier.clips:
             return self.evaluate_margin(x, targets)

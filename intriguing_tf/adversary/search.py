@@ -188,7 +188,7 @@ class Search:
             starts[lost], spent[lost] = descend(
                 self.solver.problem, batch.rows(lost), starts[lost], self.stop
             )
-        return batch._replace(starts=starts, spent=spent)
+        return batch._replace(starts=starts, spent=spent, shares=np.ones_like(spent))
 
     def _make_batch(self, rows: np.ndarray, targets: np.ndarray) -> Batch:
         return make_batch(
