@@ -66,6 +66,7 @@ def test_what_is_claimed_holds(seed):
     found, (low, high) = result.status == "found", options["bounds"]
     predictions = model.predict(result.images, batch_size=4, verbose=0).argmax(axis=1)
     np.testing.assert_array_equal(result.predictions, predictions)
+    assert found.any()
     moved = result.images != images
     assert not (moved & ~asked.get("mask", np.bool_(1))).any()
     assert np.isfinite(result.c[found]).all()
