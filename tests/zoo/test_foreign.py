@@ -1,6 +1,7 @@
 """Budgets, and the boundary that every reader of foreign bytes is inside."""
 
 import dataclasses
+import inspect
 import io
 import json
 import os
@@ -69,7 +70,7 @@ def test_values_are_shown_short(value):
 
 def test_every_budget_is_documented():
     fields = {field.name for field in dataclasses.fields(Budget)}
-    assert set(re.findall(r"^        (\w+): ", Budget.__doc__, re.M)) == fields
+    assert set(re.findall(r"^    (\w+): ", inspect.getdoc(Budget), re.M)) == fields
 
 
 def test_only_regular_files_within_the_budget_are_read(tmp_path):
