@@ -5,8 +5,6 @@ BIN := $(VENV)/bin
 # Each worker starts with its share of the files in their order, and one that is done takes tests
 # from the end of another's.
 WORKERS ?= --numprocesses=auto --dist=worksteal
-# For commands whose tests take hours.
-UNLIMITED = --timeout=0 -o faulthandler_timeout=0
 export TF_CPP_MIN_LOG_LEVEL = 3
 # As many test processes as processors: more threads in each would wait for one another.
 export OPENBLAS_NUM_THREADS = 1
@@ -33,13 +31,13 @@ fast: $(VENV)/.dev  ## the tests that take moments
 	$(BIN)/python -m pytest $(WORKERS) -m 'not slow' --durations=25
 
 guard: $(VENV)/.dev  ## everything that was recorded of attacks, bounds, sweeps and training is still so
-	GUARD=all $(BIN)/python -m pytest $(UNLIMITED) tests/guard
+	GUARD=all $(BIN)/python -m pytest --timeout=0 -o faulthandler_timeout=0 tests/guard
 
 guard-record: $(VENV)/.dev  ## records again, for a change that is meant to alter results
 	$(BIN)/python tests/guard/record.py
 
 faults: $(VENV)/.dev  ## 100 kills, 1 000 bad inputs per function, 2 000 changed files per kind; takes hours
-	FAULTS_KILLS=100 FAULTS_INPUTS=1000 FAULTS_FILES=2000 $(BIN)/python -m pytest $(UNLIMITED) -s tests/faults
+	$(BIN)/python benchmarks/faults.py
 
 evidence: $(VENV)/.dev  ## every figure of the documents, measured again where code or versions changed; hours
 	$(BIN)/python benchmarks/evidence.py $(EVIDENCE)

@@ -1,4 +1,4 @@
-"""Kills, bad inputs and damaged files, as `make faults` runs them, and what came of them.
+"""Kills, bad inputs and damaged files (`make faults`), and what came of them.
 
     python benchmarks/faults.py --kills=100 --inputs=1000 --files=2000    # an hour and more
     python benchmarks/faults.py --kills=4 --inputs=10 --files=20          # minutes
@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+UNLIMITED = ["--timeout=0", "-o", "faulthandler_timeout=0"]  # a test is a share of an hour
 TOLD = re.compile(r"^.*(\d+ kills within|: \d+ damaged|\d+ (passed|failed|error)).*$")
 
 
@@ -26,7 +27,7 @@ def main() -> int:
         parser.add_argument(f"--{name}", type=int, default=default)
     flags = parser.parse_args()
     numbers = {f"FAULTS_{name.upper()}": str(number) for name, number in vars(flags).items()}
-    command = [sys.executable, "-m", "pytest", "-s", "-q", "tests/faults"]
+    command = [sys.executable, "-m", "pytest", "-s", "-q", *UNLIMITED, "tests/faults"]
     tests = subprocess.Popen(
         command, cwd=ROOT, env=os.environ | numbers, stdout=subprocess.PIPE, text=True
     )
