@@ -102,6 +102,18 @@ def not_there(name: str | os.PathLike, what: str = "file") -> FileNotFoundError:
     return FileNotFoundError(f"no such {what}: {name}.{meant_by(name)}")
 
 
+def unreadable(path: str | os.PathLike) -> str | None:
+    """Returns why something that a folder lists cannot be read as a file; `None` if it can."""
+    path = Path(path)
+    if path.is_symlink() and not os.path.exists(path):
+        return f"a link to {os.readlink(path)}, which is not there"
+    if not os.access(path, os.R_OK):
+        return "it may not be read"
+    if not os.path.isfile(path):
+        return "a folder" if os.path.isdir(path) else "a pipe or a device"
+    return None
+
+
 def meant_by(name: str | os.PathLike) -> str:
     """Returns a question with the files that a name of none may mean, and a space, or nothing."""
     path = expanded(name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +13,7 @@ from intriguing_tf.checks import check_between, check_choice, check_kinds, check
 from intriguing_tf.datasets import imagenet_labels
 from intriguing_tf.datasets.image_sets import ImageSet, LazyImages
 from intriguing_tf.datasets.imagenet_data import SUFFIXES, cut_out, decode, image_size
-from intriguing_tf.files import expanded, not_there
+from intriguing_tf.files import expanded, not_there, unreadable
 from intriguing_tf.progress import progress_bar
 
 RESIZE = ("stretch", "crop")
@@ -36,9 +36,10 @@ def image_folder(
 
     Class folders are counted in the order of their names, as
     `keras.utils.image_dataset_from_directory` counts them. Folders named by WordNet numbers are
-    ImageNet's classes, unless `outputs` or `class_names` say otherwise. A file that cannot be
-    decoded is left out, with its name and the reason in `skipped`; so is every other file that is
-    not an image, but for hidden ones.
+    ImageNet's classes, unless `outputs` or `class_names` say otherwise. Links are followed; a
+    folder that a class folder leads to several times is looked through once. A file that cannot be
+    read or decoded is left out, with its name and the reason in `skipped`; so is every other file
+    that is not an image, but for hidden ones.
 
     Args:
         path: of a folder, or of files (JPEG, PNG, BMP, or GIF, of which the first frame counts).
@@ -171,8 +172,9 @@ def _find_in(folder: Path) -> _Found:
     """Looks through class folders, if any holds an image, else through the folder itself."""
     there = sorted(each for each in folder.iterdir() if not each.name.startswith("."))
     classes = [each for each in there if each.is_dir()]
-    below = [(file, each.name) for each in classes for file in sorted(_files_below(each))]
-    beside = [(each, "") for each in there if each.is_file()]
+    above = {os.path.realpath(each) for each in (folder, *classes)}
+    below = [(file, each.name) for each in classes for file in _files_below(each, above)]
+    beside = [(each, "") for each in there if not each.is_dir()]
     in_classes = any(_is_image(file) for file, _ in below)
     files = [pair for pair in (below if in_classes else beside) if _is_image(pair[0])]
     if not files:
@@ -185,7 +187,7 @@ def _find_in(folder: Path) -> _Found:
             file,
             "it lies beside the class folders"
             if _is_image(file)
-            else f"its name does not end in {_LISTED}",
+            else unreadable(file) or f"its name does not end in {_LISTED}",
         )
         for file, _ in [*below, *beside]
         if file not in kept
@@ -197,16 +199,29 @@ _LISTED = ", ".join(sorted(SUFFIXES))
 
 
 def _is_image(file: Path) -> bool:
-    return file.suffix.lower() in SUFFIXES
+    return file.suffix.lower() in SUFFIXES and not file.is_dir()
 
 
-def _files_below(folder: Path) -> list[Path]:
-    return [
-        Path(root, name)
-        for root, _, names in os.walk(folder, followlinks=True)
-        for name in names
-        if not name.startswith(".")
-    ]
+def _files_below(folder: Path, above: Collection[str]) -> list[Path]:
+    """Returns the files of a class folder and of folders in it, and folders that cannot be read.
+
+    Args:
+        folder: of a class.
+        above: real paths of folders that links in it may lead back to: not those of this class.
+    """
+    seen = {*above} - {os.path.realpath(folder)}
+    found = []
+
+    def left_out(error: OSError) -> None:
+        found.append(Path(error.filename))
+
+    for root, folders, names in os.walk(folder, followlinks=True, onerror=left_out):
+        if (place := os.path.realpath(root)) in seen:
+            folders.clear()
+            continue
+        seen.add(place)
+        found += [Path(root, name) for name in names if not name.startswith(".")]
+    return sorted(found)
 
 
 def _read(
@@ -223,8 +238,8 @@ def _read(
         for file in files:
             try:
                 image = read(file)
-            except ValueError as error:
-                skipped.append((file, str(error)))
+            except (ValueError, OSError) as error:
+                skipped.append((file, str(unreadable(file) or error)))
             else:
                 readable.append(file)
                 if keeps:

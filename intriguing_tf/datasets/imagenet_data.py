@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from absl import logging
 
 from intriguing_tf.checks import check_positive_integer
 from intriguing_tf.datasets import imagenet_labels
-from intriguing_tf.files import expanded
+from intriguing_tf.files import expanded, not_there, read_content, unreadable
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -54,8 +55,8 @@ def imagenet(
 
     The shorter side of an image is scaled to 8/7 of `size` (256 for 224) by antialiased bicubic
     interpolation, unless it is that already, and the centre is cut out. Grayscale and CMYK become
-    RGB; transparency is dropped. A file that cannot be decoded is named in the log, left out,
-    and counted when the folder has been read.
+    RGB; transparency is dropped. A file that cannot be read or decoded is named in the log, left
+    out, and counted when the folder has been read.
 
     Args:
         source: a folder of folders named by WordNet number (`folder/n01518878/*.jpg`), or the name
@@ -118,11 +119,12 @@ def image_files(folder: str | Path) -> list[Path]:
     Raises:
         FileNotFoundError, NotADirectoryError: there is no such folder.
     """
-    return sorted(file for file in expanded(folder).iterdir() if file.suffix.lower() in SUFFIXES)
+    there = expanded(folder).iterdir()
+    return sorted(each for each in there if each.suffix.lower() in SUFFIXES and not each.is_dir())
 
 
 def read_images(files: Sequence[str | Path], size: int | tuple[int, int] = 224) -> ImageFiles:
-    """Reads image files into memory; those that cannot be decoded are named and left out.
+    """Reads image files into memory; those that cannot be read or decoded are named and left out.
 
     Args:
         files: JPEG, PNG, BMP or GIF (the first frame), in any size; made to fit as `imagenet` does.
@@ -134,7 +136,7 @@ def read_images(files: Sequence[str | Path], size: int | tuple[int, int] = 224) 
 
     Raises:
         ValueError: `files` is empty, or none of them is an image.
-        OSError: a file is not there, or cannot be read.
+        FileNotFoundError: a file is not there.
 
     Example:
 
@@ -144,6 +146,8 @@ def read_images(files: Sequence[str | Path], size: int | tuple[int, int] = 224) 
     paths = [expanded(file) for file in files]
     if not paths:
         raise ValueError("`files` must name at least one image file. Received none.")
+    if missing := [path for path in paths if not os.path.lexists(path)]:
+        raise not_there(missing[0])
     skipped: list[tuple[Path, str]] = []
     read = list(_readable(paths, shape, skipped))
     if not read:
@@ -166,9 +170,10 @@ def _readable(
     for file in files:
         try:
             image = decode(file)
-        except ValueError as error:
-            logging.warning("Skipped %s: %s.", file, error)
-            skipped.append((file, str(error)))
+        except (ValueError, OSError) as error:
+            reason = str(unreadable(file) or error)
+            logging.warning("Skipped %s: %s.", file, reason)
+            skipped.append((file, reason))
             continue
         yield file, cut_out(image, shape).numpy()
 
@@ -177,12 +182,12 @@ def decode(file: Path, channels: int = 3) -> tf.Tensor:
     """Returns the pixels of an image file, uint8 `[height, width, channels]`; of a GIF, one frame.
 
     Raises:
-        ValueError: it cannot be decoded; the reason.
+        ValueError: it cannot be decoded, or is a pipe or a device; the reason.
         OSError: it cannot be read.
     """
     import tensorflow as tf
 
-    content = file.read_bytes()
+    content = read_content(file)
     try:
         image = tf.io.decode_image(content, channels=3, expand_animations=False)
     except tf.errors.InvalidArgumentError as error:

@@ -37,7 +37,7 @@ def load_data(
             image files; or a tensorflow-datasets name, with ":split" behind it.
         shape: of one image, which size and channels are fitted to; `None` to leave MNIST as it is.
         number: how many, from the first on; of a folder, spread over its files. By default all.
-        of_known: how many of MNIST or tensorflow-datasets where `number` is `None`.
+        of_known: how many of MNIST or tensorflow-datasets where `number` is `None`, at most.
         bounds: least and largest pixel value, to which pixels of 8 bits are scaled.
         class_names: in the order of the model's outputs.
         outputs: of the model, as in `image_folder`.
@@ -57,7 +57,8 @@ def load_data(
     listed = names.listed(name)
     first = listed[0]
     if first in names.MNIST:
-        found = _mnist(first).first(number or of_known)
+        found = _mnist(first)
+        found = found.first(number or (of_known and min(of_known, len(found))))
         fitted = dataclasses.replace(found, images=_fitted(found.images, shape, first))
         return _scaled(_named(fitted, class_names), bounds)
     if names.is_npz(first):
@@ -67,7 +68,7 @@ def load_data(
             dataclasses.replace(found, images=_reshaped(found.images, shape)), class_names
         )
     if not expanded(first).exists():
-        found = _tfds(first, _image_shape(shape, first), number or of_known)
+        found = _tfds(first, _image_shape(shape, first), number, of_known)
         return _scaled(_named(found, class_names), bounds)
     height, width, channels = _image_shape(shape, first)
     of_imagenet = list(class_names or ()) == imagenet_labels.imagenet_class_names()
@@ -135,7 +136,9 @@ def _class_names(path: Path, names: np.ndarray | None) -> tuple[str, ...] | None
     return tuple(map(str, np.char.decode(names, "utf-8") if names.dtype.kind == "S" else names))
 
 
-def _tfds(name: str, shape: tuple[int, int, int], number: int | None) -> ImageSet:
+def _tfds(
+    name: str, shape: tuple[int, int, int], number: int | None, of_known: int | None
+) -> ImageSet:
     import tensorflow as tf
     import tensorflow_datasets as tfds
 
@@ -161,11 +164,12 @@ def _tfds(name: str, shape: tuple[int, int, int], number: int | None) -> ImageSe
     total = builder.info.splits[split].num_examples
     if number is not None and not 0 < number <= total:
         raise ValueError(f"`number` must be from 1 to {total}. Received: {number}.")
+    wanted = number or min(of_known or total, total)
     label = builder.info.supervised_keys[1]
     class_names = tuple(getattr(builder.info.features[label], "names", None) or ()) or None
-    dataset = dataset.take(-1 if number is None else number).map(fit)
-    if 4 * math.prod(shape) * (number or total) > folders.MEMORY:
-        count = tf.data.experimental.assert_cardinality(number or total)
+    dataset = dataset.take(wanted).map(fit)
+    if 4 * math.prod(shape) * wanted > folders.MEMORY:
+        count = tf.data.experimental.assert_cardinality(wanted)
         return ImageSet(dataset.apply(count), None, class_names)
     pairs = list(dataset.as_numpy_iterator())
     images, labels = (np.stack(each) for each in zip(*pairs, strict=True))

@@ -1,5 +1,7 @@
 """Any folder of images."""
 
+import os
+
 import keras
 import numpy as np
 import pytest
@@ -42,6 +44,42 @@ def test_class_folders_as_keras_counts_them(photographs):
     assert set(skipped) == {"broken.jpg", "notes.txt", "beside.png"}
     assert "beside the class folders" in skipped["beside.png"]
     assert "3 skipped" in str(found) and "broken.jpg" in str(found)
+
+
+def test_links_that_lead_back_are_followed_once(tmp_path):
+    for name in ("cat/a.png", "dog/b.png", "dog/deep/c.png", "elsewhere/d.png"):
+        write(tmp_path / name)
+    shelf = tmp_path / "set"
+    shelf.mkdir()
+    for name in ("cat", "dog"):
+        (tmp_path / name).rename(shelf / name)
+    links = {"cat/self": ".", "cat/up": "..", "dog/deep/back": "..", "dog/far": "../../elsewhere"}
+    for link, target in links.items():
+        (shelf / link).symlink_to(target, target_is_directory=True)
+    found = itf.datasets.image_folder(shelf, 4)
+    assert sorted(file.name for file in found.files) == ["a.png", "b.png", "c.png", "d.png"]
+    assert found.labels.tolist() == [0, 1, 1, 1] and not found.skipped
+
+
+def test_what_is_listed_but_no_file_is_named_and_left_out(photographs, monkeypatch):
+    (photographs / "cats" / "gone.png").symlink_to("nowhere.png")
+    (photographs / "lost").symlink_to("nowhere")
+    os.mkfifo(photographs / "cats" / "pipe.png")
+    (photographs / "cats" / "folder.png").mkdir()
+    whole = folders.decode
+    monkeypatch.setattr(folders, "decode", lambda file, channels: refused(file) or whole(file))
+
+    def refused(file):
+        if file.name == "3.png":
+            raise PermissionError(13, "Permission denied", str(file))
+
+    found = itf.datasets.image_folder(photographs, 4)
+    assert [file.name for file in found.files] == ["1.png", "2.png"]
+    reasons = {file.name: reason for file, reason in found.skipped}
+    assert reasons["gone.png"] == "a link to nowhere.png, which is not there"
+    assert reasons["lost"] == "a link to nowhere, which is not there"
+    assert reasons["pipe.png"] == "a pipe or a device" and "Permission" in reasons["3.png"]
+    assert "folder.png" not in reasons
 
 
 def test_pixels_are_those_of_keras(tmp_path):

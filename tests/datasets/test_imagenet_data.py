@@ -1,5 +1,6 @@
 """ImageNet's images and class names: sizes, colours, broken files, labels."""
 
+import os
 import struct
 
 import numpy as np
@@ -113,15 +114,20 @@ def test_broken_files_are_named_skipped_and_counted(folder, caplog):
     (folder / OSTRICH / "cut.jpg").write_bytes(whole[: len(whole) // 2])
     (folder / TENCH / "page.jpg").write_bytes(b"<html>404</html>")
     (folder / TENCH / "empty.jpg").write_bytes(b"")
+    (folder / TENCH / "folder.jpg").mkdir()
+    (folder / TENCH / "link.jpg").symlink_to("nowhere.jpg")
+    os.mkfifo(folder / TENCH / "pipe.jpg")
     read = itf.datasets.read_images(itf.datasets.imagenet_files(folder), size=28)
-    assert [file.name for file, _ in read.skipped] == ["empty.jpg", "page.jpg", "cut.jpg"]
+    assert [file.name for file, _ in read.skipped] == [
+        "empty.jpg", "link.jpg", "page.jpg", "pipe.jpg", "cut.jpg"
+    ]  # fmt: skip
     assert all(reason for _, reason in read.skipped)
     assert [file.name for file in read.files] == ["c.bmp", "a.png", "b.JPEG"]
-    assert "3 images read, 3 skipped" in str(read) and "cut.jpg" in str(read)
+    assert "3 images read, 5 skipped" in str(read) and "cut.jpg" in str(read)
     with caplog.at_level("WARNING", logger="absl"):
         labels = [int(label) for _, label in itf.datasets.imagenet(folder, size=28)]
     assert labels == [0, 9, 9]
-    assert "Skipped 3 of 6 files" in caplog.text and "page.jpg" in caplog.text
+    assert "Skipped 5 of 8 files" in caplog.text and "page.jpg" in caplog.text
     with pytest.raises(ValueError, match=r"None of 1 files is an image.*page\.jpg"):
         itf.datasets.read_images([folder / TENCH / "page.jpg"])
 

@@ -28,6 +28,7 @@ def test_all_images_of_a_file_without_a_number(twenty):
 def test_so_many_of_mnist_without_a_number():
     images, labels = itf.datasets.mnist_sample()
     assert len(load_data("sample")) == 1000
+    assert len(load_data("sample", of_known=1001)) == 1000
     first, _, class_names = load_data("sample", of_known=64)
     np.testing.assert_array_equal(first, images[:64])
     assert class_names == tuple("0123456789")
@@ -104,6 +105,10 @@ def test_a_name_of_tensorflow_datasets(tiny, monkeypatch):
     np.testing.assert_allclose(found.images[order, 1, 2, 0], np.arange(4) * 50 / 255, atol=1 / 255)
     assert found.labels[order].tolist() == [0, 1, 2, 0]
     assert len(load_data(f"{tiny}:train", (2, 3, 3), number=5)) == 5
+    assert len(load_data(f"{tiny}:train[1:4]", (2, 3, 3), of_known=64)) == 3
+    assert len(load_data(f"{tiny}:train", (2, 3, 3), of_known=5)) == 5
+    with pytest.raises(ValueError, match=r"from 1 to 3\. Received: 5"):
+        load_data(f"{tiny}:train[1:4]", (2, 3, 3), number=5)
     monkeypatch.setattr("intriguing_tf.datasets.folders.MEMORY", 10)
     large = load_data(tiny, (4, 4, 3), bounds=(-1.0, 1.0))
     assert isinstance(large.images, tf.data.Dataset) and len(large) == 4
