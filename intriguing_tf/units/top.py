@@ -13,11 +13,12 @@ import tensorflow as tf
 
 from intriguing_tf.checks import check_kind, check_positive_integer
 from intriguing_tf.classifier import check_model, takes
-from intriguing_tf.keras_graph import graph_of, up_to
+from intriguing_tf.keras_graph import graph_of
 from intriguing_tf.progress import progress_bar
 from intriguing_tf.reporting import ShownAsTable, Table
 from intriguing_tf.streams import Stream
 from intriguing_tf.units.directions import NATURAL, Projection
+from intriguing_tf.units.nested import output_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +81,8 @@ def top_images(
 
     Args:
         model: a Sequential or Functional Keras model.
-        layer: one of its layers, or the name of one. The input layer's name gives pixel space.
+        layer: one of its layers, or the name of one; also of a model within the model. The input
+            layer's name gives pixel space.
         images: a float array `[n, ...]`, a `tf.data.Dataset` of images or of pairs (image, label),
             batched or not, or an iterable of such batches; of tuples the first element is taken.
         directions: "natural" (units), "random" (uniform on the sphere), or an array
@@ -167,7 +169,7 @@ def activations(model: keras.Model, layer: keras.layers.Layer | str) -> tuple[ke
     if name in [tensor.name for tensor in model.inputs]:
         output = model.inputs[0]
     else:
-        output = up_to(model, layer).output
+        output = output_of(model, layer)
     shape = getattr(output, "shape", (None, None))
     if None in shape[1:]:
         raise ValueError(f"Layer {name!r} must have one output of known size. Received: {output}.")

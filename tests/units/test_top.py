@@ -52,6 +52,22 @@ def test_units_of_a_convolution_are_every_place_of_every_channel(model, images):
     np.testing.assert_array_equal(top.indices, brute_force(phi, 1))
 
 
+def test_layers_of_models_within_the_model(model, images):
+    inputs = keras.Input((6, 6, 1), name="raw")
+    once = keras.Model(inputs, model(keras.layers.Rescaling(2.0, name="twice")(inputs)))
+    deep = keras.Sequential([keras.Input((6, 6, 1)), once])
+    phi = features(model, "fc", 2 * images)
+    for outer in (once, deep):
+        for layer in ("fc", model.get_layer("fc")):
+            top = itf.units.top_images(outer, layer, images, k=4)
+            np.testing.assert_allclose(top.values, -np.sort(-phi, axis=0)[:4].T, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"'fx' is not one .* twice, conv, flatten, fc, logits"):
+        itf.units.top_images(deep, "fx", images)
+    x = model(model(inputs)[:, :1, None, None] + inputs)
+    with pytest.raises(ValueError, match="called once.*2 calls"):
+        itf.units.top_images(keras.Model(inputs, x), "fc", images)
+
+
 def test_random_and_given_directions_are_inner_products(model, images):
     vectors = itf.units.random_directions(7, 5, seed=3)
     phi = features(model, "fc", images)
