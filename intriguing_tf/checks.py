@@ -91,11 +91,26 @@ def array_of_numbers(name: str, values: Any) -> np.ndarray:
 
 
 def check_labels(labels: Any) -> np.ndarray:
-    """Returns class numbers as an array `[n]`, n > 0."""
+    """Returns class numbers as an array `[n]`, n > 0; they may come as a column or one-hot rows."""
     labels = np.asarray(labels)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim == 2 and len(labels) and labels.dtype.kind in "fiub":
+        labels = _from_one_hot(labels)
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels) or labels.min() < 0:
+        floats = labels.dtype.kind == "f" and labels.ndim == 1
+        convert = " Convert class numbers: labels.astype('int64')." if floats else ""
         raise ValueError(
-            "`labels` must be integers of at least 0, of shape [n] with n > 0. "
-            f"Received: dtype {labels.dtype}, shape {labels.shape}."
+            "`labels` must be integers of at least 0, of shape [n] with n > 0, or one-hot rows. "
+            f"Received: dtype {labels.dtype}, shape {labels.shape}.{convert}"
         )
     return labels
+
+
+def _from_one_hot(rows: np.ndarray) -> np.ndarray:
+    if not (((rows == 0) | (rows == 1)).all() and (rows.sum(axis=1) == 1).all()):
+        raise ValueError(
+            "One-hot rows of `labels` must hold one 1 each and 0 elsewhere. Received: others; if "
+            "they are scores, give labels.argmax(axis=1)."
+        )
+    return rows.argmax(axis=1)

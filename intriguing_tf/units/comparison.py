@@ -151,7 +151,7 @@ def compare(
         model: a Sequential or Functional Keras model.
         layer: one of its layers, or the name of one.
         images: as in `top_images`; an iterable of batches must allow several passes.
-        labels: integers `[n]`, at least 0, in the order of the images.
+        labels: integers `[n]` of at least 0, or one-hot rows, in the order of the images.
         feature_model: another model, whose `feature_layer` gives a second space for distances.
         feature_layer: a layer of `feature_model`, or its name.
         k: images per direction, at least 2.

@@ -52,6 +52,7 @@ def coherence(
     check_kind("spaces", spaces, Mapping, "a dictionary of arrays by name")
     check_kind("scales", scales, Mapping, "a dictionary of numbers by name")
     spaces = {name: np.asarray(space) for name, space in spaces.items()}
+    labels = check_labels(labels)
     _check(indices, labels, spaces, scales)
     shares = _label_shares(labels[indices])
     # max(.., 0) because a single label gives -0.0
@@ -68,7 +69,6 @@ def _check(indices: np.ndarray, labels: np.ndarray, spaces: Any, scales: Any) ->
             "`indices` must be integers [d, k], with d at least 1. "
             f"Received: dtype {indices.dtype}, shape {indices.shape}."
         )
-    check_labels(labels)
     if indices.shape[1] < 2 or indices.min() < 0 or indices.max() >= len(labels):
         raise ValueError(
             f"`indices` must be at least 2 places among {len(labels)} labels in each row. "

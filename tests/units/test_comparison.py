@@ -135,9 +135,23 @@ def test_streamed_images_give_the_same(clusters):
     assert str(whole) == str(streamed)
 
 
+def test_labels_come_in_any_form(clusters):
+    images, labels = clusters
+    images, labels = images[:200], labels[:200]
+    model = layer_of(np.random.default_rng(1).normal(size=(PIXELS, 5)))
+    one_hot = np.eye(labels.max() + 1)[labels]
+    whole, *others = (
+        str(itf.units.compare(model, "layer", images, form, random_number=5))
+        for form in (labels, labels[:, None], one_hot, one_hot.astype(bool))
+    )
+    assert others == [whole] * 3
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"labels": np.zeros(IMAGES)}, r"dtype float64.*astype\('int64'\)"),
+        ({"labels": np.full((IMAGES, 3), 0.2)}, r"argmax\(axis=1\)"),
         ({"k": 1}, "at least 2"),
         ({"labels": np.zeros(9, int)}, "one per image"),
         ({"labels": np.full(IMAGES, -1)}, "at least 0"),
