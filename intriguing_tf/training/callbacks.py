@@ -245,7 +245,10 @@ class AdversarialAccuracy(_Monitor):
         self.result = self._adversary(
             self.images, self.labels, targets=self.targets, seed=self.seed, verbose=False
         )
-        scalars = {"adversarial_accuracy": float((self.result.distortion > self.distortion).mean())}
+        # Towards given targets, misclassified images are attacked, too.
+        correct = self.result.original_predictions == self.labels
+        withstood = correct & (self.result.distortion > self.distortion)
+        scalars = {"adversarial_accuracy": float(withstood.mean())}
         if (self.result.status == "found").any():
             scalars["adversarial_distortion"] = self.result.mean_distortion
         return scalars

@@ -60,6 +60,22 @@ def test_distortions_follow_the_weights_to_the_exact_distance():
     assert len(monitor.result) == 4
 
 
+@pytest.mark.parametrize(
+    "targets",
+    [pytest.param("nearest", marks=pytest.mark.slow), np.full(4, 1)],
+    ids=["nearest", "given"],
+)
+def test_misclassified_images_never_count_as_robust(targets):
+    """Towards given targets, they are attacked as well: from far away, or in vain."""
+    model = linear([[8, 0], [0, 2], [0, 0]])
+    labels = np.array([0, 0, 1, 1])  # all are class 0
+    monitor = itf.training.AdversarialAccuracy(
+        IMAGES, labels, distortion=1e-3, targets=targets, jit_compile=False, maxfun=5
+    )
+    history = model.fit(IMAGES, labels, callbacks=[monitor], verbose=0).history
+    assert history["adversarial_accuracy"] == [0.5]
+
+
 @pytest.mark.slow
 def test_tensorboard_reads_back_bounds_distortions_and_pictures(tmp_path):
     pytest.importorskip("tensorboard", reason="TensorBoard is not installed")
