@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
-import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,13 +12,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from intriguing_tf.adversary.naming import clear_name, file_name, name_of
 from intriguing_tf.adversary.pixels import BATCH, bounds_of, floats, in_8_bits, predict
 from intriguing_tf.checks import check_kinds, check_positive_integer
 from intriguing_tf.classifier import Classifier
 from intriguing_tf.files import expanded, write_atomically
 from intriguing_tf.reporting import Picture, ShownAsTable, Table, adversarial_rows, changed_series
 
-_LONGEST = 18  # letters of a class's name above a small picture
+_LONGEST = 18  # letters of a line above a small picture
 _SERIES = 4  # channels of a series at most; more are the columns of an image
 _NAMED = 3  # changed variables that a table names
 
@@ -73,6 +72,8 @@ def plot(
 ) -> Picture | Table:
     """As `AdversarialResult.plot`."""
     check_positive_integer("number", number)
+    if not len(result):
+        raise ValueError("There must be an example to draw. Received: a result without rows.")
     if class_names is not None:
         check_kinds("class_names", class_names, str, "names")
     shown = result[:number]
@@ -122,13 +123,6 @@ def titles(
     return lines
 
 
-def name_of(label: int, class_names: Sequence[str] | None) -> str:
-    """Returns the first words of a class's name; its number where it has none."""
-    if class_names is None or not 0 <= label < len(class_names):
-        return str(int(label))
-    return textwrap.shorten(class_names[label].split(",")[0], _LONGEST, placeholder="…")
-
-
 def _percent(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> list[str]:
     logits = classifier.predict_logits(images, BATCH).astype(np.float64)
     with np.errstate(invalid="ignore"):
@@ -148,7 +142,7 @@ def _changes(result: Result, class_names: Sequence[str] | None) -> Table:
         most = np.argsort(-np.abs(after - before), kind="stable")[:_NAMED]
         changed = [f"[{j}] {before[j]:.3g} → {after[j]:.3g}" for j in most if after[j] != before[j]]
         names = [
-            name_of(label[i], class_names)
+            clear_name(label[i], class_names)
             for label in (result.original_predictions, result.predictions)
         ]
         rows.append((i, *names, result.status[i], float(result.l2[i]), ", ".join(changed)))
@@ -178,10 +172,12 @@ def save_images(
     if class_names is not None:
         check_kinds("class_names", class_names, str, "names")
     rows = np.flatnonzero(result.status == "found")
+    if not len(rows):
+        return _nothing(result)
     pixels, survives = in_8_bits(result[rows], classifier)
     kept, pixels = rows[survives], pixels[survives]
     folder = expanded(folder)
-    files = [folder / f"{_file_name(result, row, class_names)}.png" for row in kept]
+    files = [folder / file_name_of(result, row, class_names) for row in kept]
     for file, image in zip(files, pixels, strict=True):
         write_atomically(file, tf.io.encode_png(image.reshape(*image.shape[:2], -1)).numpy())
     read = np.array([tf.io.decode_png(file.read_bytes()).numpy() for file in files], np.uint8)
@@ -194,17 +190,25 @@ def save_images(
         rows=kept,
         images=read,
         predictions=predict(classifier, values),
-        distortion=np.sqrt((change.reshape(len(kept), -1) ** 2).mean(axis=1)),
+        distortion=np.sqrt((change**2).mean(axis=tuple(range(1, change.ndim)))),
         lost=rows[~survives],
     )
 
 
-def _file_name(result: Result, row: int, class_names: Sequence[str] | None) -> str:
-    names = [
-        re.sub(r"\W+", "-", name_of(label[row], class_names)).strip("-")
+def _nothing(result: Result) -> SavedImages:
+    """What is written of a result in which nothing was found."""
+    none = np.zeros(0, np.int64)
+    images = np.zeros((0, *result.originals.shape[1:]), np.uint8)
+    return SavedImages((), none, images, none, np.zeros(0), none)
+
+
+def file_name_of(result: Result, row: int, class_names: Sequence[str] | None) -> str:
+    """Returns the name of the file that `save_images` gives to a row, if it writes one."""
+    before, after = (
+        file_name(label[row], class_names)
         for label in (result.original_predictions, result.predictions)
-    ]
-    return f"{row:04d}_{names[0]}_as_{names[1]}"
+    )
+    return f"{row:04d}_{before}_as_{after}.png"
 
 
 def _classifier(result: Result, model: keras.Model | None) -> Classifier | None:

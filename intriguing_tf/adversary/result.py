@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
 import json
 import math
 import os
+import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,10 @@ import keras
 import numpy as np
 
 from intriguing_tf.adversary import pictures
+from intriguing_tf.adversary.naming import whole_name
 from intriguing_tf.adversary.pictures import SavedImages
 from intriguing_tf.archives import read_arrays, read_json
+from intriguing_tf.checks import check_kinds
 from intriguing_tf.files import expanded, read_content, write_atomically
 from intriguing_tf.reporting import Picture, ShownAsTable, Table
 
@@ -141,18 +145,22 @@ class AdversarialResult(ShownAsTable):
         """Returns everything but the images as a pandas.DataFrame, a row per image.
 
         Args:
-            class_names: in the order of the classes; they then stand for the numbers.
+            class_names: in the order of the classes; they then stand for the numbers, whole.
 
         Raises:
+            TypeError: class names that are no str.
             ImportError: pandas is not installed.
         """
+        if class_names is not None:
+            check_kinds("class_names", class_names, str, "names")
         try:
             import pandas
         except ImportError as error:
             raise ImportError("A DataFrame needs pandas: pip install pandas.") from error
         columns = {name: getattr(self, name) for name in ARRAYS[2:]}
-        for name in ("targets", "predictions", "original_predictions") if class_names else ():
-            columns[name] = [pictures.name_of(label, class_names) for label in columns[name]]
+        if class_names is not None:
+            for name in ("targets", "predictions", "original_predictions"):
+                columns[name] = [whole_name(label, class_names) for label in columns[name]]
         return pandas.DataFrame(columns)
 
     def save_images(
@@ -186,7 +194,7 @@ class AdversarialResult(ShownAsTable):
         found = self.distortion[self.status == "found"]
         rows: list[tuple[str, Any]] = [
             ("images", len(self)),
-            ("success", f"{self.success.mean():.1%}"),
+            ("success", f"{self.success.mean():.1%}" if len(self) else None),
             *((status, int((self.status == status).sum())) for status in STATUSES),
         ]
         if found.size:
@@ -196,7 +204,7 @@ class AdversarialResult(ShownAsTable):
                 ("distortion, largest", float(found.max())),
             ]
         rows += [
-            ("evaluations per image", float(self.nfev.mean())),
+            ("evaluations per image", float(self.nfev.mean()) if len(self) else None),
             ("seconds", float(self.settings.get("seconds", float("nan")))),
             ("solver, loss", "{solver}, {loss}".format(**self.settings)),
             ("targets, seed", "{targets}, {seed}".format(**self.settings)),
@@ -215,26 +223,38 @@ class AdversarialResult(ShownAsTable):
     def save(self, path: str | os.PathLike) -> Path:
         """Writes `path.npz` (the arrays) and `path.json` (settings and summary).
 
-        Both files appear atomically.
+        Both files appear atomically, and belong together: the second has the SHA-256 of the first,
+        so that of a call that is killed between them nothing is read.
 
         Returns:
             The path of the `.npz` file.
+
+        Raises:
+            OSError: they cannot be written.
         """
         arrays, description = _paths(path)
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **{name: getattr(self, name) for name in ARRAYS})
+        content = buffer.getvalue()
         summary = {
             "format": _FORMAT,
             "kind": "AdversarialResult",
             "settings": self.settings,
             "images": len(self),
-            "success": float(self.success.mean()),
+            "success": float(self.success.mean()) if len(self) else None,
             "mean_distortion": None if np.isnan(self.mean_distortion) else self.mean_distortion,
+            "sha256": hashlib.sha256(content).hexdigest(),
         }
         text = json.dumps(summary, indent=2, sort_keys=True) + "\n"
-        values = {name: getattr(self, name) for name in ARRAYS}
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **values)
-        write_atomically(description, text)
-        return write_atomically(arrays, buffer.getvalue())
+        # The large file is on the disk before the small one says so, or a full disk parted them.
+        new = write_atomically(arrays.with_name(f".{arrays.name}.{secrets.token_hex(4)}"), content)
+        try:
+            write_atomically(description, text)
+            os.replace(new, arrays)
+        except BaseException:
+            new.unlink(missing_ok=True)
+            raise
+        return arrays
 
     @classmethod
     def load(cls, path: str | os.PathLike) -> AdversarialResult:
@@ -242,7 +262,7 @@ class AdversarialResult(ShownAsTable):
 
         Raises:
             FileNotFoundError: one of the two files is missing.
-            ValueError: they are not a result, damaged, or of a later format.
+            ValueError: they are not a result, damaged, of a later format, or of two results.
         """
         arrays, description = _paths(path)
         settings, content = description.read_bytes(), read_content(arrays)
@@ -251,7 +271,14 @@ class AdversarialResult(ShownAsTable):
             format_ = summary.get("format") if isinstance(summary, dict) else None
             if format_ != _FORMAT or summary.get("kind") != "AdversarialResult":
                 raise ValueError(f"this version reads format {_FORMAT}")
-            return stored_result(read_arrays(content, ARRAYS), summary.get("settings"))
+            result = stored_result(read_arrays(content, ARRAYS), summary.get("settings"))
+            written = summary.get("sha256")  # results of earlier releases have none
+            if written is not None and written != hashlib.sha256(content).hexdigest():
+                raise ValueError(
+                    f"{description.name} belongs to other arrays; saving was interrupted, or one "
+                    "of the two files was replaced"
+                )
+            return result
         except ValueError as error:
             raise ValueError(f"{arrays} is not a saved AdversarialResult: {error}.") from error
 

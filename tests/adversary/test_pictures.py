@@ -1,5 +1,7 @@
 """Results to look at: pictures, tables, and PNGs that still are adversarial."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -92,6 +94,36 @@ def test_rows_that_were_not_found_get_no_file(tmp_path):
     saved = found.save_images(tmp_path)
     assert 0 < len(saved.files) == (found.status == "found").sum() < 6
     assert len(list(tmp_path.iterdir())) == len(saved.files)
+
+
+@pytest.mark.parametrize("status", ["found", "failed"])
+def test_where_nothing_was_found_there_are_no_files(result, tmp_path, status):
+    few = result[:0] if status == "found" else result
+    none = dataclasses.replace(few, status=np.full(len(few), status))
+    saved = none.save_images(tmp_path)
+    assert saved.files == () and saved.images.shape == (0, 6, 5, 3) and "0 images" in str(saved)
+    assert not list(tmp_path.iterdir())
+
+
+def test_without_rows_there_is_nothing_to_draw(result):
+    with pytest.raises(ValueError, match="a result without rows"):
+        result[:0].plot()
+
+
+def test_long_names_tell_the_files_and_the_rows_apart(result, tmp_path):
+    names = ["n02085620-Chihuahua_long", "german_shepherd_dog_1", "german_shepherd_dog_2"]
+    files = [file.stem for file in result.save_images(tmp_path, class_names=names).files]
+    assert {tuple(file[5:].split("_as_")) for file in files} == {
+        (names[before], names[after])
+        for before, after in zip(result.original_predictions, result.predictions, strict=True)
+    }
+    rows = attack((7,), number=2).plot(names).rows
+    assert all({row[1], row[2]} <= set(names) for row in rows)
+
+
+def test_dollar_signs_are_drawn(result):
+    names = ["$\\foo$", "$a_$", "price < 5 $"]
+    assert result.plot(names).png().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 """Results are saved whole, read back equal, and are data only."""
 
+import contextlib
+import dataclasses
 import json
 import os
 import sys
@@ -9,6 +11,7 @@ from pickle import dumps, loads
 import numpy as np
 import pytest
 
+from intriguing_tf import files
 from intriguing_tf.adversary import AdversarialResult
 from tests.adversary.networks import points
 
@@ -70,6 +73,66 @@ def test_an_error_while_writing_loses_nothing(result, tmp_path, monkeypatch):
         result.save(tmp_path / "result")
     assert (path.read_bytes(), (tmp_path / "result.json").read_bytes()) == before
     assert sorted(os.listdir(tmp_path)) == ["result.json", "result.npz"]
+
+
+class Killed(BaseException):
+    """The process ends here."""
+
+
+@pytest.mark.parametrize("renames", [0, 1, 2, 3])
+def test_a_kill_at_any_time_leaves_one_result_or_none(result, tmp_path, monkeypatch, renames):
+    """Never the settings of one attack with the arrays of another."""
+    path = result.save(tmp_path / "result")
+    other = dataclasses.replace(result[::-1], settings={**result.settings, "seed": 7})
+    replace, done = os.replace, []
+
+    def rename(*names):
+        if len(done) == renames:
+            raise Killed
+        done.append(replace(*names))
+
+    monkeypatch.setattr(os, "replace", rename)
+    with contextlib.suppress(Killed):
+        other.save(path)
+    assert len(done) == renames
+    if renames == 2:
+        with pytest.raises(ValueError, match="belongs to other arrays; saving was interrupted"):
+            AdversarialResult.load(path)
+        return
+    there = AdversarialResult.load(path)
+    expected = other if renames == 3 else result
+    np.testing.assert_array_equal(there.images, expected.images)
+    assert there.settings["seed"] == expected.settings["seed"]
+
+
+def test_a_full_disk_loses_nothing(result, tmp_path, monkeypatch):
+    path = result.save(tmp_path / "result")
+    write = files.write_atomically
+
+    def full(path, content):
+        if len(content) > 1000 and isinstance(content, str):
+            raise OSError("No space left on device")
+        return write(path, content)
+
+    monkeypatch.setattr("intriguing_tf.adversary.result.write_atomically", full)
+    settings = {**result.settings, "model": "m" * 1000}
+    with pytest.raises(OSError, match="No space"):
+        dataclasses.replace(result[::-1], settings=settings).save(path)
+    np.testing.assert_array_equal(AdversarialResult.load(path).images, result.images)
+    assert sorted(os.listdir(tmp_path)) == ["result.json", "result.npz"]
+
+
+def without_sha256(folder):
+    """As earlier releases saved results."""
+    summary = json.loads((folder / "result.json").read_text())
+    del summary["sha256"]
+    (folder / "result.json").write_text(json.dumps(summary))
+
+
+def test_results_of_earlier_releases_are_read(result, tmp_path):
+    result.save(tmp_path / "result")
+    without_sha256(tmp_path)
+    assert AdversarialResult.load(tmp_path / "result").settings == result.settings
 
 
 def truncate(folder):
@@ -153,6 +216,7 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 def test_damaged_files_are_refused_by_name(result, tmp_path, damage):
     result.save(tmp_path / "result")
+    without_sha256(tmp_path)  # each fault is seen by itself
     damage(tmp_path)
     with pytest.raises(ValueError, match=r"result.npz is not a saved AdversarialResult"):
         AdversarialResult.load(tmp_path / "result")
@@ -201,6 +265,18 @@ def test_a_data_frame_has_a_row_per_image(result):
     assert isinstance(frame, pandas.DataFrame) and len(frame) == 6
     np.testing.assert_array_equal(frame.l2, result.l2)
     assert frame.predictions[1] == "abcd"[result.predictions[1]]
+    names = [f"a_class_of_a_long_name, {i}" for i in range(4)]
+    assert result.to_dataframe(names).predictions[1] == names[result.predictions[1]]
+    with pytest.raises(TypeError, match="`class_names` must be"):
+        result.to_dataframe("abcd")
+
+
+@pytest.mark.filterwarnings("error")
+def test_no_rows_are_a_result(result, tmp_path):
+    path = result[:0].save(tmp_path / "none")
+    text = path.with_suffix(".json").read_text()
+    assert json.loads(text, parse_constant=pytest.fail)["success"] is None
+    assert len(AdversarialResult.load(path)) == 0 and "nan" not in str(result[:0])
 
 
 def test_without_pandas_the_error_says_so(result, monkeypatch):
