@@ -125,7 +125,7 @@ class Command:
         """Says which flag may have been meant by what is not one."""
         typed: dict[str, str] = {}
         for each in rest:
-            of_data = Path(each).is_dir() or Path(each).suffix in {".npz", ".png", ".jpg"}
+            of_data = Path(each).is_dir() or Path(each).suffix.lower() in {".npz", ".png", ".jpg"}
             likely = ["data", "model", "models"] if of_data else ["model", "models", "data"]
             flag = next((name for name in likely if name in values and name not in typed), None)
             if flag is not None:

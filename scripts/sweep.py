@@ -19,6 +19,8 @@ import intriguing_tf as itf
 from intriguing_tf.sweeps.tables import check_table
 from intriguing_tf.zoo.names import short_name
 
+_SETTINGS = ("solver", "bounds", "outputs")
+
 
 @command(
     options.models(["mnist/fc100-100-10"]),
@@ -28,6 +30,7 @@ from intriguing_tf.zoo.names import short_name
     options.strings("targets", ["random"], "of 'random', 'least_likely', 'nearest'"),
     options.losses(),
     options.solver(),
+    options.outputs(),
     options.seed("of the random targets"),
     options.shard_size(),
     *options.ray(),
@@ -41,14 +44,18 @@ from intriguing_tf.zoo.names import short_name
 )
 def run(flags: Any) -> None:
     """Runs the sweep that the flags ask for."""
+    from intriguing_tf.sweeps.plan import valid_names  # here: --help must not load TensorFlow
 
-    names = {short_name(name): name for name in flags.models}
-    if len(names) != len(flags.models):
+    short = [short_name(name) for name in flags.models]
+    if len(set(short)) != len(short):
         raise ValueError(
             "--models must differ, files in their names and not in their folders alone. "
             f"Received: {','.join(flags.models)}."
         )
-    models = {name: inputs.load_model(flags, each) for name, each in names.items()}
+    models = {
+        name: inputs.load_model(flags, each)
+        for name, each in zip(valid_names(short), flags.models, strict=True)
+    }
     first = next(iter(models.values()))
     images, labels, _ = inputs.load_data(flags, first, flags.models[0], in_memory=False)
     done = itf.sweep(
@@ -58,7 +65,7 @@ def run(flags: Any) -> None:
         folder=flags.output,
         targets=flags.targets,
         settings={
-            loss: {"loss": loss, "solver": flags.solver, "bounds": flags.bounds}
+            loss: {"loss": loss, **{name: getattr(flags, name) for name in _SETTINGS}}
             for loss in flags.losses
         },
         seed=flags.seed,

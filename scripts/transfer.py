@@ -39,6 +39,7 @@ def _stddevs(name: str, default: Sequence[float], text: str) -> options.Option:
     options.number(
         f"images, from the first on; by default {_OF_KNOWN} of a known data set, all of files"
     ),
+    options.outputs(),
     _stddevs("noise", [0.1, 0.3], "stddevs of Gaussian noise"),
     _stddevs("amplify", [0.1], "stddevs to amplify the distortions to"),
     options.seed("of targets and noise"),
@@ -46,22 +47,30 @@ def _stddevs(name: str, default: Sequence[float], text: str) -> options.Option:
 )
 def run(flags: Any) -> None:
     """Measures the matrix that the flags ask for."""
+    from intriguing_tf.adversary.inputs import check_images, check_logits  # these load TensorFlow
 
     folder, bounds = Path(flags.output), flags.bounds
     files = {name: f"{name.replace('/', '_')}.npz" for name in flags.models}
-    if len({*files.values()}) < len(files):
-        raise ValueError(f"--models must differ in more than / and _. Received: {flags.models}.")
+    if len({*files.values()}) < len(flags.models):
+        raise ValueError(
+            f"--models must differ, in more than / and _. Received: {','.join(flags.models)}."
+        )
     models = {name: inputs.load_model(flags, name) for name in flags.models}
+    outputs = {name: flags.outputs if inputs.is_own(name) else "auto" for name in models}
     first = flags.models[0]
     images, labels, _ = inputs.load_data(flags, models[first], first, of_known=_OF_KNOWN)
     if labels is None:
         raise ValueError("--data must have labels, for errors are counted. Received: none.")
     sets = {"undistorted": images}
-    itf.transfer.error_matrix(models, sets, labels)  # complains before the attacks
+    shown = {name: _predicting(model, outputs[name]) for name, model in models.items()}
+    itf.transfer.error_matrix(shown, sets, labels)  # complains before the attacks
     adversaries = {
-        name: itf.LBFGSAdversary(model, bounds=bounds, loss="cross_entropy")
+        name: itf.LBFGSAdversary(model, bounds=bounds, loss="cross_entropy", outputs=outputs[name])
         for name, model in models.items()
     }
+    for adversary in adversaries.values():  # complains, too
+        rows = check_images(images, adversary.classifier, adversary.bounds)
+        check_logits(adversary.classifier.predict_logits(rows), adversary.classifier)
     for name, adversary in adversaries.items():
         result = adversary(images, labels, targets="random", seed=flags.seed)
         (folder / "adversarial").mkdir(parents=True, exist_ok=True)
@@ -72,7 +81,7 @@ def run(flags: Any) -> None:
     for stddev in flags.noise:
         noisy = itf.transfer.gaussian_noise(images, stddev, flags.seed, bounds)
         sets[f"Gaussian noise {stddev}"] = noisy
-    matrix = itf.transfer.error_matrix(models, sets, labels, originals=images, bounds=bounds)
+    matrix = itf.transfer.error_matrix(shown, sets, labels, originals=images, bounds=bounds)
     print(matrix)
     caption = "Error in % of the column's model on the row's images."
     picture = reporting.heat_maps(
@@ -89,6 +98,18 @@ def run(flags: Any) -> None:
     }
     path = write_atomically(folder / "errors.json", json.dumps(values, indent=1))
     print(f"\nResults: {path}")
+
+
+def _predicting(model: Any, outputs: str) -> Any:
+    """Returns a model of the same predictions whose graph says where two classes are divided."""
+    given = getattr(model, "outputs", None)
+    if outputs == "auto" or not given or given[0].shape[-1] != 1:
+        return model
+    import keras  # here: --help must not load it
+
+    above = given[0] - (0.5 if outputs == "probabilities" else 0.0)
+    steep = keras.layers.Activation("sigmoid")(2.0**20 * above)  # 0.5 for no other number than 0
+    return keras.Model(model.inputs, steep)
 
 
 if __name__ == "__main__":

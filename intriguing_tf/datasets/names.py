@@ -58,7 +58,7 @@ def listed(name: str | Sequence[str]) -> list[str]:
 
 def is_npz(name: str) -> bool:
     """Whether a name is that of an `.npz` file."""
-    return Path(name).suffix == ".npz"
+    return Path(name).suffix.lower() == ".npz"
 
 
 def _check_npz(name: str) -> None:

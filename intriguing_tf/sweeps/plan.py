@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import itertools
 import re
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ import keras
 import numpy as np
 
 from intriguing_tf.adversary import LBFGSAdversary
-from intriguing_tf.adversary.inputs import check_images
+from intriguing_tf.adversary.inputs import check_images, check_logits
 from intriguing_tf.adversary.settings import check_arguments
 from intriguing_tf.adversary.targets import KINDS, class_array
 from intriguing_tf.fingerprints import (
@@ -28,7 +29,9 @@ from intriguing_tf.sweeps.manifests import check_manifest
 from intriguing_tf.sweeps.source import Source
 
 FORMAT = 2
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,63}")
+_LOOKED_AT = 32  # images whose logits are checked before the work
+_LONGEST = 64
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._/-]{{0,{_LONGEST - 1}}}")
 
 
 class Cell(NamedTuple):
@@ -204,6 +207,9 @@ def _read(
         for adversary in all_adversaries:
             check_images(piece.images, adversary.classifier, adversary.bounds)
         if not classes:
+            for adversary in all_adversaries:
+                logits = adversary.classifier.predict_logits(piece.images[:_LOOKED_AT])
+                check_logits(logits, adversary.classifier)
             classes = {
                 name: adversary.classifier.predict_logits(piece.images[:1]).shape[1]
                 for name, adversary in of_model.items()
@@ -238,18 +244,32 @@ def _places(model: keras.Model, settings: Mapping[str, Mapping[str, Any]]) -> di
     return {"layers": {name: names.index(name) for name in sorted(wanted)}} if wanted else {}
 
 
+def valid_names(names: Sequence[str]) -> list[str]:
+    """Returns a valid name for each of different names: underscores for what a name may not have.
+
+    Names that are valid stay. Where two would be the same, a hash of the name sets them apart.
+    """
+    found = [re.sub(r"[^A-Za-z0-9._/-]", "_", name).lstrip("._/-")[:_LONGEST] for name in names]
+    hashed = [hashlib.sha256(name.encode()).hexdigest()[:8] for name in names]
+    return [
+        new
+        if name == new or (new and found.count(new) == 1)
+        else f"{(new or 'model')[: _LONGEST - 9]}-{code}"
+        for name, new, code in zip(names, found, hashed, strict=True)
+    ]
+
+
 def named_models(models: Any) -> dict[str, keras.Model]:
-    """Returns models by name; a model or a sequence of them goes by `model.name`."""
+    """Returns models by name; a model or a sequence of them goes by `model.name`, made valid."""
     if isinstance(models, keras.Model):
         models = [models]
     if isinstance(models, Sequence) and all(isinstance(m, keras.Model) for m in models):
-        named = {m.name: m for m in models}
-        if len(named) != len(models):
+        names = [m.name for m in models]
+        if len(set(names)) != len(names):
             raise ValueError(
-                "Each model needs its own name. Received: "
-                f"{[m.name for m in models]}. Pass a dictionary to name them."
+                f"Each model needs its own name. Received: {names}. Pass a dictionary to name them."
             )
-        models = named
+        models = dict(zip(valid_names(names), models, strict=True))
     if not isinstance(models, Mapping):
         raise TypeError(
             "`models` must be a Keras model, a sequence of them, or a dictionary of them by name. "

@@ -57,7 +57,7 @@ def sweep(
 
     Args:
         models: Keras models by name, or a model or a sequence of them (each then goes by
-            `model.name`). All take the same images.
+            `model.name`, with underscores for what a name may not have). All take the same images.
         images: floating array [n, ...], or a `tf.data.Dataset` of images or of pairs
             (image, label) in an order that does not change, batched or not.
         labels: integers [n], the true classes; without them, each model's own predictions.
@@ -100,7 +100,7 @@ def sweep(
     cells = [Cell(m, t, s) for m in models for t in targets for s in settings]
     adversaries = make_adversaries(models, settings, cells)
     shape = next(iter(adversaries.values())).classifier.input_shape
-    source = Source(images, labels, shard_size or _LARGEST_SHARD, shape)
+    source = Source(images, labels, int(shard_size or _LARGEST_SHARD), shape)
     if shard_size is None:
         source.size = _shard_size(folder, adversaries.values(), source.shape)
     plan = make_plan(source, adversaries, models, targets, settings, int(seed))

@@ -24,12 +24,12 @@ def check_table(path: str | os.PathLike) -> Path:
         OSError: a folder is in its place, or a file in that of a folder.
     """
     path = expanded(path)
-    if path.suffix not in _WRITERS:
+    if path.suffix.lower() not in _WRITERS:
         raise ValueError(f"A table is a .csv or .parquet file. Received: {path.name!r}.")
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a folder, where a file is to be written.")
     check_folder(path.parent)
-    if path.suffix == ".parquet" and importlib.util.find_spec("pyarrow") is None:
+    if path.suffix.lower() == ".parquet" and importlib.util.find_spec("pyarrow") is None:
         raise ImportError("Parquet needs pyarrow: pip install pyarrow, or write .csv.")
     return path
 
@@ -49,7 +49,7 @@ def write_table(path: str | os.PathLike, columns: Sequence[str], parts: Parts) -
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as temporary:
         whole = Path(temporary) / path.name
-        _WRITERS[path.suffix](whole, columns, parts)
+        _WRITERS[path.suffix.lower()](whole, columns, parts)
         os.replace(whole, path)
     return path
 

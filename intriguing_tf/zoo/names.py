@@ -14,6 +14,7 @@ import importlib.util
 import inspect
 import re
 import sys
+import tempfile
 import traceback
 import zipfile
 from collections.abc import Iterable, Iterator
@@ -61,7 +62,7 @@ def check_model_name(name: str, preprocess: str | None = None) -> None:
     path = expanded(name)
     if name.startswith(APPLICATIONS):
         applications.check(name)
-    elif path.suffix in _FILES:
+    elif path.suffix.lower() in _FILES:
         if not path.is_file():
             raise not_there(name)
     elif path.is_dir():
@@ -125,7 +126,7 @@ def load_model(
     path = expanded(name)
     if name.startswith(APPLICATIONS):
         return applications.load(name, application_weights)
-    if path.suffix in _FILES:
+    if path.suffix.lower() in _FILES:
         model = _load_file(path)
     elif path.is_dir() and is_own(name):
         model = _load_saved_model(path)
@@ -143,11 +144,11 @@ def is_own(name: str) -> bool:
     path = expanded(name)
     if name.startswith(APPLICATIONS):
         return False
-    if path.is_dir() and path.suffix not in _FILES and not _is_saved_model(path):
+    if path.is_dir() and path.suffix.lower() not in _FILES and not _is_saved_model(path):
         from intriguing_tf.zoo import catalogue  # here: --help must not load NumPy
 
         return not catalogue.list(name)  # a folder of an entry's name, as `itf-zoo site` makes it
-    return path.suffix in _FILES or path.is_dir() or _FUNCTION.fullmatch(name) is not None
+    return path.suffix.lower() in _FILES or path.is_dir() or _FUNCTION.fullmatch(name) is not None
 
 
 def _is_saved_model(path: Path) -> bool:
@@ -167,7 +168,7 @@ def short_name(name: str) -> str:
     if name.startswith(APPLICATIONS):
         return name.replace(":", "-")
     is_folder = path.is_dir() and is_own(name)
-    return path.stem if path.suffix in _FILES else path.name if is_folder else name
+    return path.stem if path.suffix.lower() in _FILES else path.name if is_folder else name
 
 
 def _check_function(name: str) -> None:
@@ -252,7 +253,7 @@ def _check_entry(name: str) -> None:
 def _load_file(path: Path) -> keras.Model:
     import keras  # here: --help must not load it
 
-    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
+    if path.suffix.lower() == ".keras" and not zipfile.is_zipfile(path):
         raise ValueError(
             f"Keras cannot load {path}: a .keras file is a zip archive, and this is none; "
             f"it may be cut off. Received: {path.stat().st_size:,} bytes."
@@ -260,7 +261,8 @@ def _load_file(path: Path) -> keras.Model:
     for layer in dir(layers):  # Keras finds registered layers only once they are imported
         getattr(layers, layer)
     try:
-        return keras.models.load_model(path, compile=False, safe_mode=True)
+        with _in_small_letters(path) as file:
+            return keras.models.load_model(file, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds for one cause: the file is wrong
         hint = ""
         if "register_keras_serializable" in str(error) or "Unknown layer" in str(error):
@@ -269,6 +271,18 @@ def _load_file(path: Path) -> keras.Model:
                 "and the function returns keras.models.load_model(...)."
             )
         raise ValueError(f"Keras cannot load {path}: {error}{hint}") from error
+
+
+@contextlib.contextmanager
+def _in_small_letters(path: Path) -> Iterator[Path]:
+    """Gives a name of the file whose suffix Keras knows."""
+    if path.suffix == path.suffix.lower():
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        link = Path(folder, f"{path.stem}{path.suffix.lower()}")
+        link.symlink_to(path.resolve())
+        yield link
 
 
 def _load_saved_model(path: Path) -> keras.Model:
@@ -296,7 +310,8 @@ def _load_saved_model(path: Path) -> keras.Model:
     inputs = keras.Input(spec.shape[1:], dtype=spec.dtype.name, name=key)
     layer = keras.layers.TFSMLayer(str(path), call_endpoint=valid[0])
     (outputs,) = layer(inputs).values()
-    return keras.Model(inputs, outputs, name=re.sub(r"\W", "_", path.resolve().name))
+    name = re.sub(r"\W", "_", path.resolve().name, flags=re.ASCII).lstrip("_")
+    return keras.Model(inputs, outputs, name=name or "saved_model")
 
 
 def _call(name: str, module: str, function: str) -> keras.Model:

@@ -1,6 +1,7 @@
 """From names of data to images that fit a model."""
 
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +24,11 @@ def test_all_images_of_a_file_without_a_number(twenty):
     assert len(load_data(twenty, number=3)) == 3
     with pytest.raises(ValueError, match=r"from 1 to 20.* Received: 21"):
         load_data(twenty, number=21)
+
+
+def test_a_suffix_in_capitals(twenty):
+    capitals = Path(twenty).rename(Path(twenty).with_name("MY.NPZ"))
+    assert len(load_data(str(capitals))) == 20
 
 
 def test_so_many_of_mnist_without_a_number():

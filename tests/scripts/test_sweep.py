@@ -34,6 +34,20 @@ def test_a_row_for_each_image_and_nothing_twice(flags, tmp_path, capsys):
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.npz")} == written
 
 
+@pytest.mark.slow
+def test_any_file_and_what_a_saved_model_returns(flags, tmp_path, capsys):
+    softmax = keras.Sequential(
+        [keras.Input((6,)), keras.layers.Dense(3), keras.layers.Activation("softmax")]
+    )
+    softmax.export(tmp_path / "_my model (1)", verbose=False)
+    flags = [*flags, f"--models={tmp_path / '_my model (1)'}"]
+    assert run.main(flags) == 1
+    assert "--outputs=probabilities" in capsys.readouterr().err
+    assert run.main([*flags, "--outputs=probabilities"]) == 0
+    assert "my_model__1_" in capsys.readouterr().out
+    assert run.main([*flags, "--outputs=probabilities"]) == 0
+
+
 def test_models_must_differ(flags, tmp_path, capsys):
     same = f"--models={tmp_path / 'own.keras'},{tmp_path / 'own.keras'}"
     assert run.main([*flags, same]) == 1

@@ -33,6 +33,34 @@ def test_transfer_prints_the_matrix_and_keeps_the_images(tmp_path, capsys):
     assert errors[3, 0] == pytest.approx((wrong != labels).mean())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("units", [1, 3])
+def test_what_saved_models_return_is_said_by_a_flag(units, tmp_path, capsys):
+    keras.utils.set_random_seed(0)
+    end = "softmax" if units > 1 else "sigmoid"
+    layers = [keras.Input((6,)), keras.layers.Dense(units), keras.layers.Activation(end)]
+    model = keras.Sequential(layers)
+    model.save(tmp_path / "file.keras")
+    model.export(tmp_path / "saved", verbose=False)
+    images = np.random.default_rng(0).random((9, 6), "float32")
+    scores = model.predict(images, verbose=0)
+    labels = (scores[:, 0] > 0.5) if units == 1 else scores.argmax(axis=1)
+    np.savez(tmp_path / "d.npz", images=images, labels=labels.astype(int))
+    models = ",".join(str(tmp_path / name) for name in ("file.keras", "saved"))
+    flags = [f"--models={models}", f"--data={tmp_path / 'd.npz'}", f"--output={tmp_path / 'out'}"]
+    assert run.main(flags) == 1 and "outputs=" in capsys.readouterr().err
+    assert run.main([*flags, "--outputs=probabilities", "--noise=", "--amplify="]) == 0
+    errors = np.array(json.loads((tmp_path / "out" / "errors.json").read_text())["errors"])
+    np.testing.assert_array_equal(errors[0], [0, 0])
+    assert errors[1, 0] == errors[2, 1] == 1 and np.isin(errors, np.arange(10) / 9).all()
+
+
+def test_a_model_named_twice_is_refused(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert run.main(["--models=mnist/fc10-1,mnist/fc10-1"]) == 1
+    assert "Received: mnist/fc10-1,mnist/fc10-1." in capsys.readouterr().err
+
+
 def test_models_whose_files_would_be_the_same_are_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     for file in ("a_b.keras", "a/b.keras"):

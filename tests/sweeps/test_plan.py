@@ -11,7 +11,12 @@ import pytest
 import intriguing_tf as itf
 from intriguing_tf.adversary.losses import Loss
 from intriguing_tf.sweeps import Sweep
-from intriguing_tf.sweeps.plan import adversary_settings
+from intriguing_tf.sweeps.plan import (
+    adversary_settings,
+    named_models,
+    named_settings,
+    valid_names,
+)
 from intriguing_tf.sweeps.shards import ShardFolder
 from tests.sweeps.small_sweep import FAST, files, run
 
@@ -133,3 +138,24 @@ def test_a_loss_of_ones_own_counts_with_its_parameters_and_code(model):
     assert described(own_loss(1.0, 2)) == described(own_loss(1.0, 2))
     assert described(own_loss(1.0, 2)) != described(own_loss(2.0, 2))
     assert "scale * above" in described(own_loss(1.0, 2))["own_loss"]["code"][0]
+
+
+def test_any_name_of_a_model_becomes_a_valid_one_of_its_own():
+    given = [
+        "my model (1)",
+        "my_model_(1)",
+        "my_model_1",
+        "_x",
+        "x",
+        "ö",
+        "ä",
+        "a" * 80,
+        "mnist/fc",
+    ]
+    found = valid_names(given)
+    assert set(named_settings({name: {} for name in found})) == set(found)
+    assert len(set(found)) == len(given) and found == [*valid_names(given[::-1])][::-1]
+    assert found[2:5:2] == ["my_model_1", "x"] and found[-1] == "mnist/fc"
+    assert valid_names(["my model (1)", "_x"]) == ["my_model__1_", "x"]
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)], name="my model")
+    assert named_models(model) == {"my_model": model}

@@ -44,6 +44,12 @@ def test_without_labels_random_targets_avoid_the_predictions(model, data, tmp_pa
     assert (result.status == "found").all()
 
 
+def test_numbers_may_be_numpys(model, data, folder):
+    before = files(folder)
+    run(model, data, folder, shard_size=np.int64(4), seed=np.int32(0))
+    assert files(folder) == before
+
+
 def test_a_second_process_is_refused(model, data, folder):
     with filelock.FileLock(folder / ".lock"), pytest.raises(RuntimeError, match="at work"):
         run(model, data, folder)

@@ -43,6 +43,7 @@ def test_the_command_says_it_before_tensorflow_is_imported(path, monkeypatch, ca
 def test_a_table_is_written_whole(tmp_path):
     parts = [{"a": np.arange(2), "b": np.array(["x", "y"])}, {"a": np.arange(1), "b": ["z"] * 1}]
     parts[1]["b"] = np.array(parts[1]["b"])
+    assert write_table("T.CSV", ["a"], iter(parts)).read_text() == "a\n0\n1\n0\n"
     path = write_table("new/t.csv", ["b", "a"], iter(parts))
     assert path.read_text().splitlines() == ["b,a", "x,0", "y,1", "z,0"]
     with pytest.raises(KeyError):

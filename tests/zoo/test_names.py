@@ -89,9 +89,21 @@ def test_files_load_whatever_they_were_compiled_with(network, tmp_path):
         np.testing.assert_allclose(np.load(f"{file}.npy"), network(X).numpy(), rtol=1e-5, atol=1e-6)
 
 
+def test_suffixes_are_read_in_any_case(network, tmp_path):
+    for suffix in ("keras", "h5"):
+        network.save(tmp_path / f"my.{suffix}")
+        capitals = (tmp_path / f"my.{suffix}").rename(tmp_path / f"MY.{suffix.upper()}")
+        np.testing.assert_allclose(itf.load_model(str(capitals))(X), network(X), rtol=1e-5)
+        assert names.is_own(str(capitals)) and names.short_name(str(capitals)) == "MY"
+    (tmp_path / "cut.KERAS").write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"cut\.KERAS: a \.keras file is a zip"):
+        itf.load_model(str(tmp_path / "cut.KERAS"))
+
+
 def test_a_saved_model_becomes_a_model(network, tmp_path):
-    network.export(tmp_path / "exported", verbose=False)
-    loaded = itf.load_model(str(tmp_path / "exported"))
+    folder = tmp_path / "_exportiert für (1)"
+    network.export(folder, verbose=False)
+    loaded = itf.load_model(str(folder))
     assert (loaded.input_shape, loaded.output_shape) == ((None, 6, 6, 2), (None, 3))
     np.testing.assert_allclose(loaded(X), network(X), rtol=1e-5)
 
