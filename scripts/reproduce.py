@@ -30,6 +30,7 @@ def _check_log(folder: str) -> None:
     options.work_folder("reproduction", "folder of the report and of finished pieces"),
     options.number("images attacked per model and table", 1000, least=8),
     options.boolean("quick", False, "the same as --number=128"),
+    options.only(["number"], where="quick", value=False),
     options.seed("of targets, noise and random directions"),
     options.boolean("retrain", False, "train the networks by the zoo's recipes first"),
     options.integer("training_seed", 0, "with --retrain: the seed"),

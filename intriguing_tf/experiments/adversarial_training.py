@@ -241,6 +241,11 @@ def compare(
         train_set = tuple(each[:-VALIDATION] for each in train_set)  # type: ignore[assignment]
         where = f"the last {VALIDATION} training images, which were not trained on"
     assert test_set is not None
+    if attacked > len(test_set[0]):
+        raise ValueError(
+            f"`attacked` must be from 1 to {len(test_set[0])}, the images of {where}. Received: "
+            f"{attacked}."
+        )
     ordered = sorted(dict.fromkeys(names), key=lambda name: name != "decay")
     tasks = [(name, seed) for name in ordered for seed in seeds]
     with (

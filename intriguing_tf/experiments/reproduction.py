@@ -103,12 +103,16 @@ def reproduce(
     Returns:
         A `Reproduction`.
 
+    Raises:
+        ValueError: as `experiments`, or more images than a split has, before the work.
+
     Example:
 
         with Workspace("reproduction") as workspace:
             print(itf.experiments.reproduce(workspace, number=128))
     """
     to_run = experiments(number, seed, training_seeds)
+    _check_number(number, workspace, to_run)
     results = {type(each).__name__: workspace.result(each) for each in to_run}
     held = claims(*(results[n] for n in ("Table1", "Table2", "Table4", "Figures1And2")))
     sections = [
@@ -133,6 +137,16 @@ def reproduce(
     )
     report.save(workspace.folder)
     return Reproduction(results, report)
+
+
+def _check_number(number: int, workspace: Workspace, to_run: list[Experiment[Any]]) -> None:
+    splits = {dataclasses.replace(s, number=None) for each in to_run for s in each.image_sets}
+    fewest = min(len(workspace.images(split)[0]) for split in splits)
+    if number > fewest:
+        raise ValueError(
+            f"`number` must be from 8 to {fewest}, the images of the smallest split. Received: "
+            f"{number}."
+        )
 
 
 def _settings(workspace: Workspace, to_run: list[Experiment[Any]]) -> Section:

@@ -38,6 +38,15 @@ def test_flags(flags, asked, training_seed, tmp_path, monkeypatch, capsys):
     assert "the discussion" in printed and str(tmp_path / "report.html") in printed
 
 
+def test_more_images_than_a_split_has_are_refused_before_the_work(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(experiments.Workspace, "images", lambda *_: (range(1000), range(1000)))
+    monkeypatch.setattr(experiments.Workspace, "result", None)
+    assert run.main(["--number=1001", f"--output={tmp_path / 'new'}"]) == 1
+    assert "from 8 to 1000" in (shown := capsys.readouterr().err) and "Received: 1001" in shown
+    assert run.main(["--number=500", "--quick", f"--output={tmp_path / 'new'}"]) == 1
+    assert "--number does nothing with --quick" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("seeds", ["1", "1,1", "1,-1"])
 def test_a_spread_needs_two_seeds(seeds, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(experiments.Workspace, "result", None)
