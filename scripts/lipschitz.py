@@ -9,9 +9,9 @@
 
 Prints the table, or JSON; --output saves it with a picture: a bar per layer, its bound and its
 lower bound. --domain bounds the model for inputs in a box only, where products of two branches have
-a bound, too. --number certifies so many images of --data and attacks them: certified radius ≤
-distance to the nearest other prediction ≤ the adversary's distance. --alexnet_kernels takes
-AlexNet's kernels from an .npz file (conv1/kernel … fc8/kernel) and prints Table 5 beside the
+a bound, too. --number, without --domain, certifies so many images of --data and attacks them:
+certified radius ≤ distance to the nearest other prediction ≤ the adversary's distance.
+--alexnet_kernels takes AlexNet's kernels from an .npz file (conv1/kernel … fc8/kernel) and prints Table 5 beside the
 paper's.
 """
 
@@ -59,6 +59,9 @@ from intriguing_tf.files import write_atomically
         inputs.check_file,
     ),
     options.one_of("model", "alexnet_kernels"),
+    options.only(["radius", "bounds", "class_names"], where="number"),
+    options.only(["method", "unbounded", "domain", "number", "data", "preprocess"], where="model"),
+    options.not_both("domain", "number", "radii need bounds that hold for all inputs"),
     options.output(None, "folder for the table, the JSON and the pictures"),
     renamed={"sandwich": "number"},
 )
@@ -73,8 +76,13 @@ def run(flags: Any) -> None:
         print(*markdown.values(), sep="\n\n")
     else:
         print(*found.tables.values(), sep="\n\n")
-    if flags.output is None:
-        return
+    if flags.output is not None:
+        _save(found, values, markdown, flags)
+    if found.failed is not None:
+        raise found.failed
+
+
+def _save(found: _Found, values: str, markdown: dict[str, str], flags: Any) -> None:
     files = {
         **{f"{name}.md": text for name, text in markdown.items()},
         **{f"{name}.svg": draw().svg(captioned=True) for name, draw in found.pictures.items()},
@@ -87,11 +95,15 @@ def run(flags: Any) -> None:
 
 
 class _Found(NamedTuple):
-    """What a run found: tables and, to be drawn, pictures by the names of their files; JSON."""
+    """What a run found: tables and, to be drawn, pictures by the names of their files; JSON.
+
+    `failed` says why radii are missing.
+    """
 
     tables: dict[str, Any]
     pictures: dict[str, Callable[[], Any]]
     values: dict[str, Any]
+    failed: ValueError | None = None
 
 
 def _table_5(flags: Any) -> _Found:
@@ -113,7 +125,10 @@ def _bounds(flags: Any) -> _Found:
     if any(map(_is_drawn, report.rows)):
         found.pictures["layers"] = functools.partial(_layers, flags.model, report)
     if images is not None:
-        _add_sandwich(found, model, images, flags)
+        try:
+            _add_sandwich(found, model, images, flags)
+        except ValueError as error:  # such as a layer without a bound of its rounding errors
+            return found._replace(failed=error)
     return found
 
 

@@ -128,12 +128,12 @@ def data(default: str = "sample") -> Option:
 
 
 def only(names: Sequence[str], where: str, value: bool = True) -> Option:
-    """Refuses flags that do nothing unless the boolean flag `where` has this value."""
+    """Refuses flags that do nothing unless the flag `where` is, or is not, given or true."""
 
     def define(*, flag_values: flags.FlagValues) -> None:
         def fits(_: Mapping[str, Any]) -> bool:
             idle = [name for name in names if flag_values[name].present]
-            if idle and flag_values[where].value != value:
+            if idle and bool(flag_values[where].value) != value:
                 needed = f"{'needs' if value else 'does nothing with'} --{where}"
                 raise flags.ValidationError(f"--{idle[0]} {needed}.")
             return True
@@ -141,6 +141,17 @@ def only(names: Sequence[str], where: str, value: bool = True) -> Option:
         flags.register_multi_flags_validator([*names, where], fits, flag_values=flag_values)
 
     return define
+
+
+def not_both(first: str, second: str, why: str) -> Option:
+    """Refuses two flags that are `None` by default beside each other."""
+
+    def fits(values: Mapping[str, Any]) -> bool:
+        if values[first] is not None and values[second] is not None:
+            raise flags.ValidationError(f"{why}: leave out --{first} or --{second}.")
+        return True
+
+    return functools.partial(flags.register_multi_flags_validator, [first, second], fits)
 
 
 def together(*options: Option) -> Option:

@@ -47,10 +47,11 @@ class Sandwich(Result):
             bounds: of the pixels.
             method: "global" or "local", as in `certified_radius`.
         """
+        certified = certified_radius(model, images, method=method)  # complains before the attack
         adversary = LBFGSAdversary(model, bounds=bounds, loss="cross_entropy")
         result = adversary(images, targets="nearest")
         found = np.where(result.success, result.l2, np.inf).astype(np.float64)
-        return cls(certified_radius(model, images, method=method), found)
+        return cls(certified, found)
 
     @property
     def violations(self) -> int:

@@ -112,3 +112,37 @@ def test_images_that_do_not_fit_are_told_before_the_bounds(tmp_path, monkeypatch
 def test_data_without_a_number_is_not_passed_over_in_silence(tmp_path, capsys):
     assert run.main(["--model=mnist/fc10-1", "--data=sample"]) == 0
     assert "--data is looked at with --number" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ("--model=mnist/fc10-1 --radius=local", "--radius needs --number"),
+        ("--model=mnist/fc10-1 --bounds=-1,1", "--bounds needs --number"),
+        ("--model=mnist/fc10-1 --class_names=imagenet", "--class_names needs --number"),
+        ("--alexnet_kernels=k.npz --method=quick", "--method needs --model"),
+        ("--alexnet_kernels=k.npz --number=3", "--number needs --model"),
+        ("--model=mnist/fc10-1 --domain=0,1 --number=3", "leave out --domain or --number"),
+    ],
+)
+def test_flags_that_do_nothing_are_refused(given, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    npz(tmp_path / "k.npz", **{"fc8/kernel": np.ones((3, 2))})
+    monkeypatch.setattr("intriguing_tf.scripts.inputs.load_model", None)
+    assert run.main(given.split()) == 1
+    assert words in capsys.readouterr().err
+
+
+def test_bounds_stay_where_radii_fail(tmp_path, monkeypatch, capsys):
+    def fail(*_, **__):
+        raise itf.lipschitz.NoBoundError("no bound of rounding errors")
+
+    monkeypatch.setattr("intriguing_tf.experiments.sandwich.certified_radius", fail)
+    monkeypatch.setattr("intriguing_tf.experiments.sandwich.LBFGSAdversary", None)
+    flags = ["--model=mnist/fc10-1", "--number=3", f"--output={tmp_path / 'out'}"]
+    assert run.main(flags) == 1
+    printed = capsys.readouterr()
+    assert "total" in printed.out and "error: no bound of rounding errors" in printed.err
+    assert {f.name for f in (tmp_path / "out").iterdir()} == {
+        "bounds.md", "bounds.json", "layers.svg",
+    }  # fmt: skip
