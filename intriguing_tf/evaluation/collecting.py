@@ -45,9 +45,10 @@ class Collected:
         status: str [n], "found", "already" (misclassified as it is) or "failed".
         l2: float64 [n], distance of the adversarial image: an upper bound of that of the nearest
             image of another class. 0 for "already", infinite for "failed".
-        distortion: float64 [n], the same as root mean square per variable, in units of the bounds.
+        distortion: float64 [n], the same as root mean square per variable, in units of the bounds;
+            `None` where these are infinite.
         survives_rounding: bool [n], whether the example still is one after rounding to 8 bits;
-            `None` for data that are no images.
+            `None` for data that are no images, or have infinite bounds.
         certified: float64 [n], l2 radius within which the prediction cannot change, or `None`.
         why_not_certified: why there are no certified radii; "" where there are.
         nearest, farthest: examples at the smallest and at the largest distance, with their images.
@@ -63,7 +64,7 @@ class Collected:
     adversarial_predictions: np.ndarray
     status: np.ndarray
     l2: np.ndarray
-    distortion: np.ndarray
+    distortion: np.ndarray | None
     survives_rounding: np.ndarray | None
     certified: np.ndarray | None
     why_not_certified: str
@@ -113,7 +114,7 @@ class Certification:
         method: one of `METHODS`.
         report: bounds of the layers, or `None`.
         why_not: why there are none.
-        width: of the bounds of the images.
+        width: of the bounds of the images; where it is infinite, that of the images counts.
         verbose: show progress.
 
     Attributes:
@@ -159,14 +160,15 @@ class Certification:
         if self._certifier is None:
             logits = self._classifier.predict_logits(images, _BATCH).astype(np.float64)
             most = float(np.ptp(logits, axis=1).max() if logits.shape[1] > 1 else abs(logits).max())
-            if most < _LEAST_RADIUS * self._width * self._total:
+            width = self._width if math.isfinite(self._width) else float(np.ptp(images)) or 1.0
+            if most < _LEAST_RADIUS * width * self._total:
                 self.why_not = (
                     f"the bounds of the layers multiply to {self._total:.3g}, by which no radius "
                     f"could be larger than about {most / self._total:.1g}."
                 )
                 return np.zeros(len(images))
             model = self._classifier.model
-            quick = most < _SMALL_RADIUS * self._width * self._total
+            quick = most < _SMALL_RADIUS * width * self._total
             self._certifier = Certifier(model, self._verbose, method=self._method, quick=quick)
         return self._certifier.radius(images, verbose=self._verbose)
 
@@ -206,11 +208,13 @@ def collect(
     low: np.ndarray | float = np.inf
     high: np.ndarray | float = -np.inf
     seconds = 0.0
+    bounded = math.isfinite(bounds[1] - bounds[0])
     with progress_bar(done.plan.images, "certified radii, 8 bits", verbose) as bar:
         for index, shard in enumerate(done.shards()):
             result = shard.result
             arrays = {name: getattr(result, name) for name in ARRAYS[2:]}
-            arrays["rounded"] = _survives_rounding(classifier, result, bounds)
+            if bounded and kind_of(result.originals) == "images":
+                arrays["rounded"] = _survives_rounding(classifier, result, bounds)
             if shard.labels is not None:
                 arrays["labels"] = shard.labels
             radii = certification.radii(index, shard, folder)
@@ -227,15 +231,15 @@ def collect(
     whole = {name: np.concatenate(values) for name, values in columns.items()}
     nearest, farthest = shown["nearest"], shown["farthest"]
     assert nearest is not None and farthest is not None
-    kind = kind_of(nearest.originals)
+    is_table = kind_of(nearest.originals) == "table"
     return Collected(
         labels=whole.get("labels"),
         predictions=whole["original_predictions"],
         adversarial_predictions=whole["predictions"],
         status=whole["status"],
         l2=whole["l2"],
-        distortion=whole["distortion"],
-        survives_rounding=whole["rounded"] if kind == "images" else None,
+        distortion=whole["distortion"] if bounded else None,
+        survives_rounding=whole.get("rounded"),
         certified=None if certification.why_not else whole["certified"],
         why_not_certified=certification.why_not,
         nearest=dataclasses.replace(nearest, classifier=classifier),
@@ -243,7 +247,7 @@ def collect(
         attack_seconds=seconds,
         evaluations=int(whole["nfev"].sum()),
         extent=(float(np.min(low)), float(np.max(high))),
-        ranges_seen=np.ravel(np.subtract(high, low)) if kind == "table" else None,
+        ranges_seen=np.ravel(np.subtract(high, low)) if is_table else None,
     )
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
+from intriguing_tf.keras_graph import graph_of, is_keras_operation, private
+
+_PASSING = (keras.layers.Dropout, keras.layers.Flatten, keras.layers.Identity, keras.layers.Reshape)
 _ENOUGH = 10  # images from which a share says something
 _SOME = 4  # images from whose outputs it is seen what the outputs are
 _ROUNDING = 1e-3
@@ -34,19 +38,19 @@ def doubts(
         outputs: of the model on some of the data, float [m, units].
     """
     units, activation = units_of(model), last_activation(model)
-    if units == 1 and activation != "sigmoid":
+    if units == 1 and activation != "sigmoid" and (activation or not _are_shares(outputs)):
         yield (
             "The model has one output without a sigmoid. It is treated as the logit of the second "
             "of two classes; if it is a regression, these numbers mean nothing."
         )
     several = units is not None and units > 1
-    if several and (activation == "sigmoid" or _are_apart(outputs)):
+    if several and (activation == "sigmoid" or (not activation and _are_apart(outputs))):
         yield (
             f"The model has {units} sigmoid outputs. The largest counts as the class; if each "
             "output is a label of its own (multi-label), these numbers mean nothing."
         )
     width = bounds[1] - bounds[0]
-    if extent[1] - extent[0] < _FILLED * width:
+    if math.isfinite(width) and extent[1] - extent[0] < _FILLED * width:
         yield (
             f"The data lie between {extent[0]:.4g} and {extent[1]:.4g} and fill little of the "
             f"bounds {bounds[0]:g} to {bounds[1]:g}. Distortions are in units of the bounds: are "
@@ -63,12 +67,18 @@ def doubts(
         )
 
 
-def _are_apart(outputs: np.ndarray | None) -> bool:
-    """Whether outputs are shares, each by itself: between 0 and 1, and not 1 together."""
+def _are_shares(outputs: np.ndarray | None) -> bool:
+    """Whether outputs, enough of them, lie between 0 and 1."""
     if outputs is None or len(outputs) < _SOME:
         return False
-    shares = bool((outputs >= 0).all() and (outputs <= 1).all())
-    return shares and bool((abs(outputs.sum(axis=1) - 1) > _ROUNDING).all())
+    return bool((outputs >= 0).all() and (outputs <= 1).all())
+
+
+def _are_apart(outputs: np.ndarray | None) -> bool:
+    """Whether outputs are shares, each by itself: not 1 together."""
+    if outputs is None or not _are_shares(outputs):
+        return False
+    return bool((abs(outputs.sum(axis=1) - 1) > _ROUNDING).all())
 
 
 def units_of(model: keras.Model) -> int | None:
@@ -78,10 +88,32 @@ def units_of(model: keras.Model) -> int | None:
 
 
 def last_activation(model: keras.Model) -> str:
-    """Returns the name of the last layer's activation, such as "softmax"; "" where it has none."""
-    last: Any = model
-    while isinstance(last, keras.Model) and last.layers:
-        last = last.layers[-1]
-    if isinstance(last, keras.layers.Softmax):
-        return "softmax"
-    return getattr(getattr(last, "activation", None), "__name__", "")
+    """Returns the name of the activation that a model ends in, such as "softmax" or "linear".
+
+    It is "" where that is not seen: in a model without a graph of layers, at a function that is no
+    activation of Keras's, where several layers are put together.
+    """
+    try:
+        last = graph_of(model).outputs[0]
+    except ValueError:
+        return ""
+    while True:
+        operation, node, _ = private(last, "_keras_history")
+        if isinstance(operation, keras.Model):
+            return last_activation(operation)
+        if not _passes(operation):
+            break
+        last = private(operation, "_inbound_nodes")[node].input_tensors[0]
+    if isinstance(operation, keras.layers.Softmax) or is_keras_operation(operation):
+        name = type(operation).__name__.lower()
+    else:
+        name = getattr(getattr(operation, "activation", None), "__name__", "")
+    return name if hasattr(keras.activations, name) else ""
+
+
+def _passes(operation: Any) -> bool:
+    """Whether an operation hands on what it is given, as one that only changes the precision."""
+    plain = isinstance(operation, keras.layers.Activation)
+    return isinstance(operation, _PASSING) or (
+        plain and operation.activation is keras.activations.linear
+    )

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from intriguing_tf.adversary.pictures import kind_of, name_of
+from intriguing_tf.adversary.naming import clear_name, name_of
+from intriguing_tf.adversary.pictures import kind_of, titles
 from intriguing_tf.lipschitz import LipschitzReport
 from intriguing_tf.reporting import (
     Picture,
@@ -17,12 +18,14 @@ from intriguing_tf.reporting import (
     Section,
     Table,
     accuracy_curves,
+    changed_series,
     distances_by_class,
     heat_maps,
     layer_bars,
 )
 
 Evaluation = Any  # whose module imports this one
+FIGURES = ("accuracy", "distances", "classes", "nearest", "farthest", "layers")
 _NOUNS = {"images": ("image", "images"), "series": ("series", "series"), "table": ("row", "rows")}
 _FINE = 200  # radii of the drawn curve
 _CLASSES = 20  # classes at most that a picture shows, each by itself
@@ -42,10 +45,10 @@ def summary(evaluation: Evaluation) -> Table:
         most = evaluation.robust_accuracy(radius)
         rows.append((f"robust at l2 {radius:g}", f"at most {most:.1%} (attack){proven}"))
     if len(found):
-        rows += [
-            ("distance found, median", float(np.median(found))),
-            ("distortion found, median", float(np.median(_found(evaluation, "distortion")))),
-        ]
+        rows.append(("distance found, median", float(np.median(found))))
+        if evaluation.distortion is not None:
+            middle = float(np.median(_found(evaluation, "distortion")))
+            rows.append(("distortion found, median", middle))
     if (failed := int((evaluation.status == "failed").sum())) > 0:
         rows.append(("attack failed", f"{failed} {many}"))
     if evaluation.certified is not None:
@@ -159,10 +162,13 @@ def _paragraphs(evaluation: Evaluation) -> Iterator[str]:
     yield f"{len(evaluation)} {many}, {evaluation.classes} classes. {accuracy}"
     found = _found(evaluation, "l2")
     if len(found):
+        change = "."
+        if evaluation.distortion is not None:
+            middle = np.median(_found(evaluation, "distortion"))
+            change = f": a root mean square change of {middle:.4g} of the range of a value."
         yield (
             f"Half of the {many} that were attacked take another class within an l2 distance of "
-            f"{np.median(found):.4g}: a root mean square change of "
-            f"{np.median(_found(evaluation, 'distortion')):.4g} of the range of a value."
+            f"{np.median(found):.4g}{change}"
         )
     if evaluation.ranges is not None:
         yield (
@@ -209,7 +215,7 @@ def _distances(evaluation: Evaluation) -> Picture | None:
     return distances_by_class(
         "distances",
         "Distances at which the attack found another class, by true class; bars are medians.",
-        [_name(evaluation, label) for label in classes],
+        [name_of(label, evaluation.class_names) for label in classes],
         [evaluation.l2[found & (truth == label)] for label in classes],
         _distance(evaluation),
     )
@@ -224,7 +230,7 @@ def _becomes(evaluation: Evaluation) -> Picture | None:
         return None
     counts = np.array([[((before == a) & (after == b)).sum() for b in classes] for a in classes])
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    names = [_name(evaluation, label) for label in classes]
+    names = [name_of(label, evaluation.class_names) for label in classes]
     many = _noun(evaluation)[1]
     caption = f"Of the {many} of a row's class, how many % the attack turned into a column's class."
     return heat_maps("classes", caption, {"": shares}, names, names)
@@ -238,9 +244,7 @@ def _examples(evaluation: Evaluation) -> Section:
         if not len(examples):
             continue
         what = "All examples, the nearest first" if few else f"The {which} examples"
-        if evaluation.ranges is not None and kind_of(examples.originals) == "table":
-            examples = evaluation.ranges.restored(examples)
-        shown = examples.plot(evaluation.class_names)
+        shown = _drawn(evaluation, examples)
         if isinstance(shown, Table):
             tables.append(Table(what, shown.columns, shown.rows, shown.notes))
         else:
@@ -254,6 +258,15 @@ def _examples(evaluation: Evaluation) -> Section:
             "save_images of the result makes PNGs that do."
         )
     return Section("Examples", lines, tables, pictures)
+
+
+def _drawn(evaluation: Evaluation, examples: Any) -> Picture | Table:
+    """Draws examples; series whose values have ranges of their own in these, to share an axis."""
+    ranges, names = evaluation.ranges, evaluation.class_names
+    if ranges is None or kind_of(examples.originals) != "series":
+        return examples.plot(names)
+    both = (ranges.scaled(each) for each in (examples.originals, examples.images))
+    return changed_series(*both, titles(examples, names, examples.classifier))
 
 
 def _layers(evaluation: Evaluation) -> Section:
@@ -308,4 +321,4 @@ def _truth(evaluation: Evaluation) -> np.ndarray:
 
 
 def _name(evaluation: Evaluation, label: int) -> str:
-    return name_of(label, evaluation.class_names)
+    return clear_name(label, evaluation.class_names)

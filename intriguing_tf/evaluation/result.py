@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ from intriguing_tf.evaluation.collecting import Collected
 from intriguing_tf.evaluation.scaling import Ranges
 from intriguing_tf.files import expanded, write_atomically
 from intriguing_tf.lipschitz import LipschitzReport
-from intriguing_tf.reporting import Picture, ShownAsTable, Table
+from intriguing_tf.reporting import Picture, Report, ShownAsTable, Table
 from intriguing_tf.sweeps import Sweep
+
+_FIGURE = re.compile(r"\(figures/(\w+)\.svg\)")  # as a page refers to it
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -34,14 +37,16 @@ class Evaluation(ShownAsTable, Collected):
         classes: how many it tells apart.
         class_names: in the order of its outputs, or `None`.
         bounds: least and largest value of the data, (0, 1) where each has its own.
-        ranges: of each value, where distances are in units of them; else `None`.
+        ranges: of each value, where distances are in units of them; else `None`. Examples,
+            `nearest`, `farthest` and `result`, are in the units of the data in any case.
         radii: float64 [m], l2 distances of the tables.
         lipschitz: bounds of the layers, or `None`.
         why_not_bounded: likewise.
         skipped: files that were left out, each with the reason.
         seconds: of the attack, and of all.
         doubts: what to look into before the numbers are believed.
-        sweep_folder: where all examples lie, if they were kept in a folder.
+        sweep_folder: where all examples lie, if they were kept in a folder; of values with
+            `ranges` scaled to [0, 1].
         kept_result: all examples, if they were kept in the memory.
     """
 
@@ -64,11 +69,16 @@ class Evaluation(ShownAsTable, Collected):
 
     @property
     def result(self) -> AdversarialResult:
-        """All adversarial examples, read from the folder if they were kept there."""
+        """All adversarial examples, read from the folder if they were kept there.
+
+        Inputs are in the units of the data, as the model itself takes them; where values have
+        `ranges`, l2 and distortion are in units of these, as everywhere in an evaluation.
+        """
         if self.kept_result is not None:
             return self.kept_result
         assert self.sweep_folder is not None
-        return Sweep(self.sweep_folder).result()
+        found = Sweep(self.sweep_folder).result()
+        return found if self.ranges is None else self.ranges.restored(found)
 
     @property
     def correct(self) -> np.ndarray:
@@ -161,7 +171,7 @@ class Evaluation(ShownAsTable, Collected):
             "images": len(self),
             "classes": self.classes,
             "class_names": self.class_names and list(self.class_names),
-            "bounds": list(self.bounds),
+            "bounds": [_finite(bound) for bound in self.bounds],
             "ranges": self.ranges and [self.ranges.lower.tolist(), self.ranges.upper.tolist()],
             "accuracy": _finite(self.accuracy),
             "radii": self.radii.tolist(),
@@ -181,7 +191,8 @@ class Evaluation(ShownAsTable, Collected):
         """Writes one page, its figures as SVG and PNG, and the numbers as JSON and CSV.
 
         Args:
-            folder: made when it is not there; files of these names in it are replaced.
+            folder: made when it is not there; files of these names in it are replaced, and
+                figures of an earlier page that this one has not are removed.
 
         Returns:
             The path of `report.html`, which needs no other file and no network.
@@ -191,6 +202,7 @@ class Evaluation(ShownAsTable, Collected):
         """
         folder = expanded(folder)
         report = page.report(self)
+        _remove_figures(folder, report)
         for section in report.sections:
             for picture in section.pictures:
                 write_atomically(folder / "figures" / f"{picture.name}.png", picture.png())
@@ -202,6 +214,18 @@ class Evaluation(ShownAsTable, Collected):
         accuracies["certified_accuracy"] = [self.certified_accuracy(r) for r in self.radii]
         write_atomically(folder / "curve.csv", _csv(accuracies))
         return report.save(folder)
+
+
+def _remove_figures(folder: Path, report: Report) -> None:
+    """Removes the figures that the page in a folder shows, but for those of a new one."""
+    page_there = folder / "report.md"
+    if not page_there.is_file():
+        return
+    shown = set(_FIGURE.findall(page_there.read_text(errors="replace"))) & set(page.FIGURES)
+    kept = {picture.name for section in report.sections for picture in section.pictures}
+    for name in sorted(shown - kept):
+        for ending in ("svg", "png"):
+            (folder / "figures" / f"{name}.{ending}").unlink(missing_ok=True)
 
 
 def _csv(columns: dict[str, Any]) -> str:

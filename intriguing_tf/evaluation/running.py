@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import os
 import tempfile
@@ -16,7 +17,7 @@ import tensorflow as tf
 from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
 from intriguing_tf.adversary.settings import check_arguments
 from intriguing_tf.checks import check_choice, check_kinds, check_positive_integer
-from intriguing_tf.classifier import check_model, input_shape
+from intriguing_tf.classifier import Classifier, check_model, input_shape
 from intriguing_tf.datasets import ImageSet
 from intriguing_tf.datasets.loading import load_data
 from intriguing_tf.evaluation.collecting import (
@@ -28,7 +29,7 @@ from intriguing_tf.evaluation.collecting import (
 )
 from intriguing_tf.evaluation.doubts import doubts, units_of
 from intriguing_tf.evaluation.result import Evaluation
-from intriguing_tf.evaluation.scaling import Ranges, check_within
+from intriguing_tf.evaluation.scaling import Ranges, check_pair, check_within
 from intriguing_tf.files import check_folder, expanded
 from intriguing_tf.lipschitz import LipschitzReport, bound
 from intriguing_tf.sweeps import Sweep, sweep
@@ -36,6 +37,15 @@ from intriguing_tf.zoo.names import load_model, short_name
 
 _CELL = {"model": "model", "targets": "nearest", "settings": "attack"}
 _RADII = 9  # of the table at most, where none are given
+_DECIDED = {  # arguments of the attack that are not its own
+    "bounds": "give `bounds` themselves",
+    "layer": "give the part of the model above it as `model`, and its inputs as `data`",
+}
+_OTHER_RANGES = (
+    "\nWith bounds='data' other rows have other ranges, by which they are scaled. To add rows to a "
+    "folder give the ranges of its first ones as `bounds`, a pair of arrays within which all rows "
+    "must lie (`ranges` in its evaluation.json); else another folder."
+)
 _DIGITS = (1, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)  # of their steps
 
 
@@ -74,14 +84,16 @@ def evaluate(
             tensorflow-datasets.
         labels: integers [n], the true classes of an array. Without labels there is no accuracy;
             what is attacked is the model's own prediction.
-        bounds: least and largest value of the data; named data are scaled to them. For tables and
-            series whose values have different units, a pair of arrays of the shape of one input,
-            or "data" for each value's own least and largest in the data: distances are then in
-            units of these ranges.
+        bounds: least and largest value of the data; pictures that are named are scaled to them.
+            Where they are infinite there are no distortions, and no share in 8 bits. For tables
+            and series whose values have different units, a pair of arrays of the shape of one
+            input, or "data" for each value's own least and largest in the data: distances are then
+            in units of these ranges, examples in those of the data.
         radii: l2 distances of the table, ascending; by default some that fit.
         class_names: in the order of the model's outputs; by default those that the data bring.
         number: how many images of named data; by default all.
-        attack: further arguments of `LBFGSAdversary`, such as {"starts": 3}.
+        attack: further arguments of `LBFGSAdversary`, such as {"starts": 3}; not its bounds or
+            layer.
         certify: by which method of `itf.lipschitz.certified_radius` radii are certified, "global"
             or "local"; "none" leaves out radii and bounds of layers, which on networks of hundreds
             of layers may take longer than the attack.
@@ -113,7 +125,10 @@ def evaluate(
     model = load_model(model) if isinstance(model, str) else model
     check_model(model)
     check_choice("certify", certify, METHODS)
-    check_arguments("attack", {} if attack is None else attack)
+    attack = _check_attack(attack)
+    bounds = check_pair(bounds)
+    shard_size = None if shard_size is None else _integer("shard_size", shard_size)
+    workers = None if workers is None else _integer("workers", workers)
     if folder is not None:
         check_folder(folder)
     wanted = None if radii is None else _check_radii(radii)
@@ -121,36 +136,73 @@ def evaluate(
         check_kinds("class_names", class_names, str, "names")
     images = _images(model, data, labels, bounds, class_names, number)
     images.check_classes(units_of(model))
-    ranges = Ranges.of(bounds, images)
+    own, ranges, by_data = model, Ranges.of(bounds, images), isinstance(bounds, str)
+    settings = {**attack, "bounds": bounds if ranges is None else ranges.box}
     if ranges is None:
         check_within(images, bounds)
     else:
-        model, images, bounds = ranges.before(model), ranges.scaled(images), (0.0, 1.0)
-    settings = {"bounds": bounds, **(attack or {})}
+        model, bounds = ranges.before(model), (0.0, 1.0)
+        images = dataclasses.replace(images, images=ranges.scaled(images.images))
     classifier = LBFGSAdversary(model, **settings).classifier
     with tempfile.TemporaryDirectory() as temporary:
         place = expanded(folder if folder is not None else temporary)
-        done = sweep(
-            {"model": model},
-            images.images,
-            images.labels,
-            folder=place / "sweep",
-            targets="nearest",
-            settings={"attack": settings},
-            shard_size=shard_size,
-            ray=ray,
-            workers=workers,
-            verbose=verbose,
-        )
+        try:
+            done = sweep(
+                {"model": model},
+                images.images,
+                images.labels,
+                folder=place / "sweep",
+                targets="nearest",
+                settings={"attack": settings},
+                shard_size=shard_size,
+                ray=ray,
+                workers=workers,
+                verbose=verbose,
+            )
+        except ValueError as error:
+            if by_data and "holds another sweep" in str(error):
+                raise ValueError(f"{error}{_OTHER_RANGES}") from error
+            raise
         report, why = (None, NOT_ASKED) if certify == "none" else _layers(model, verbose)
         width = float(bounds[1] - bounds[0])
         radii_of = Certification(classifier, certify, report, why, width, verbose)
         found = collect(classifier, done, place / "certified", bounds, radii_of, verbose)
         result = done.result(**_CELL) if folder is None else None
+    some = model.predict(found.nearest.originals, verbose=0) if len(found.nearest) else None
+    if ranges is not None:
+        classifier = Classifier(own, outputs=settings.get("outputs", "auto"))
+        found = _restored(found, ranges, classifier)
+        result = result and ranges.restored(result)
     seconds = time.perf_counter() - started
     return _evaluation(
-        model, name, images, found, bounds, ranges, wanted, report, why, done, result, seconds
+        model, name, images, found, some, bounds, ranges, wanted, report, why, done, result, seconds
     )
+
+
+def _check_attack(attack: Any) -> dict[str, Any]:
+    attack = {} if attack is None else attack
+    for argument, advice in _DECIDED.items():
+        if isinstance(attack, Mapping) and argument in attack:
+            raise TypeError(
+                f"`attack` cannot have {argument!r}, which all numbers of an evaluation share: "
+                f"{advice}. Received: {attack!r}."
+            )
+    check_arguments("attack", attack, *_DECIDED)
+    return dict(attack)
+
+
+def _integer(name: str, value: Any) -> int:
+    check_positive_integer(name, value)
+    return int(value)
+
+
+def _restored(found: Collected, ranges: Ranges, classifier: Classifier) -> Collected:
+    """Returns the examples of scaled data in the units of the data, with the model they fool."""
+    nearest, farthest = (
+        dataclasses.replace(ranges.restored(each), classifier=classifier)
+        for each in (found.nearest, found.farthest)
+    )
+    return dataclasses.replace(found, nearest=nearest, farthest=farthest)
 
 
 def _evaluation(
@@ -158,6 +210,7 @@ def _evaluation(
     name: str,
     images: ImageSet,
     found: Collected,
+    outputs: np.ndarray | None,
     bounds: tuple[float, float],
     ranges: Ranges | None,
     radii: np.ndarray | None,
@@ -184,15 +237,7 @@ def _evaluation(
         skipped=images.skipped,
         seconds={"attack": found.attack_seconds, "all": seconds},
         doubts=(
-            *doubts(
-                model,
-                classes,
-                found.labels,
-                found.predictions,
-                found.extent,
-                bounds,
-                model.predict(found.nearest.originals, verbose=0) if len(found.nearest) else None,
-            ),
+            *doubts(model, classes, found.labels, found.predictions, found.extent, bounds, outputs),
             *found.own_doubts(),
         ),
         sweep_folder=None if result is not None else done.folder,
@@ -213,27 +258,51 @@ def _images(
         isinstance(data, (list, tuple)) and data and isinstance(data[0], (str, os.PathLike))
     )
     names = None if class_names is None else tuple(class_names)
-    if not named:
-        if number is not None:
-            check_positive_integer("number", number)
-            raise ValueError(f"`number` is for named data; cut arrays. Received: {number}.")
-        if isinstance(data, ImageSet) and labels is None:
-            return data
-        if isinstance(data, ImageSet):
+    if named:
+        if labels is not None:
+            raise TypeError("Named data bring their own labels. Received: `labels` as well.")
+        found = load_data(
+            str(data) if isinstance(data, os.PathLike) else data,
+            input_shape(model),
+            number=number,
+            bounds=bounds if _are_finite(bounds) else (0.0, 1.0),
+            class_names=names,
+            outputs=units_of(model),
+        )
+    elif number is not None:
+        check_positive_integer("number", number)
+        raise ValueError(f"`number` is for named data; cut arrays. Received: {number}.")
+    elif isinstance(data, ImageSet):
+        if labels is not None:
             raise TypeError("An ImageSet brings its own labels. Received: `labels` as well.")
-        if isinstance(data, tf.data.Dataset):
-            return ImageSet(data, labels, names)
-        return ImageSet(data, None if labels is None else np.asarray(labels), names)
-    if labels is not None:
-        raise TypeError("Named data bring their own labels. Received: `labels` as well.")
-    return load_data(
-        str(data) if isinstance(data, os.PathLike) else data,
-        input_shape(model),
-        number=number,
-        bounds=(0.0, 1.0) if isinstance(bounds, str) else bounds,
-        class_names=names,
-        outputs=units_of(model),
-    )
+        found = data if names is None else dataclasses.replace(data, class_names=names)
+    elif isinstance(data, tf.data.Dataset):
+        found = ImageSet(data, labels, names)
+    else:
+        found = ImageSet(data, None if labels is None else np.asarray(labels), names)
+    return dataclasses.replace(found, images=_of_a_known_type(found.images))
+
+
+def _are_finite(bounds: Any) -> bool:
+    return not isinstance(bounds, str) and bool(np.isfinite(np.concatenate(bounds, None)).all())
+
+
+def _of_a_known_type(images: Any) -> Any:
+    """Returns lists and tensors as arrays, and arrays in a type that the attack computes with."""
+    if isinstance(images, (list, tuple)) or tf.is_tensor(images):
+        try:
+            images = np.asarray(images)
+        except ValueError as error:
+            raise TypeError(
+                "`data` must be one array [n, ...], and labels the argument behind it: "
+                f"evaluate(model, images, labels). Received: a {type(images).__name__} of "
+                f"{len(images)} parts that differ in shape."
+            ) from error
+    if isinstance(images, np.ndarray) and images.dtype.name == "bfloat16":
+        return images.astype(np.float32)
+    if isinstance(images, np.ndarray) and images.dtype.kind == "f" and images.dtype.itemsize > 8:
+        return images.astype(np.float64)
+    return images
 
 
 def _check_radii(radii: Any) -> np.ndarray:

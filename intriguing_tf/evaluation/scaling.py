@@ -10,12 +10,14 @@ import keras
 import numpy as np
 
 from intriguing_tf.adversary import AdversarialResult
+from intriguing_tf.adversary.bounds import describe_bound
 from intriguing_tf.adversary.pictures import kind_of
 from intriguing_tf.checks import check_positive_integer
 from intriguing_tf.datasets import ImageSet
 
 OF_DATA = "data"  # the bounds that say: each value's own least and largest in the data
 _OF_PIXELS = ((-1, 1), (0, 255))  # the usual ranges besides (0, 1)
+_DISTANCES = "distances"  # among the settings of a restored result
 _ROUNDING = 1e-3  # of the bounds' width
 
 
@@ -34,14 +36,16 @@ class Ranges:
     def of(cls, bounds: Any, data: ImageSet) -> Ranges | None:
         """Returns the ranges that `bounds` mean for the data; `None` where one pair is for all.
 
+        Args:
+            bounds: as `check_pair` returns them.
+            data: that they are for.
+
         Raises:
             TypeError: bounds for each value of what is no array.
             ValueError: bounds for each value of images, that do not fit, or that the data leave.
         """
         if not isinstance(bounds, str) and not any(np.ndim(bound) for bound in bounds):
             return None
-        if isinstance(bounds, str) and bounds != OF_DATA:
-            raise ValueError(f"`bounds` must be a pair or {OF_DATA!r}. Received: {bounds!r}.")
         values = data.images
         if not isinstance(values, np.ndarray):
             raise TypeError(
@@ -53,9 +57,17 @@ class Ranges:
                 "All pixels of an image have the same bounds, such as 0,1. Received: bounds for "
                 f"each value of images {values.shape[1:]}."
             )
-        if isinstance(bounds, str):
-            return cls(*(extreme.astype(np.float64) for extreme in (values.min(0), values.max(0))))
-        return cls._given(bounds, values)
+        found = (
+            cls._given(bounds, values)
+            if not isinstance(bounds, str)
+            else cls(*(extreme.astype(np.float64) for extreme in (values.min(0), values.max(0))))
+        )
+        if not (found.lower < found.upper).any():
+            raise ValueError(
+                "Some value must have a range to be changed in: rows that differ, or bounds that "
+                f"do. Received: {len(values)} rows, and bounds {bounds!r}."
+            )
+        return found
 
     @classmethod
     def _given(cls, bounds: Any, values: np.ndarray) -> Ranges:
@@ -87,22 +99,65 @@ class Ranges:
         """float64: 1 where a value never changes."""
         return np.where(self.upper > self.lower, self.upper - self.lower, 1.0)
 
-    def scaled(self, data: ImageSet) -> ImageSet:
-        """Returns the data in [0, 1]."""
-        values = ((data.images - self.lower) / self.width).clip(0, 1).astype(np.float32)
-        return dataclasses.replace(data, images=values)
+    @property
+    def box(self) -> tuple[Any, Any]:
+        """Bounds of the scaled data: 0 and 1, but 0 and 0 for a value that never changes."""
+        moves = self.upper > self.lower
+        return (0.0, 1.0) if moves.all() else (np.zeros(moves.shape), moves.astype(np.float64))
+
+    def scaled(self, values: Any) -> np.ndarray:
+        """Returns data in [0, 1], float32."""
+        return ((values - self.lower) / self.width).clip(0, 1).astype(np.float32)
 
     def before(self, model: keras.Model) -> keras.Model:
         """Returns the model of data in [0, 1]: what undoes the scaling stands in front of it."""
-        undo = keras.layers.Rescaling(self.width.tolist(), self.lower.tolist(), name="ranges")
         return keras.Sequential(
-            [keras.Input(self.lower.shape), undo, model], name=getattr(model, "name", None)
+            [keras.Input(self.lower.shape), self._undo(), model], name=getattr(model, "name", None)
         )
 
     def restored(self, result: AdversarialResult) -> AdversarialResult:
-        """Returns a result of scaled data with its inputs in their own units."""
-        before, after = (self.lower + self.width * x for x in (result.originals, result.images))
-        return dataclasses.replace(result, originals=before, images=after)
+        """Returns a result of scaled data with its inputs as the model itself takes them.
+
+        They are computed as `before` does, so that the model classifies them as the result says.
+        Distances stay in units of the ranges. A result that was restored is returned as it is.
+        """
+        if _DISTANCES in result.settings:
+            return result
+        undo = self._undo()
+        before, after = (np.asarray(undo(x)) for x in (result.originals, result.images))
+        bounds = [describe_bound(bound) for bound in (self.lower, self.upper)]
+        settings = {**result.settings, "bounds": bounds, _DISTANCES: "in units of the ranges"}
+        return dataclasses.replace(result, originals=before, images=after, settings=settings)
+
+    def _undo(self) -> keras.layers.Layer:
+        return keras.layers.Rescaling(self.width.tolist(), self.lower.tolist(), name="ranges")
+
+
+def check_pair(bounds: Any) -> Any:
+    """Returns `OF_DATA`, or a pair: of floats, or of arrays where each value has its own.
+
+    Raises:
+        TypeError: neither that word nor a pair of numbers or arrays.
+        ValueError: another word, or one pair of which the first is not below the second.
+    """
+    if isinstance(bounds, str):
+        if bounds != OF_DATA:
+            raise ValueError(f"`bounds` must be a pair or {OF_DATA!r}. Received: {bounds!r}.")
+        return bounds
+    try:
+        lower, upper = map(np.asarray, bounds)
+        if not {lower.dtype.kind, upper.dtype.kind} <= set("iuf"):
+            raise TypeError("no numbers")
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            "`bounds` must be a pair (lower, upper) of numbers, or of arrays of the shape of an "
+            f"input, or {OF_DATA!r}. Received: {bounds!r}."
+        ) from error
+    if lower.ndim or upper.ndim:
+        return lower, upper
+    if not lower < upper:  # NaN too
+        raise ValueError(f"The lower bound must be below the upper one. Received: {bounds!r}.")
+    return float(lower), float(upper)
 
 
 def check_within(data: ImageSet, bounds: tuple[float, float]) -> None:
@@ -116,7 +171,7 @@ def check_within(data: ImageSet, bounds: tuple[float, float]) -> None:
     if not floats or not values.size or not np.isfinite(values).all():
         return  # what else is wrong is said where it is attacked
     lower, upper = bounds
-    allowed = _ROUNDING * (upper - lower)
+    allowed = _ROUNDING * (upper - lower) if math.isfinite(upper - lower) else 0.0
     low, high = float(values.min()), float(values.max())
     if lower - allowed <= low and high <= upper + allowed:
         return

@@ -1,5 +1,6 @@
 """Warnings that help."""
 
+import keras
 import numpy as np
 import pytest
 
@@ -34,15 +35,45 @@ def test_each_doubt_by_itself(given, words):
     assert words in doubt
 
 
+def by_a_function(units=3):
+    inputs = keras.Input((4,))
+    return keras.Model(inputs, keras.ops.sigmoid(keras.layers.Dense(units)(inputs)))
+
+
+def by_heads():
+    inputs = keras.Input((4,))
+    heads = [keras.layers.Dense(1, "sigmoid")(inputs) for _ in range(3)]
+    return keras.Model(inputs, keras.layers.Concatenate()(heads))
+
+
+def given(model, outputs, classes=3):
+    values = np.array([outputs] * 4)
+    return list(doubts(model, classes, LABELS, LABELS, (0, 1), (0, 1), values))
+
+
 @pytest.mark.parametrize(
     "outputs, apart",
     [([0.9, 0.8, 0.1], True), ([0.7, 0.2, 0.1], False), ([0.9, 0.8, -0.1], False)],
     ids=["sigmoids", "softmax", "logits"],
 )
-def test_sigmoids_are_known_by_what_they_give(outputs, apart):
-    """However they were built: by a function, or as heads of their own."""
-    given = list(doubts(network(), 3, LABELS, LABELS, (0, 1), (0, 1), np.array([outputs] * 4)))
-    assert len(given) == apart and all("multi-label" in doubt for doubt in given)
+def test_where_no_activation_is_seen_outputs_say_what_they_are(outputs, apart):
+    found = given(by_heads(), outputs)
+    assert len(found) == apart and all("multi-label" in doubt for doubt in found)
+
+
+@pytest.mark.parametrize("activation", [None, "tanh", "relu", "softmax"])
+def test_other_outputs_may_lie_between_0_and_1(activation):
+    assert given(network(3, activation), [0.9, 0.8, 0.1]) == []
+
+
+def test_one_probability_is_no_regression():
+    assert given(by_a_function(1), [0.3], classes=2) == []
+    (doubt,) = given(network(1, "relu"), [0.3], classes=2)
+    assert "regression" in doubt
+
+
+def test_infinite_bounds_are_filled_by_nothing():
+    assert not list(doubts(network(), 3, LABELS, LABELS, (0, 1), (-np.inf, np.inf)))
 
 
 def test_a_few_labels_say_nothing():
@@ -52,6 +83,26 @@ def test_a_few_labels_say_nothing():
 def test_the_last_activation():
     assert last_activation(network(3, "softmax")) == "softmax"
     assert last_activation(network()) == "linear"
+    assert last_activation(by_a_function()) == "sigmoid" and last_activation(by_heads()) == ""
+    ends = [keras.layers.Softmax(), keras.layers.Activation("linear"), keras.layers.Reshape((3, 1))]
+    inputs = keras.Input((4,))
+    assert last_activation(keras.Model(inputs, keras.Sequential([network(), *ends])(inputs))) == (
+        "softmax"
+    )
+
+
+def test_the_last_layer_of_a_model_without_a_graph_is_not_known():
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = keras.layers.Dense(3)
+
+        def call(self, inputs):
+            return keras.ops.sigmoid(self.dense(inputs))
+
+    model = Own()
+    model(np.zeros((1, 4)))
+    assert last_activation(model) == ""
 
 
 @pytest.mark.slow

@@ -46,6 +46,26 @@ def test_the_numbers_are_those_of_the_evaluation(evaluation, tmp_path):
     assert float(curve[2]["certified_accuracy"]) == evaluation.certified_accuracy(radius)
 
 
+def test_figures_of_an_earlier_page_go(evaluation, tmp_path):
+    """Those that it shows, and no others of these names."""
+    evaluation.save(tmp_path)
+    figures = tmp_path / "figures"
+    assert (figures / "layers.svg").is_file() and (figures / "layers.png").is_file()
+    for other in ("nearest.png", "mine.svg"):
+        (figures / other).write_text("another's")
+    dataclasses.replace(evaluation, lipschitz=None, why_not_bounded="no.").save(tmp_path)
+    there = {path.name for path in figures.iterdir()}
+    assert not {"layers.svg", "layers.png"} & there
+    assert {"nearest.png", "mine.svg", "accuracy.svg", "accuracy.png"} <= there
+
+
+def test_tables_tell_long_names_apart(evaluation):
+    names = tuple(f"german_shepherd_dog_{i}, a dog" for i in range(3))
+    rows = dataclasses.replace(evaluation, class_names=names).by_class().rows
+    assert {row[0] for row in rows} <= {name.split(",")[0] for name in names}
+    assert len(rows) == len({row[0] for row in rows}) and "german_shepherd_dog_" in rows[0][-1]
+
+
 def test_tables(evaluation):
     rows = evaluation.by_class().rows
     assert sum(row[1] for row in rows) == 10 and {row[0] for row in rows} <= {"a", "b", "c"}

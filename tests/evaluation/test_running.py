@@ -1,5 +1,6 @@
 """`evaluate` against closed forms: a linear model's distances are known."""
 
+import json
 import math
 
 import keras
@@ -8,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 from intriguing_tf.classifier import Classifier
+from intriguing_tf.datasets import ImageSet
 from intriguing_tf.evaluation.collecting import Certification
 from intriguing_tf.evaluation.running import _radii
 from intriguing_tf.lipschitz import Certifier, bound
@@ -165,12 +167,48 @@ def test_probabilities_that_the_graph_hides():
         ("nowhere.npz", {}, FileNotFoundError, "no such file"),
         (images()[:0], {}, ValueError, "At least one"),
         (images() + 1, {}, ValueError, "bounds"),
+        (images(), {"bounds": (1, 0)}, ValueError, "lower bound must be below"),
+        (images(), {"attack": {"bounds": (0, 9)}}, TypeError, "give `bounds` themselves"),
+        (images(), {"attack": {"layer": "scores"}}, TypeError, "the part of the model above it"),
+        ((images(), np.zeros(10, int)), {}, TypeError, r"evaluate\(model, images, labels\)"),
+        (ImageSet(images()), {"class_names": ["a"]}, ValueError, "3 classes apart"),
+        (images(), {"shard_size": 0}, ValueError, "`shard_size` must be a positive"),
     ],
-    ids=["radii", "names", "number", "certify", "labels", "file", "none", "bounds"],
+    ids="radii names number certify labels file none bounds pair box layer tuple set shards".split(),
 )
 def test_wrong_arguments(model, data, options, error, words):
     with pytest.raises(error, match=words):
         evaluate(model, data, **options)
+
+
+@pytest.mark.parametrize("dtype", [np.longdouble, np.float16, tf.bfloat16])
+def test_numbers_of_any_precision(model, dtype):
+    data = tf.cast(images(4), dtype) if dtype is tf.bfloat16 else images(4).astype(dtype)
+    found = evaluate(model, data, certify="none", shard_size=np.int64(2))
+    assert len(found) == 4
+
+
+def test_class_names_win_over_those_of_the_data(model):
+    data = ImageSet(images(4), None, ("x", "y", "z"))
+    found = evaluate(model, data, certify="none", class_names=["a", "b", "c"])
+    assert found.class_names == ("a", "b", "c")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize("shape", [(4,), (2, 2, 1)], ids=["rows", "images"])
+def test_without_bounds_there_are_distances(shape, tmp_path):
+    """Of a linear model they are those in a box that does not matter."""
+    model = keras.Sequential([keras.Input(shape), keras.layers.Flatten(), network()])
+    found = evaluate(model, images().reshape(-1, *shape), bounds=(-np.inf, np.inf))
+    expected = distances(network())
+    np.testing.assert_allclose(found.l2, expected, rtol=0.2)
+    np.testing.assert_allclose(found.certified, expected, rtol=1e-3)
+    assert found.distortion is None and found.survives_rounding is None
+    assert "distortion" not in str(found) + ",".join(found.columns()) and not found.doubts
+    page = found.save(tmp_path)
+    assert "root mean square" not in page.read_text()
+    assert json.loads((tmp_path / "evaluation.json").read_text())["bounds"] == [None, None]
 
 
 def test_no_time_is_spent_on_radii_that_are_next_to_nothing(model, monkeypatch):

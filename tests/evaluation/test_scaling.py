@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from intriguing_tf.datasets import ImageSet
-from intriguing_tf.evaluation.scaling import Ranges, check_within
+from intriguing_tf.evaluation import page
+from intriguing_tf.evaluation.scaling import Ranges, check_pair, check_within
+from intriguing_tf.reporting import Table
 from tests.evaluation.small import evaluate, images, network
 
 LOWER, WIDTH = np.array([20.0, -5.0, 1e4, 0.0]), np.array([70.0, 10.0, 9e4, 0.5])
@@ -41,16 +43,90 @@ def test_distances_are_those_of_the_scaled_table(of_data, tmp_path):
     assert found.as_dict()["ranges"][1][2] == pytest.approx(1.9e5)
     page = found.save(tmp_path).read_text()
     assert "in units of these ranges" in page
-    first = found.ranges.restored(found.nearest).originals[0]  # the page shows years and money
     row = np.flatnonzero(found.l2 == found.nearest.l2[0])[0]
-    np.testing.assert_allclose(first, np.concatenate([table(), table(2)])[row], rtol=1e-5)
+    np.testing.assert_allclose(
+        found.nearest.originals[0], np.concatenate([table(), table(2)])[row], rtol=1e-5
+    )  # years and money
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", ["memory", "folder"])
+def test_the_model_itself_classifies_the_examples_as_they_say(kept, tmp_path):
+    """They are in the units of the data; distances in units of the ranges."""
+    model, rows = of_units(network()), table()
+    folder = tmp_path if kept == "folder" else None
+    found = evaluate(model, rows, bounds="data", folder=folder, certify="none")
+    for result in (found.result, found.nearest, found.farthest):
+        for inputs, classes in (
+            (result.images, result.predictions),
+            (result.originals, result.original_predictions),
+        ):
+            np.testing.assert_array_equal(model.predict(inputs, verbose=0).argmax(1), classes)
+        changes = (result.images - result.originals) / (rows.max(0) - rows.min(0))
+        np.testing.assert_allclose(np.linalg.norm(changes, axis=1), result.l2, rtol=1e-3)
+        np.testing.assert_allclose(result.l2 / 2, result.distortion, rtol=1e-5)
+        assert (result.images <= rows.max(0) * (1 + 1e-6)).all()
+        assert result.settings["bounds"][1] == [rows.max(0).min(), rows.max(0).max()]
+    np.testing.assert_allclose(found.result.originals, rows, rtol=1e-5)
+    np.testing.assert_array_equal(found.result.l2, found.l2)
+    again = found.ranges.restored(found.result)
+    np.testing.assert_array_equal(again.images, found.result.images)
+    logits = model.predict(found.nearest.images, verbose=0)
+    np.testing.assert_allclose(
+        found.nearest.classifier.predict_logits(found.nearest.images), logits
+    )
+
+
+@pytest.mark.slow
+def test_series_of_ranges_share_an_axis(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(
+        page, "changed_series", lambda *given: drawn.append(given) or Table("", (), [])
+    )
+    series = np.stack([table(), 2 * table()], axis=1)[:, :, :3].repeat(2, axis=1)
+    above = [keras.layers.Rescaling(1e-4), keras.layers.Flatten(), keras.layers.Dense(3)]
+    model = keras.Sequential([keras.Input((4, 3)), *above])
+    found = evaluate(model, series, bounds="data", certify="none")
+    page._drawn(found, found.nearest)
+    ((before, after, heads),) = drawn
+    assert min(before.min(), after.min()) >= 0 and max(before.max(), after.max()) <= 1
+    assert found.nearest.originals.max() > 1e4 and "%" in heads[0]
 
 
 def test_a_value_that_never_changes_stays():
     rows = np.array([[1.0, 7.0], [3.0, 7.0]])
     ranges = Ranges.of("data", ImageSet(rows))
-    assert ranges.scaled(ImageSet(rows)).images.tolist() == [[0, 0], [1, 0]]
+    assert ranges.scaled(rows).tolist() == [[0, 0], [1, 0]]
     assert ranges.width.tolist() == [2, 1]
+    assert [bound.tolist() for bound in ranges.box] == [[0, 0], [1, 0]]
+
+
+@pytest.mark.slow
+def test_the_attack_holds_what_never_changes():
+    rows = table()
+    rows[:, 2] = 5e4
+    found = evaluate(of_units(network()), rows, bounds="data", certify="none")
+    assert (found.result.images[:, 2] == 5e4).all() and (found.status == "found").any()
+
+
+@pytest.mark.parametrize("rows", [1, 3], ids=["one row", "equal rows"])
+def test_ranges_of_nothing_are_refused(rows):
+    with pytest.raises(ValueError, match="Some value must have a range"):
+        Ranges.of("data", ImageSet(np.ones((rows, 4))))
+
+
+@pytest.mark.slow
+def test_more_rows_have_other_ranges(tmp_path):
+    """They are refused in words; with the ranges of the first they are added."""
+    options = {"folder": tmp_path, "shard_size": 5, "certify": "none"}
+    rows = table(15)
+    model = of_units(network())
+    first = evaluate(model, rows[:10], bounds="data", **options)
+    with pytest.raises(ValueError, match="give the ranges of its first ones as `bounds`"):
+        evaluate(model, rows, bounds="data", **options)
+    lower, upper = first.as_dict()["ranges"]
+    more = evaluate(model, rows.clip(lower, upper), bounds=(lower, upper), **options)
+    np.testing.assert_array_equal(more.l2[:10], first.l2)
 
 
 def test_one_pair_for_all_values_scales_nothing():
@@ -60,18 +136,43 @@ def test_one_pair_for_all_values_scales_nothing():
 @pytest.mark.parametrize(
     "bounds, data, error, words",
     [
-        ("all", table(), ValueError, "a pair or 'data'. Received: 'all'"),
         ("data", np.zeros((2, 8, 8, 3)), ValueError, "All pixels of an image"),
         ("data", object(), TypeError, "are for arrays. Received: object"),
         ((np.zeros(3), 1.0), table(), ValueError, r"shape of an input, \(4,\)"),
         ((np.full(4, np.nan), 1.0), table(), ValueError, "must be finite"),
         ((LOWER + WIDTH, LOWER + 2 * WIDTH), table(), ValueError, r"at \[0\] values from"),
     ],
-    ids=["word", "images", "no array", "shape", "nan", "outside"],
+    ids=["images", "no array", "shape", "nan", "outside"],
 )
-def test_other_bounds_are_refused(bounds, data, error, words):
+def test_bounds_of_other_data_are_refused(bounds, data, error, words):
     with pytest.raises(error, match=words):
         Ranges.of(bounds, ImageSet(data))
+
+
+@pytest.mark.parametrize(
+    "bounds, error, words",
+    [
+        ("all", ValueError, "a pair or 'data'. Received: 'all'"),
+        ((0, 1, 2), TypeError, r"must be a pair \(lower, upper\)"),
+        (None, TypeError, "must be a pair"),
+        (5, TypeError, "must be a pair"),
+        (("0", "1"), TypeError, "must be a pair"),
+        ((None, 1), TypeError, "must be a pair"),
+        ((1, 0), ValueError, "lower bound must be below"),
+        ((0, 0), ValueError, "lower bound must be below"),
+        ((np.nan, 1), ValueError, "lower bound must be below"),
+        ((np.inf, np.inf), ValueError, "lower bound must be below"),
+    ],
+)
+def test_what_is_no_pair_is_refused(bounds, error, words):
+    with pytest.raises(error, match=words):
+        check_pair(bounds)
+
+
+def test_pairs_may_be_of_any_kind():
+    assert check_pair(np.array([0, 1])) == check_pair([0, 1]) == (0.0, 1.0)
+    assert check_pair((-np.inf, np.inf)) == (-np.inf, np.inf) and check_pair("data") == "data"
+    assert check_pair(([0, 0], 1))[0].tolist() == [0, 0]
 
 
 @pytest.mark.parametrize(
@@ -95,6 +196,12 @@ def test_bounds_that_would_do_are_named(data, bounds):
 
 def test_rounding_leaves_no_bounds():
     check_within(ImageSet(np.array([[1 + 1e-7, -1e-9]])), (0.0, 1.0))
+
+
+def test_half_a_box_has_one_end():
+    check_within(ImageSet(np.array([[5.0, 1e9]])), (0.0, np.inf))
+    with pytest.raises(ValueError, match="bounds 0 to inf"):
+        check_within(ImageSet(np.array([[-0.5, 1.0]])), (0.0, np.inf))
 
 
 def test_of_integers_the_attack_says_that_they_are_wrong():
