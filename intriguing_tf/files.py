@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import re
 import stat
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 _NEAR = 0.75  # how alike names are of which one may be meant
@@ -62,7 +64,7 @@ def write_atomically(path: str | os.PathLike, content: bytes | str) -> Path:
     data = content.encode() if isinstance(content, str) else content
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with naming(path), os.fdopen(handle, "wb") as file:
             file.write(data)
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
@@ -70,6 +72,17 @@ def write_atomically(path: str | os.PathLike, content: bytes | str) -> Path:
         os.unlink(temporary)
         raise
     return path
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike) -> Iterator[None]:
+    """Has errors of the system name the file, which those of writing to an open one do not."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = os.fspath(path)
+        raise
 
 
 def leftovers(folder: Path, name: str) -> list[Path]:

@@ -11,8 +11,8 @@ Prints the table, or JSON; --output saves it with a picture: a bar per layer, it
 lower bound. --domain bounds the model for inputs in a box only, where products of two branches have
 a bound, too. --number, without --domain, certifies so many images of --data and attacks them:
 certified radius ≤ distance to the nearest other prediction ≤ the adversary's distance.
---alexnet_kernels takes AlexNet's kernels from an .npz file (conv1/kernel … fc8/kernel) and prints Table 5 beside the
-paper's.
+--alexnet_kernels takes AlexNet's kernels from an .npz file (conv1/kernel … fc8/kernel) and prints
+Table 5 beside the paper's.
 """
 
 from __future__ import annotations

@@ -104,6 +104,7 @@ def clear(flags: Any, names: Sequence[str]) -> int:
     """Removes downloads."""
     from intriguing_tf.zoo import pins
 
+    _matching([name for name in names if name != "*"])  # complains
     freed = sum(zoo.clear(pattern) for pattern in names or ["*"])
     if flags.pins:
         pins.forget()
@@ -133,6 +134,11 @@ def leaderboard(flags: Any, names: Sequence[str]) -> int:
     from intriguing_tf.zoo.leaderboard import standings
 
     if not names:
+        for each in ("number", "starts"):
+            if flags[each].present:
+                raise ValueError(
+                    f"--{each} is of an attack: name a model, itf-zoo leaderboard MODEL."
+                )
         print(standings(Path(flags.folder) if flags.folder else None))
         return 0
     import_tensorflow()

@@ -1,5 +1,6 @@
 """Files are written atomically."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -34,6 +35,16 @@ def test_a_path_begins_at_home(tmp_path, monkeypatch):
         expanded("~no-one/a")
     (tmp_path / "~no-one").mkdir()
     assert expanded("~no-one/a") == Path("~no-one/a")
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is full")
+def test_a_full_disk_is_said_of_the_file(tmp_path, monkeypatch):
+    opened = os.fdopen
+    full = os.open("/dev/full", os.O_WRONLY)
+    monkeypatch.setattr(os, "fdopen", lambda handle, mode: os.close(handle) or opened(full, mode))
+    with pytest.raises(OSError, match=r"No space left on device: .*result\.npz") as error:
+        write_atomically(tmp_path / "result.npz", b"x")
+    assert error.value.errno == errno.ENOSPC and not os.listdir(tmp_path)
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):

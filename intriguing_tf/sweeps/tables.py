@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from intriguing_tf.files import check_folder, expanded
+from intriguing_tf.files import check_folder, expanded, naming
 
 Parts = Iterator[dict[str, Any]]  # arrays by name
 
@@ -47,7 +47,8 @@ def write_table(path: str | os.PathLike, columns: Sequence[str], parts: Parts) -
     """
     path = check_table(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as temporary:
+    made = tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.")
+    with naming(path), made as temporary:
         whole = Path(temporary) / path.name
         _WRITERS[path.suffix.lower()](whole, columns, parts)
         os.replace(whole, path)

@@ -14,7 +14,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from intriguing_tf.files import check_folder, write_atomically
+from intriguing_tf.files import check_folder, naming, write_atomically
 from intriguing_tf.reporting import sorting_script
 from intriguing_tf.zoo import catalogue, foreign, leaderboard, loading, locations
 from intriguing_tf.zoo.cards import ModelCard
@@ -166,8 +166,13 @@ def _lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _copy(source: Path, target: Path) -> None:
     temporary = target.with_name(f".{target.name}.copy")
-    shutil.copyfile(source, temporary)
-    temporary.replace(target)
+    try:
+        with naming(target):
+            shutil.copyfile(source, temporary)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _json(values: Any) -> str:

@@ -54,8 +54,9 @@ def test_download_verify_clear(served, capsys):
     file.write_bytes(b"damaged")
     told = printed("verify", "mnist/*", status=1)
     assert "damaged" in told and f"7 bytes instead of {size}" in told
-    assert "bytes removed" in printed("clear")
+    assert "7 bytes removed" in printed("clear", "mnist/fc10-1")
     assert not file.exists()
+    assert "bytes removed" in printed("clear")
 
 
 @pytest.mark.slow
@@ -86,6 +87,9 @@ def test_verify_with_metrics_evaluates_again(shift, status, capsys, monkeypatch)
         (("pin", "mnist/fc10-1"), 1, "catalogue itself pins"),
         (("list", "--metrics"), 1, "--metrics is not for itf-zoo list"),
         (("verify", "--retrain"), 1, "--retrain is not for itf-zoo verify"),
+        (("clear", "nothing"), 1, "no entry 'nothing'"),
+        (("leaderboard", "--number=4"), 1, "--number is of an attack: name a model"),
+        (("leaderboard", "--starts=2"), 1, "--starts is of an attack: name a model"),
         (("publish", "mnist/fc10-7"), 1, "No recipe is called 'mnist/fc10-7'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",

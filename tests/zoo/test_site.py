@@ -1,5 +1,6 @@
 """The folder that can be served."""
 
+import errno
 import shutil
 from html.parser import HTMLParser
 
@@ -29,6 +30,17 @@ class Page(HTMLParser):
 
     def handle_data(self, data):
         self.text += data
+
+
+def test_a_full_disk_leaves_no_half_copy(tmp_path, monkeypatch):
+    def copy(source, target):
+        target.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfile", copy)
+    with pytest.raises(OSError, match=r"No space left on device: .*fc10-1.model\.keras"):
+        site.export(tmp_path / "out", "mnist/fc10-1")
+    assert not [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
 
 
 def test_an_exported_zoo_serves(server, tmp_path, monkeypatch):
