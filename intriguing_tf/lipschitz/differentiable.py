@@ -26,9 +26,8 @@ from intriguing_tf.lipschitz.bounds import bound
 from intriguing_tf.lipschitz.convolution import reached_taps
 from intriguing_tf.lipschitz.geometry import Geometry
 from intriguing_tf.lipschitz.graph import Call, calls_of
-from intriguing_tf.lipschitz.steps import Regroup
 from intriguing_tf.lipschitz.symbols import frequency_grid, polyphase
-from intriguing_tf.lipschitz.walk import logits_graph, rule_of
+from intriguing_tf.lipschitz.walk import keeps_classes, logits_graph, rule_of
 
 _CONVOLUTIONS = (keras.layers.Conv1D, keras.layers.Conv2D, keras.layers.Conv3D)
 _DEPTHWISE = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
@@ -36,6 +35,8 @@ LAYERS = (keras.layers.Dense, *_CONVOLUTIONS, *_DEPTHWISE)
 _SQUARINGS = 9
 _FEW_SQUARINGS = 5
 _TINY = 1e-30
+_EXTREME = 1e6
+_NOTHING = 1e-36  # below, processors may take numbers for 0
 
 
 def dense_bound(kernel: tf.Tensor, squarings: int = _SQUARINGS) -> tf.Tensor:
@@ -45,9 +46,10 @@ def dense_bound(kernel: tf.Tensor, squarings: int = _SQUARINGS) -> tf.Tensor:
         kernel: [m, n].
         squarings: s of its Gram matrix; the bound is the Schatten norm of order 2 (2ˢ + 1).
     """
+    kernel, unit = _in_units(kernel)
     tall = kernel.shape[0] >= kernel.shape[1]
     gram = tf.matmul(kernel, kernel, transpose_a=tall, transpose_b=not tall)
-    return _root_of_largest(gram, squarings)
+    return unit * _root_of_largest(gram, squarings)
 
 
 def convolution_bound(kernel: tf.Tensor, geometry: Geometry) -> tf.Tensor:
@@ -61,6 +63,7 @@ def convolution_bound(kernel: tf.Tensor, geometry: Geometry) -> tf.Tensor:
         ValueError: sizes that do not fit one another.
     """
     plan = _plan(tuple(kernel.shape), geometry)
+    kernel, unit = _in_units(kernel)
     flat = tf.concat([tf.zeros([1], kernel.dtype), tf.reshape(kernel, [-1])], axis=0)
     taps = tf.gather(flat, plan.indices)
     by_tap = tf.reshape(taps, [len(plan.indices), -1])
@@ -69,9 +72,9 @@ def convolution_bound(kernel: tf.Tensor, geometry: Geometry) -> tf.Tensor:
     imaginary = tf.reshape(tf.matmul(tf.constant(plan.sines, kernel.dtype), by_tap), shape)
     if shape[-1] == 1:
         squares = tf.reduce_sum(real**2 + imaginary**2, axis=[-2, -1])
-        return tf.sqrt(tf.maximum(tf.reduce_max(squares), _TINY))
+        return unit * tf.sqrt(tf.maximum(tf.reduce_max(squares), _TINY))
     symbol = tf.complex(real, imaginary)
-    return tf.reduce_max(_root_of_largest(tf.matmul(symbol, symbol, adjoint_a=True)))
+    return unit * tf.reduce_max(_root_of_largest(tf.matmul(symbol, symbol, adjoint_a=True)))
 
 
 def layer_bound(layer: keras.layers.Layer, input_shape: tuple) -> Callable[[], tf.Tensor]:
@@ -164,14 +167,16 @@ class PowerIteration:
         with tf.GradientTape() as tape:
             tape.watch(vector)
             image = self._linear(vector)
-        following = tape.gradient(image, vector, output_gradients=image)
+        following = tape.gradient(image, vector, output_gradients=_in_units(image)[0])
+        following, _ = _in_units(following)
         size = tf.norm(following)
         self._vector.assign(tf.where(size > _TINY, following / size, vector))
 
     def norm(self) -> tf.Tensor:
         """Returns ‖A v‖ for the vector, a scalar whose gradient reaches the kernel."""
         vector = tf.math.l2_normalize(tf.convert_to_tensor(self._vector.value))
-        return tf.sqrt(tf.maximum(tf.reduce_sum(self._linear(vector) ** 2), _TINY))
+        image, unit = _in_units(self._linear(vector))
+        return unit * tf.sqrt(tf.maximum(tf.reduce_sum(image**2), _TINY))
 
     def _linear(self, x: tf.Tensor) -> tf.Tensor:
         layer, kernel = self.layer, tf.convert_to_tensor(self.layer.kernel)
@@ -203,6 +208,12 @@ def followed_norm(
     if type(layer) is keras.layers.Dense:
         return SchattenNorm(layer)
     return PowerIteration(layer, input_shape, variable)
+
+
+def in_one_dtype(scalars: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """Returns scalars in the widest of their dtypes: layers may compute in several."""
+    widest = max((each.dtype for each in scalars), key=lambda dtype: dtype.size)
+    return [tf.cast(each, widest) for each in scalars]
 
 
 def layers_of(model: keras.Model) -> dict[keras.layers.Layer, tuple]:
@@ -250,7 +261,7 @@ def chain_to_logits(model: keras.Model) -> ChainToLogits:
             or none that can be followed in training; the layers are named.
     """
     calls = list(logits_graph(calls_of(model)).calls)
-    while calls and all(isinstance(step, Regroup) for step in rule_of(calls[-1]).steps):
+    while calls and keeps_classes(calls[-1]):
         calls.pop()  # what squashes the logits, and regroups them
     head = calls[-1].operation if calls else None
     if type(head) is not keras.layers.Dense or len(rule_of(calls[-1]).steps) != 1:
@@ -302,6 +313,17 @@ def _changes(layer: Any) -> bool:
     return bool(moving or getattr(layer, "trainable_weights", None))
 
 
+def _in_units(numbers: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns a kernel in a unit in which its fourth powers are no zeros and finite, and the unit.
+
+    It is 1 unless the numbers are extreme.
+    """
+    peak = tf.stop_gradient(tf.reduce_max(tf.abs(numbers)))
+    extreme = (peak > _EXTREME) | ((peak < 1 / _EXTREME) & (peak > _NOTHING))
+    unit = tf.where(extreme, peak, tf.ones_like(peak))
+    return numbers / unit, unit
+
+
 def _root_of_largest(gram: tf.Tensor, squarings: int = _SQUARINGS) -> tf.Tensor:
     """Bounds the square roots of the largest eigenvalues of Gram matrices `[..., n, n]`.
 
@@ -314,11 +336,13 @@ def _root_of_largest(gram: tf.Tensor, squarings: int = _SQUARINGS) -> tf.Tensor:
         for _ in range(squarings):
             power, size = _normalized(tf.matmul(power, power))
             logarithm = 2 * logarithm + size
-        trace = tf.maximum(tf.math.real(tf.reduce_sum(tf.math.conj(power) * gram, [-2, -1])), _TINY)
-        value = tf.exp((logarithm + tf.math.log(trace)) / (2 * (2**squarings + 1)))
+        trace = tf.math.real(tf.reduce_sum(tf.math.conj(power) * gram, [-2, -1]))
+        logarithm += tf.math.log(tf.maximum(trace, _TINY))
+        value = tf.exp(logarithm / (2 * (2**squarings + 1)))
 
         def gradient(upstream: tf.Tensor) -> tf.Tensor:
-            return tf.cast(upstream * value / (2 * trace), gram.dtype)[..., None, None] * power
+            slope = tf.math.divide_no_nan(upstream * value, 2 * trace)  # none at zero
+            return tf.cast(slope, gram.dtype)[..., None, None] * power
 
         return value, gradient
 

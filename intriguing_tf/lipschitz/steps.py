@@ -370,11 +370,20 @@ class Weighted(LayerBound):
 
 @dataclasses.dataclass(frozen=True)
 class Steps:
-    """A layer with one input as a succession of steps, so that neighbours can be joined."""
+    """A layer with one input as successive steps, without what is added: neighbours can be joined.
+
+    Args:
+        size, stride: what the report prints in these columns.
+        unchanged: of no steps, whether nothing is added either.
+    """
 
     steps: tuple[Step, ...]
     size: str = ""
     stride: str = ""
+    unchanged: bool = False
+
+
+IDENTITY = Steps((), unchanged=True)
 
 
 def matrix_norm(weights: Array) -> tuple[float, float]:

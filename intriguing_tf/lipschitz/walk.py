@@ -258,7 +258,9 @@ def rule_of(call: Call) -> LayerBound | Steps:
         NoBoundError: there is no rule, or no finite bound.
     """
     result = _whole_rule_of(call)
-    return result if call.squashes else Steps(result.steps[:-1], result.size, result.stride)
+    if call.squashes:
+        return result
+    return Steps(result.steps[:-1], result.size, result.stride, unchanged=True)
 
 
 def _whole_rule_of(call: Call) -> LayerBound | Steps:
@@ -274,6 +276,14 @@ def _whole_rule_of(call: Call) -> LayerBound | Steps:
     return result
 
 
+def keeps_classes(call: Call) -> bool:
+    """Whether its numbers are those that enter it, row by row in the same order."""
+    rule = rule_of(call)
+    if isinstance(rule, Steps) and not rule.steps:
+        return rule.unchanged  # what is added may differ among the classes
+    return all(isinstance(step, Regroup) and step.same_order for step in rule.steps)
+
+
 def logits_graph(graph: CallGraph) -> CallGraph:
     """Returns the graph up to the logits: without the softmax or sigmoid that ends it.
 
@@ -283,13 +293,12 @@ def logits_graph(graph: CallGraph) -> CallGraph:
     by_output = {tensor: call for call in graph.calls for tensor in call.outputs}
     call = by_output.get(graph.outputs[0])
     while call is not None and len(call.inputs) == 1:
-        steps = rule_of(call).steps
-        last = steps[-1] if steps else None
+        last = next(reversed(rule_of(call).steps), None)
         if last is SIGMOID or (isinstance(last, Softmax) and last.whole):
             opened = dataclasses.replace(call, squashes=False)
             calls = tuple(opened if each is call else each for each in graph.calls)
             return dataclasses.replace(graph, calls=calls)
-        if not all(isinstance(step, Regroup) and step.same_order for step in steps):
+        if not keeps_classes(call):
             break
         call = by_output.get(call.inputs[0])
     return graph

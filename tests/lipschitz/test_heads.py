@@ -32,6 +32,25 @@ LOGITS = {
     "flat sigmoid": lambda x: layers.Flatten()(sigmoid(x)),
     "tanh": lambda x: layers.Dense(1, "tanh")(x),
 }
+DISGUISES = {
+    "probit": lambda z: 0.5 * (1 + ops.erf(z)),
+    "tanh": lambda z: (1 + ops.tanh(z)) / 2,
+    "rescaled": lambda z: layers.Rescaling(0.5, 0.5)(ops.tanh(z)),
+    "softsign": lambda z: (keras.activations.softsign(z) + 1) * 0.5,
+    "arctan": lambda z: ops.arctan(z) / np.pi + 0.5,
+    "hard_tanh": lambda z: (1 + keras.activations.hard_tanh(z)) / 2,
+    "ends": lambda z: ops.minimum(ops.maximum(z, 0.0), 1.0),
+    "hard": keras.activations.hard_sigmoid,
+    "minus": lambda z: 1 - ops.sigmoid(z),
+    "written out": lambda z: 1 / (1 + ops.exp(-z)),
+    "powers": lambda z: ops.sqrt(ops.sigmoid(z)) ** 3,
+    "Gaussian": lambda z: 1 - ops.exp(-ops.square(z)),
+    "softplus": ops.softplus,
+    "softmax": ops.softmax,
+    "slice": lambda z: ops.softmax(ops.concatenate([z, 2 * z], axis=1))[:, 1:],
+    "max": lambda z: ops.max(ops.sigmoid(ops.concatenate([z, -z], axis=1)), axis=1, keepdims=True),
+    "noisy or": lambda z: 1 - ops.prod(1 - ops.sigmoid(ops.concatenate([z, z], axis=1)), axis=1),
+}
 IMAGES = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
 
 
@@ -51,26 +70,13 @@ def test_a_logit_is_certified(name):
     assert (certified_radius(classifier(LOGITS[name]), IMAGES, verbose=False) > 0).all()
 
 
-@pytest.mark.parametrize(
-    "disguise",
-    [
-        lambda z: 0.5 * (1 + ops.erf(z)),
-        lambda z: (1 + ops.tanh(z)) / 2,
-        lambda z: layers.Rescaling(0.5, 0.5)(ops.tanh(z)),
-        lambda z: (keras.activations.softsign(z) + 1) * 0.5,
-        lambda z: ops.arctan(z) / np.pi + 0.5,
-        lambda z: (1 + keras.activations.hard_tanh(z)) / 2,
-        lambda z: ops.minimum(ops.maximum(z, 0.0), 1.0),
-        keras.activations.hard_sigmoid,
-        lambda z: 1 - ops.sigmoid(z),
-    ],
-    ids=["probit", "tanh", "rescaled", "softsign", "arctan", "hard_tanh", "ends", "hard", "minus"],
-)
-def test_a_probability_in_disguise_is_refused_by_bounds_and_by_attacks(disguise):
+@pytest.mark.parametrize("name", DISGUISES)
+@pytest.mark.filterwarnings("ignore:You are using a softmax over axis")
+def test_a_probability_in_disguise_is_refused_by_bounds_and_by_attacks(name):
     x = keras.Input((1,))
-    model = keras.Model(x, disguise(layers.Dense(1)(x)))
+    model = keras.Model(x, DISGUISES[name](layers.Dense(1)(x)))
     points = np.array([[0.1], [0.6]], np.float32)
-    with pytest.raises(ValueError, match="One output unit"):
+    with pytest.raises(ValueError, match=r"One output unit|No Lipschitz rule|it divides by"):
         certified_radius(model, points)
     with pytest.raises(ValueError, match="One output unit"):
         LBFGSAdversary(model)(points)
@@ -85,3 +91,32 @@ def test_what_is_divided_at_0_is_no_probability(head):
     points = np.array([[0.1], [0.9]], np.float32)
     assert (certified_radius(model, points) > 0).all()
     assert (LBFGSAdversary(model)(points).status == "found").all()
+
+
+SHIFTS = np.array([0.0, 0.2, 0.0], np.float32)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        lambda z: ops.softmax(z) + SHIFTS,
+        lambda z: ops.sigmoid(z) + SHIFTS,
+        lambda z: (ops.sigmoid(z) - 1.0) + SHIFTS,
+        lambda z: layers.Reshape((3,))(layers.Reshape((3, 1))(ops.softmax(z)) + SHIFTS[:, None]),
+        lambda z: ops.softmax(z) - (1 - SHIFTS),
+    ],
+    ids=["softmax", "sigmoid", "twice", "reshaped", "subtracted"],
+)
+def test_what_is_added_behind_a_softmax_moves_the_boundary(head):
+    x = keras.Input((3,))
+    dense = layers.Dense(3)
+    model = keras.Model(x, head(dense(x)))
+    dense.set_weights([np.eye(3), np.zeros(3)])
+    image = np.array([[1.0, 0.0, 0.0]], np.float32)
+    step = np.array([-1.0, 1.0, 0.0]) / np.sqrt(2)
+    distances = np.linspace(0, 1, 201)
+    line = (image + distances[:, None] * step).astype(np.float32)
+    nearest = distances[model.predict(line, verbose=0).argmax(axis=1) == 1].min()
+    assert nearest < 0.4  # without the shift .707
+    for method in ("global", "local"):
+        assert certified_radius(model, image, method=method) <= nearest

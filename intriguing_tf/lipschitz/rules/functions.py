@@ -19,6 +19,7 @@ from intriguing_tf.lipschitz.rounding import (
 from intriguing_tf.lipschitz.rules.calls import OperationCall, Result, operation
 from intriguing_tf.lipschitz.rules.merging import BESIDE
 from intriguing_tf.lipschitz.steps import (
+    IDENTITY,
     Diagonal,
     LayerBound,
     NoBoundError,
@@ -56,7 +57,7 @@ def finite(call: OperationCall) -> Steps:
     """What is finite stays, and bounds speak of nothing else."""
     for name in ("nan", "posinf", "neginf"):
         call.setting(name)
-    return Steps(())
+    return IDENTITY
 
 
 @operation("Deg2rad", "Rad2deg")

@@ -23,6 +23,7 @@ from intriguing_tf.lipschitz.rules.common import BATCH
 from intriguing_tf.lipschitz.rules.merging import BESIDE
 from intriguing_tf.lipschitz.rules.normalization import per_channel
 from intriguing_tf.lipschitz.steps import (
+    IDENTITY,
     Diagonal,
     LayerBound,
     Matrix,
@@ -123,14 +124,14 @@ def clip(call: OperationCall) -> Steps:
 
 @operation("StopGradient", "Copy")
 def kept(call: OperationCall) -> Steps:
-    return Steps(())
+    return IDENTITY
 
 
 @operation("Cast")
 def cast(call: OperationCall) -> Steps:
     # The dtypes of a call's tensors, which are checked before, are float32 or float64.
     call.setting("dtype")
-    return Steps(())
+    return IDENTITY
 
 
 @operation("Negative")

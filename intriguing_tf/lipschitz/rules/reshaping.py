@@ -16,9 +16,8 @@ from intriguing_tf.lipschitz.rounding import round_down, round_up
 from intriguing_tf.lipschitz.rules.common import channels_first, spatial_shape
 from intriguing_tf.lipschitz.rules.observed import EXACT, moved
 from intriguing_tf.lipschitz.rules.pooling import separable_bound
-from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Regroup, Shape, Steps
+from intriguing_tf.lipschitz.steps import IDENTITY, LayerBound, NoBoundError, Regroup, Shape, Steps
 
-IDENTITY = Steps(())
 LARGEST = EXACT // 4 - 1
 
 
