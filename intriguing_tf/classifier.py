@@ -13,6 +13,7 @@ from intriguing_tf import keras_graph
 from intriguing_tf.aliases import moved_names
 from intriguing_tf.checks import check_choice
 from intriguing_tf.keras_graph import folded_call, named_tensors
+from intriguing_tf.traced_ranges import HiddenError, value_range
 
 __getattr__ = moved_names(__name__, "intriguing_tf.keras_graph", "above", "find_layer", "up_to")
 
@@ -24,11 +25,9 @@ _TRANSPARENT = frozenset(
 _AVERAGING = frozenset({"AddN", "AddV2", "Mean", "Mul", "Pack", "RealDiv", "Sum", "ConcatV2"})
 # What clips logits, at once or by constants; beyond, their gradients vanish.
 _CLIPPING = frozenset({"ClipByValue", "Maximum", "Minimum", "Relu", "Relu6"})
-# What one unit may end in that is no logit: at once, or moved by a constant.
-_NEVER_NEGATIVE = frozenset({"Sigmoid", "Softmax", "Relu6"})
-_ODD = frozenset({"Atan", "Erf", "Softsign", "Tanh"})
-_SCALING = frozenset({"Mul", "Neg", "RealDiv"})
-_MOVING = frozenset({"AddV2", "Sub"})
+# What a model predicts with; one's own may return something else than `call`.
+_PREDICTING = ("make_predict_function", "predict", "predict_on_batch", "predict_step")
+_TOLERANCE = 1e-3  # of the middle between bounds, as a share of what lies between them
 OUTPUTS = ("auto", "logits", "probabilities")
 
 
@@ -50,9 +49,11 @@ class Classifier:
 
     Raises:
         TypeError: `model` is not a Keras 3 model.
-        ValueError: with "auto", one output unit that averages sigmoids; Keras runs on another
-            backend than TensorFlow; the model is not built, has several inputs or outputs or named
-            ones; the sub-network above `layer` needs more than that layer's output.
+        ValueError: with "auto", one output unit of which nobody can tell that 0 divides the
+            classes, such as an average of sigmoids; Keras runs on another backend than TensorFlow;
+            the model is not built, has several inputs or outputs or named ones, or a `predict` or
+            `predict_step` of its own; the sub-network above `layer` needs more than that layer's
+            output.
 
     Example:
 
@@ -67,6 +68,7 @@ class Classifier:
         outputs: str = "auto",
     ):
         check_model(model)
+        _check_predicting(model)
         check_choice("outputs", outputs, OUTPUTS)
         self.outputs = outputs
         # Known once it has been traced: whether users see probabilities, and whether logits are
@@ -223,6 +225,17 @@ def check_model(model: Any, single: bool = True) -> None:
         _single_output(outputs)
 
 
+def _check_predicting(model: keras.Model) -> None:
+    """Raises if what users are shown need not be what calling the model returns."""
+    own = [name for name in _PREDICTING if getattr(type(model), name) != getattr(keras.Model, name)]
+    if own:
+        raise ValueError(
+            "A classifier's `predict` must return what calling it returns. Received: model "
+            f"{model.name!r} with {', '.join(own)} of its own. Take keras.Sequential([keras.Input("
+            "shape), model]) instead, which predicts what the model's `call` returns."
+        )
+
+
 def input_shape(model: keras.Model) -> tuple[int | None, ...] | None:
     """Returns the shape of one input without the batch, or `None` where the model does not say."""
     inputs = getattr(model, "inputs", None)
@@ -272,17 +285,17 @@ def _read(outputs: tf.Tensor, width: int, kind: str) -> tuple[str, tf.Tensor]:
     tensor = outputs
     while tensor.op.type in _TRANSPARENT or _moves_one_axis(tensor.op):
         tensor = tensor.op.inputs[0]
-    whole = tensor.op.type in {"Softmax", "LogSoftmax"} and tensor.shape[-1] == width
+    whole = tensor.op.type in {"Softmax", "LogSoftmax"} and tensor.shape[-1] == width > 1
     if whole or tensor.op.type == "Sigmoid":
         return "squashed", tensor.op.inputs[0]
-    if width == 1 and (what := _disguised(tensor)):
+    if width == 1 and (what := _doubtful(tensor)):
         raise ValueError(
             "One output unit is a logit (two classes, divided at 0) or ends in a sigmoid (divided "
             "at 1/2); of other probabilities nobody can tell where they are divided. End the model "
             'in the logit or a sigmoid, or give `outputs`: "logits" are divided at 0, '
             f'"probabilities" at 1/2. Received: outputs="auto" and {what}.'
         )
-    return ("probabilities" if _averages(tensor, {"Softmax"}) else "logits"), outputs
+    return ("probabilities" if _averages_softmaxes(tensor) else "logits"), outputs
 
 
 def _unclipped(logits: tf.Tensor) -> tf.Tensor:
@@ -322,24 +335,24 @@ def _keeps_order(operation: tf.Operation) -> bool:
     return operation.type == "AddV2" or bool(constant > 0)
 
 
-def _disguised(tensor: tf.Tensor) -> str:
-    """In words, what one unit's output is if it may be a probability, but no sigmoid; else ""."""
-    if _averages(tensor, {"Sigmoid", "Softmax"}):
-        return "an average of sigmoids"
-    moved = False
-    while True:
-        before, moves = _varying_input(tensor.op), tensor.op.type in _MOVING
-        if not (moves or tensor.op.type in _SCALING | _TRANSPARENT) or before is None:
-            break
-        moved, tensor = moved or moves, before
-    kind = tensor.op.type
-    clipped = kind in {"Maximum", "Minimum", "ClipByValue"}
-    squashed = kind in _NEVER_NEGATIVE or clipped or (kind in _ODD and moved)
-    return f"what a {kind} squashes" if squashed else ""
+def _doubtful(tensor: tf.Tensor) -> str:
+    """In words, what one unit's outputs are if 0 need not divide the classes; else "".
+
+    Such have one sign, or end on both sides but not alike: a probability, a distance.
+    """
+    try:
+        low, high = value_range(tensor)
+    except HiddenError as hidden:
+        return f"what a function gives that cannot be looked into ({hidden})"
+    ends = bool(np.isfinite(high - low))
+    tolerance = _TOLERANCE * (high - low) if ends else 0.0
+    one_sided = low >= -tolerance or high <= tolerance
+    doubtful = one_sided or (ends and abs(low + high) > tolerance)
+    return f"values between {low:g} and {high + 0.0:g}" if doubtful else ""
 
 
-def _averages(tensor: tf.Tensor, squashing: set[str]) -> bool:
-    """Whether sums, means and constant factors lead from these, and nothing else, to it."""
+def _averages_softmaxes(tensor: tf.Tensor) -> bool:
+    """Whether sums, means and constant factors lead from softmaxes, and nothing else, to it."""
     kinds, pending = set(), [tensor]
     while pending:
         operation = pending.pop().op
@@ -347,7 +360,7 @@ def _averages(tensor: tf.Tensor, squashing: set[str]) -> bool:
             pending += operation.inputs
         else:
             kinds.add(operation.type)
-    return bool(kinds & squashing) and kinds <= squashing | {"Const"}
+    return {"Softmax"} <= kinds <= {"Softmax", "Const"}
 
 
 def _moves_one_axis(operation: tf.Operation) -> bool:

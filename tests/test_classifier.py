@@ -98,7 +98,32 @@ def test_one_unit_that_averages_sigmoids_is_divided_where_one_says():
     hidden = keras.layers.Dense(4, activation="sigmoid")(inputs)
     model = keras.Model(inputs, keras.ops.mean(hidden, axis=1, keepdims=True))
     x = np.random.default_rng(0).normal(size=(50, 6)).astype("float32")
-    with pytest.raises(ValueError, match=r"One output unit.*an average of sigmoids"):
+    with pytest.raises(ValueError, match=r"One output unit.*values between 0 and 1"):
         Classifier(model).predict(x)
     given = Classifier(model, outputs="probabilities").predict(x)
     assert (given == (model.predict(x, verbose=0)[:, 0] > 0.5)).all() and given.any()
+
+
+def test_a_prediction_of_ones_own_is_refused_and_what_to_do_works():
+    class Reversed(keras.Model):
+        def predict_step(self, data):
+            return -super().predict_step(data)
+
+    inputs = keras.Input((5,))
+    model = Reversed(inputs, network()(inputs))
+    with pytest.raises(ValueError, match="with predict_step of its own"):
+        Classifier(model)
+    wrapped = keras.Sequential([keras.Input((5,)), model])
+    seen = wrapped.predict(X, verbose=0).argmax(axis=1)
+    np.testing.assert_array_equal(Classifier(wrapped).predict(X), seen)
+
+
+def test_one_unit_behind_a_function_is_divided_where_one_says(tmp_path):
+    model = network("sigmoid", classes=1)
+    model.export(tmp_path / "saved", verbose=False)
+    layer = keras.layers.TFSMLayer(tmp_path / "saved", call_endpoint="serve")
+    saved = keras.Sequential([keras.Input((5,)), layer])
+    with pytest.raises(ValueError, match="a function gives that cannot be looked into"):
+        Classifier(saved).predict(X)
+    seen = model.predict(X, verbose=0)[:, 0] > 0.5
+    np.testing.assert_array_equal(Classifier(saved, outputs="probabilities").predict(X), seen)
