@@ -14,6 +14,8 @@ from intriguing_tf.classifier import Classifier, takes
 from intriguing_tf.streams import Stream
 
 _ROWS = 256  # that are read at a time
+_REPEATED = 8  # images that are evaluated twice
+_REPEATS = 0.05  # of the largest logit, that rounding may change
 
 
 def unpack(images: Any, labels: Any, classifier: Classifier) -> tuple[Any, Any]:
@@ -46,6 +48,8 @@ def check_images(
         ValueError: no images, a wrong shape, values that are not finite or out of bounds.
     """
     array = np.asarray(images)
+    if array.dtype == tf.bfloat16.as_numpy_dtype:  # no floating type to NumPy
+        array = array.astype(np.float32)
     upper = bounds[1]
     if not np.issubdtype(array.dtype, np.floating):
         hint = ""
@@ -96,6 +100,26 @@ def check_logits(logits: np.ndarray, classifier: Classifier) -> np.ndarray:
             f"{np.exp(rows).sum(axis=1).max():g}."
         )
     return logits
+
+
+def check_repeats(classifier: Classifier, images: np.ndarray, logits: np.ndarray) -> None:
+    """Raises if the model gives some images clearly other logits than it gave them before.
+
+    Args:
+        images: [n, ...]. logits: [n, classes], what it gave them.
+    """
+    some = images[: min(_REPEATED, (len(images) + 1) // 2)]
+    before, again = logits[: len(some)], classifier.predict_logits(some)
+    finite = np.isfinite(before) & np.isfinite(again)
+    change = np.abs(np.where(finite, again - before, 0)).max(initial=0)
+    largest = np.abs(np.where(finite, before, 0)).max(initial=0)
+    if change > _REPEATS * largest:
+        raise ValueError(
+            "The model must give an image the same logits each time, whatever else is in its "
+            f"batch. Received: model {classifier.model.name!r}, whose logits of up to "
+            f"{largest:.3g} change by {change:.3g}. Leave out layers that are random or that mix "
+            "the images of a batch (dropout, noise or batch normalization with training=True)."
+        )
 
 
 def _are_probabilities(rows: np.ndarray) -> bool:

@@ -53,6 +53,7 @@ class Search:
         self.enough = enough
         self.x = task.images.reshape(len(task.images), -1)[task.rows]
         self.logits, self.box = task.logits[task.rows], task.box.rows(task.rows)
+        self.predictions = task.predictions[task.rows]
         self.targets = None if task.targets is None else task.targets[task.rows]
         self.searched = np.zeros(len(self.x), bool)  # which images moved the bar on already
 
@@ -84,9 +85,9 @@ class Search:
 
     def _nearest(self) -> tuple[np.ndarray, SearchResult]:
         """Searches the classes that can be the nearest, and all others where none succeeds."""
-        targets = besides(self.logits, self.logits.argmax(axis=1), -np.inf).argmax(axis=1)
+        targets = besides(self.logits, self.predictions, -np.inf).argmax(axis=1)
         best = self._nothing(np.arange(len(self.x)))
-        untried = ~besides(np.zeros(self.logits.shape, bool), self.logits.argmax(axis=1), True)
+        untried = ~besides(np.zeros(self.logits.shape, bool), self.predictions, True)
         while not self.stop():
             left = np.flatnonzero(~best.found & untried.any(axis=1))[: self.batch_size]
             if not left.size:

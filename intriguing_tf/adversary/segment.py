@@ -26,7 +26,7 @@ def shorten(
     Args:
         margin: from points [n, size] to margins [n], negative where the target wins.
         originals, adversarial: [n, size], the ends; they are in the box.
-        gap: [n] margins at the originals, positive.
+        gap: [n] margins at the originals; below 0 where rounding hides that the target wins.
         confidence: [n] the margin to keep, positive.
         lower, upper: [n, size].
 
@@ -39,7 +39,7 @@ def shorten(
         moved = originals + share[:, None].astype(originals.dtype) * (adversarial - originals)
         return np.clip(moved, lower, upper)
 
-    near, near_value = np.zeros(len(gap)), gap + confidence
+    near, near_value = np.zeros(len(gap)), np.maximum(gap, 0) + confidence
     far, far_value = np.ones(len(gap)), margin(adversarial) + confidence
     clear = far_value < 0
     far_value = np.where(clear, far_value, -1.0)

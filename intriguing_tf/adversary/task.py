@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +15,8 @@ from intriguing_tf.adversary.settings import AttackSettings
 from intriguing_tf.adversary.solver import SearchResult
 from intriguing_tf.adversary.targets import choose_targets, class_array
 from intriguing_tf.classifier import Classifier
+
+_KERAS_BATCH = 32  # images that `model.predict` takes at once
 
 
 class Task(NamedTuple):
@@ -56,6 +59,7 @@ def make_task(
     images = inputs.check_images(images, classifier, settings.bounds)
     logits, predictions = classifier.predict_both(images)
     logits = inputs.check_logits(logits, classifier)
+    inputs.check_repeats(classifier, images, logits)
     n, classes = logits.shape
     finite = np.isfinite(logits).all(axis=1)
     if not finite.any():
@@ -88,22 +92,36 @@ def confirm(
     targets: np.ndarray,
     search: SearchResult,
 ) -> dict[str, np.ndarray]:
-    """Returns the arrays of a result: what was found and a forward pass of the model confirms.
+    """Returns the arrays of a result: what was found and forward passes of the model confirm.
 
     Args:
         targets: int64 [n] the classes aimed at.
         search: of the rows that were attacked.
+
+    Warns:
+        UserWarning: the second pass, in batches as `model.predict` takes them, denies the first.
     """
     n, images = len(task.images), task.images
     flat = images.reshape(n, -1)
     points = flat.copy()
     points[task.rows] = search.x
-    logits, after = classifier.predict_both(points.reshape(images.shape))
     found = np.zeros(n, bool)
     found[task.rows] = search.found
+    found &= targets != task.predictions
+    logits, after = classifier.predict_both(points.reshape(images.shape))
     found &= after == targets
     if settings.confidence:
         found &= hard_margins(logits, targets) <= -settings.confidence
+    if found.any():
+        denied = found & (classifier.predict(points.reshape(images.shape), _KERAS_BATCH) != after)
+        found &= ~denied
+        if denied.any():
+            warnings.warn(
+                f"Model {classifier.model.name!r} gives {denied.sum()} of {n} adversarial examples "
+                f"another class in batches of {_KERAS_BATCH}: it is random, or an image's class "
+                "depends on the others in its batch. They count as failed.",
+                stacklevel=3,
+            )
     points[~found] = flat[~found]
     c, nfev = np.full(n, np.nan), np.full(n, 1, np.int64)
     c[task.rows] = search.c

@@ -240,3 +240,54 @@ def test_ctrl_c_ends_the_attack_and_keeps_what_was_found(slow):
     assert len(result) == 12 and (result.status == "found").any()
     assert result.settings["stopped"] == "interrupted"
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.parametrize("targets", ["nearest", "random", "least_likely", 1, 2])
+def test_where_sigmoids_saturate_no_image_becomes_what_it_is(targets):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3, "sigmoid")])
+    model.set_weights([np.eye(3), np.zeros(3)])
+    x = np.array([[18, 20, 0], [20, 18, 19], [19, 1, 25], [1, 4, 2]], np.float32)
+    result = itf.LBFGSAdversary(model, bounds=(0, 30))(x, targets=targets)
+    found = result.status == "found"
+    np.testing.assert_array_equal(result.original_predictions, predicted(model, x))
+    np.testing.assert_array_equal(result.predictions, predicted(model, result.images))
+    assert (result.predictions != result.original_predictions)[found].all()
+    assert found[3] == (targets != 1)
+
+
+# --- what changes from call to call
+
+
+class Noise(keras.layers.Layer):
+    def call(self, inputs):
+        return inputs + 0.3 * keras.random.normal(keras.ops.shape(inputs))
+
+
+class Centered(keras.layers.Layer):
+    def call(self, inputs):
+        return inputs - keras.ops.mean(inputs, axis=0, keepdims=True)
+
+
+@pytest.mark.parametrize("layer", [Noise, Centered])
+def test_a_model_that_changes_its_mind_is_refused(layer):
+    model = keras.Sequential([keras.Input((8,)), layer(), small_network()])
+    with pytest.raises(ValueError, match="the same logits each time"):
+        itf.LBFGSAdversary(model, jit_compile=False)(points(20))
+
+
+def test_found_is_what_predict_says_in_its_own_batches(network):
+    class Batched(keras.layers.Layer):
+        """Other outputs in batches of other sizes, beyond a plane that no image is beyond."""
+
+        def call(self, inputs):
+            beyond = keras.ops.cast(inputs[:, :1] > 0.5, "float32")
+            odd = keras.ops.cast(keras.ops.shape(inputs)[0] <= 32, "float32")
+            return inputs - 100 * beyond * odd * keras.ops.eye(8)[0]
+
+    model = keras.Sequential([keras.Input((8,)), Batched(), network])
+    x = points(40)
+    x[:, 0] = 0.5
+    with pytest.warns(UserWarning, match="another class in batches of 32"):
+        result = itf.LBFGSAdversary(model, jit_compile=False)(x)
+    np.testing.assert_array_equal(result.predictions, predicted(model, result.images))
+    assert 0 < (result.status == "found").sum() < 40
