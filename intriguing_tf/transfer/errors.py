@@ -203,7 +203,7 @@ def _predict(
     batch_size: int,
 ) -> np.ndarray:
     _check_fit(classifier, model_name, images, set_name, labels)
-    logits = classifier.predict_logits(images, batch_size)
+    logits, predictions = classifier.predict_both(images, batch_size)
     if not np.isfinite(logits).all():
         raise ValueError(f"Model {model_name!r} gives NaN or infinite logits on {set_name!r}.")
-    return logits.argmax(axis=1)
+    return predictions

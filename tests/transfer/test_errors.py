@@ -139,3 +139,12 @@ def test_nothing_is_measured_before_all_that_is_given_fits(world, monkeypatch):
         arguments = {"models": models, "image_sets": {"x": images}, "labels": labels, **change}
         with pytest.raises(ValueError, match=message):
             itf.transfer.error_matrix(**arguments)
+
+
+def test_errors_are_those_of_what_predict_says_where_sigmoids_saturate():
+    model = keras.Sequential([keras.Input((PIXELS,)), keras.layers.Dense(CLASSES, "sigmoid")])
+    random = np.random.default_rng(0)
+    model.set_weights([100 * random.normal(size=(PIXELS, CLASSES)), 50 * np.ones(CLASSES)])
+    images = random.uniform(size=(200, PIXELS)).astype(np.float32)
+    labels = model.predict(images, verbose=0).argmax(axis=1)
+    assert itf.transfer.error_matrix({"m": model}, {"x": images}, labels)["x", "m"] == 0
