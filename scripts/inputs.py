@@ -89,14 +89,16 @@ def load_data(
     from intriguing_tf.datasets import loading  # nor NumPy
     from intriguing_tf.evaluation import doubts
 
+    name = name or flags.model
     found = loading.load_data(
         flags.data,
         classifier.input_shape(model),
         number=flags.number,
         of_known=of_known,
         bounds=(0.0, 1.0) if isinstance(flags.bounds, str) else flags.bounds,
-        class_names=class_names(flags, name or flags.model),
+        class_names=class_names(flags, name if of_classifier else ""),
         outputs=doubts.units_of(model) if of_classifier else None,
+        resize="crop" if name.startswith(_OF_IMAGENET) else None,
     )
     if of_classifier:
         found.check_classes(doubts.units_of(model))

@@ -47,6 +47,19 @@ def test_images_of_flags(capsys, tmp_path):
     assert "skipped 1 files" in printed and "broken.png" in printed
 
 
+def test_folders_need_not_be_the_classes_of_a_network_whose_units_are_looked_at(tmp_path):
+    for name in ("bark", "meow"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.png").write_bytes(
+            tf.io.encode_png(np.zeros((4, 4, 3), np.uint8)).numpy()
+        )
+    model = keras.Sequential([keras.Input((2, 2, 3)), keras.layers.Flatten()])
+    given = flags(data=[str(tmp_path)], model="applications/MobileNetV2:random")
+    assert inputs.load_data(given, model, of_classifier=False).class_names == ("bark", "meow")
+    with pytest.raises(ValueError, match="must be called as one of the class names"):
+        inputs.load_data(given, model)
+
+
 def test_class_names(tmp_path):
     names = tmp_path / "names.txt"
     names.write_text("cat\n\ndog\n")

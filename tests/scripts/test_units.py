@@ -35,6 +35,10 @@ def test_tables_and_series_are_listed_where_images_are_drawn(saved, shape, pictu
     assert page.count("go furthest" if pictures else "goes furthest") >= 2
 
 
+def test_layers_behind_preprocessing(saved):
+    assert run.main([*saved(6, 5, 1), "--bounds=-9,9", "--preprocess=pixels"]) == 0
+
+
 def test_images_out_of_bounds_are_told_before_the_comparison(saved, capsys):
     assert run.main([*saved(6, 5, 1)]) == 1
     shown = capsys.readouterr()
