@@ -16,7 +16,9 @@ Names = Sequence[str] | None
 
 def whole_name(label: int, class_names: Names) -> str:
     """Returns a class's name as it was given; its number where it has none."""
-    return class_names[label] if _is_named(label, class_names) else str(int(label))
+    if class_names is None or not 0 <= label < len(class_names):
+        return str(int(label))
+    return class_names[label]
 
 
 def clear_name(label: int, class_names: Names) -> str:
@@ -37,18 +39,13 @@ def name_of(label: int, class_names: Names) -> str:
 
 def file_name(label: int, class_names: Names) -> str:
     """Returns a class's name of letters, digits, `-` and `_`; its number where none are left."""
-    if not _is_named(label, class_names):
-        return str(int(label))
-    text = re.sub(r"\W+", "-", _name(label, class_names, _IN_FILES)).strip("-")
-    return text.encode()[:_BYTES].decode(errors="ignore") or str(int(label))
-
-
-def _is_named(label: int, class_names: Names) -> bool:
-    return class_names is not None and 0 <= label < len(class_names)
+    name = _name(label, class_names, _IN_FILES)
+    text = re.sub(r"\W+", "-", name).strip("-").encode()[:_BYTES].decode(errors="ignore")
+    return text if text and label >= 0 else str(int(label))
 
 
 def _name(label: int, class_names: Names, longest: int | None) -> str:
-    if class_names is None or not _is_named(label, class_names):
+    if class_names is None or not 0 <= label < len(class_names):
         return str(int(label))
     return _told_apart(tuple(class_names), longest)[label]
 

@@ -265,8 +265,8 @@ def _drawn(evaluation: Evaluation, examples: Any) -> Picture | Table:
     ranges, names = evaluation.ranges, evaluation.class_names
     if ranges is None or kind_of(examples.originals) != "series":
         return examples.plot(names)
-    both = (ranges.scaled(each) for each in (examples.originals, examples.images))
-    return changed_series(*both, titles(examples, names, examples.classifier))
+    before, after = ranges.scaled(examples.originals), ranges.scaled(examples.images)
+    return changed_series(before, after, titles(examples, names, examples.classifier))
 
 
 def _layers(evaluation: Evaluation) -> Section:

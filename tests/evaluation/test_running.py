@@ -174,7 +174,10 @@ def test_probabilities_that_the_graph_hides():
         (ImageSet(images()), {"class_names": ["a"]}, ValueError, "3 classes apart"),
         (images(), {"shard_size": 0}, ValueError, "`shard_size` must be a positive"),
     ],
-    ids="radii names number certify labels file none bounds pair box layer tuple set shards".split(),
+    ids=[
+        *("radii", "names", "number", "certify", "labels", "file", "none", "bounds", "pair"),
+        *("attack's bounds", "attack's layer", "tuple", "names of a set", "shards"),
+    ],
 )
 def test_wrong_arguments(model, data, options, error, words):
     with pytest.raises(error, match=words):
