@@ -6,7 +6,7 @@ What an attack found is kept in `leaderboard.json` beside the catalogue; all els
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +31,7 @@ COLUMNS = (
     "Lipschitz bound",
     "parameters",
 )
+NUMBERS = "attacked"  # the column of how many images, with how many starts, where rows differ
 
 Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=1, le=10**12)]
@@ -87,30 +88,46 @@ def write_attacked(folder: Path, rows: Iterable[Attacked]) -> None:
 def leaderboard(cards: Sequence[ModelCard], attacked: Sequence[Attacked]) -> Table:
     """Returns the classifiers of digits, those that resist the attack best at l2 1 first.
 
+    Where models were attacked with different numbers of images or starts, a column says which.
+
     Args:
         cards: of a zoo; those of other data are left out.
         attacked: what was found on them, and on models without a card. What was found on other
             weights than a card's does not count.
     """
-    found = {row.name: row for row in attacked}
-    rows = []
+    known = {card.name: card for card in cards}
+    rows: list[tuple[Attacked | None, list]] = []
     for card in cards:
-        row = found.pop(card.name, None)
-        if row is not None and row.sha256 != card.sha256:
-            row = None
         if "test_error" in card.metrics:
-            rows.append((row, _cells(card.name, card.metrics, row, card.parameters)))
-    for row in found.values():
-        rows.append((row, _cells(row.name, row.metrics, row, row.parameters)))
+            of_it = [
+                each for each in attacked if (each.name, each.sha256) == (card.name, card.sha256)
+            ]
+            rows += [
+                (each, _cells(card.name, card.metrics, each, card.parameters))
+                for each in of_it or [None]
+            ]
+    for row in attacked:
+        if row.name not in known:
+            rows.append((row, _cells(row.name, row.metrics, row, row.parameters)))
     rows.sort(key=lambda pair: pair[0].robust[1:] if pair[0] else (), reverse=True)
-    return Table("Leaderboard", COLUMNS, [cells for _, cells in rows], _notes(attacked))
+    shown = [row for row, _ in rows if row is not None]
+    columns, cells = COLUMNS, [each for _, each in rows]
+    if len({(row.images, row.starts) for row in shown}) > 1:
+        columns = (*COLUMNS, NUMBERS)
+        cells = [[*each, None if row is None else _numbers(row)] for row, each in rows]
+    exceeds = any(row and _accuracy(row, known) < row.robust[0] for row, _ in rows)
+    return Table("Leaderboard", columns, cells, _notes(shown, exceeds))
 
 
 def standings(folder: Path | None = None) -> Table:
-    """Returns the leaderboard of the zoo in use, and of a folder's models beside it."""
+    """Returns the leaderboard of the zoo in use, and of a folder's models beside it.
+
+    A row of the folder replaces the zoo's of the same weights, images and starts.
+    """
     where = locations.zoo()
-    rows = {row.name: row for row in read_attacked(where)} if isinstance(where, Path) else {}
-    rows |= {} if folder is None else {row.name: row for row in read_attacked(folder)}
+    found = read_attacked(where) if isinstance(where, Path) else []
+    found += [] if folder is None else read_attacked(folder)
+    rows = {(row.name, row.sha256, row.images, row.starts): row for row in found}
     return leaderboard([catalogue.info(name) for name in catalogue.list()], [*rows.values()])
 
 
@@ -129,18 +146,34 @@ def _cells(name: str, metrics: Facts, row: Attacked | None, parameters: int) -> 
     ]
 
 
+def _accuracy(row: Attacked, cards: Mapping[str, ModelCard]) -> float:
+    """Returns the accuracy beside a row's shares; 1 where it is not known."""
+    metrics = cards[row.name].metrics if row.name in cards else row.metrics
+    return 1 - metrics.get("test_error", metrics.get("sample_error", 0.0))
+
+
+def _numbers(row: Attacked) -> str:
+    return f"{row.images} × {row.starts}"
+
+
 def _percent(share: float | None) -> str | None:
     return None if share is None else f"{share:.1%}"
 
 
-def _notes(attacked: Sequence[Attacked]) -> list[str]:
+def _notes(attacked: Sequence[Attacked], exceeds: bool) -> list[str]:
     numbers = sorted({(row.images, row.starts) for row in attacked})
-    how = ", ".join(f"{images} images × {starts} starts" for images, starts in numbers)
+    how = ", ".join(f"{images} images × {starts} starts" for images, starts in numbers[:1])
+    if len(numbers) > 1:
+        how = f"images × starts in the last column; only rows of the same {NUMBERS!r} compare"
     how = f"{how}; " if how else ""
+    larger = (
+        " A share above the accuracy: of the attacked images more are correctly classified than of "
+        "those that the accuracy is on."
+    )
     return [
         f"Robust: correctly classified, and no adversarial example found within the l2 radius "
         f"({how}loss margin, nearest class): an upper bound. Mean distance: l2, of the examples "
-        "found.",
+        f"found.{larger if exceeds else ''}",
         "Certified: correctly classified, and proven that nothing within the l2 radius has "
         "another class, on the 10 000 test images: a lower bound. Accuracy: on the same. Of a "
         "model that was added where the full MNIST is missing, both are on the 1 000 bundled ones. "

@@ -6,12 +6,16 @@ from intriguing_tf import zoo
 from intriguing_tf.zoo import site
 from intriguing_tf.zoo.cards import ModelCard
 from intriguing_tf.zoo.leaderboard import (
+    COLUMNS,
     FILE,
+    NUMBERS,
     Attacked,
     leaderboard,
     read_attacked,
+    standings,
     write_attacked,
 )
+from intriguing_tf.zoo.locations import bundled_folder
 from tests.zoo import fault_server as faults
 
 
@@ -59,6 +63,30 @@ def test_cards_and_attacks_are_joined_the_most_robust_first():
     assert strong["robust at 1"] == "75.0%" and strong["mean distance"] == "1.000"
     assert own["accuracy"] == "87.5%" and own["certified at 0.5"] is None
     assert new["robust at 1"] is None and new["accuracy"] == "75.0%"
+
+
+def test_rows_of_other_numbers_say_theirs():
+    cards = [card("a/b"), card("a/c")]
+    alike = [attacked(each.name, each.sha256, (0.75, 0.5, 0.25, 0.0)) for each in cards]
+    table = leaderboard(cards, alike)
+    assert table.columns == COLUMNS and "8 images × 5 starts" in table.notes[0]
+    assert "above the accuracy" not in table.notes[0]
+    few = alike[0].replace(images=2, starts=1, robust=(1.0, 1.0, 0.0, 0.0))
+    table = leaderboard(cards, [*alike, few])
+    assert [(row[0], row[-1]) for row in table.rows] == [
+        ("a/b", "2 × 1"), ("a/b", "8 × 5"), ("a/c", "8 × 5")
+    ]  # fmt: skip
+    assert table.columns[-1] == NUMBERS and "only rows of the same 'attacked'" in table.notes[0]
+    assert "A share above the accuracy" in table.notes[0]
+
+
+def test_a_folders_rows_stand_beside_those_of_the_zoo(tmp_path):
+    mine = {row.name: row for row in read_attacked(bundled_folder())}["mnist/fc10-1"]
+    again, few = mine.replace(mean_distance=9.0), mine.replace(images=2)
+    write_attacked(tmp_path, [again, few])
+    rows = [row for row in standings(tmp_path).rows if row[0] == "mnist/fc10-1"]
+    assert {row[-1] for row in rows} == {"2 × 5", "200 × 5"} and "9.000" in map(str, rows[0])
+    assert len(rows) == 2
 
 
 def test_the_index_has_the_leaderboard_escaped(tmp_path):
