@@ -85,11 +85,26 @@ def _range_of(tensor: tf.Tensor, found: dict[int, Range]) -> Range:
     # The others are sizes, places and conditions.
     numbers = [each for each in operation.inputs if kind == "Cast" or each.dtype.is_floating]
     ranges = [_range(each, found) for each in numbers]
+    if kind == "SelectV2" and len(ends := _ends(tensor)) > 1:
+        return min(ends), max(ends)
     if kind in _CHOOSING:
         return min(low for low, _ in ranges), max(high for _, high in ranges)
     if kind == "Mul" and numbers[0] is numbers[1]:
         return _POSITIVE
     return _RULES[kind](*ranges)
+
+
+def _ends(tensor: tf.Tensor) -> set[float]:
+    """The constants that conditions choose: two are the ends of a clip that is written out."""
+    if tensor.op.type == "SelectV2":
+        return _ends(tensor.op.inputs[1]) | _ends(tensor.op.inputs[2])
+    constant = tf.get_static_value(_source(tensor))
+    return {float(constant)} if constant is not None and np.size(constant) == 1 else set()
+
+
+def _source(tensor: tf.Tensor) -> tf.Tensor:
+    """What a tensor repeats, where it is one number for all places."""
+    return _source(tensor.op.inputs[0]) if tensor.op.type in {"BroadcastTo", "Cast"} else tensor
 
 
 def _added(*ranges: Range) -> Range:

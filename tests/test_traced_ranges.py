@@ -1,5 +1,6 @@
 """Ranges that operations allow: values lie within them, and they are as narrow as they can be."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -31,6 +32,8 @@ FUNCTIONS = {
     "power": (lambda x: (ops.tanh(x)) ** 4, (0, 1)),
     "logarithm": (lambda x: ops.log(p(x)), (-np.inf, 0)),
     "chosen": (lambda x: ops.where(x > 0, p(x), -ops.exp(-ops.abs(x))), (-1, 1)),
+    "written out": (lambda x: ops.where(x < 0, 0.0, ops.where(x > 1, 1.0, x)), (0, 1)),
+    "sparse": (keras.activations.sparse_sigmoid, (0, 1)),
     "comparison": (lambda x: ops.cast(x > 0, "float32"), (0, 1)),
     "joined": (lambda x: ops.concatenate([p(x), 2 + p(x)], axis=1)[:, ::-1], (0, 3)),
     "logit": (lambda x: ops.log(p(x)) - ops.log(1 - p(x)), (-np.inf, np.inf)),

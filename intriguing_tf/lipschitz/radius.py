@@ -18,7 +18,6 @@ from intriguing_tf.lipschitz.contradictions import check_attained, gradients_may
 from intriguing_tf.lipschitz.evaluation import BatchValues, Evaluator
 from intriguing_tf.lipschitz.exactness import check_call
 from intriguing_tf.lipschitz.graph import calls_of
-from intriguing_tf.lipschitz.heads import check_one_unit
 from intriguing_tf.lipschitz.margins import MarginBounds
 from intriguing_tf.lipschitz.rounding import UNIT_ROUNDOFF, lengths, round_down
 from intriguing_tf.progress import progress_bar
@@ -131,8 +130,7 @@ class Certifier:
         self._copy = float64_copy(model)
         self._evaluate = Evaluator(self._copy)
         if math.prod(model.outputs[0].shape[1:]) == 1:
-            check_one_unit(self._evaluate.graph)
-            Classifier(self._copy).graph(tuple(model.inputs[0].shape[1:]))  # refuses others
+            Classifier(self._copy).graph(tuple(model.inputs[0].shape[1:]))  # refuses probabilities
         self._compare_at_random()
         margins = MarginBounds(model, verbose, quick)
         self.bounds = margins.values
@@ -274,6 +272,7 @@ class Certifier:
 
     def _check_classifier(self) -> None:
         graph_of(self.model)
+        Classifier(self.model)
         outputs = self.model.outputs
         shape = tuple(outputs[0].shape)
         if len(shape) > 2 or shape[1:] == (None,):

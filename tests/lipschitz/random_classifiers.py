@@ -44,6 +44,9 @@ def random_classifier(seed: int) -> tuple[Any, Array]:
         x = layers.Flatten()(x)
         x = x if head == "flat" else layers.Reshape((1, -1))(x)
         y = layers.Flatten()(layers.Dense(classes, squash, dtype=dtype)(x))
+    moved = np.random.default_rng([seed, 1])  # of its own: what other seeds draw stays
+    if squash and moved.random() < 0.2:  # what is added decides with what is squashed
+        y = y + moved.normal(scale=0.3, size=classes).astype(dtype)
     model = keras.Model(body.inputs, y)
     set_weights(model, rng, tame)
     inputs = 10.0 ** rng.uniform(-1, 1) * rng.normal(size=(5, *model.inputs[0].shape[1:]))

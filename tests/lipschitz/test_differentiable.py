@@ -118,6 +118,33 @@ def test_zero_kernels_have_no_norm_and_finite_gradients():
         assert np.isfinite(tape.gradient(value, kernel).numpy()).all()
 
 
+@pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e20, 1e30])
+def test_norms_of_extreme_kernels_are_those_of_ordinary_ones_times_the_factor(scale):
+    for bound, shape in (
+        (dense_bound, (5, 4)),
+        (lambda k: convolution_bound(k, Geometry((6, 6))), (3, 3, 2, 2)),
+        (lambda k: convolution_bound(k, Geometry((6, 6))), (3, 3, 1, 2)),
+    ):
+        ordinary, extreme = (
+            tf.Variable(tf.cast(factor * random_kernel(*shape), tf.float32))
+            for factor in (1.0, scale)
+        )
+        with tf.GradientTape(persistent=True) as tape:
+            values = bound(ordinary), bound(extreme)
+        assert float(values[1]) / scale == pytest.approx(float(values[0]), rel=1e-5)
+        gradients = tape.gradient(values[0], ordinary), tape.gradient(values[1], extreme)
+        np.testing.assert_allclose(*gradients, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1e-20, 1e20])
+def test_power_iterations_of_extreme_kernels_reach_their_norm(scale):
+    kernel = scale * random_kernel(6, 4)
+    initializer = keras.initializers.Constant(kernel)
+    layer = keras.layers.Dense(4, use_bias=False, kernel_initializer=initializer)
+    exact = np.linalg.norm(kernel / scale, 2)
+    assert float(powered(layer, (6,)).norm()) / scale == pytest.approx(exact, rel=1e-3)
+
+
 def powered(layer, shape, iterations=300):
     layer.build((None, *shape))
     power = PowerIteration(layer, (None, *shape), keras.layers.Layer().add_weight)

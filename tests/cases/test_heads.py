@@ -61,7 +61,7 @@ def classifier(ending) -> keras.Model:
 
 @pytest.mark.parametrize("name", PROBABILITIES)
 def test_a_probability_that_is_no_sigmoid_is_refused(name):
-    with pytest.raises(ValueError, match=r"(?s)One output unit is a logit.*Received: one unit"):
+    with pytest.raises(ValueError, match="One output unit is a logit"):
         certified_radius(classifier(PROBABILITIES[name]), IMAGES, verbose=False)
 
 
