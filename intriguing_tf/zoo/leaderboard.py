@@ -99,12 +99,9 @@ def leaderboard(cards: Sequence[ModelCard], attacked: Sequence[Attacked]) -> Tab
     rows: list[tuple[Attacked | None, list]] = []
     for card in cards:
         if "test_error" in card.metrics:
-            of_it = [
-                each for each in attacked if (each.name, each.sha256) == (card.name, card.sha256)
-            ]
             rows += [
-                (each, _cells(card.name, card.metrics, each, card.parameters))
-                for each in of_it or [None]
+                (row, _cells(card.name, card.metrics, row, card.parameters))
+                for row in _of_card(card, attacked)
             ]
     for row in attacked:
         if row.name not in known:
@@ -129,6 +126,12 @@ def standings(folder: Path | None = None) -> Table:
     found += [] if folder is None else read_attacked(folder)
     rows = {(row.name, row.sha256, row.images, row.starts): row for row in found}
     return leaderboard([catalogue.info(name) for name in catalogue.list()], [*rows.values()])
+
+
+def _of_card(card: ModelCard, attacked: Sequence[Attacked]) -> Sequence[Attacked | None]:
+    """Returns what was found on the card's weights, or one `None`."""
+    found = [row for row in attacked if (row.name, row.sha256) == (card.name, card.sha256)]
+    return found or [None]
 
 
 def _cells(name: str, metrics: Facts, row: Attacked | None, parameters: int) -> list:

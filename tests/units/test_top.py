@@ -64,7 +64,7 @@ def test_layers_of_models_within_the_model(model, images):
     with pytest.raises(ValueError, match=r"'fx' is not one .* twice, conv, flatten, fc, logits"):
         itf.units.top_images(deep, "fx", images)
     x = model(model(inputs)[:, :1, None, None] + inputs)
-    with pytest.raises(ValueError, match="called once.*2 calls"):
+    with pytest.raises(ValueError, match=r"called once.*2 calls"):
         itf.units.top_images(keras.Model(inputs, x), "fc", images)
 
 
