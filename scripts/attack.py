@@ -11,10 +11,9 @@ perturbations and adversarial images (attack.png). Photographs are fitted to the
 from __future__ import annotations
 
 import signal
-from pathlib import Path
 from typing import Any
 
-from intriguing_tf.scripts import inputs, options
+from intriguing_tf.scripts import inputs, options, outputs
 from intriguing_tf.scripts.command import command
 
 import intriguing_tf as itf
@@ -23,6 +22,9 @@ from intriguing_tf.files import write_atomically
 from intriguing_tf.text import is_integer
 
 _OF_KNOWN = 64
+_ARRAYS = ("attack.npz", "attack.json")
+_SHOWN = ("attack.png", "examples.md")
+_PNGS = r"images/\d{4,}_.*_as_.*\.png"
 
 
 @command(
@@ -44,12 +46,17 @@ def run(flags: Any) -> int:
 
     On Ctrl-C what was found until then is saved.
     """
-    from intriguing_tf.adversary.pictures import kind_of  # here: --help must not load TensorFlow
+    with outputs.results(flags, fixed=(*_ARRAYS, *_SHOWN), others=_PNGS) as results:
+        return _attack(flags, results)
+
+
+def _attack(flags: Any, results: outputs.Results) -> int:
+    from intriguing_tf.adversary import pictures  # here: --help must not load TensorFlow
 
     model = inputs.load_model(flags)
     data = inputs.load_data(flags, model, of_known=_OF_KNOWN)
-    images, labels, _ = data
-    if flags.save_images and kind_of(images) != "images":
+    images, labels, names = data
+    if flags.save_images and pictures.kind_of(images) != "images":
         raise ValueError(f"--save_images is for images. Received: data of shape {images.shape}.")
     targets = int(flags.targets) if is_integer(flags.targets) else flags.targets
     chosen = {name: getattr(flags, name) for name in ("bounds", "loss", "solver", "outputs")}
@@ -61,11 +68,14 @@ def run(flags: Any) -> int:
         result, interrupted = stopped.result, True
     print(result)
 
-    folder = Path(flags.output)
+    folder = results.folder
+    rows = (result.status == "found").nonzero()[0] if flags.save_images else ()
+    pngs = [f"images/{pictures.file_name_of(result, row, names)}" for row in rows]
+    results.begin(_ARRAYS, [] if interrupted else [*_SHOWN, *pngs])
     result.save(folder / "attack")
     if interrupted:
         return 128 + signal.SIGINT
-    shown = result.plot(data.class_names, number=flags.shown, columns=16)
+    shown = result.plot(names, number=flags.shown, columns=16)
     if isinstance(shown, itf.reporting.Picture):
         write_atomically(folder / "attack.png", shown.png())
         print(f"\nPicture: {folder / 'attack.png'}. {shown.caption}")
@@ -73,7 +83,7 @@ def run(flags: Any) -> int:
         write_atomically(folder / "examples.md", shown.markdown())
         print(f"\n{shown}\n\nThe examples: {folder / 'examples.md'}")
     if flags.save_images:
-        print(f"\n{result.save_images(folder / 'images', class_names=data.class_names)}")
+        print(f"\n{result.save_images(folder / 'images', class_names=names)}")
     return 0 if result.success.all() else 1
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from intriguing_tf.scripts import inputs, options
+from intriguing_tf.scripts import inputs, options, outputs
 from intriguing_tf.scripts.command import command
 
 import intriguing_tf as itf
@@ -41,6 +41,11 @@ from intriguing_tf.zoo.names import short_name
 )
 def run(flags: Any) -> None:
     """Evaluates the model that the flags name, and writes the page."""
+    with outputs.alone_in(Path(flags.output)):
+        _evaluate(flags)
+
+
+def _evaluate(flags: Any) -> None:
     model = inputs.load_model(flags)
     data = inputs.load_data(flags, model, in_memory=False)
     folder = Path(flags.output)

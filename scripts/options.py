@@ -10,6 +10,7 @@ from typing import Any
 
 from absl import flags
 from intriguing_tf.scripts import inputs
+from intriguing_tf.scripts import outputs as outputs_folder
 from intriguing_tf.scripts.command import Option
 
 from intriguing_tf.files import check_folder, expanded
@@ -262,10 +263,8 @@ def output(default: str | None, text: str = "folder of the results") -> Option:
             check_folder(folder)
         except OSError as error:
             raise flags.ValidationError(str(error)) from error
-        if Path(folder).is_dir() and not values["overwrite"] and any(Path(folder).iterdir()):
-            raise flags.ValidationError(
-                f"{folder} is not empty: give another --output, or --overwrite."
-            )
+        if not values["overwrite"] and outputs_folder.holds_something(Path(folder)):
+            raise flags.ValidationError(outputs_folder.not_empty(Path(folder)))
         return True
 
     def define(*, flag_values: flags.FlagValues) -> None:

@@ -6,6 +6,7 @@ import pytest
 from intriguing_tf.scripts.attack import run
 
 from intriguing_tf.adversary import AdversarialResult
+from intriguing_tf.store import locked
 
 
 def own_loss(labels, predictions):
@@ -62,6 +63,34 @@ def test_one_class_as_the_target(tmp_path):
     result = AdversarialResult.load(tmp_path / "attack")
     assert (result.targets == 3).all()
     assert (result.predictions[result.status == "found"] == 3).all()
+
+
+@pytest.mark.slow
+def test_a_second_result_is_not_mixed_with_the_first(own):
+    _, folder = own
+    flags = [
+        f"--model={folder / 'own.keras'}", f"--data={folder / 'own.npz'}", "--bounds=-1,1",
+        f"--output={folder / 'out'}", "--solver=scipy", "--overwrite", "--targets=nearest",
+    ]  # fmt: skip
+    assert run.main([*flags, "--save_images", "--number=6"]) == 0
+    images = folder / "out" / "images"
+    assert len([*images.iterdir()]) == 6
+    (images / "mine.png").write_bytes(b"")
+    assert run.main([*flags, "--save_images", "--number=2"]) == 0
+    assert sorted(each.name.split("_")[0] for each in images.iterdir()) == [
+        "0000",
+        "0001",
+        "mine.png",
+    ]
+    assert run.main([*flags, "--number=3"]) == 0
+    assert [each.name for each in images.iterdir()] == ["mine.png"]
+
+
+def test_a_folder_in_use_is_told_before_the_attack(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("intriguing_tf.LBFGSAdversary", None)
+    with locked(tmp_path):
+        assert run.main([f"--output={tmp_path}", "--number=1"]) == 1
+    assert "Another process is at work in" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

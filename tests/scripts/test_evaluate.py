@@ -8,6 +8,8 @@ import pytest
 import tensorflow as tf
 from intriguing_tf.scripts.evaluate import run
 
+from intriguing_tf.store import locked
+
 
 @pytest.mark.slow
 def test_a_folder_of_pictures_becomes_a_page(tmp_path, capsys):
@@ -35,7 +37,16 @@ def test_a_folder_of_pictures_becomes_a_page(tmp_path, capsys):
     values = json.loads((tmp_path / "page" / "evaluation.json").read_text())
     assert values["class_names"] == ["cats", "dogs"] and values["images"] == 6
     assert "broken.png" in values["skipped"][0][0]
-    assert run.main(arguments) == 0  # resumes
+    assert (tmp_path / "page" / "figures" / "layers.svg").exists()
+    assert run.main([*arguments, "--certify=none"]) == 0  # resumes
+    assert not (tmp_path / "page" / "figures" / "layers.svg").exists()
+
+
+def test_a_folder_in_use_is_told_at_once(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("intriguing_tf.evaluate", None)
+    with locked(tmp_path):
+        assert run.main([f"--output={tmp_path}", "--number=1"]) == 1
+    assert "Another process is at work in" in capsys.readouterr().err
 
 
 def test_wrong_names_are_told_at_once(capsys):

@@ -71,6 +71,8 @@ def test_other_numbers_are_refused(capsys):
 def test_a_folder_that_holds_something_is_left_alone(tmp_path, capsys):
     output = options.output("results")
     assert parsed(f"--output={tmp_path}", option=output).output == str(tmp_path)
+    (tmp_path / ".lock").write_text("")  # of a run that was killed before it wrote anything
+    assert parsed(f"--output={tmp_path}", option=output).output == str(tmp_path)
     (tmp_path / "file").write_text("")
     assert parsed(f"--output={tmp_path}", option=output) is None
     assert "is not empty: give another --output, or --overwrite." in capsys.readouterr().err
