@@ -209,7 +209,7 @@ def compare(
         train_set: images and labels.
         test_set: images and labels to measure on. `None`: the last 10 000 of `train_set`, which
             are then not trained on; this is how settings are chosen.
-        attacked: how many of these are attacked, from the first on.
+        attacked: how many of these are attacked, from the first on; all, if there are fewer.
         radius: of the certificates.
         verbose: True or False for the progress bar, or "auto": when stderr is a terminal.
 
@@ -241,11 +241,7 @@ def compare(
         train_set = tuple(each[:-VALIDATION] for each in train_set)  # type: ignore[assignment]
         where = f"the last {VALIDATION} training images, which were not trained on"
     assert test_set is not None
-    if attacked > len(test_set[0]):
-        raise ValueError(
-            f"`attacked` must be from 1 to {len(test_set[0])}, the images of {where}. Received: "
-            f"{attacked}."
-        )
+    attacked = min(attacked, len(test_set[0]))  # the table says how many
     ordered = sorted(dict.fromkeys(names), key=lambda name: name != "decay")
     tasks = [(name, seed) for name in ordered for seed in seeds]
     with (

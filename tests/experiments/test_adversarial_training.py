@@ -48,6 +48,18 @@ def test_compare_measures_and_does_nothing_twice(digits, tmp_path, monkeypatch):
     assert "certified" in str(first)
 
 
+def test_no_more_images_are_said_to_be_attacked_than_there_are(digits, tmp_path, monkeypatch):
+    def run(bench, name, seed):
+        return adversarial_training.TrainingRun(
+            name, seed, 0.1, 0.1, 1.0, 0.5, None, bench.attacked
+        )
+
+    monkeypatch.setattr(adversarial_training._Bench, "run", run)
+    found = adversarial_training.compare(["decay"], [0], tmp_path, *digits, attacked=99_999)
+    assert found.attacked == found.runs[0].seconds == 400
+    assert "distortion over 400 images" in str(found)
+
+
 def test_methods_differ_in_the_layers_of_their_pools_alone():
     recipes = [adversarial_training.load_method(name) for name in adversarial_training.POOLS_AT]
     layers = [[pool.layer for pool in recipe.pools] for recipe in recipes]
@@ -95,9 +107,7 @@ def test_names_of_version_0_1_warn():
         _ = adversarial_training.Runs
 
 
-@pytest.mark.parametrize(
-    "changed", [{"radius": 0.0}, {"attacked": 0}, {"attacked": 401}, {"seeds": [0, -1]}]
-)
+@pytest.mark.parametrize("changed", [{"radius": 0.0}, {"attacked": 0}, {"seeds": [0, -1]}])
 def test_numbers_out_of_range_are_refused_before_the_training(changed, digits, tmp_path):
     arguments = {"names": ["decay"], "seeds": [0], "folder": tmp_path / "new", **changed}
     with pytest.raises(ValueError, match="Received"):
