@@ -13,12 +13,20 @@ import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.classifier import Classifier
+from intriguing_tf.lipschitz.differentiable import in_one_dtype
 from intriguing_tf.training.batch import Batch, row_weights
 from intriguing_tf.training.certified_margin import CertifiedMargin
+from intriguing_tf.training.faults import LABELS, NONE, NOT_FINITE, OUTSIDE, Fault
 from intriguing_tf.training.fitting import check_labels
 from intriguing_tf.training.gradient_penalty import GradientPenalty
+from intriguing_tf.training.labels import (
+    SOFT_LABELS,
+    check_label_array,
+    check_label_shape,
+    unreadable_labels,
+)
 from intriguing_tf.training.lipschitz_penalty import LipschitzPenalty
-from intriguing_tf.training.parts import check_classifier, check_parts
+from intriguing_tf.training.parts import check_classifier, check_parts, width
 from intriguing_tf.training.pool import (
     AdversarialPool,
     ExamplesOfBatch,
@@ -29,7 +37,6 @@ from intriguing_tf.training.recent_images import RecentImages
 from intriguing_tf.training.upkeep import Upkeep
 
 Penalty = LipschitzPenalty | GradientPenalty | CertifiedMargin
-_NONE = -1  # no such step
 
 
 @keras.saving.register_keras_serializable(package="intriguing_tf")
@@ -48,16 +55,18 @@ class AdversarialModel(keras.Model):
     Args:
         model: a built Sequential or Functional classifier (logits, softmax, or one sigmoid or
             logit unit); with pools on the images only, any classifier. Labels are integers `[n]`
-            or `[n, classes]`, one-hot or soft. What `sample_weight` and `class_weight` say of an
-            image holds for its examples and for penalties, too.
+            or `[n, classes]`, one-hot or soft; where no part reads labels, what the loss takes.
+            What `sample_weight` and `class_weight` say of an image holds for its examples and for
+            penalties, too.
         pools: `AdversarialPool`s.
         penalties: `CertifiedMargin`s, `LipschitzPenalty`s and `GradientPenalty`s.
         **kwargs: of `keras.Model`, such as `name`.
 
     Raises:
         TypeError, ValueError: a model without logits, or in mixed precision; pools or penalties
-            that do not fit it. In `fit`: batches too small for a pool's share; a loss that is not
-            finite, with the step where it happened.
+            that do not fit it. In `fit`: batches too small for a pool's share; labels that a part
+            cannot read, images out of bounds, or a loss that is not finite, with the step where it
+            happened.
 
     Example:
 
@@ -80,11 +89,12 @@ class AdversarialModel(keras.Model):
     ):
         pools = check_parts("pools", pools, (AdversarialPool,))
         penalties = check_parts("penalties", penalties, typing.get_args(Penalty))
-        width = check_classifier(model)
-        super().__init__(**{"name": f"adversarial_{model.name}"} | kwargs)
+        outputs = check_classifier(model)
+        own = {"name": f"adversarial_{model.name}", "dtype": model.dtype_policy}
+        super().__init__(**own | kwargs)
         self.model = model
         self.pools, self.penalties = pools, penalties
-        self._width = width
+        self._width = outputs
         self._examples = tuple(
             PoolMemory(pool, model, i, self._state)
             if pool.interval
@@ -98,14 +108,14 @@ class AdversarialModel(keras.Model):
             largest = max(memory.pool.refresh for memory in self._memories)
             self._recent = RecentImages(model, largest, dtype, self._state)
         self.steps = self._state("steps", (), "int64", 0)
-        self._bad_step = self._state("bad_step", (), "int64", _NONE)
-        self._outside_step = self._state("outside_step", (), "int64", _NONE)
+        self._not_finite = self._fault("bad_step", NOT_FINITE)
+        self._outside = self._fault("outside_step", OUTSIDE)
         self._most_rows = self._state("most_rows", (), "int64", 0)
         # What release 0.1 did not save comes last, so that its files can still be loaded.
         state: dict[str, Any] = {}
         self.save_own_variables(state)
         self._saved_since_0_1 = len(state)
-        self._soft_step = self._state("soft_step", (), "int64", _NONE)
+        self._soft = self._fault("soft_step", LABELS + SOFT_LABELS)
         for memory in self._memories:
             memory.keep_weights(self._state)
         if self._recent is not None:
@@ -115,6 +125,13 @@ class AdversarialModel(keras.Model):
         self._classifier = Classifier(model)
         self._margins = tuple(each.prepare(model, self.add_weight) for each in margins)
         self._terms = tuple(each.prepare(model) for each in others)
+        self._unreadable = self._fault("unreadable_step", LABELS + unreadable_labels(outputs))
+        self._reads_classes = bool(self._memories) or any(m.loss == "worst" for m in margins)
+        self._reads_labels = (
+            self._reads_classes
+            or bool(pools)
+            or any(isinstance(each, GradientPenalty) and each.of == "loss" for each in others)
+        )
         self._kept_up = False
         self.built = True
 
@@ -123,6 +140,9 @@ class AdversarialModel(keras.Model):
         return self.add_weight(
             name=name, shape=shape, dtype=dtype, initializer=constant, trainable=False
         )
+
+    def _fault(self, name: str, message: str) -> Fault:
+        return Fault(self._state(name, (), "int64", NONE), message)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         return self.model(inputs, training=training)
@@ -149,15 +169,16 @@ class AdversarialModel(keras.Model):
         if y is None:
             raise ValueError("Training needs labels. Received: data without them.")
         # Eagerly, Keras hands over what it was given.
-        x, y = tf.convert_to_tensor(x), tf.convert_to_tensor(y)
+        x, y = tf.cast(x, self._classifier.dtype), tf.convert_to_tensor(y)
+        y = tf.cast(y, x.dtype) if y.dtype == tf.bool else y
         weights = None if weights is None else tf.convert_to_tensor(weights)
-        if not x.dtype.is_floating:
-            x = tf.cast(x, self.compute_dtype)
-        batch = Batch(x, y, row_weights(weights), self._width)
+        batch = Batch(x, y, row_weights(weights, x.dtype), self._width_for(x))
+        if self._reads_labels:
+            check_label_shape(batch)
         loss, y_pred, gradients = self._taking_turns(batch)
         if self._terms:
             penalty, _, more = self._with_gradients(lambda: (self._penalty(batch), ()))
-            loss += penalty
+            loss += tf.cast(penalty, loss.dtype)
             gradients = [a + b for a, b in zip(gradients, more, strict=True)]
         self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
         rows = tf.shape(x)[0]
@@ -167,6 +188,13 @@ class AdversarialModel(keras.Model):
             self._recent.add(batch)
         self.steps.assign_add(1)
         return self.compute_metrics(x, y, y_pred, sample_weight=weights)
+
+    def _width_for(self, x: tf.Tensor) -> int:
+        """Returns how many outputs the model has, which subclassed ones tell for their inputs."""
+        if self._width is None:
+            spec = self.model.compute_output_spec(keras.KerasTensor(x.shape, x.dtype.name))
+            self._width = width(spec.shape)
+        return self._width
 
     def _taking_turns(self, batch: Batch) -> tuple[tf.Tensor, Any, list[tf.Tensor]]:
         """Returns loss, outputs for the batch and gradients, with the pool whose turn it is."""
@@ -223,7 +251,8 @@ class AdversarialModel(keras.Model):
     def _penalty(self, batch: Batch) -> tf.Tensor:
         # Like the loss: replicas' gradients are summed, and each adds its part of the mean.
         step = tf.cast(self.steps.value, tf.int32)
-        return tf.add_n([term(batch, step) for term in self._terms]) / self._replicas
+        terms = in_one_dtype([term(batch, step) for term in self._terms])
+        return tf.add_n(terms) / self._replicas
 
     @property
     def _replicas(self) -> int:
@@ -231,17 +260,15 @@ class AdversarialModel(keras.Model):
 
     def _note(self, batch: Batch, loss: tf.Tensor, rows: tf.Tensor) -> None:
         """Notes what `check_progress` looks at: nothing can be raised within a compiled step."""
-
-        def note(variable: keras.Variable, wrong: tf.Tensor) -> None:
-            first = wrong & (variable.value == _NONE)
-            variable.assign(tf.where(first, self.steps.value + 1, variable.value))
-
-        note(self._bad_step, ~tf.math.is_finite(loss))
+        step = self.steps.value + 1
+        self._not_finite.note(~tf.math.is_finite(loss), step)
         for part in self._examples:
             if part.pool.layer is None and not part.pool.interval:
-                note(self._outside_step, part.outside(batch))
-        if self._memories or any(margin.needs_classes for margin in self._margins):
-            note(self._soft_step, batch.are_soft)
+                self._outside.note(part.outside(batch), step)
+        if self._reads_labels:
+            self._unreadable.note(tf.reduce_any(batch.unreadable & batch.counting), step)
+        if self._reads_classes:
+            self._soft.note(tf.reduce_any(batch.soft & batch.counting), step)
         self._most_rows.assign(tf.maximum(self._most_rows.value, tf.cast(rows, tf.int64)))
 
     def fit(
@@ -258,11 +285,15 @@ class AdversarialModel(keras.Model):
 
         Raises:
             ValueError: a loss that is not finite; a batch too small for a pool's share; pools
-                with a distribution strategy of several replicas; labels in an array that are not
-                the model's classes.
+                with a distribution strategy of several replicas; labels that are not the model's
+                classes, or that pools or penalties cannot read.
         """
-        if isinstance(y, (np.ndarray, tf.Tensor)) and self._width > 1:
-            check_labels(np.asarray(y), self._width)
+        if isinstance(y, (np.ndarray, tf.Tensor)) and self._width is not None:
+            if self._reads_labels:
+                weights = row_weights(kwargs.get("sample_weight"))
+                check_label_array(y, weights, self._width, self._reads_classes)
+            elif self._width > 1:
+                check_labels(np.asarray(y), self._width)
         replicas = self.distribute_strategy.num_replicas_in_sync
         if self.pools and replicas > 1:
             raise ValueError(f"Pools train on one device. Received: a strategy with {replicas}.")
@@ -298,30 +329,14 @@ class AdversarialModel(keras.Model):
             self._kept_up = before
 
     def check_progress(self) -> None:
-        """Raises if a loss was not finite, images were out of bounds, or batches are too small.
+        """Raises if a step had something wrong, or batches are too small.
 
         Raises:
-            ValueError: as said.
+            ValueError: labels that pools or penalties cannot read, images out of bounds, a loss
+                that is not finite, batches that no example would join.
         """
-        step = int(self._bad_step.numpy())
-        if step != _NONE:
-            raise ValueError(
-                f"The loss of {self.model.name!r} is not finite in step {step}: the learning rate "
-                "or a penalty's weight is too large, or the data is not finite."
-            )
-        step = int(self._outside_step.numpy())
-        if step != _NONE:
-            raise ValueError(
-                f"Images of step {step} lie outside the bounds of their pool. Scale the images, or "
-                "give `AdversarialPool` its `bounds`."
-            )
-        step = int(self._soft_step.numpy())
-        if step != _NONE:
-            raise ValueError(
-                f"Labels of step {step} are soft, and pools that keep examples and the margin "
-                'loss "worst" know classes only. Take pools with `interval` 0, or the loss "extra '
-                'class".'
-            )
+        for fault in (self._unreadable, self._soft, self._outside, self._not_finite):
+            fault.check(self.model.name)
         rows = int(self._most_rows.numpy())
         for pool in self.pools:
             if rows and not pool.rows(rows):

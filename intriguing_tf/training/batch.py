@@ -7,6 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+_ROUNDING = 0.01  # probabilities may be printed with few digits, or kept in float16
+
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
@@ -32,11 +34,15 @@ class Batch:
 
     @property
     def classes(self) -> tf.Tensor:
-        """The class of each row, int64 `[n]`; of soft labels the most likely one."""
+        """The class of each row, int64 `[n]`; of soft labels the most likely one.
+
+        What is no class gives one, too: `unreadable` tells, and steps go on until it is looked at.
+        """
         if self.has_probabilities:
             return tf.argmax(self.labels, axis=1)
         flat = tf.reshape(self.labels, [-1])
-        return tf.cast(tf.round(flat) if flat.dtype.is_floating else flat, tf.int64)
+        flat = tf.cast(tf.round(flat) if flat.dtype.is_floating else flat, tf.int64)
+        return tf.clip_by_value(flat, 0, max(self.width, 2) - 1)
 
     def probabilities(self, dtype: tf.DType) -> tf.Tensor:
         """The labels as probabilities `[n, classes]`; two classes for a single output."""
@@ -48,17 +54,31 @@ class Batch:
         return tf.one_hot(self.classes, self.width, dtype=dtype)
 
     @property
-    def are_soft(self) -> tf.Tensor:
-        """Whether a label leaves open which class it is; bool scalar."""
-        if not self.labels.dtype.is_floating:
-            return tf.constant(False)
-        return tf.reduce_any(self.labels != tf.round(self.labels))
+    def unreadable(self) -> tf.Tensor:
+        """Which labels are no class and no probabilities that sum to 1, bool `[n]`."""
+        labels = tf.cast(self.labels, tf.float64)
+        if self.has_probabilities:
+            total = tf.reduce_sum(labels, axis=1)
+            readable = tf.reduce_all(labels >= -_ROUNDING, axis=1)
+            return ~(readable & (tf.abs(total - 1) <= _ROUNDING))
+        flat = tf.reshape(labels, [-1])
+        if self.width == 1:
+            return ~((flat >= -_ROUNDING) & (flat <= 1 + _ROUNDING))
+        return ~((flat >= 0) & (flat < self.width) & (flat == tf.round(flat)))
+
+    @property
+    def soft(self) -> tf.Tensor:
+        """Which labels leave open which class it is, bool `[n]`."""
+        rows = tf.reshape(self.labels, [tf.shape(self.labels)[0], -1])
+        if not rows.dtype.is_floating:
+            return tf.zeros(tf.shape(rows)[:1], tf.bool)
+        return tf.reduce_any(rows != tf.round(rows), axis=1)
 
     @property
     def counting(self) -> tf.Tensor:
         """Which rows weigh something, bool `[n]`."""
         if self.weights is None:
-            return tf.ones(tf.shape(self.images)[:1], tf.bool)
+            return tf.ones(tf.shape(self.labels)[:1], tf.bool)
         return self.weights != 0
 
     def weighted_mean(self, values: tf.Tensor) -> tf.Tensor:
@@ -106,16 +126,17 @@ class Batch:
         )
 
 
-def row_weights(weights: Any) -> tf.Tensor | None:
-    """Returns Keras's `sample_weight` as one number per row, `[n]`.
+def row_weights(weights: Any, dtype: str = "float32") -> tf.Tensor | None:
+    """Returns Keras's `sample_weight`, of any dtype, as one number per row, `[n]`.
 
     Raises:
         ValueError: it has another shape.
     """
     if weights is None:
         return None
+    weights = tf.convert_to_tensor(weights)
     if weights.shape.rank == 1 or (weights.shape.rank == 2 and weights.shape[1] == 1):
-        return tf.reshape(weights, [-1])
+        return tf.cast(tf.reshape(weights, [-1]), dtype)
     raise ValueError(
         "`sample_weight` must hold one weight for each image, [n] or [n, 1]. Received: weights of "
         f"shape {tuple(weights.shape)}."

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +18,7 @@ from intriguing_tf.lipschitz.differentiable import (
     PowerIteration,
     chain_to_logits,
     followed_norm,
+    in_one_dtype,
 )
 from intriguing_tf.training.batch import Batch
 
@@ -23,6 +26,7 @@ Schedule: Any = keras.optimizers.schedules.LearningRateSchedule
 LOSSES = ("extra class", "worst")
 REFRESH = 20  # power iterations before validation
 _TINY = 1e-12
+_FLAT = 1e-3  # at this slope, times the range of the bounds, a model is nearly constant
 
 
 @keras.saving.register_keras_serializable(package="intriguing_tf")
@@ -37,7 +41,8 @@ class CertifiedMargin:
     - "extra class" (GloRo, Leino, Wang and Fredrikson, ICML 2021): KL(softmax z ‖ softmax of z and
       of an extra logit, the largest of the worst ones besides i), as in TRADES (Zhang et al., ICML
       2019). It needs no labels; the model's own loss keeps the accuracy.
-    - "worst": the cross-entropy of the worst logits with i the true class, divided by K.
+    - "worst": the cross-entropy of the worst logits with i the true class, divided by K, or by
+      0.001 over the range of the bounds where K is smaller: layers may start at zero.
 
     The model's layers form a chain that ends in a Dense layer of logits. K is a product of Schatten
     norms of order 66 for Dense layers (above the norm, for n equal singular values by n^(1/66)),
@@ -136,11 +141,6 @@ class PreparedMargin:
         self._head, self._constant = chain.head, chain.constant
         self.norms = [followed_norm(*each, variable) for each in chain.below.items()]
 
-    @property
-    def needs_classes(self) -> bool:
-        """Whether the loss cannot take soft labels."""
-        return self.margin.loss == "worst"
-
     def __call__(self, batch: Batch, logits: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
         """Returns the penalty of a batch with these logits, a scalar."""
         self._iterate()
@@ -149,9 +149,12 @@ class PreparedMargin:
             tf.cast(value(step) if isinstance(value, Schedule) else value, logits.dtype)
             for value in (self.margin.radius, self.margin.weight)
         )
-        gains = radius * tf.cast(slope * self._distances(), logits.dtype)
+        slope, distances = in_one_dtype([slope, self._distances()])
+        gains = radius * tf.cast(slope * distances, logits.dtype)
         if self.margin.loss == "worst":
-            losses = _worst_loss(logits, gains, batch.classes, tf.cast(slope, logits.dtype))
+            low, high = self.margin.bounds
+            unit = tf.cast(tf.maximum(slope, _FLAT / (high - low)), logits.dtype)
+            losses = _worst_loss(logits, gains, batch.classes, unit)
         else:
             losses = _extra_class_loss(logits, gains)
         return weight * batch.weighted_mean(losses)
@@ -159,9 +162,8 @@ class PreparedMargin:
     def slope(self) -> tf.Tensor:
         """Returns K: the product of the norms below the last layer, as they are followed."""
         product = tf.constant(self._constant, self._head.variable_dtype)
-        for each in self.norms:
-            product *= each.norm()
-        return product
+        first, *others = in_one_dtype([product, *(each.norm() for each in self.norms)])
+        return functools.reduce(operator.mul, others, first)
 
     def refresh(self) -> None:
         """Runs power iterations on."""
@@ -199,8 +201,8 @@ def _extra_class_loss(logits: tf.Tensor, gains: tf.Tensor) -> tf.Tensor:
 
 
 def _worst_loss(
-    logits: tf.Tensor, gains: tf.Tensor, classes: tf.Tensor, slope: tf.Tensor
+    logits: tf.Tensor, gains: tf.Tensor, classes: tf.Tensor, unit: tf.Tensor
 ) -> tf.Tensor:
     """Cross-entropy of the worst logits in units of the slope, `[n]`."""
-    worst = (logits + tf.gather(gains, classes)) / slope
+    worst = (logits + tf.gather(gains, classes)) / unit
     return tf.nn.sparse_softmax_cross_entropy_with_logits(classes, worst)

@@ -16,6 +16,7 @@ from intriguing_tf.lipschitz.differentiable import (
     constant_bound,
     convolution_bound,
     dense_bound,
+    in_one_dtype,
     layer_bound,
     layers_of,
 )
@@ -86,7 +87,7 @@ class LipschitzPenalty:
             constant = math.log(rest / self.total) if rest > 0 else -math.inf
 
             def of_total(batch: Any, step: Any) -> tf.Tensor:
-                logarithms = [tf.math.log(norm()) for norm in norms]
+                logarithms = in_one_dtype([tf.math.log(norm()) for norm in norms])
                 return self.weight * tf.nn.relu(tf.add_n(logarithms) + constant) ** 2
 
             return of_total
@@ -96,12 +97,11 @@ class LipschitzPenalty:
         ]
 
         def of_layers(batch: Any, step: Any) -> tf.Tensor:
-            return tf.add_n(
-                [
-                    self.weight * excess(norm(), target)
-                    for norm, target in zip(norms, targets, strict=True)
-                ]
-            )
+            excesses = [
+                self.weight * excess(norm(), target)
+                for norm, target in zip(norms, targets, strict=True)
+            ]
+            return tf.add_n(in_one_dtype(excesses))
 
         return of_layers
 

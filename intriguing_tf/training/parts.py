@@ -23,8 +23,12 @@ def check_parts(name: str, parts: Any, kinds: tuple[type, ...]) -> tuple:
     return tuple(parts)
 
 
-def check_classifier(model: Any) -> int:
-    """Checks that a model is a classifier in one precision; returns the width of its outputs."""
+def check_classifier(model: Any) -> int | None:
+    """Checks that a model is a classifier in float32 or float64.
+
+    Returns:
+        The width of its outputs; `None` where the model does not say (subclassed models).
+    """
     classifier = Classifier(model)
     for layer in [model, *layers_in(model)]:
         if layer.compute_dtype not in ("float32", "float64"):
@@ -39,4 +43,9 @@ def check_classifier(model: Any) -> int:
         some = np.random.default_rng(0).random((4, *sizes))
         check_logits(classifier.predict_logits(some), classifier)
     output = getattr(model, "output_shape", None)
-    return int(output[-1]) if output is not None and len(output) == 2 else 1
+    return None if output is None else width(output)
+
+
+def width(output_shape: Sequence[int | None]) -> int:
+    """Returns how many numbers a classifier's outputs of a shape, `[n]` or `[n, width]`, have."""
+    return int(output_shape[1] or 1) if len(output_shape) == 2 else 1

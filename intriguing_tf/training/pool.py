@@ -199,7 +199,7 @@ class ExamplesOfBatch(PoolExamples):
     """
 
     def examples_for(self, beside: Batch, seed: tf.Tensor) -> Batch:
-        activations = beside.images
+        activations = tf.cast(beside.images, self._adversary.classifier.dtype)
         with tf.GradientTape() as tape:
             tape.watch(activations)
             logits = self._adversary.classifier.logits(activations)
@@ -216,7 +216,7 @@ class ExamplesOfBatch(PoolExamples):
         misclassified = tf.argmax(logits, 1) != beside.classes
         misclassified = tf.reshape(misclassified, [-1] + [1] * len(axes))
         images = tf.where(misclassified, activations, examples)
-        return dataclasses.replace(beside, images=images)
+        return dataclasses.replace(beside, images=tf.cast(images, beside.images.dtype))
 
     def _targets(self, logits: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         predictions = tf.argmax(logits, axis=1)
@@ -352,7 +352,7 @@ class PoolMemory(PoolExamples):
         """Overwrites random places, those that are still free first."""
         taken = self.labels.numpy() != _FREE
         order = np.lexsort((random.random(self.pool.size), taken))[: len(labels), None]
-        self.examples.value.scatter_nd_update(order, examples)
+        self.examples.value.scatter_nd_update(order, examples.astype(self.examples.dtype))
         self.labels.value.scatter_nd_update(order, labels)
         self.weights.value.scatter_nd_update(order, weights)
 

@@ -125,6 +125,18 @@ def test_weights_in_a_column_are_those_in_a_row(points):
     assert largest_difference(one, other) < 1e-6
 
 
+@pytest.mark.parametrize("name", named("plain", "pool, of the batch", "pool, kept"))
+@pytest.mark.parametrize("dtype", ["bool", "int64", "float64", "float16"])
+def test_weights_of_any_dtype_are_those_numbers(name, dtype, points):
+    x, y = points
+    weights = np.arange(48) % 3 != 0
+    one, other = (
+        weights_after(PARTS[name], x, y, sample_weight=weights.astype(each))
+        for each in (dtype, "float32")
+    )
+    assert largest_difference(one, other) < 1e-6
+
+
 def test_weights_of_another_shape_are_refused():
     with pytest.raises(ValueError, match=r"one weight for each image.*\(120, 2\)"):
         training.batch.row_weights(tf.zeros([120, 2]))
@@ -170,8 +182,10 @@ def test_soft_labels_are_refused_where_they_would_be_hardened(name, points):
     x, y = points
     model = compiled(PARTS[name], SOFT)
     model.fit(x, np.eye(3)[y], batch_size=24, verbose=0)  # one-hot rows are classes
-    with pytest.raises(ValueError, match="Labels of step 3 are soft"):
+    with pytest.raises(ValueError, match="Labels are soft"):
         model.fit(x, soft(y), batch_size=24, verbose=0)
+    with pytest.raises(ValueError, match="Labels of step 3 are soft"):
+        model.fit(tf.data.Dataset.from_tensor_slices((x, soft(y))).batch(24), verbose=0)
 
 
 # --- loops of one's own
@@ -218,6 +232,80 @@ def test_train_on_batch_says_where_training_diverged(points):
 
 
 # --- precision
+
+
+@pytest.mark.parametrize("name", [*named("plain"), *list(PARTS)[3:]])
+@pytest.mark.parametrize("dtype", ["float64", "float16", "uint8"])
+def test_images_of_any_dtype_train_as_those_of_the_models(name, dtype, points):
+    x, y = (each[:24] for each in points)
+    x = np.rint(x) if dtype == "uint8" else x.astype("float16")
+    one, other = (compiled(PARTS[name]) for _ in range(2))
+    one.train_on_batch(x.astype(dtype), y)
+    one.fit(tf.data.Dataset.from_tensors((x.astype(dtype), y)), verbose=0)
+    other.fit(x.astype("float32"), y, batch_size=24, epochs=2, shuffle=False, verbose=0)
+    assert largest_difference(one.model.get_weights(), other.model.get_weights()) < 1e-6
+
+
+def in_float64(hidden="float64", logits="float64", policy="float32"):
+    keras.config.set_dtype_policy(policy)
+    try:
+        keras.utils.set_random_seed(0)
+        return keras.Sequential(
+            [
+                keras.Input((2,)),
+                keras.layers.Dense(8, "sigmoid", dtype=hidden, name="hidden"),
+                keras.layers.Dense(3, dtype=logits),
+            ]
+        )
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+FLOAT64 = {
+    "policy": {"policy": "float64"},
+    "layers": {},
+    "first layer": {"logits": "float32"},
+    "last layer": {"hidden": "float32"},
+}
+
+
+@pytest.mark.parametrize("where", FLOAT64)
+@pytest.mark.parametrize("name", [*named("plain"), *list(PARTS)[3:]])
+def test_models_in_float64_train_as_those_in_float32(name, where, points):
+    x, y = points
+    model = training.AdversarialModel(in_float64(**FLOAT64[where]), **PARTS[name])
+    model.model.set_weights(network().get_weights())
+    model.compile(keras.optimizers.SGD(0.5), LOGITS, run_eagerly=True)
+    model.fit(x, y, batch_size=24, shuffle=False, verbose=0)
+    model.train_on_batch(x[:24], y[:24])
+    usual = training.AdversarialModel(network(), **PARTS[name])
+    usual.compile(keras.optimizers.SGD(0.5), LOGITS, run_eagerly=True)
+    usual.fit(x, y, batch_size=24, shuffle=False, verbose=0)
+    usual.train_on_batch(x[:24], y[:24])
+    apart = 0.1 if name == "jacobian" else 1e-5  # whose directions are drawn in float64
+    assert largest_difference(model.model.get_weights(), usual.model.get_weights()) < apart
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("where", FLOAT64)
+def test_models_in_float64_train_with_all_parts_in_compiled_steps(where, jit_compile, points):
+    parts = {
+        "pools": [pool("hidden", interval=2, distortion=0.1), pool(interval=0, distortion=0.1)],
+        "penalties": [
+            training.GradientPenalty(0.5),
+            training.LipschitzPenalty(total=1.0),
+            training.CertifiedMargin(0.1),
+        ],
+    }
+    weights = []
+    for model in (in_float64(**FLOAT64[where]), network()):
+        model.set_weights(network().get_weights())
+        model = training.AdversarialModel(model, **parts)
+        model.compile(keras.optimizers.SGD(0.5), LOGITS, jit_compile=jit_compile)
+        model.fit(*points, batch_size=24, epochs=2, shuffle=False, verbose=0)
+        weights.append(model.model.get_weights())
+    assert largest_difference(*weights) < 1e-4
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])

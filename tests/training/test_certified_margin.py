@@ -80,6 +80,33 @@ def test_a_single_logit_has_the_certificates_of_two(points):
     assert values[0] == pytest.approx(values[1], rel=1e-5)
 
 
+def starting_at_zero(kind):
+    zeros = {"kernel_initializer": "zeros", "activation": "sigmoid"}
+    first = {
+        "dense": [keras.layers.Flatten(), keras.layers.Dense(4, **zeros)],
+        "two dense": [keras.layers.Flatten(), *(keras.layers.Dense(4, **zeros) for _ in range(2))],
+        "conv": [keras.layers.Conv2D(4, 3, **zeros), keras.layers.Flatten()],
+    }
+    keras.utils.set_random_seed(0)
+    return keras.Sequential([keras.Input((4, 4, 1)), *first[kind], keras.layers.Dense(3)])
+
+
+@pytest.mark.parametrize("loss", ["extra class", "worst"])
+@pytest.mark.parametrize("kind", ["dense", "two dense", "conv"])
+def test_layers_may_start_at_zero(kind, loss):
+    random = np.random.default_rng(0)
+    x, labels = random.random((24, 4, 4, 1)).astype(np.float32), random.integers(0, 3, 24)
+    margin = training.CertifiedMargin(0.1, loss=loss)
+    model = training.AdversarialModel(starting_at_zero(kind), penalties=[margin])
+    assert 0 <= float(model._margins[0].slope()) < 1e-6
+    model.compile(keras.optimizers.Adam(1e-2), LOGITS, run_eagerly=True)
+    losses = [model.train_on_batch(x, labels, return_dict=True)["loss"] for _ in range(15)]
+    assert np.isfinite(losses).all()
+    assert losses[-1] < max(losses)
+    assert 1e-3 < float(model._margins[0].slope()) < 10
+    assert max(np.abs(weight).max() for weight in model.model.get_weights()) < 2
+
+
 def certified_share(penalties):
     """Of digits that a network was trained on: those that it certifies within 0.5."""
     images, labels = (each[:400] for each in datasets.mnist_sample())
