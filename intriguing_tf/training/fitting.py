@@ -19,6 +19,7 @@ import scipy.optimize
 import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
+from intriguing_tf.adversary.targets import class_array
 from intriguing_tf.aliases import renamed_function
 from intriguing_tf.checks import (
     check_choice,
@@ -28,6 +29,7 @@ from intriguing_tf.checks import (
     check_seed,
 )
 from intriguing_tf.keras_graph import float64_copy, layers_in
+from intriguing_tf.lipschitz.differentiable import in_one_dtype
 from intriguing_tf.progress import progress_bar
 
 Loss = Callable[[tf.Tensor, Any], tf.Tensor]
@@ -82,7 +84,8 @@ def fit(
     Args:
         model: a built Keras model; it runs with `training=True`.
         inputs: array `[n, ...]` that the model takes.
-        targets: array `[n, ...]` that `loss` takes.
+        targets: array `[n, ...]` that `loss` takes; for the cross-entropy integers `[n]` or
+            `[n, 1]`, or one-hot rows.
         optimizer: a Keras optimizer, with its learning rate or schedule (counted in batches).
         epochs: how often the data is visited, at least 1.
         batch_size: at least 1 and at most n.
@@ -155,7 +158,8 @@ def minimize(
     Args:
         model: a Sequential or Functional model with one input; it runs with `training=False`.
         inputs: array `[n, ...]` that the model takes.
-        targets: array `[n, ...]` that `loss` takes.
+        targets: array `[n, ...]` that `loss` takes; for the cross-entropy integers `[n]` or
+            `[n, 1]`, or one-hot rows.
         tolerance: largest component of the gradient at which the search ends.
         iterations: at most so many.
         loss: `loss(targets, outputs)` gives the mean over the data, a scalar.
@@ -271,7 +275,8 @@ def compile_epoch(
         total = tf.zeros((), model.variable_dtype)
         for i in tf.range(batches):
             batch = tf.slice(order, [i * batch_size], [batch_size])
-            total += train_step(tf.gather(inputs, batch), tf.gather(targets, batch))
+            value = train_step(tf.gather(inputs, batch), tf.gather(targets, batch))
+            total += tf.cast(value, total.dtype)
         return total / batches
 
     order = tf.TensorSpec([len(inputs)], tf.int32)
@@ -281,7 +286,7 @@ def compile_epoch(
 
 def _objective(model, loss: Loss, inputs, targets, training: bool) -> tf.Tensor:
     value = loss(targets, model(inputs, training=training))
-    return tf.add_n([value, *model.losses])
+    return tf.add_n(in_one_dtype([value, *model.losses]))
 
 
 def _assign(weights, point: np.ndarray) -> None:
@@ -313,8 +318,8 @@ def _check_data(model, inputs, targets, loss) -> tuple[tf.Tensor, tf.Tensor]:
             f"Received: {len(inputs)} and {len(targets)}"
         )
     output = getattr(model, "output_shape", None)
-    if loss is cross_entropy and output:
-        check_labels(np.asarray(targets), output[-1])
+    if loss is cross_entropy and output and len(output) == 2:
+        targets = tf.constant(class_array("targets", targets, len(targets), output[-1]))
     return inputs, targets
 
 

@@ -206,6 +206,55 @@ def test_bad_options_are_refused(digits, changes, message):
         training.fit(models.fc10(), *digits, **options)
 
 
+def small(hidden="float32", logits="float32"):
+    keras.utils.set_random_seed(0)
+    decay = keras.regularizers.L2(0.01)
+    return keras.Sequential(
+        [
+            keras.Input((2,)),
+            keras.layers.Dense(4, "tanh", dtype=hidden, kernel_regularizer=decay),
+            keras.layers.Dense(3, dtype=logits, kernel_regularizer=decay),
+        ]
+    )
+
+
+POINTS = np.random.default_rng(0).random((24, 2)).astype(np.float32)
+CLASSES = np.arange(24) % 3
+BOTH = [
+    lambda model, labels: training.minimize(model, POINTS, labels, tolerance=1e-2),
+    lambda model, labels: training.fit(
+        model,
+        POINTS,
+        labels,
+        optimizer=keras.optimizers.SGD(0.1),
+        epochs=1,
+        batch_size=24,
+        jit_compile=False,
+    ),
+]
+
+
+@pytest.mark.parametrize("train", BOTH, ids=["minimize", "fit"])
+def test_classes_may_come_in_any_form(train):
+    forms = [CLASSES, CLASSES.astype(np.uint8), CLASSES[:, None], np.eye(3, dtype=int)[CLASSES]]
+    first, *others = [train(small(), labels).loss for labels in forms]
+    for loss in others:
+        np.testing.assert_allclose(loss, first, rtol=1e-6)
+    with pytest.raises(ValueError, match="One-hot rows"):
+        train(small(), np.eye(3)[CLASSES] * 0.7 + 0.1)
+    with pytest.raises(TypeError, match=r"must be integers.*float64"):
+        train(small(), CLASSES + 0.5)
+
+
+@pytest.mark.parametrize("kinds", [("float64", "float64"), ("float32", "float64")], ids=str)
+def test_layers_in_float64_are_fitted(kinds):
+    curves = []
+    for model in (small(), small(*kinds)):
+        model.set_weights(small().get_weights())
+        curves.append(BOTH[1](model, CLASSES).loss)
+    np.testing.assert_allclose(*curves, rtol=1e-5)
+
+
 def test_bad_data_and_models_are_refused(digits):
     images, labels = digits
     options = {"optimizer": keras.optimizers.SGD(), "epochs": 1}
