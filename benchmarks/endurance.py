@@ -11,6 +11,8 @@ tenth of the shards. Stopped and started again it resumes; memory is compared wi
 minutes are over; then undisturbed in this process. It fails if a shard is missing, or if classes or
 distances differ by more than rounding explains. The number of images is chosen by the time that
 they take here, so that the killing lasts as long as it should.
+
+What succeeds leaves nothing in the output folder: results of 200 000 digits are some 2 GB.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import argparse
 import contextlib
 import json
 import os
+import shutil
 import signal
 import threading
 import time
@@ -184,10 +187,11 @@ def main() -> int:
     parser.add_argument("--quiet", action="store_true")
     flags = parser.parse_args()
     flags.output.mkdir(parents=True, exist_ok=True)
-    if flags.part == "sweep":
-        flags.images = flags.images or 200_000
-        return int(not large_sweep(flags))
-    return int(not killed_workers(flags))
+    flags.images = flags.images or (200_000 if flags.part == "sweep" else None)
+    if not {"sweep": large_sweep, "ray": killed_workers}[flags.part](flags):
+        return 1
+    shutil.rmtree(flags.output)
+    return 0
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def random_classifier(seed: int) -> tuple[Any, Array]:
         y = layers.Flatten()(layers.Dense(classes, squash, dtype=dtype)(x))
     moved = np.random.default_rng([seed, 1])  # of its own: what other seeds draw stays
     if squash and moved.random() < 0.2:  # what is added decides with what is squashed
-        y = y + moved.normal(scale=0.3, size=classes).astype(dtype)
+        y = y + moved.normal(scale=0.3, size=y.shape[-1]).astype(dtype)
     model = keras.Model(body.inputs, y)
     set_weights(model, rng, tame)
     inputs = 10.0 ** rng.uniform(-1, 1) * rng.normal(size=(5, *model.inputs[0].shape[1:]))
