@@ -96,7 +96,7 @@ def check_labels(labels: Any) -> np.ndarray:
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim == 2 and len(labels) and labels.dtype.kind in "fiub":
-        labels = _from_one_hot(labels)
+        labels = from_one_hot("labels", labels)
     if labels.ndim != 1 or labels.dtype.kind not in "iu" or not len(labels) or labels.min() < 0:
         floats = labels.dtype.kind == "f" and labels.ndim == 1
         convert = " Convert class numbers: labels.astype('int64')." if floats else ""
@@ -107,10 +107,11 @@ def check_labels(labels: Any) -> np.ndarray:
     return labels
 
 
-def _from_one_hot(rows: np.ndarray) -> np.ndarray:
+def from_one_hot(name: str, rows: np.ndarray) -> np.ndarray:
+    """Returns the classes `[n]` of one-hot rows `[n, classes]`."""
     if not (((rows == 0) | (rows == 1)).all() and (rows.sum(axis=1) == 1).all()):
         raise ValueError(
-            "One-hot rows of `labels` must hold one 1 each and 0 elsewhere. Received: others; if "
-            "they are scores, give labels.argmax(axis=1)."
+            f"One-hot rows of `{name}` must hold one 1 each and 0 elsewhere. Received: others; if "
+            f"they are scores, give {name}.argmax(axis=1)."
         )
     return rows.argmax(axis=1)

@@ -11,6 +11,7 @@ from intriguing_tf.adversary.bounds import Box
 from intriguing_tf.adversary.margins import besides
 from intriguing_tf.adversary.problem import Problem
 from intriguing_tf.adversary.settings import SearchConstants
+from intriguing_tf.checks import from_one_hot
 
 KINDS = ("random", "least_likely", "nearest")
 
@@ -56,7 +57,7 @@ def class_array(name: str, values: Any, n: int, classes: int) -> np.ndarray:
     """
     array = np.asarray(values)
     if array.shape == (n, classes) and array.dtype.kind in "fiub":
-        array = _from_one_hot(name, array)
+        array = from_one_hot(name, array)
     if not np.issubdtype(array.dtype, np.integer):
         raise TypeError(
             f"`{name}` must be integers, one class for each image. Received: dtype {array.dtype}. "
@@ -76,15 +77,6 @@ def class_array(name: str, values: Any, n: int, classes: int) -> np.ndarray:
             f"Received: {outside[0]}."
         )
     return np.broadcast_to(array, n).astype(np.int64)
-
-
-def _from_one_hot(name: str, rows: np.ndarray) -> np.ndarray:
-    if not (((rows == 0) | (rows == 1)).all() and (rows.sum(axis=1) == 1).all()):
-        raise ValueError(
-            f"One-hot rows of `{name}` must hold one 1 each and 0 elsewhere. Received: others; "
-            f"if they are scores, give {name}.argmax(axis=1)."
-        )
-    return rows.argmax(axis=1)
 
 
 def screen_classes(

@@ -108,12 +108,13 @@ def confirm(
     found = np.zeros(n, bool)
     found[task.rows] = search.found
     found &= targets != task.predictions
-    logits, after = classifier.predict_both(points.reshape(images.shape))
+    reached = points.reshape(images.shape)
+    logits, after = classifier.predict_both(reached)
     found &= after == targets
     if settings.confidence:
         found &= hard_margins(logits, targets) <= -settings.confidence
     if found.any():
-        denied = found & (classifier.predict(points.reshape(images.shape), _KERAS_BATCH) != after)
+        denied = found & (classifier.predict(reached, _KERAS_BATCH) != after)
         found &= ~denied
         if denied.any():
             warnings.warn(
