@@ -92,7 +92,7 @@ def measure(cases: list[tuple[Case, np.ndarray]], title: str) -> None:
         rows.append(("total", *totals, svd / ours, svd / plain, gram / ours, None, None))
     columns = ("layer", "4 twists, s", "plain, s", "SVD, s", "half Gram, s")
     columns += ("SVD/4 twists", "SVD/plain", "half Gram/4 twists", "bound", "plain above SVD")
-    print(Table(title, columns, rows, digits=3).markdown(), "\n", flush=True)
+    print(Table(title, columns, rows, digits=3).markdown() + "\n", flush=True)
 
 
 def measure_dense() -> None:
@@ -107,8 +107,8 @@ def measure_dense() -> None:
 def main() -> None:
     arguments = [each for each in sys.argv[1:] if each != "--large"]
     with threadpool_limits(1):
-        used = {each["internal_api"]: each["num_threads"] for each in threadpool_info()}
-        print(f"BLAS threads: {used}\n")
+        used = {f"{each['internal_api']} {each['num_threads']}" for each in threadpool_info()}
+        print(f"BLAS threads: {', '.join(sorted(used))}\n")
         measure([(case, case.he()) for case in ALEXNET], "AlexNet, He-initialized")
         if arguments:
             with np.load(arguments[0], allow_pickle=False) as kernels:

@@ -17,18 +17,23 @@ Table 5 beside the paper's.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from intriguing_tf.scripts import inputs, options
+from intriguing_tf.scripts import inputs, options, outputs
 from intriguing_tf.scripts.command import command
 
 from intriguing_tf import experiments, lipschitz, reporting
 from intriguing_tf.files import write_atomically
+
+_FILES = (
+    *("bounds.md", "layers.svg", "bounds.json", "sandwich.md", "sandwich.svg"),
+    *("table5.md", "table5.json"),
+)
 
 
 @command(
@@ -67,6 +72,12 @@ from intriguing_tf.files import write_atomically
 )
 def run(flags: Any) -> None:
     """Prints and saves Table 5 of a file of kernels, or the bounds of a model."""
+    saved = flags.output is not None
+    with outputs.results(flags, _FILES) if saved else contextlib.nullcontext() as results:
+        _run(flags, results)
+
+
+def _run(flags: Any, results: outputs.Results | None) -> None:
     found = _table_5(flags) if flags.alexnet_kernels else _bounds(flags)
     values = json.dumps(found.values, indent=1)
     markdown = {name: table.markdown() for name, table in found.tables.items()}
@@ -76,20 +87,23 @@ def run(flags: Any) -> None:
         print(*markdown.values(), sep="\n\n")
     else:
         print(*found.tables.values(), sep="\n\n")
-    if flags.output is not None:
-        _save(found, values, markdown, flags)
+    if results is not None:
+        _save(found, values, markdown, results, flags)
     if found.failed is not None:
         raise found.failed
 
 
-def _save(found: _Found, values: str, markdown: dict[str, str], flags: Any) -> None:
+def _save(
+    found: _Found, values: str, markdown: dict[str, str], results: outputs.Results, flags: Any
+) -> None:
     files = {
         **{f"{name}.md": text for name, text in markdown.items()},
         **{f"{name}.svg": draw().svg(captioned=True) for name, draw in found.pictures.items()},
         f"{next(iter(markdown))}.json": values,
     }
+    results.begin(files)
     for name, content in files.items():
-        write_atomically(Path(flags.output) / name, content)
+        write_atomically(results.folder / name, content)
     if flags.format != "json":
         print(f"\nSaved in {flags.output}: {', '.join(files)}")
 

@@ -14,10 +14,13 @@ import os
 import sys
 from typing import Any
 
-from intriguing_tf.scripts import inputs, options
+from intriguing_tf.scripts import inputs, options, outputs
 from intriguing_tf.scripts.command import command, import_tensorflow
 
 import intriguing_tf as itf
+
+_FILES = ("result.npz", "result.json", "table.txt", "figure5.png")
+_PNGS = r"\d{3,}_.*_(original|difference|adversarial)\.png"
 
 
 @command(
@@ -44,7 +47,11 @@ def run(flags: Any) -> int:
     # TensorFlow leaves oneDNN out on some processors, where convolutions gain a quarter by it.
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     import_tensorflow()
+    with outputs.results(flags, _FILES, _PNGS) as results:
+        return _run(flags, results)
 
+
+def _run(flags: Any, results: outputs.Results) -> int:
     files = inputs.image_files(flags.data)[: flags.number]
     model = inputs.load_model(flags)
     read = itf.datasets.read_images(files, inputs.size_of_images(model))
@@ -54,7 +61,8 @@ def run(flags: Any) -> int:
     figure = itf.experiments.Figure5(flags.target, flags.survive_rounding, options)
     result = figure.run(model, read.images, [file.name for file in read.files])
     print(result)
-    print(f"\nPicture: {result.save(flags.output)}")
+    results.begin(result.files[:2], result.files[2:])
+    print(f"\nPicture: {result.save(results.folder)}")
     became = result.rounded_predictions == result.target
     wanted = became if flags.survive_rounding else result.adversarial.success
     return 0 if wanted.all() else 1

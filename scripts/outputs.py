@@ -12,6 +12,7 @@ from typing import Any
 from intriguing_tf.files import is_plain_file, write_atomically
 
 _LOCK, _RECORD = ".lock", ".written.json"
+_NONE = r"(?!)"  # matches no name
 
 
 def holds_something(folder: Path) -> bool:
@@ -43,7 +44,7 @@ def alone_in(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def results(flags: Any, fixed: Collection[str], others: str) -> Iterator[Results]:
+def results(flags: Any, fixed: Collection[str], others: str = _NONE) -> Iterator[Results]:
     """The folder of --output, for the results of one run.
 
     Args:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from intriguing_tf.scripts import inputs, options
+from intriguing_tf.scripts import outputs as outputs_folder
 from intriguing_tf.scripts.command import command
 
 import intriguing_tf as itf
@@ -22,6 +22,8 @@ from intriguing_tf import reporting
 from intriguing_tf.files import write_atomically
 
 _OF_KNOWN = 128
+_FILES = ("errors.svg", "errors.json")
+_SETS = r"adversarial/.*\.(npz|json)"
 
 
 def _stddevs(name: str, default: Sequence[float], text: str) -> options.Option:
@@ -47,10 +49,15 @@ def _stddevs(name: str, default: Sequence[float], text: str) -> options.Option:
 )
 def run(flags: Any) -> None:
     """Measures the matrix that the flags ask for."""
+    with outputs_folder.results(flags, _FILES, _SETS) as results:
+        _measure(flags, results)
+
+
+def _measure(flags: Any, results: outputs_folder.Results) -> None:
     from intriguing_tf.adversary.inputs import check_images, check_logits  # these load TensorFlow
 
-    folder, bounds = Path(flags.output), flags.bounds
-    files = {name: f"{name.replace('/', '_')}.npz" for name in flags.models}
+    folder, bounds = results.folder, flags.bounds
+    files = {name: f"adversarial/{name.replace('/', '_')}" for name in flags.models}
     if len({*files.values()}) < len(flags.models):
         raise ValueError(
             f"--models must differ, in more than / and _. Received: {','.join(flags.models)}."
@@ -73,8 +80,10 @@ def run(flags: Any) -> None:
         check_logits(adversary.classifier.predict_logits(rows), adversary.classifier)
     for name, adversary in adversaries.items():
         result = adversary(images, labels, targets="random", seed=flags.seed)
-        (folder / "adversarial").mkdir(parents=True, exist_ok=True)
-        result.save(folder / "adversarial" / files[name])
+        if name == first:  # of an earlier run nothing is left from here on
+            saved = [f"{file}{ending}" for file in files.values() for ending in (".npz", ".json")]
+            results.begin(saved[:2], [*saved[2:], *_FILES])
+        result.save(folder / f"{files[name]}.npz")
         sets[f"for {name}"] = result.images
         for stddev in flags.amplify:
             sets[f"for {name}, amplified to {stddev}"] = itf.transfer.amplify(result, stddev)

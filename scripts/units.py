@@ -12,11 +12,14 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from intriguing_tf.scripts import inputs, options
+from intriguing_tf.scripts import inputs, options, outputs
 from intriguing_tf.scripts.command import command
 
 from intriguing_tf import reporting, units
 from intriguing_tf.files import write_atomically
+
+_FILES = ("report.html", "report.md", "contrasts.json")
+_FIGURES = r"figures/(natural|random)\.svg"
 
 
 @command(
@@ -37,6 +40,11 @@ from intriguing_tf.files import write_atomically
 )
 def run(flags: Any) -> None:
     """Runs the comparison that the flags ask for."""
+    with outputs.results(flags, _FILES, _FIGURES) as results:
+        _compare(flags, results)
+
+
+def _compare(flags: Any, results: outputs.Results) -> None:
     from intriguing_tf.adversary.pictures import kind_of  # these load TensorFlow
     from intriguing_tf.evaluation.scaling import check_within
     from intriguing_tf.experiments.records import to_json
@@ -81,10 +89,10 @@ def run(flags: Any) -> None:
         pictures.append(reporting.image_rows(top.kind, caption, shown, names))
     title = f"{flags.model}, {flags.layer}: units and random directions"
     report = reporting.Report(title, [], [reporting.Section("Coherence", [], tables, pictures)])
-    path = report.save(flags.output)
-    write_atomically(
-        path.with_name("contrasts.json"), json.dumps(to_json(found.contrasts), indent=1)
-    )
+    results.begin(["contrasts.json"], report.files)
+    contrasts = json.dumps(to_json(found.contrasts), indent=1)
+    write_atomically(results.folder / "contrasts.json", contrasts)
+    path = report.save(results.folder)
     print(f"\nPictures: {path}")
 
 

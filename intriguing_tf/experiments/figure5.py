@@ -177,21 +177,30 @@ class Figure5Result(Result):
         return image_triples("figure5", caption, triples, titles)
 
     def save(self, folder: str | Path) -> Path:
-        """Writes the sheet, each image's three pictures as PNG, and the result as `.npz`.
+        """Writes the result as `.npz`, each image's three pictures as PNG, and the sheet.
 
         Returns:
             The sheet's file.
         """
         folder = expanded(folder)
-        originals = np.asarray(self.adversarial.originals)
-        for i, name in enumerate(self.names):
-            stem = f"{i:03d}_{Path(name).stem}"
-            _write_png(folder / f"{stem}_original.png", to_bytes(originals[i]))
-            _write_png(folder / f"{stem}_difference.png", self._difference(i))
-            _write_png(folder / f"{stem}_adversarial.png", self.rounded[i])
         self.adversarial.save(folder / "result.npz")
+        originals = np.asarray(self.adversarial.originals)
+        for i in range(len(self.names)):
+            pictures = (to_bytes(originals[i]), self._difference(i), self.rounded[i])
+            for file, pixels in zip(self._pngs(i), pictures, strict=True):
+                write_atomically(folder / file, tf.io.encode_png(pixels).numpy())
         write_atomically(folder / "table.txt", str(self.table()))
         return write_atomically(folder / "figure5.png", self.picture().png())
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of the files that `save` writes, those of the result first."""
+        pngs = (file for i in range(len(self.names)) for file in self._pngs(i))
+        return ("result.npz", "result.json", *pngs, "table.txt", "figure5.png")
+
+    def _pngs(self, i: int) -> list[str]:
+        stem = f"{i:03d}_{Path(self.names[i]).stem}"
+        return [f"{stem}_{kind}.png" for kind in ("original", "difference", "adversarial")]
 
     def _difference(self, i: int) -> np.ndarray:
         change = _to_floats(self.rounded[i]) - np.asarray(self.adversarial.originals)[i]
@@ -205,7 +214,3 @@ def to_bytes(images: np.ndarray) -> np.ndarray:
 
 def _to_floats(pixels: np.ndarray) -> np.ndarray:
     return pixels.astype(np.float32) / np.float32(255)
-
-
-def _write_png(path: Path, pixels: np.ndarray) -> Path:
-    return write_atomically(path, tf.io.encode_png(pixels).numpy())

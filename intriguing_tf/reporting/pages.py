@@ -90,7 +90,7 @@ class Report:
             lines += [f"## {section.title}", *section.paragraphs]
             lines += [table.markdown() for table in section.tables]
             for picture in section.pictures:
-                lines += [f"![{picture.caption}](figures/{picture.name}.svg)", picture.caption]
+                lines += [f"![{picture.caption}]({_figure(picture)})", picture.caption]
         return "\n\n".join(lines) + "\n"
 
     def save(self, folder: str | os.PathLike) -> Path:
@@ -105,9 +105,19 @@ class Report:
         folder = expanded(folder)
         for section in self.sections:
             for picture in section.pictures:
-                write_atomically(folder / "figures" / f"{picture.name}.svg", picture.svg())
+                write_atomically(folder / _figure(picture), picture.svg())
         write_atomically(folder / "report.md", self.markdown())
         return write_atomically(folder / "report.html", self.html())
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The names of the files that `save` writes."""
+        pictures = (picture for section in self.sections for picture in section.pictures)
+        return (*map(_figure, pictures), "report.md", "report.html")
+
+
+def _figure(picture: Picture) -> str:
+    return f"figures/{picture.name}.svg"
 
 
 def sorting_script() -> str:

@@ -59,7 +59,7 @@ def test_a_model_without_weights_has_no_picture(layers, tmp_path, monkeypatch, c
     monkeypatch.setattr(itf.models, "keras_application", build)
     assert run.main(["--model=applications/VGG16", f"--output={tmp_path / 'out'}"]) == 0
     files = {"bounds.md", "bounds.json"} | ({"layers.svg"} if "Dense" in layers else set())
-    assert {file.name for file in (tmp_path / "out").iterdir()} == files
+    assert {file.name for file in (tmp_path / "out").glob("[!.]*")} == files
 
 
 def test_no_picture_is_drawn_that_nobody_wants(monkeypatch, capsys):
@@ -143,6 +143,6 @@ def test_bounds_stay_where_radii_fail(tmp_path, monkeypatch, capsys):
     assert run.main(flags) == 1
     printed = capsys.readouterr()
     assert "total" in printed.out and "error: no bound of rounding errors" in printed.err
-    assert {f.name for f in (tmp_path / "out").iterdir()} == {
+    assert {f.name for f in (tmp_path / "out").glob("[!.]*")} == {
         "bounds.md", "bounds.json", "layers.svg",
     }  # fmt: skip

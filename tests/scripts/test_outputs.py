@@ -1,10 +1,14 @@
 """Results of two runs are never mixed in one folder, and nothing of others' goes."""
 
+import importlib
 import json
 import re
 import types
 
+import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 from intriguing_tf.scripts.outputs import alone_in, holds_something, results
 
 from intriguing_tf.store import locked
@@ -107,3 +111,56 @@ def test_a_folder_that_stays_empty_goes(tmp_path):
     with alone_in(folder):
         (folder / "result").write_text("")
     assert holds_something(folder)
+
+
+@pytest.fixture
+def inputs(tmp_path, monkeypatch):
+    """Makes the files that commands are tried with, and goes where they are."""
+    monkeypatch.chdir(tmp_path)
+    random = np.random.default_rng(0)
+    for name, shape in (("images", (12, 12, 3)), ("series", (6, 2))):
+        classes = 1000 if name == "images" else 3
+        last = keras.layers.Dense(classes, name="last")
+        model = keras.Sequential([keras.Input(shape), keras.layers.Flatten(), last])
+        weights = random.normal(size=(np.prod(shape), classes))
+        model.set_weights([weights, np.zeros(classes)])
+        model.save(f"{name}.keras")
+        values = random.random((20, *shape), "float32")
+        np.savez(f"{name}.npz", images=values, labels=np.arange(20) % 3)
+    for name in ("a", "b"):
+        pixels = random.integers(60, 200, (20, 30, 3)).astype("uint8")
+        (tmp_path / f"{name}.png").write_bytes(tf.io.encode_png(pixels).numpy())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "more", "fewer"),
+    [
+        ("lipschitz", "--model=mnist/fc10-1 --number=2", "--model=mnist/fc10-1"),
+        ("ostrich", "--model=images.keras --data=a.png,b.png", "--model=images.keras --data=a.png"),
+        (
+            "transfer",
+            "--models=mnist/fc10-1,mnist/fc10-1e-2 --number=2",
+            "--models=mnist/fc10-1e-2 --number=2",
+        ),
+        (
+            "units",
+            "--model=images.keras --data=images.npz --layer=last --random=9 --units=9 --k=4",
+            "--model=series.keras --data=series.npz --layer=last --random=9 --k=4",
+        ),
+    ],
+)
+def test_commands_keep_others_out_and_nothing_of_their_earlier_runs(
+    name, more, fewer, inputs, tmp_path, capsys
+):
+    run = importlib.import_module(f"intriguing_tf.scripts.{name}").run
+    assert run.main([*fewer.split(), "--output=fresh"]) == 0
+    assert run.main([*more.split(), "--output=used"]) == 0
+    used = tmp_path / "used"
+    assert files(used) > files(tmp_path / "fresh")
+    (used / "mine").write_text("")
+    assert run.main([*fewer.split(), "--output=used", "--overwrite"]) == 0
+    assert files(used) == files(tmp_path / "fresh") | {"mine"}
+    with locked(used):
+        assert run.main([*fewer.split(), "--output=used", "--overwrite"]) == 1
+    assert "Another process is at work in" in capsys.readouterr().err
