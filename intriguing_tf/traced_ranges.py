@@ -84,6 +84,8 @@ def _range_of(tensor: tf.Tensor, found: dict[int, Range]) -> Range:
         return EVERYTHING
     # The others are sizes, places and conditions.
     numbers = [each for each in operation.inputs if kind == "Cast" or each.dtype.is_floating]
+    if not numbers:  # of integers
+        return EVERYTHING
     ranges = [_range(each, found) for each in numbers]
     if kind == "SelectV2" and len(ends := _ends(tensor)) > 1:
         return min(ends), max(ends)
@@ -121,7 +123,7 @@ def _multiplied(x: Range, y: Range) -> Range:
 
 
 def _inverse(x: Range) -> Range:
-    if x[0] < 0 < x[1]:
+    if x[0] < 0 < x[1] or x == (0, 0):
         return EVERYTHING
     if x[1] <= 0:
         return _negated(_inverse(_negated(x)))

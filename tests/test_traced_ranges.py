@@ -36,6 +36,8 @@ FUNCTIONS = {
     "sparse": (keras.activations.sparse_sigmoid, (0, 1)),
     "comparison": (lambda x: ops.cast(x > 0, "float32"), (0, 1)),
     "joined": (lambda x: ops.concatenate([p(x), 2 + p(x)], axis=1)[:, ::-1], (0, 3)),
+    "integers": (lambda x: ops.cast(ops.cast(x, "int32") * 3 + 1, "float32"), (-np.inf, np.inf)),
+    "by zero": (lambda x: x / np.zeros((1, 3), "float32"), (-np.inf, np.inf)),
     "logit": (lambda x: ops.log(p(x)) - ops.log(1 - p(x)), (-np.inf, np.inf)),
 }
 
