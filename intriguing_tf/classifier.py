@@ -13,7 +13,7 @@ from intriguing_tf import keras_graph
 from intriguing_tf.aliases import moved_names
 from intriguing_tf.checks import check_choice
 from intriguing_tf.keras_graph import folded_call, named_tensors
-from intriguing_tf.traced_ranges import HiddenError, value_range
+from intriguing_tf.traced_ranges import value_range
 
 __getattr__ = moved_names(__name__, "intriguing_tf.keras_graph", "above", "find_layer", "up_to")
 
@@ -338,16 +338,16 @@ def _keeps_order(operation: tf.Operation) -> bool:
 def _doubtful(tensor: tf.Tensor) -> str:
     """In words, what one unit's outputs are if 0 need not divide the classes; else "".
 
-    Such have one sign, or end on both sides but not alike: a probability, a distance.
+    Such have one sign, or end on both sides but not alike: a probability, a distance. Or there is
+    an operation of which it is not known here what it does to them.
     """
-    try:
-        low, high = value_range(tensor)
-    except HiddenError as hidden:
-        return f"what a function gives that cannot be looked into ({hidden})"
+    low, high, _, vague = value_range(tensor)
     ends = bool(np.isfinite(high - low))
     tolerance = _TOLERANCE * (high - low) if ends else 0.0
     one_sided = low >= -tolerance or high <= tolerance
     doubtful = one_sided or (ends and abs(low + high) > tolerance)
+    if not doubtful and vague:
+        return f"values of which {vague} leaves open whether 0 divides them"
     return f"values between {low:g} and {high + 0.0:g}" if doubtful else ""
 
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
-from intriguing_tf.traced_ranges import HiddenError, value_range
+from intriguing_tf.traced_ranges import value_range
 
 POINTS = np.random.default_rng(0).normal(size=(500, 3)).astype("float32") * 4
 
@@ -50,7 +50,7 @@ def traced(function):
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_values_lie_within_a_range_that_is_known(name):
     function, expected = FUNCTIONS[name]
-    low, high = value_range(traced(function))
+    low, high, *_ = value_range(traced(function))
     np.testing.assert_allclose((low, high), expected, rtol=1e-6)
     values = np.asarray(function(POINTS))
     assert (values >= low).all() and (values <= high).all()
@@ -62,10 +62,10 @@ def test_a_long_chain_of_branches_is_looked_through_once():
             x = x / 4 + ops.tanh(x) / 4
         return p(x) + p(x)
 
-    assert value_range(traced(doubled)) == (0, 2)
+    assert value_range(traced(doubled))[:2] == (0, 2)
 
 
 def test_functions_that_hide_what_they_do_are_told():
     hidden = tf.function(lambda x: tf.sigmoid(x), autograph=False)
-    with pytest.raises(HiddenError, match="PartitionedCall"):
-        value_range(traced(lambda x: 1 - hidden(x)))
+    found = value_range(traced(lambda x: 1 - hidden(x)))
+    assert found.vague.endswith("PartitionedCall") and not found.is_free

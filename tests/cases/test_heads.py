@@ -31,6 +31,24 @@ LOGITS = {
     "of probabilities": lambda x: layers.Dense(1)(sigmoid(x)),
     "flat sigmoid": lambda x: layers.Flatten()(sigmoid(x)),
     "tanh": lambda x: layers.Dense(1, "tanh")(x),
+    "softsign": lambda x: layers.Dense(1, "softsign")(x),
+    "leaky": lambda x: layers.LeakyReLU()(layers.Dense(1)(x)),
+    "normalized": lambda x: layers.BatchNormalization()(layers.Dense(1)(x)),
+    "difference": lambda x: (lambda z: z[:, 1:] - z[:, :1])(layers.Dense(2)(x)),
+    "residual": lambda x: (lambda z: z + 0.1 * z)(layers.Dense(1)(x)),
+}
+# Ends of networks that bounds have no rules for.
+ENDINGS = {
+    "recurrent": lambda x: layers.Dense(1)(layers.LSTM(2)(layers.Reshape((2, 2))(x))),
+    "attention": lambda x: layers.Dense(1)(
+        layers.Flatten()(
+            layers.MultiHeadAttention(1, 2)(layers.Reshape((2, 2))(x), layers.Reshape((2, 2))(x))
+        )
+    ),
+    "convolution": lambda x: layers.GlobalAveragePooling1D()(
+        layers.Conv1D(1, 2)(layers.Reshape((4, 1))(x))
+    ),
+    "normalized": lambda x: layers.Dense(1)(layers.LayerNormalization()(x)),
 }
 DISGUISES = {
     "probit": lambda z: 0.5 * (1 + ops.erf(z)),
@@ -49,6 +67,28 @@ DISGUISES = {
     "softmax": ops.softmax,
     "slice": lambda z: ops.softmax(ops.concatenate([z, 2 * z], axis=1))[:, 1:],
     "max": lambda z: ops.max(ops.sigmoid(ops.concatenate([z, -z], axis=1)), axis=1, keepdims=True),
+    "ReLUs": lambda z: ops.minimum(ops.relu(0.2 * z + 0.5), 1.0),
+    "ReLU of a sigmoid": lambda z: ops.relu(ops.sigmoid(z)),
+    "twice turned": lambda z: 1 - ops.relu(1 - ops.relu(z)),
+    "ELU": lambda z: ops.elu(z) + 1,
+    "leaky": lambda z: layers.LeakyReLU()(ops.sigmoid(z)),
+    "parametric": lambda z: layers.PReLU()(ops.sigmoid(z)),
+    "padded": lambda z: ops.max(ops.pad(ops.sigmoid(z), [[0, 0], [1, 1]]), axis=1, keepdims=True),
+    "rolled": lambda z: ops.roll(ops.sigmoid(z), 1, axis=1),
+    "softplus by hand": lambda z: ops.logaddexp(z, 0.0),
+    "difference": lambda z: ops.diff(ops.pad(ops.sigmoid(z), [[0, 0], [1, 0]]), axis=1),
+    "part of a row": lambda z: ops.concatenate([z, ops.sigmoid(z)], axis=1)[:, 1:],
+    "median": lambda z: ops.median(ops.sigmoid(z), axis=1, keepdims=True),
+    "absolute by hand": lambda z: ops.where(z > 0, z, -z),
+    "largest of two": lambda z: ops.maximum(z, -z),
+    "one branch back": lambda z: z + ops.relu(-z),
+    "scaled": lambda z: layers.BatchNormalization()(ops.sigmoid(z)),
+    "mean over a length": lambda z: (
+        ops.sum(ops.sigmoid(z), axis=1, keepdims=True) / ops.cast(ops.shape(z)[1], "float32")
+    ),
+    "resized": lambda z: ops.image.resize(
+        ops.reshape(ops.sigmoid(z), (-1, 1, 1, 1)), (2, 2), interpolation="bilinear"
+    )[:, 0, 0],
     "noisy or": lambda z: 1 - ops.prod(1 - ops.sigmoid(ops.concatenate([z, z], axis=1)), axis=1),
 }
 IMAGES = np.random.default_rng(0).normal(size=(3, 4)).astype("float32")
@@ -70,13 +110,21 @@ def test_a_logit_is_certified(name):
     assert (certified_radius(classifier(LOGITS[name]), IMAGES, verbose=False) > 0).all()
 
 
+@pytest.mark.parametrize("name", ENDINGS)
+def test_logits_of_any_network_are_attacked(name):
+    model = classifier(ENDINGS[name])
+    result = LBFGSAdversary(model, bounds=(-9, 9), maxfun=20)(IMAGES)
+    positive = np.ravel(model.predict(IMAGES, verbose=0)) > 0
+    np.testing.assert_array_equal(result.original_predictions, positive)
+
+
 @pytest.mark.parametrize("name", DISGUISES)
 @pytest.mark.filterwarnings("ignore:You are using a softmax over axis")
 def test_a_probability_in_disguise_is_refused_by_bounds_and_by_attacks(name):
     x = keras.Input((1,))
     model = keras.Model(x, DISGUISES[name](layers.Dense(1)(x)))
     points = np.array([[0.1], [0.6]], np.float32)
-    with pytest.raises(ValueError, match=r"One output unit|No Lipschitz rule|it divides by"):
+    with pytest.raises(ValueError, match=r"One output unit|No Lipschitz rule|divides by|hold for"):
         certified_radius(model, points)
     with pytest.raises(ValueError, match="One output unit"):
         LBFGSAdversary(model)(points)
