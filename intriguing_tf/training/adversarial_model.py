@@ -236,14 +236,18 @@ class AdversarialModel(keras.Model):
         mixed = part.mix(below, self.steps.value)
         y_pred = part.upper_part(mixed.images, training=True)
         loss = self.compute_loss(batch.images, mixed.labels, y_pred, mixed.weights)
-        y_pred = y_pred[: tf.shape(batch.images)[0]]
-        return self._with_margins(loss, batch, y_pred), y_pred
+        loss = self._with_margins(loss, batch, y_pred)
+        return loss, y_pred[: tf.shape(batch.images)[0]]
 
     def _with_margins(self, loss: tf.Tensor, batch: Batch, outputs: tf.Tensor) -> tf.Tensor:
-        """Returns the loss and the penalties on the margins of a batch's outputs."""
+        """Returns the loss and the penalties on the margins of a batch.
+
+        Its outputs are the first of those that are given, which are the model's as it returned
+        them: what enters their softmax is found below them.
+        """
         if not self._margins:
             return loss
-        logits = self._classifier.logits_of(batch.images, outputs)
+        logits = self._classifier.logits_of(batch.images, outputs)[: tf.shape(batch.images)[0]]
         step = tf.cast(self.steps.value, tf.int32)
         total = tf.add_n([margin(batch, logits, step) for margin in self._margins])
         return loss + tf.cast(total, loss.dtype) / self._replicas
@@ -293,7 +297,9 @@ class AdversarialModel(keras.Model):
                 weights = row_weights(kwargs.get("sample_weight"))
                 check_label_array(y, weights, self._width, self._reads_classes)
             elif self._width > 1:
-                check_labels(np.asarray(y), self._width)
+                labels = np.asarray(y)
+                ignored = getattr(self.loss, "ignore_class", None)
+                check_labels(labels[labels != ignored], self._width)
         replicas = self.distribute_strategy.num_replicas_in_sync
         if self.pools and replicas > 1:
             raise ValueError(f"Pools train on one device. Received: a strategy with {replicas}.")

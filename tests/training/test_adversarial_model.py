@@ -122,6 +122,14 @@ def test_labels_that_are_no_class_are_refused(points):
         model.fit(points[0], points[1] + 1, verbose=0)
 
 
+def test_labels_that_the_loss_ignores_are_none(points):
+    labels = np.where(np.arange(len(points[1])) % 5, points[1], -1)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
+    model = training.AdversarialModel(network(), penalties=[training.LipschitzPenalty(total=1.0)])
+    model.compile("sgd", loss)
+    assert np.isfinite(model.fit(points[0], labels, verbose=0).history["loss"]).all()
+
+
 @pytest.mark.slow
 def test_whole_numbers_train_as_the_floats_they_are(points):
     x, labels = np.rint(255 * points[0]), points[1]

@@ -253,3 +253,23 @@ def test_a_radius_that_no_image_can_have_warns():
         warnings.simplefilter("error", UserWarning)
         prepared(training.CertifiedMargin(0.7), network())
         prepared(training.CertifiedMargin(0.8, bounds=(0.0, 2.0)), network())
+
+
+@pytest.mark.parametrize("eagerly", [False, True])
+@pytest.mark.parametrize("end", [None, "softmax", "sigmoid"])
+def test_margins_beside_a_pool_are_those_without(end, eagerly, points):
+    x, labels = points
+    units = 1 if end == "sigmoid" else 3
+    labels = (labels > 0).astype(int) if end == "sigmoid" else labels
+    losses = []
+    for pools in ([], [training.AdversarialPool(interval=0, distortion=1e-6)]):
+        keras.utils.set_random_seed(0)
+        hidden = keras.layers.Dense(8, "relu")
+        model = keras.Sequential([keras.Input((2,)), hidden, keras.layers.Dense(units, end)])
+        hidden.set_weights([4 * hidden.get_weights()[0], np.zeros(8)])
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=end is None)
+        loss = "binary_crossentropy" if end == "sigmoid" else loss
+        model = training.AdversarialModel(model, pools, [training.CertifiedMargin(0.1)])
+        model.compile(keras.optimizers.SGD(0.0), loss, run_eagerly=eagerly)
+        losses.append(model.fit(x, labels, batch_size=len(x), verbose=0).history["loss"][0])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
