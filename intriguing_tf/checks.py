@@ -52,6 +52,16 @@ def check_positive(name: str, value: Any) -> float:
     return float(value)
 
 
+def one_number(name: str, value: Any) -> float:
+    """Returns a number of any kind as a float. Raises a TypeError for what is none."""
+    try:
+        if np.ndim(value) == 0 and not isinstance(value, (str, bytes, bool)):
+            return float(value)
+    except (TypeError, ValueError):
+        pass
+    raise TypeError(f"`{name}` must be one number. Received: {value!r}.")
+
+
 def check_interval(name: str, values: Any) -> tuple[float, float]:
     """Returns a pair of finite numbers as floats, the smaller first."""
     try:

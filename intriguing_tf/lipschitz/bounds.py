@@ -25,10 +25,9 @@ def bound(
     model: keras.Model,
     method: str = "best",
     unbounded: str = "raise",
+    domain: Any = None,
     attained: bool = True,
     verbose: bool | str = "auto",
-    *,
-    domain: Any = None,
 ) -> LipschitzReport:
     """Bounds the Lipschitz constant of a Keras model, rigorously, layer by layer and as a whole.
 
@@ -46,13 +45,13 @@ def bound(
             same without the chains and residual blocks that take more than moments.
         unbounded: what to do with a layer that has no finite bound or no rule: "raise", or let it
             count as "inf".
-        attained: whether to look for lower bounds of convolutions, too; `False` takes less time.
-        verbose: whether to show progress; "auto" if stderr is a terminal.
         domain: a box of inputs (low, high), for which alone the bound then holds: numbers, or
             arrays that broadcast with one example, in the units of the inputs; a list of such pairs
             for several inputs. Intervals are followed through the model, activations get the slopes
             that they have there, and products of two branches (gates, squeeze-and-excite) have a
             bound. `None` is all inputs.
+        attained: whether to look for lower bounds of convolutions, too; `False` takes less time.
+        verbose: whether to show progress; "auto" if stderr is a terminal.
 
     Returns:
         A `LipschitzReport`.

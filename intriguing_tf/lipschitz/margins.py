@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,6 +14,7 @@ from intriguing_tf.lipschitz.evaluation import BatchValues
 from intriguing_tf.lipschitz.folding import Entry, fold
 from intriguing_tf.lipschitz.graph import calls_of
 from intriguing_tf.lipschitz.local import LocalChain, Units
+from intriguing_tf.lipschitz.propagation import Ranges
 from intriguing_tf.lipschitz.rounding import LEAST, lengths, product_up, round_down, round_up
 from intriguing_tf.lipschitz.steps import Matrix, Regroup, Slopes
 from intriguing_tf.lipschitz.walk import Bounds, Branch, logits_graph
@@ -27,6 +29,7 @@ class MarginBounds:
         model: a classifier.
         verbose: whether to show progress.
         quick: whether what takes more than moments is left out.
+        domain: the box of inputs that the bounds hold for, as in `bound`; `None`: all.
 
     Attributes:
         values: float64 [classes, classes]; one logit z means the classes (0, z).
@@ -35,8 +38,15 @@ class MarginBounds:
         ValueError: as `certified_radius`.
     """
 
-    def __init__(self, model: keras.Model, verbose: bool | str = False, quick: bool = False):
-        self._bounds = Bounds(best=True, attained=False, verbose=verbose, quick=quick)
+    def __init__(
+        self,
+        model: keras.Model,
+        verbose: bool | str = False,
+        quick: bool = False,
+        domain: Any = None,
+    ):
+        ranges = None if domain is None else Ranges(model, domain)
+        self._bounds = Bounds(True, attained=False, verbose=verbose, ranges=ranges, quick=quick)
         self._branch = self._bounds.run(logits_graph(calls_of(model)))[0]
         self._entries = _without_regrouping(self._branch)
         self._chain: PairwiseChain | None = None

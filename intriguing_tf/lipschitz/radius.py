@@ -15,6 +15,7 @@ from intriguing_tf.checks import array_of_numbers, check_positive_integer
 from intriguing_tf.classifier import Classifier, check_model, takes
 from intriguing_tf.keras_graph import call_arguments, called_flat, float64_copy, graph_of
 from intriguing_tf.lipschitz.contradictions import check_attained, gradients_may_exceed
+from intriguing_tf.lipschitz.domain import boxes_of
 from intriguing_tf.lipschitz.evaluation import BatchValues, Evaluator
 from intriguing_tf.lipschitz.exactness import check_call
 from intriguing_tf.lipschitz.graph import calls_of
@@ -49,6 +50,7 @@ def certified_radius(
     verbose: bool | str = "auto",
     *,
     method: str = "global",
+    domain: Any = None,
 ) -> Array:
     """Returns the l2 distance within which no change of an image changes its prediction.
 
@@ -70,6 +72,8 @@ def certified_radius(
             the dense layers that the classifier ends in within each image's own ball, where
             activations have fewer slopes; it is never below, and takes up to half a second an
             image. A classifier that does not end in a chain of dense layers gets its global radii.
+        domain: a box of inputs (low, high) as in `bound`, for which alone the radii then hold: of
+            points outside nothing is claimed. `None` is all inputs.
 
     Returns:
         float64 [n], in the units of the images. 0 where two classes tie, and where the model in
@@ -78,10 +82,10 @@ def certified_radius(
         outputs would be equal, and `predict` could not tell the classes apart.
 
     Raises:
-        ValueError: as `bound`; an unknown `method`; images that are integers, not finite or of
-            another shape; a model that cannot be copied to float64, or whose copy computes
-            something else. `NoBoundError`, a ValueError, for layers without a bound of their
-            rounding errors.
+        ValueError: as `bound`; an unknown `method`; images that are integers, not finite, of
+            another shape or outside of the domain; a model that cannot be copied to float64, or
+            whose copy computes something else. `NoBoundError`, a ValueError, for layers without a
+            bound of their rounding errors.
         ContradictionError: as `bound`.
 
     Example:
@@ -90,14 +94,15 @@ def certified_radius(
         model = itf.zoo.load("mnist/fc100-100-10")
         itf.lipschitz.certified_radius(model, images[:100], method="local")
     """
-    return Certifier(model, verbose, method=method).radius(images, batch_size, verbose)
+    certifier = Certifier(model, verbose, method=method, domain=domain)
+    return certifier.radius(images, batch_size, verbose)
 
 
 class Certifier:
     """`certified_radius` for many calls: the bounds are computed once, for the weights of then.
 
     Args:
-        model, verbose, method: as in `certified_radius`.
+        model, verbose, method, domain: as in `certified_radius`.
         quick: by the bounds of `bound(model, "quick")`: radii are smaller, and take less time.
 
     Attributes:
@@ -118,6 +123,7 @@ class Certifier:
         verbose: bool | str = "auto",
         *,
         method: str = "global",
+        domain: Any = None,
         quick: bool = False,
     ):
         check_model(model)
@@ -132,7 +138,8 @@ class Certifier:
         if math.prod(model.outputs[0].shape[1:]) == 1:
             Classifier(self._copy).graph(tuple(model.inputs[0].shape[1:]))  # refuses probabilities
         self._compare_at_random()
-        margins = MarginBounds(model, verbose, quick)
+        self._box = None if domain is None else boxes_of(domain, [model.inputs[0].shape])[0]
+        margins = MarginBounds(model, verbose, quick, domain)
         self.bounds = margins.values
         self._state = _state(model)
         several = math.prod(model.outputs[0].shape[1:]) > 1
@@ -296,6 +303,11 @@ class Certifier:
             )
         if not np.all(np.isfinite(images)):
             raise ValueError("`images` must be finite. Received: NaN or infinite pixels.")
+        if self._box is not None and np.any((images < self._box[0]) | (images > self._box[1])):
+            raise ValueError(
+                "`images` must lie in the `domain`, for which alone the radii hold. Received: "
+                f"values from {images.min():g} to {images.max():g}."
+            )
         return images.astype(np.float64) if images.dtype.itemsize > 8 else images
 
 

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from intriguing_tf.checks import check_kind
+from intriguing_tf.checks import check_choice, check_kind, one_number
 from intriguing_tf.lipschitz import curves
 from intriguing_tf.lipschitz.curves import Curve
 from intriguing_tf.lipschitz.rounding import (
@@ -312,12 +312,11 @@ class LayerBound(Step):
         combine: for layers with several inputs. "joint": ‖·‖ on the right is that of all inputs
             together. "sum": the bound holds for each input while the others stay.
         size, stride: what the report prints in these columns.
-        rounding: how many units in the last place of float64 each output may be off when the layer
-            is computed, in terms of `bound` · ‖input‖ and of the output itself; `None` if that is
-            not known: then radii are not certified through the layer.
+        rounding: by how many units in the last place of float64 each output may be off, in terms of
+            `bound` · ‖input‖ and of the output itself; `None`: unknown, and no radii are certified.
 
     Raises:
-        TypeError: `how`, `size` or `stride` that is no str.
+        TypeError: `how`, `size` or `stride` that is no str; another that is no number.
         ValueError: a bound that is negative or NaN, or an `attained` above it.
 
     Example:
@@ -338,15 +337,15 @@ class LayerBound(Step):
     def __post_init__(self) -> None:
         for name in ("how", "size", "stride"):
             check_kind(name, getattr(self, name), str, "a str")
+        for name in ("bound", "attained"):  # narrow floats would round what they multiply
+            if name == "bound" or self.attained is not None:
+                object.__setattr__(self, name, one_number(name, getattr(self, name)))
         if not self.bound >= 0:
             raise ValueError(f"`bound` must be a number ≥ 0 or inf. Received: {self.bound!r}.")
         if self.attained is not None and not 0 <= self.attained <= self.bound:
-            raise ValueError(
-                "`attained` must lie between 0 and `bound`. Received: "
-                f"attained={self.attained!r}, bound={self.bound!r}."
-            )
-        if self.combine not in ("joint", "sum"):
-            raise ValueError(f'`combine` must be "joint" or "sum". Received: {self.combine!r}.')
+            received = f"attained={self.attained!r}, bound={self.bound!r}"
+            raise ValueError(f"`attained` must be from 0 to `bound`. Received: {received}.")
+        check_choice("combine", self.combine, ("joint", "sum"))
 
     @property
     def steps(self) -> tuple[Step, ...]:

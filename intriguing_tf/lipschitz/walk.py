@@ -197,7 +197,7 @@ class Bounds:
 
     def _merge(self, call: Call, rule: LayerBound, given: list[Branch]) -> list[Branch]:
         """The bound of a layer with several inputs or outputs."""
-        if self._best and type(call.operation) is keras.layers.Add:
+        if self._best and _adds(call):
             summed = self._sum_of_linear(call.number, given)
             if summed is not None:
                 return [summed]
@@ -222,8 +222,9 @@ class Bounds:
 
     def _block(self, call: Call, given: list[Branch]) -> Block | None:
         """The residual block that this call ends, if it adds two branches of one tensor."""
-        adds = type(call.operation) is keras.layers.Add
-        if not self._best or self._quick or not adds or len({branch.root for branch in given}) > 1:
+        if not self._best or self._quick or not _adds(call):
+            return None
+        if len({branch.root for branch in given}) > 1:
             return None
         return block_of([[each.step for each in branch.folded] for branch in given])
 
@@ -237,6 +238,11 @@ class Bounds:
         apart = sum(branch[0].step.magnitude() if branch else 1.0 for branch in branches)
         self.cancelled *= max(1.0, apart / max(entry.step.magnitude(), 1e-300))
         return dataclasses.replace(given[0], entries=(Entry((*entry.calls, number), entry.step),))
+
+
+def _adds(call: Call) -> bool:
+    """Whether it adds its inputs, and no user has a rule of his own for that."""
+    return type(call.operation) is keras.layers.Add and not is_registered(keras.layers.Add)
 
 
 def single_layer_bound(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from intriguing_tf.lipschitz import bound
+from intriguing_tf.lipschitz import bound, certified_radius
 from intriguing_tf.lipschitz.domain import boxes_of, described
 from tests.lipschitz.small_networks import randomised
 
@@ -58,3 +58,39 @@ def test_what_is_no_box_is_refused(domain):
 def test_a_domain_needs_a_known_size():
     with pytest.raises(ValueError, match="known size"):
         boxes_of((0, 1), [(None, None, None, 3)])
+
+
+def test_radii_on_a_domain_hold_within_it_and_nobody_asks_for_points_outside():
+    keras.utils.set_random_seed(1)
+    ends = [layers.Dense(9, "sigmoid"), layers.Dense(3)]
+    model = keras.Sequential([keras.Input((2,)), *ends])
+    ends[0].set_weights([20 * w for w in ends[0].get_weights()])
+    random = np.random.default_rng(0)
+    corner = 0.02
+    images = random.uniform(-corner, corner, (40, 2))
+    everywhere = certified_radius(model, images)
+    for method in ("global", "local"):
+        np.testing.assert_array_equal(
+            certified_radius(model, images, method=method, domain=None),
+            certified_radius(model, images, method=method),
+        )
+        radii = certified_radius(model, images, method=method, domain=(-corner, corner))
+        assert (radii >= everywhere * (1 - 1e-12)).all()
+        points = random.uniform(-corner, corner, (20000, 2))
+        classes = model.predict(points, verbose=0).argmax(axis=1)
+        predicted = model.predict(images, verbose=0).argmax(axis=1)
+        distances = np.linalg.norm(images[:, None] - points, axis=2)
+        assert not ((distances < radii[:, None]) & (classes != predicted[:, None])).any()
+    with pytest.raises(ValueError, match="must lie in the `domain`"):
+        certified_radius(model, images + 1, domain=(-corner, corner))
+
+
+def test_a_smaller_domain_gives_larger_radii():
+    model = keras.Sequential([keras.Input((1,)), layers.Dense(1, "tanh"), layers.Dense(1)])
+    model.set_weights([np.array(w) for w in ([[1.0]], [2.0], [[1.0]], [-0.5])])  # steep at −2 alone
+    image = np.ones((1, 1))
+    radii = [certified_radius(model, image, domain=(low, 1.0))[0] for low in (-3, 0, 0.5)]
+    assert radii[0] == pytest.approx(certified_radius(model, image)[0])
+    assert radii[0] < radii[1] < radii[2]
+    slope = 1 - np.tanh(2) ** 2
+    assert radii[1] == pytest.approx((np.tanh(3) - 0.5) / slope, rel=1e-4)

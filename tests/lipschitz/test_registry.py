@@ -7,7 +7,9 @@ import subprocess
 import sys
 
 import keras
+import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 from intriguing_tf.lipschitz import LayerBound, NoBoundError, bound, register, registry
@@ -89,3 +91,35 @@ def test_rules_must_return_bounds():
     for arguments in ({"bound": -1.0}, {"bound": math.nan}, {"bound": 1.0, "attained": 2.0}):
         with pytest.raises(ValueError, match="Received"):
             LayerBound(**arguments)
+    for value in ("x", None, True, np.array([2.0]), 1j):
+        with pytest.raises(TypeError, match="`bound` must be one number"):
+            LayerBound(value)
+
+
+def test_a_rule_in_float32_does_not_round_what_it_multiplies():
+    factor = 1.015625
+
+    class Scaled(layers.Layer):
+        def call(self, inputs):
+            return factor * inputs
+
+    for dtype, weight in ((np.float32, 2.01979660987854), (tf.constant, 1.2345678)):
+        weight = np.float32(weight)
+        register(Scaled)(lambda *_, dtype=dtype: LayerBound(dtype(factor)))
+        dense = layers.Dense(1)
+        model = keras.Sequential([keras.Input((1,)), Scaled(), dense])
+        dense.set_weights([np.array([[weight]]), np.zeros(1)])
+        report = bound(model, "product")
+        assert type(report.total) is float and report.total >= factor * float(weight)
+
+
+@pytest.mark.parametrize("method", ["best", "quick", "product"])
+def test_a_users_rule_for_sums_wins_over_what_is_known_of_sums(method, monkeypatch):
+    monkeypatch.setattr(registry, "_registered", {})
+    monkeypatch.setattr(registry, "_arguments", registry.known_arguments())
+    x = keras.Input((4,))
+    model = keras.Model(x, layers.Add()([x, layers.Dense(4, kernel_initializer="identity")(x)]))
+    assert bound(model, method).total == pytest.approx(2.0)
+    register(layers.Add)(lambda *_: LayerBound(5.0, combine="sum"))
+    for domain in (None, (0, 1)):
+        assert bound(model, method, domain=domain).total == pytest.approx(10.0)
