@@ -210,7 +210,13 @@ class LBFGSAdversary:
             arrays = confirm(self.classifier, self.settings, task, chosen.astype(np.int64), found)
         asked = {"enough": enough or None, "time_limit": limit, "masked": mask is not None}
         record = self._record(solver, targets, seed, asked, stop.reason, started)
-        result = AdversarialResult(**arrays, settings=record, classifier=self.classifier)
+        result = AdversarialResult(
+            **arrays,
+            settings=record,
+            classifier=self.classifier,
+            bounds=self.bounds,
+            mask=None if mask is None else np.asarray(mask),
+        )
         if stop.reason == "interrupted":
             raise AttackInterrupted(result)
         return result

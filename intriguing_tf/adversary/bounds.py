@@ -119,14 +119,19 @@ def make_box(bounds: tuple[np.ndarray, np.ndarray], images: np.ndarray, mask: An
     """
     flat = len(images), images[0].size
     lower, upper = (_flat(bound, images.shape) for bound in bounds)
-    with np.errstate(invalid="ignore"):
-        width = upper.astype(np.float64) - lower
-    width = np.where(np.isfinite(width) & (width > 0), width, 1.0)
+    width = range_of(lower, upper)
     if mask is not None:
         moves = _flat(_check_mask(mask, images.shape), images.shape)
         originals = images.reshape(flat)
         lower, upper = (np.where(moves, bound, originals) for bound in (lower, upper))
     return Box(*(np.broadcast_to(each, flat) for each in (lower, upper, width)))
+
+
+def range_of(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+    """Returns the ranges, float64, that changes are measured by: 1 where infinite or held."""
+    with np.errstate(invalid="ignore"):
+        width = np.asarray(upper, np.float64) - lower
+    return np.where(np.isfinite(width) & (width > 0), width, 1.0)
 
 
 def fit_into(images: np.ndarray, bounds: tuple[np.ndarray, np.ndarray]) -> np.ndarray:

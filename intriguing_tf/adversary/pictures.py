@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from intriguing_tf.adversary.bounds import range_of
 from intriguing_tf.adversary.naming import clear_name, file_name, name_of
 from intriguing_tf.adversary.pixels import BATCH, bounds_of, floats, in_8_bits, predict
 from intriguing_tf.checks import check_kinds, check_positive_integer
@@ -80,7 +81,7 @@ def plot(
     layout = kind_of(shown.originals)
     if layout == "table":
         return _changes(shown, class_names)
-    lower, upper = bounds_of(shown)
+    lower, upper = _shown_range(shown)
     heads = titles(shown, class_names, _classifier(result, model))
     before, after = shown.originals, shown.images
     if layout == "series":
@@ -90,6 +91,16 @@ def plot(
         ((x - lower) / (upper - lower)).clip(0, 1).reshape(shape) for x in (before, after)
     )
     return adversarial_rows(first, second, heads, columns=columns)
+
+
+def _shown_range(result: Result) -> tuple[np.ndarray, np.ndarray]:
+    """What is drawn black and white: the bounds, or the extremes of the images without finite."""
+    try:
+        lower, upper = bounds_of(result)
+        return lower, lower + range_of(lower, upper)
+    except ValueError:
+        both = np.stack([result.originals, result.images])
+        return both.min(), np.maximum(both.max(), both.min() + 1e-9)
 
 
 def kind_of(inputs: np.ndarray) -> str:
@@ -182,9 +193,9 @@ def save_images(
         write_atomically(file, tf.io.encode_png(image.reshape(*image.shape[:2], -1)).numpy())
     read = np.array([tf.io.decode_png(file.read_bytes()).numpy() for file in files], np.uint8)
     read = read.reshape(-1, *result.originals.shape[1:])
-    values = floats(read, bounds_of(result))
-    lower, upper = bounds_of(result)
-    change = (values.astype(np.float64) - result.originals[kept]) / (upper - lower)
+    lower, upper = bounds = bounds_of(result[kept])
+    values = floats(read, bounds)
+    change = (values.astype(np.float64) - result.originals[kept]) / range_of(lower, upper)
     return SavedImages(
         files=tuple(files),
         rows=kept,

@@ -17,6 +17,7 @@ import keras
 import numpy as np
 
 from intriguing_tf.adversary import pictures
+from intriguing_tf.adversary.bounds import check_bounds
 from intriguing_tf.adversary.naming import whole_name
 from intriguing_tf.adversary.pictures import SavedImages
 from intriguing_tf.archives import read_arrays, read_json
@@ -30,6 +31,7 @@ ARRAYS = (
     "images", "originals", "targets", "predictions", "original_predictions", "status",
     "distortion", "l2", "c", "nfev",
 )  # fmt: skip
+_BOUNDS = ("lower", "upper")
 _DTYPES = {
     **dict.fromkeys(("targets", "predictions", "original_predictions", "nfev"), "int64"),
     **dict.fromkeys(("distortion", "l2", "c"), "float64"),
@@ -61,6 +63,9 @@ class AdversarialResult(ShownAsTable):
         settings: how the examples were made: solver, loss, seed, versions, seconds and the like;
             "stopped" if it was cut short.
         classifier: what was attacked; `None` for a result that comes from a file.
+        bounds: (lower, upper), arrays that broadcast to the images; `None` where a file of an
+            earlier release keeps the least and largest of them only.
+        mask: bool, broadcasts to the images: where pixels were allowed to change; `None`: all.
 
     Example:
 
@@ -82,6 +87,8 @@ class AdversarialResult(ShownAsTable):
     nfev: np.ndarray
     settings: dict[str, Any]
     classifier: Any = None
+    bounds: tuple[np.ndarray, np.ndarray] | None = None
+    mask: np.ndarray | None = None
 
     @property
     def success(self) -> np.ndarray:
@@ -106,8 +113,16 @@ class AdversarialResult(ShownAsTable):
             IndexError: there is no such row, or a mask of another length.
         """
         chosen = np.arange(len(self))[rows]
-        arrays = {name: getattr(self, name)[np.atleast_1d(chosen)] for name in ARRAYS}
-        return dataclasses.replace(self, **arrays)
+        kept = np.atleast_1d(chosen)
+        arrays = {name: getattr(self, name)[kept] for name in ARRAYS}
+        bounds: Any = self.bounds and tuple(self._rows_of(bound, kept) for bound in self.bounds)
+        mask = None if self.mask is None else self._rows_of(self.mask, kept)
+        return dataclasses.replace(self, **arrays, bounds=bounds, mask=mask)
+
+    def _rows_of(self, array: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Rows of what broadcasts to the images."""
+        each = array.ndim == self.images.ndim and len(array) > 1
+        return array[rows] if each else array
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "classifier": None}  # what TensorFlow compiled cannot be pickled
@@ -234,7 +249,7 @@ class AdversarialResult(ShownAsTable):
         """
         arrays, description = _paths(path)
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **{name: getattr(self, name) for name in ARRAYS})
+        np.savez_compressed(buffer, **{name: getattr(self, name) for name in ARRAYS}, **self._box())
         content = buffer.getvalue()
         summary = {
             "format": _FORMAT,
@@ -256,6 +271,13 @@ class AdversarialResult(ShownAsTable):
             raise
         return arrays
 
+    def _box(self) -> dict[str, Any]:
+        """What the settings do not say of the box."""
+        arrays: dict[str, Any] = {} if self.mask is None else {"mask": self.mask}
+        if self.bounds is not None and any(np.ptp(bound) for bound in self.bounds):
+            arrays.update(zip(_BOUNDS, self.bounds, strict=True))
+        return arrays
+
     @classmethod
     def load(cls, path: str | os.PathLike) -> AdversarialResult:
         """Reads what `save` wrote. Nothing in the files is executed.
@@ -271,7 +293,8 @@ class AdversarialResult(ShownAsTable):
             format_ = summary.get("format") if isinstance(summary, dict) else None
             if format_ != _FORMAT or summary.get("kind") != "AdversarialResult":
                 raise ValueError(f"this version reads format {_FORMAT}")
-            result = stored_result(read_arrays(content, ARRAYS), summary.get("settings"))
+            arrays_ = read_arrays(content, (*ARRAYS, *_BOUNDS, "mask"))
+            result = stored_result(arrays_, summary.get("settings"))
             written = summary.get("sha256")  # results of earlier releases have none
             if written is not None and written != hashlib.sha256(content).hexdigest():
                 raise ValueError(
@@ -318,7 +341,37 @@ def stored_result(arrays: Mapping[str, np.ndarray], settings: Any) -> Adversaria
     if not np.isfinite(arrays["images"][arrays["status"] == "found"]).all():
         raise ValueError("images that were found must be finite")
     _check_settings(settings)
-    return AdversarialResult(**{name: arrays[name] for name in ARRAYS}, settings=settings)
+    return AdversarialResult(
+        **{name: arrays[name] for name in ARRAYS},
+        settings=settings,
+        bounds=_stored_bounds(arrays, settings),
+        mask=_stored_mask(arrays),
+    )
+
+
+def _stored_bounds(arrays: Mapping[str, np.ndarray], settings: dict[str, Any]) -> Any:
+    if set(_BOUNDS) <= set(arrays):
+        described = [arrays[name] for name in _BOUNDS]
+        if any(each.dtype.kind != "f" for each in described):
+            raise ValueError("bounds must be floats")
+    else:
+        described = settings.get("bounds") or []
+        if len(described) != 2 or any(isinstance(each, list) for each in described):
+            return None
+    try:
+        lower, upper = check_bounds(described)
+        for each in (lower, upper):
+            np.broadcast_to(each, arrays["images"].shape)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+    return lower, upper
+
+
+def _stored_mask(arrays: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    mask = arrays.get("mask")
+    if mask is not None and mask.dtype != np.bool_:
+        raise ValueError(f"mask must be bool. Received: {mask.dtype}")
+    return None if mask is None else np.broadcast_to(mask, arrays["images"].shape)
 
 
 def _check_settings(settings: Any) -> None:

@@ -274,6 +274,6 @@ def _extreme(
         both: dict[str, Any] = {
             name: np.concatenate([getattr(kept, name), getattr(found, name)]) for name in ARRAYS
         }
-        found = dataclasses.replace(found, **both)
+        found = dataclasses.replace(found, **both)  # the bounds are those of all images
     order = np.argsort(found.l2 if nearest else -found.l2, kind="stable")
     return found[order[:_SHOWN]]

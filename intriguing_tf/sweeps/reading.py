@@ -89,7 +89,7 @@ class Sweep:
             )
         self._check_complete()
         results = [shard.result for shard in self.shards(*cells[0])]
-        arrays = {
+        arrays: dict[str, Any] = {
             name: np.concatenate([getattr(each, name) for each in results]) for name in ARRAYS
         }
         seconds = sum(each.settings["seconds"] for each in results)

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.adversary import LBFGSAdversary
-from intriguing_tf.adversary.bounds import check_bounds
+from intriguing_tf.adversary.bounds import check_bounds, range_of
 from intriguing_tf.adversary.settings import check_arguments, check_distortion
 from intriguing_tf.checks import (
     check_between,
@@ -157,9 +157,10 @@ class PoolExamples(abc.ABC):
             check_distortion(pool.distortion, self._adversary.bounds)
 
     def _box(self, dtype: tf.DType) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-        """Returns the bounds and their range, 1 where it is infinite."""
-        low, high = (tf.cast(bound, dtype) for bound in self._adversary.bounds)
-        return low, high, tf.where(tf.math.is_finite(high - low), high - low, 1)
+        """Returns the bounds and the range that changes are measured by."""
+        bounds = self._adversary.bounds
+        low, high, span = (tf.cast(each, dtype) for each in (*bounds, range_of(*bounds)))
+        return low, high, span
 
     def outside(self, batch: Batch) -> tf.Tensor:
         """Whether an image lies outside the bounds, by more than its rounding; bool scalar."""

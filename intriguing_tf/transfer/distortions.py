@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from intriguing_tf.adversary.bounds import fit_into, range_of
 from intriguing_tf.checks import array_of_numbers, check_seed
 
 UNIT_BOX = (0.0, 1.0)
@@ -70,11 +71,7 @@ def gaussian_noise(
     """
     images = finite_images("images", images)
     lowest, highest, pixel_range = box(bounds)
-    if not ((lowest <= images) & (images <= highest)).all():
-        raise ValueError(
-            f"`images` must lie within the bounds. Received: values from {images.min()} to "
-            f"{images.max()} with bounds {bounds}."
-        )
+    images = fit_into(images, (lowest, highest)).astype(images.dtype)
     noise = np.random.default_rng(check_seed(seed)).standard_normal(images.shape)
     return _clipped(images + _stddev(stddev) * pixel_range * noise, lowest, highest, images.dtype)
 
@@ -91,7 +88,8 @@ def amplify(result: Any, stddev: float = 0.1, bounds: tuple[Any, Any] | None = N
     Args:
         result: an `AdversarialResult`, or anything with its `images` and `originals`.
         stddev: in units of the pixel range, at least 0.
-        bounds: lowest and highest pixel value; by default those that the result was made with.
+        bounds: lowest and highest pixel value, or arrays that broadcast to the images; by default
+            those that the result was made with.
 
     Returns:
         An array of the shape and dtype of `result.originals`.
@@ -114,7 +112,7 @@ def amplify(result: Any, stddev: float = 0.1, bounds: tuple[Any, Any] | None = N
         finite_images("images", result.images),
         finite_images("originals", result.originals),
     )
-    lowest, highest, pixel_range = box(bounds or _bounds_of(result))
+    lowest, highest, pixel_range = box(_bounds_of(result) if bounds is None else bounds)
     change = images.astype(np.float64) - originals
     distortion = _rms_per_image(change / pixel_range)
     scale = np.divide(
@@ -148,8 +146,10 @@ def _clipped(images: np.ndarray, lowest, highest, dtype) -> np.ndarray:
     return np.clip(images.astype(dtype), np.asarray(lowest, dtype), np.asarray(highest, dtype))
 
 
-def _bounds_of(result: Any) -> tuple[float, float]:
+def _bounds_of(result: Any) -> tuple[Any, Any]:
     """Returns the bounds that an `AdversarialResult` was made with."""
+    if getattr(result, "bounds", None) is not None:
+        return result.bounds
     described = getattr(result, "settings", {}).get("bounds", UNIT_BOX)
     if any(isinstance(bound, list) for bound in described):
         raise ValueError(
@@ -166,13 +166,12 @@ def box(bounds: tuple[Any, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         lowest, highest = (np.asarray(bound, np.float64) for bound in bounds)
     except (TypeError, ValueError) as error:
         raise ValueError(f"`bounds` must be (lowest, highest). Received: {bounds!r}.") from error
-    if not np.all(lowest < highest):  # NaN fails too
+    if not np.all(lowest <= highest) or not np.any(lowest < highest):  # NaN fails too
         raise ValueError(
-            f"`bounds` must be (lowest, highest) with lowest < highest. Received: {bounds!r}."
+            "`bounds` must be (lowest, highest) with lowest < highest, or equal where a value is "
+            f"held. Received: {bounds!r}."
         )
-    with np.errstate(invalid="ignore"):
-        pixel_range = highest - lowest
-    return lowest, highest, np.where(np.isfinite(pixel_range), pixel_range, 1.0)
+    return lowest, highest, range_of(lowest, highest)
 
 
 def _stddev(stddev: float) -> float:

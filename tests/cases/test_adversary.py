@@ -291,3 +291,104 @@ def test_found_is_what_predict_says_in_its_own_batches(network):
         result = itf.LBFGSAdversary(model, jit_compile=False)(x)
     np.testing.assert_array_equal(result.predictions, predicted(model, result.images))
     assert 0 < (result.status == "found").sum() < 40
+
+
+# --- what was held stays, wherever a result goes
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """Pictures of three colours [n, 6, 6, 3], whole levels of 8 bits, and their classes."""
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 3, 24)
+    color = 0.3 * np.eye(3)[labels][:, None, None] + 0.1
+    levels = np.rint(255 * (0.5 * random.random((24, 6, 6, 3)) + color))
+    return (levels / 255).astype(np.float32), labels
+
+
+def of_colors(x, labels):
+    keras.utils.set_random_seed(1)
+    conv = keras.layers.Conv2D(8, 3, activation="relu")
+    pool, logits = keras.layers.GlobalAveragePooling2D(), keras.layers.Dense(3)
+    model = keras.Sequential([keras.Input((6, 6, 3)), conv, pool, logits])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.03), loss)
+    model.fit(x, labels, epochs=40, verbose=0)
+    return model
+
+
+@pytest.mark.slow
+def test_pixels_that_a_mask_holds_are_held_in_files_too(pictures, tmp_path):
+    x, labels = pictures
+    mask = np.zeros((6, 6, 1), bool)
+    mask[1:5, 1:5] = True
+    result = itf.LBFGSAdversary(of_colors(x, labels))(x, mask=mask, targets="nearest")
+    result.save(tmp_path / "result")
+    read = itf.AdversarialResult.load(tmp_path / "result")
+    for each in (result, result[::-1][::-1], read):
+        saved = each.save_images(tmp_path / "images", result.classifier.model)
+        assert len(saved.rows) + len(saved.lost) == (result.status == "found").sum() > 0
+        before = np.rint(255 * x[saved.rows]).astype(int)
+        assert not (saved.images - before)[:, ~mask[..., 0]].any()
+        assert (saved.images != before).any()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("each", [False, True])
+def test_levels_lie_between_the_bounds_of_their_channel(each, pictures, tmp_path):
+    x, labels = pictures
+    mean, std = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
+    scaled = (x - mean) / std
+    model = of_colors(scaled, labels)
+    bounds = [(end - mean) / std for end in (0, 1)]
+    if each:  # as bounds of each image
+        bounds = [np.broadcast_to(bound, x.shape) for bound in bounds]
+    result = itf.LBFGSAdversary(model, bounds=bounds)(scaled, targets="nearest")
+    saved = result.save_images(tmp_path)
+    assert len(saved.rows) > 5
+    as_read = (saved.images / np.float32(255) - mean) / std
+    np.testing.assert_array_equal(predicted(model, as_read), saved.predictions)
+    assert (saved.predictions != result.original_predictions[saved.rows]).all()
+    row = int(saved.rows[0])
+    np.testing.assert_array_equal(result[row].save_images(tmp_path).images[0], saved.images[0])
+    amplified = itf.transfer.amplify(result, 0.1)
+    rms = itf.transfer.rms(amplified, result.originals, tuple(bounds))
+    assert (rms <= 0.1 + 1e-6).all() and rms.max() > 0.05
+
+
+def test_levels_need_finite_bounds(pictures, tmp_path):
+    x, _ = pictures
+    model = keras.Sequential([keras.Input(x.shape[1:]), keras.layers.Flatten()])
+    model.add(keras.layers.Dense(3))
+    result = itf.LBFGSAdversary(model, bounds=(-np.inf, np.inf))(x[:3])
+    with pytest.raises(ValueError, match="8 bits need finite bounds"):
+        result.save_images(tmp_path)
+    assert result.plot().png()
+
+
+def test_variables_that_bounds_hold_are_held_by_all_that_follows():
+    model, x = small_network(), points(16)
+    lower, upper = np.zeros(x.shape[1:], np.float32), np.ones(x.shape[1:], np.float32)
+    lower.flat[0] = upper.flat[0] = 0.5
+    x[(slice(None), *np.unravel_index(0, x.shape[1:]))] = 0.5
+    bounds, labels = (lower, upper), predicted(model, x)
+    result = itf.LBFGSAdversary(model, bounds=bounds)(x)
+    for given in (None, bounds):
+        amplified = itf.transfer.amplify(result, bounds=given)
+        assert (amplified.reshape(len(x), -1)[:, 0] == 0.5).all()
+    noisy = itf.transfer.gaussian_noise(x, bounds=bounds)
+    assert (noisy.reshape(len(x), -1)[:, 0] == 0.5).all() and (noisy != x).any()
+    for interval, distortion in ((0, 0.05), (1, None), (1, 0.05)):
+        pool = itf.training.AdversarialPool(
+            interval=interval, distortion=distortion, bounds=bounds,
+            **({"size": 8, "refresh": 4} if interval else {}),
+        )  # fmt: skip
+        trained = itf.training.AdversarialModel(model, [pool])
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        trained.compile(keras.optimizers.SGD(1e-3), loss)
+        assert np.isfinite(trained.fit(x, labels, batch_size=8, verbose=0).history["loss"]).all()
+
+
+def test_what_rounding_leads_over_the_bounds_is_clipped_by_noise_too():
+    images = np.full((2, 4), 0.3, np.float32)  # a little above the float64
+    assert itf.transfer.gaussian_noise(images, bounds=(0, 0.3)).max() <= np.float32(0.3)
