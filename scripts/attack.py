@@ -40,6 +40,7 @@ _PNGS = r"images/\d{4,}_.*_as_.*\.png"
     options.integer("shown", 64, "images in the picture, at most", lower_bound=1),
     options.boolean("save_images", False, "also save PNGs of 8 bits that still are adversarial"),
     options.output("attack"),
+    grace=20,  # what was found is confirmed and saved; a second Ctrl-C ends that
 )
 def run(flags: Any) -> int:
     """Runs the attack that the flags ask for; returns 0 if it succeeded on every image.

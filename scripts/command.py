@@ -27,7 +27,7 @@ HELP = {"--help", "-help", "-h", "--helpshort", "--helpfull"}
 _COLORED = re.compile("\x1b\\[[0-9;]*m")  # how Keras prints in bold
 INTERRUPTED = 130  # what shells call the status of a program that Ctrl-C ended
 _LISTED = re.compile(r"^(flag --\w+=)\[(.*?)\]:")  # how absl shows values between commas
-GRACE = 1.5  # seconds from Ctrl-C to the end of the process, whatever it is at
+GRACE = 1.5  # seconds
 
 
 def command(
@@ -35,6 +35,7 @@ def command(
     renamed: Mapping[str, str] | None = None,
     takes_arguments: bool = False,
     imports_tensorflow: bool = True,
+    grace: float = GRACE,
 ) -> Callable[[Callable[..., int | None]], Command]:
     """Makes a function the entry point of a command; its module's docstring is the help.
 
@@ -45,6 +46,8 @@ def command(
             list of them after the flags.
         imports_tensorflow: whether to import TensorFlow before the function is called, and after
             the flags are found right.
+        grace: seconds from Ctrl-C to the end of the process, whatever it is at; more for a command
+            that saves what it has.
 
     Example:
 
@@ -56,7 +59,7 @@ def command(
             run()
     """
     return lambda action: Command(
-        action, options, renamed or {}, takes_arguments, imports_tensorflow
+        action, options, renamed or {}, takes_arguments, imports_tensorflow, grace
     )
 
 
@@ -69,10 +72,11 @@ class Command:
     renamed: Mapping[str, str]
     takes_arguments: bool
     imports_tensorflow: bool
+    grace: float
 
     def __call__(self) -> NoReturn:
         """Runs the command line, and ends the process with its status."""
-        with _ending_when_interrupted():
+        with _ending_when_interrupted(self.grace):
             status = self.main(sys.argv[1:])
             if status == INTERRUPTED:
                 _end_at_once()
@@ -170,7 +174,7 @@ def _stopped() -> int:
 
 
 @contextlib.contextmanager
-def _ending_when_interrupted() -> Iterator[None]:
+def _ending_when_interrupted(grace: float) -> Iterator[None]:
     """Within it, Ctrl-C ends the process in time; afterwards it does what it did before.
 
     Python answers between two of its own instructions only, and a call of a compiled function may
@@ -185,7 +189,7 @@ def _ending_when_interrupted() -> Iterator[None]:
         with open(reading, "rb", buffering=0) as numbers:
             while (number := numbers.read(1)) and signal.SIGINT not in number:
                 pass
-        if number and not left.wait(GRACE):  # nothing more comes once the context is left
+        if number and not left.wait(grace):  # nothing more comes once the context is left
             _stopped()
             _end_at_once()
 

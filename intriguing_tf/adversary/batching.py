@@ -81,7 +81,8 @@ def run_to_the_end(
         fixed_shapes: every new batch size is compiled (XLA), so sizes are few: they shrink by
             four, and not below 256.
         stop: asked a few times a second; once it says so, the state comes back as it is then.
-        behind: asked with `(state, rows)` every few steps: which rows need not go on.
+        behind: asked with `(state, rows)` each `EVERY` steps, however many are taken at once: which
+            rows need not go on.
 
     Returns:
         The state of all rows, in their order.
@@ -90,21 +91,23 @@ def run_to_the_end(
         specs = tf.nest.map_structure(_any_rows, (state, rows))
         advance = advance.get_concrete_function(*specs, *[tf.TensorSpec([], tf.int32)] * 2)
     where = None  # rows of the whole state that the running state holds
-    whole, steps = state, 1 if behind is None else EVERY
+    whole, steps, unasked = state, 1, EVERY
     while True:
         most_left = _next_size(int(state.done.shape[0]), fixed_shapes)
         left = stopped = None
         while left is None or (left > most_left and not stopped):
             started = time.perf_counter()
+            taken = steps if behind is None else min(steps, unasked)
             state = advance(
-                state, rows, tf.constant(most_left, tf.int32), tf.constant(steps, tf.int32)
+                state, rows, tf.constant(most_left, tf.int32), tf.constant(taken, tf.int32)
             )
-            if behind is not None:
+            left = _rows_left(state)
+            unasked -= taken
+            if behind is not None and (not unasked or left <= most_left):
                 state = state._replace(done=state.done | behind(state, rows))
-            left = int(tf.reduce_sum(tf.cast(~state.done, tf.int32)))
-            if behind is None:
-                share = _ASKING / max(time.perf_counter() - started, 1e-6)
-                steps = min(max(1, int(steps * min(share, 4))), 10**6)
+                left, unasked = _rows_left(state), EVERY
+            share = _ASKING / max(time.perf_counter() - started, 1e-6)
+            steps = min(max(1, int(taken * min(share, 4))), 10**6)
             stopped = stop()
         whole = state if where is None else _scatter(whole, where, state)
         if left == 0 or stopped:
@@ -116,6 +119,10 @@ def run_to_the_end(
         state, rows = tf.nest.map_structure(
             lambda value, kept=kept: tf.gather(value, kept), (state, rows)
         )
+
+
+def _rows_left(state: Any) -> int:
+    return int(tf.reduce_sum(tf.cast(~state.done, tf.int32)))
 
 
 def step_until(step: Any, state: Any, most_left: tf.Tensor, most_steps: tf.Tensor) -> Any:

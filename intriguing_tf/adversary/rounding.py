@@ -49,7 +49,8 @@ def to_lattice(
         adversarial: [n, size] what the searches found.
         levels: values of a variable, from its lower to its upper bound.
         constants: of the search.
-        stop: once it says so, no image is brought nearer that has a lattice point.
+        stop: once it says so, no image is brought nearer, and those without a lattice point are
+            rounded once.
 
     Returns:
         Points [n, size], whether they succeed [n], and how often the margin was evaluated.
@@ -71,9 +72,13 @@ def to_lattice(
         kept[nearer] = points[nearer]
         found = np.isfinite(best_square)
         waited = np.where(much | ~found, 0, waited + 1)
-        ended = found.all() and ((waited >= _PATIENCE).all() or stop())
+        stopped = stop()
+        ended = (found.all() and (waited >= _PATIENCE).all()) or (stopped and evaluations > 1)
         if ended or evaluations == _EVALUATIONS:
             break
+        if stopped:
+            points = lattice.round(points)
+            continue
         proximity = np.clip(np.where(nearer, 0.6, 1.3) * proximity, 0.02, 50.0).astype(dtype)
         less, more = np.maximum(aim / 2, constants.bundle_aim), _MORE * margin / batch.gap
         aim = np.where(margin < 0, less, aim + (more if evaluations > 1 else 0))

@@ -216,7 +216,12 @@ class _Run:
 
 def _advance(runs: list[_Run], so_far: _BestSoFar, c: np.ndarray, stop: Callable[[], bool]) -> None:
     """Advances runs together until all have ended, or it is time to stop."""
-    parked = [(run, point) for run in runs if (point := run.first()) is not None]
+    parked = []
+    for run in runs:
+        if stop():  # SciPy takes a while to read the bounds of each
+            return
+        if (point := run.first()) is not None:
+            parked.append((run, point))
     while parked and not stop():
         rows = np.array([run.row for run, _ in parked])
         points = np.stack([point for _, point in parked])

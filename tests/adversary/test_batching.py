@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from intriguing_tf.adversary import batching
 from intriguing_tf.adversary.batching import (
     padded,
     run_to_the_end,
@@ -14,6 +15,7 @@ from intriguing_tf.adversary.batching import (
     traced_once,
     whole_groups,
 )
+from intriguing_tf.adversary.rivals import EVERY
 
 
 class Inner(NamedTuple):
@@ -96,3 +98,31 @@ def test_equal_steps_are_traced_once_and_others_again():
 
     assert (searched(1) == 0).all() and (searched(1) == 0).all() and (searched(3) == -2).all()
     assert traced == [1, 3]
+
+
+@pytest.mark.parametrize("seconds", [1e-9, 1e9])
+def test_rivals_are_compared_after_as_many_steps_however_long_these_take(seconds, monkeypatch):
+    monkeypatch.setattr(batching, "_ASKING", seconds)
+    asked, longest = [], []
+
+    @tf.function(autograph=False)
+    def advance(state, rows, most_left, most_steps):
+        def step(s):
+            left = tf.maximum(s.left - 1, 0)
+            return Countdown(left, Inner(s.inner.sum + 1), left == 0)
+
+        return step_until(step, state, most_left, most_steps)
+
+    def behind(state, rows):
+        asked.append(int(state.inner.sum[-1]))
+        return tf.zeros_like(state.done)
+
+    def stop():
+        longest.append(len(asked))
+        return False
+
+    left = tf.constant([4, 13, 18, 22])
+    start = Countdown(left, Inner(tf.zeros([4], tf.int64)), tf.fill([4], False))
+    run_to_the_end(advance, start, tf.range(4), fixed_shapes=False, stop=stop, behind=behind)
+    assert asked == [5, 10, 13, 18, 22]  # with half of the rows left, they start anew
+    assert EVERY == 5 and (len(longest) == 22) == (seconds < 1)

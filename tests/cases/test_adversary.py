@@ -392,3 +392,35 @@ def test_variables_that_bounds_hold_are_held_by_all_that_follows():
 def test_what_rounding_leads_over_the_bounds_is_clipped_by_noise_too():
     images = np.full((2, 4), 0.3, np.float32)  # a little above the float64
     assert itf.transfer.gaussian_noise(images, bounds=(0, 0.3)).max() <= np.float32(0.3)
+
+
+# --- a limit of time holds for all that a call does
+
+
+class Counted(keras.layers.Layer):
+    """Counts how often it runs."""
+
+    runs = 0
+
+    def call(self, inputs):
+        def count(x):
+            type(self).runs += 1
+            return x
+
+        return tf.ensure_shape(tf.grad_pass_through(
+            lambda x: tf.numpy_function(count, [x], x.dtype)
+        )(inputs), inputs.shape)  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("settings", [{"levels": 256}, {"solver": "scipy"}, {"starts": 9}])
+def test_after_the_limit_a_call_comes_to_its_end(settings):
+    keras.utils.set_random_seed(0)
+    layers = [keras.Input((4,)), Counted(), keras.layers.Dense(9, "relu"), keras.layers.Dense(3)]
+    adversary = itf.LBFGSAdversary(keras.Sequential(layers), **settings)
+    images = np.random.default_rng(0).random((40, 4), np.float32)
+    whole = adversary(images)
+    everything, Counted.runs = Counted.runs, 0
+    stopped = adversary(images, time_limit=1e-9)
+    assert stopped.settings["stopped"] == "time_limit"
+    assert Counted.runs < 20 < everything and whole.success.any()
