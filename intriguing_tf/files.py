@@ -18,8 +18,10 @@ def expanded(path: str | os.PathLike) -> Path:
     """Returns a path with the home folder for `~`, as a shell would have it.
 
     Raises:
-        ValueError: it begins with `~` and a name, whose home folder is not known.
+        ValueError: it is empty, or begins with `~` and a name, whose home folder is not known.
     """
+    if not os.fspath(path):
+        raise ValueError("A path is needed; . is the current folder. Received: ''.")
     found = Path(os.path.expanduser(path))
     first = found.parts[0] if found.parts else ""
     if first.startswith("~") and not Path(first).exists():

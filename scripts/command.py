@@ -72,7 +72,7 @@ class Command:
     renamed: Mapping[str, str]
     takes_arguments: bool
     imports_tensorflow: bool
-    grace: float
+    grace: float = GRACE
 
     def __call__(self) -> NoReturn:
         """Runs the command line, and ends the process with its status."""

@@ -107,7 +107,8 @@ def clear(flags: Any, names: Sequence[str]) -> int:
     _matching([name for name in names if name != "*"])  # complains
     freed = sum(zoo.clear(pattern) for pattern in names or ["*"])
     if flags.pins:
-        pins.forget()
+        for pattern in names or ["*"]:
+            pins.forget(pattern)
     print(f"{freed:,} bytes removed{' and the pins forgotten' if flags.pins else ''}.")
     return 0
 

@@ -35,6 +35,9 @@ def test_a_path_begins_at_home(tmp_path, monkeypatch):
         expanded("~no-one/a")
     (tmp_path / "~no-one").mkdir()
     assert expanded("~no-one/a") == Path("~no-one/a")
+    with pytest.raises(ValueError, match="A path is needed"):
+        expanded("")
+    assert expanded(".") == Path(".")
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is full")

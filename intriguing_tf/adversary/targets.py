@@ -49,14 +49,20 @@ def choose_targets(
     return class_array("targets", targets, n, classes)
 
 
+MOST = np.iinfo(np.int64).max  # classes, where nothing is known of them
+
+
 def class_array(name: str, values: Any, n: int, classes: int) -> np.ndarray:
     """Checks class numbers and returns them as int64 [n].
 
     Args:
         values: integers [n] or [n, 1]; one class for all; or one-hot rows [n, classes].
+        n: images.
+        classes: of the model; `MOST`, if they are not known yet.
     """
     array = np.asarray(values)
-    if array.shape == (n, classes) and array.dtype.kind in "fiub":
+    rows = array.ndim == 2 and array.shape[1] > 1 if classes == MOST else False
+    if (rows or array.shape == (n, classes)) and array.dtype.kind in "fiub":
         array = from_one_hot(name, array)
     if not np.issubdtype(array.dtype, np.integer):
         raise TypeError(
@@ -68,7 +74,8 @@ def class_array(name: str, values: Any, n: int, classes: int) -> np.ndarray:
     if array.shape not in {(n,), ()}:
         raise ValueError(
             f"`{name}` must have shape ({n},) or ({n}, 1), be one class for all, or be one-hot "
-            f"rows of shape ({n}, {classes}). Received: shape {array.shape}."
+            f"rows of shape ({n}, {'classes' if classes == MOST else classes}). Received: shape "
+            f"{array.shape}."
         )
     outside = array[(array < 0) | (array >= classes)]
     if outside.size:

@@ -98,6 +98,11 @@ def _npz(path: Path, bounds: tuple[float, float]) -> ImageSet:
     labels = _labels(path, arrays.get("labels"), images.shape)
     found = ImageSet(images, labels, _class_names(path, arrays.get("class_names")))
     if images.dtype == np.uint8:
+        if images.ndim < 3:
+            raise ValueError(
+                f"{path} holds uint8 rows, which may be pixels or other numbers: save floats, as "
+                f"the model takes them. Received: shape {images.shape}."
+            )
         return _scaled(dataclasses.replace(found, images=images.astype(np.float32) / 255), bounds)
     return found
 

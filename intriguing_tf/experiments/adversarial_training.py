@@ -214,8 +214,8 @@ def compare(
         verbose: True or False for the progress bar, or "auto": when stderr is a terminal.
 
     Raises:
-        ValueError: an unknown method, none, no seeds, too few images, or a folder with work of an
-            earlier release.
+        ValueError: an unknown method, none, no seeds or one twice, too few images, or a folder with
+            work of an earlier release.
         RuntimeError: another process is at work in the folder.
 
     Example:
@@ -228,6 +228,8 @@ def compare(
         )
     for seed in seeds:
         check_seed(seed)
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"The seeds must differ. Received: {list(seeds)}.")
     check_positive_integer("attacked", attacked)
     check_positive("radius", radius)
     recipes = {name: load_method(name) for name in names}

@@ -141,7 +141,8 @@ def is_straight(operation: Any) -> bool:
     function = getattr(operation, "activation", None)
     if isinstance(function, keras.layers.Layer):
         return type(function) in _STRAIGHT
-    return _key(operation) in _STRAIGHT or function in _STRAIGHT_FUNCTIONS
+    # By identity: a function of the user's may have no hash.
+    return _key(operation) in _STRAIGHT or any(function is each for each in _STRAIGHT_FUNCTIONS)
 
 
 @rounds(

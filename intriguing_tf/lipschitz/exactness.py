@@ -154,7 +154,10 @@ def _check_shape(layer: Any, node: Any) -> None:
     one = len(node.input_tensors) == len(node.outputs) == 1
     if not (says and one and kind in known_arguments()):
         return
-    now = tuple(layer.compute_output_shape(tuple(node.input_tensors[0].shape)))
+    positional, keywords = call_arguments(node)
+    given = positional[0] if positional else next(iter(keywords.values()))
+    shapes = keras.tree.map_structure(lambda tensor: tuple(tensor.shape), given)
+    now = tuple(layer.compute_output_shape(shapes))
     then = tuple(node.outputs[0].shape)
     same = (None in (a, b) or a == b for a, b in zip(now, then, strict=False))
     if len(now) != len(then) or not all(same):
@@ -167,10 +170,15 @@ def _check_shape(layer: Any, node: Any) -> None:
 def check_dtype(tensor: Any) -> None:
     """Raises unless a tensor holds float32 or float64."""
     if tensor.dtype not in PRECISIONS:
+        advice = "Build the model in float32"
+        if "float" not in tensor.dtype:
+            advice = (
+                "Of a model that begins with integers, such as an Embedding, take the part from "
+                "the first floating-point tensor on: intriguing_tf.keras_graph.above(model, layer)"
+            )
         raise NoBoundError(
-            f"its tensors are {tensor.dtype}, and bounds hold for float32 and float64 only. Of a "
-            "model that begins with integers, such as an Embedding, take the part from the first "
-            "floating-point tensor on: intriguing_tf.keras_graph.above(model, layer)"
+            f"its tensors are {tensor.dtype}, and bounds hold for float32 and float64 only. "
+            f"{advice}"
         )
 
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
 from intriguing_tf.adversary.settings import check_arguments, check_distortion
-from intriguing_tf.adversary.targets import KINDS, class_array
+from intriguing_tf.adversary.targets import KINDS, MOST, class_array
 from intriguing_tf.aliases import RenamedAttribute
 from intriguing_tf.checks import check_choice, check_positive, check_positive_integer, check_seed
 from intriguing_tf.classifier import Classifier
@@ -147,7 +147,7 @@ class CertifiedAccuracy(_Monitor):
     ):
         super().__init__(log_dir, every)
         self.images = finite_images("images", images)
-        self.labels = class_array("labels", labels, len(self.images), np.iinfo(np.int64).max)
+        self.labels = class_array("labels", labels, len(self.images), MOST)
         if np.ndim(radii) != 1 or not len(radii):
             raise ValueError(f"`radii` must be a list of numbers. Received: {radii!r}.")
         self.radii = tuple(check_positive("radii", radius) for radius in radii)
@@ -223,12 +223,12 @@ class AdversarialAccuracy(_Monitor):
         if isinstance(distortion, bool) or distortion != 0:
             check_distortion(distortion, known)
         self.images = finite_images("images", images)
-        count, most = len(self.images), np.iinfo(np.int64).max
-        self.labels = class_array("labels", labels, count, most)
+        count = len(self.images)
+        self.labels = class_array("labels", labels, count, MOST)
         if isinstance(targets, str):
             check_choice("targets", targets, KINDS)
         else:
-            class_array("targets", targets, count, most)
+            class_array("targets", targets, count, MOST)
         self.distortion, self.targets, self.seed = distortion, targets, check_seed(seed)
         self.shown, self.settings = shown, settings
         self.result: AdversarialResult | None = None

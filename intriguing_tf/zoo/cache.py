@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.metadata
 import re
@@ -102,14 +103,18 @@ def clear(pattern: str = "*") -> int:
         The number of bytes that this freed.
     """
     folder = locations.cache()
+    doomed = {file.parent for file in _cached_files()}
     if pattern == "*":
-        doomed = {file.parent for file in _cached_files()} | {folder / "catalogues"}
+        doomed.add(folder / "catalogues")
     else:
-        doomed = {folder / name for name in catalogue.list(pattern)}
+        entries = {folder / name for name in catalogue.list(pattern)}
+        doomed = {path for path in doomed if path.parent in entries}
     freed = 0
     for path in sorted(filter(_is_in_cache, doomed)):
         freed += sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
         shutil.rmtree(path, ignore_errors=True)
+        with contextlib.suppress(OSError):  # there is something else in the entry's folder
+            path.parent.rmdir()
     return freed
 
 

@@ -66,18 +66,27 @@ def pin(name: str, *, verbose: bool | str = "auto", patience: Patience = PATIENC
     found = downloads.download_unknown(card.urls, arrival, card.size, card.sha1, verbose, patience)
     accepted = Pin(*found)
     with filelock.FileLock(_file().with_suffix(".lock")):
-        pins = _remembered() | {name: accepted}
-        content = {key: value.json() for key, value in sorted(pins.items())}
-        write_atomically(_file(), json.dumps(content, indent=2))
+        _write(_remembered() | {name: accepted})
     home = locations.download_of(name, card.file, accepted.sha256)
     home.parent.mkdir(parents=True, exist_ok=True)
     arrival.replace(home)
     return accepted
 
 
-def forget() -> None:
-    """Removes every pin."""
-    _file().unlink(missing_ok=True)
+def forget(pattern: str = "*") -> None:
+    """Removes the pins of the entries that match a pattern, as in `zoo.list`."""
+    with filelock.FileLock(_file().with_suffix(".lock")):
+        if pattern == "*":
+            _file().unlink(missing_ok=True)
+            return
+        pins = _remembered()
+        forgotten = set(catalogue.list(pattern))
+        _write({name: pin for name, pin in pins.items() if name not in forgotten})
+
+
+def _write(pins: dict[str, Pin]) -> None:
+    content = {name: pin.json() for name, pin in sorted(pins.items())}
+    write_atomically(_file(), json.dumps(content, indent=2))
 
 
 def _file() -> Path:

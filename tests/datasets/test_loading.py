@@ -184,3 +184,10 @@ def test_labels_of_an_npz_file_come_as_numbers(labels, tmp_path):
     np.savez(tmp_path / "my.npz", images=np.ones((3, 2)), labels=labels, class_names=[b"a", b"b"])
     found = load_data(str(tmp_path / "my.npz"))
     assert found.labels.tolist() == [2, 0, 1] and found.class_names == ("a", "b")
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (3,)])
+def test_rows_of_8_bits_are_no_pixels(shape, tmp_path):
+    np.savez(tmp_path / "rows.npz", images=np.full(shape, 200, np.uint8))
+    with pytest.raises(ValueError, match=r"rows.npz holds uint8 rows, which may be pixels or"):
+        load_data(str(tmp_path / "rows.npz"))

@@ -90,3 +90,39 @@ def test_a_normalization_over_an_axis_of_unknown_size_is_refused(axis):
     layer = layers.LayerNormalization(axis=axis, scale=False, center=False)
     with pytest.raises(NoBoundError, match="size"):
         bound(keras.Model(x, layer(x)))
+
+
+@pytest.mark.parametrize("kind", [layers.Concatenate, layers.Add, layers.Average, layers.Maximum])
+def test_a_list_of_one_tensor_may_be_merged(kind):
+    inputs = keras.Input((4,))
+    dense = layers.Dense(2)
+    model = keras.Model(inputs, dense(kind()([inputs])))
+    alone = keras.Sequential([keras.Input((4,)), dense])
+    assert bound(model).total == pytest.approx(bound(alone).total)
+
+
+def test_activations_that_have_no_hash_or_are_equal_to_others_are_refused():
+    class Clipped:
+        def __call__(self, x):
+            return ops.clip(x, 0, 5)
+
+        def __eq__(self, other):
+            return True
+
+    class Disguised(Clipped):
+        def __hash__(self):
+            return hash(keras.activations.tanh)
+
+    for kind in (Clipped, Disguised):
+        model = keras.Sequential([keras.Input((4,)), layers.Dense(3, activation=kind())])
+        with pytest.raises(NoBoundError, match=r"is not one of keras.activations"):
+            bound(model)
+
+
+def test_the_advice_is_for_the_kind_of_tensor():
+    narrow = keras.Sequential([keras.Input((3,), dtype="float16"), layers.Dense(2)])
+    with pytest.raises(NoBoundError, match="Build the model in float32"):
+        bound(narrow)
+    numbers = keras.Sequential([keras.Input((3,), dtype="int32"), layers.Embedding(9, 2)])
+    with pytest.raises(NoBoundError, match="such as an Embedding"):
+        bound(numbers)

@@ -135,3 +135,15 @@ def test_certified_accuracy_is_what_the_certificates_say(points):
 def test_radii_that_are_none_are_refused(radii):
     with pytest.raises(ValueError, match="`radii` must be positive"):
         training.CertifiedAccuracy(np.zeros((1, 2)), [0], radii=radii)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "int64", "bool"])
+def test_labels_may_be_one_hot_rows(dtype):
+    labels = np.arange(4) % 2
+    monitors = [
+        kind(IMAGES, each)
+        for kind in (training.AdversarialAccuracy, training.CertifiedAccuracy)
+        for each in (labels, labels[:, None], np.eye(2)[labels].astype(dtype))
+    ]
+    for monitor in monitors:
+        np.testing.assert_array_equal(monitor.labels, labels)

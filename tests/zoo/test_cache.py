@@ -46,3 +46,15 @@ def test_clear_leaves_folders_of_others_and_links_alone(server, entry, own_cache
     assert {check.name for check in zoo.verify()} == {"test/entry"}
     zoo.clear()
     assert not file.exists() and all(other.read_text() == "precious" for other in others)
+
+
+def test_clearing_an_entry_removes_its_downloads_and_nothing_beside_them(server, entry, own_cache):
+    file = zoo.path("test/entry")
+    note = own_cache / "test" / "entry" / "notes.txt"
+    note.write_text("precious")
+    assert zoo.clear("test/entry") > 0
+    assert not file.exists() and note.read_text() == "precious"
+    note.unlink()
+    zoo.path("test/entry")
+    zoo.clear("test/entry")
+    assert not note.parent.exists()

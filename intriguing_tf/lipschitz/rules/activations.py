@@ -93,10 +93,13 @@ def activation_steps(activation: Any, shape: Shape) -> tuple[Step, ...]:
     if activation is activations.log_softmax:
         return (log_softmax_step(-1, shape),)
     name = getattr(activation, "__name__", repr(activation))
-    if activation in SLOPES:
-        return (SLOPES[activation],)
-    if activation in _UNBOUNDED:
-        raise NoBoundError(f"activation {name!r} is not Lipschitz: {_UNBOUNDED[activation]}.")
+    # By identity: an object of the user's may be equal to anything, or have no hash.
+    for known, slopes in SLOPES.items():
+        if activation is known:
+            return (slopes,)
+    for known, why in _UNBOUNDED.items():
+        if activation is known:
+            raise NoBoundError(f"activation {name!r} is not Lipschitz: {why}.")
     raise NoBoundError(
         f"activation {name!r} is not one of keras.activations, so its slopes are not known. Put it "
         "into a layer of its own and register a rule for that."
