@@ -107,7 +107,9 @@ def test_names_of_version_0_1_warn():
         _ = adversarial_training.Runs
 
 
-@pytest.mark.parametrize("changed", [{"radius": 0.0}, {"attacked": 0}, {"seeds": [0, -1]}, {"seeds": [0, 0]}])
+@pytest.mark.parametrize(
+    "changed", [{"radius": 0.0}, {"attacked": 0}, {"seeds": [0, -1]}, {"seeds": [0, 0]}]
+)
 def test_numbers_out_of_range_are_refused_before_the_training(changed, digits, tmp_path):
     arguments = {"names": ["decay"], "seeds": [0], "folder": tmp_path / "new", **changed}
     with pytest.raises(ValueError, match="Received"):
