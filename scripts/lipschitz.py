@@ -68,6 +68,7 @@ _FILES = (
     options.only(["method", "unbounded", "domain", "number", "data", "preprocess"], where="model"),
     options.not_both("domain", "number", "radii need bounds that hold for all inputs"),
     options.output(None, "folder for the table, the JSON and the pictures"),
+    options.only(["overwrite"], where="output"),
     renamed={"sandwich": "number"},
 )
 def run(flags: Any) -> None:

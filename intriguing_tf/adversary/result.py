@@ -106,6 +106,9 @@ class AdversarialResult(ShownAsTable):
 
     __repr__ = ShownAsTable.__str__
 
+    def __array__(self, *_: Any, **__: Any) -> np.ndarray:
+        raise TypeError("A result is no array: take its `images`. Received: an AdversarialResult.")
+
     def __getitem__(self, rows: Any) -> AdversarialResult:
         """Returns the result of some rows: of an integer, a slice, a mask or an array of rows.
 

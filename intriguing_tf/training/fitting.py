@@ -28,6 +28,7 @@ from intriguing_tf.checks import (
     check_positive_integer,
     check_seed,
 )
+from intriguing_tf.classifier import Classifier
 from intriguing_tf.keras_graph import float64_copy, layers_in
 from intriguing_tf.lipschitz.differentiable import in_one_dtype
 from intriguing_tf.progress import progress_bar
@@ -86,10 +87,12 @@ def fit(
         inputs: array `[n, ...]` that the model takes.
         targets: array `[n, ...]` that `loss` takes; for the cross-entropy integers `[n]` or
             `[n, 1]`, or one-hot rows.
-        optimizer: a Keras optimizer, with its learning rate or schedule (counted in batches).
+        optimizer: a Keras optimizer, with its learning rate or schedule (counted in batches), or
+            the name of one.
         epochs: how often the data is visited, at least 1.
         batch_size: at least 1 and at most n.
-        loss: `loss(targets, outputs)` gives the mean over a batch, a scalar.
+        loss: `loss(targets, outputs)` gives the mean over a batch, a scalar. By default the
+            cross-entropy of the logits, also of a model that ends in softmax or sigmoid.
         seed: of the order of the data. Dropout and initialization have Keras's seeds.
         jit_compile: True or False for XLA, or "auto": whichever was measured to be faster for
             training, where thousands of steps pay for compiling: XLA on a GPU, and on a CPU for
@@ -114,6 +117,7 @@ def fit(
         )
     """
     inputs, targets = _check_data(model, inputs, targets, loss)
+    optimizer = keras.optimizers.get(optimizer)
     count = len(inputs)
     check_positive_integer("batch_size", batch_size)
     if batch_size > count:
@@ -285,7 +289,10 @@ def compile_epoch(
 
 
 def _objective(model, loss: Loss, inputs, targets, training: bool) -> tf.Tensor:
-    value = loss(targets, model(inputs, training=training))
+    outputs = model(inputs, training=training)
+    if loss is cross_entropy and outputs.shape.rank <= 2:
+        outputs = Classifier(model).logits_of(inputs, outputs)
+    value = loss(targets, outputs)
     return tf.add_n(in_one_dtype([value, *model.losses]))
 
 
@@ -319,7 +326,7 @@ def _check_data(model, inputs, targets, loss) -> tuple[tf.Tensor, tf.Tensor]:
         )
     output = getattr(model, "output_shape", None)
     if loss is cross_entropy and output and len(output) == 2:
-        targets = tf.constant(class_array("targets", targets, len(targets), output[-1]))
+        targets = tf.constant(class_array("targets", targets, len(targets), max(output[-1], 2)))
     return inputs, targets
 
 

@@ -270,3 +270,20 @@ def test_bad_data_and_models_are_refused(digits):
     frozen.trainable = False
     with pytest.raises(ValueError, match="trainable weights"):
         training.fit(frozen, images, labels, **options)
+
+
+@pytest.mark.parametrize("end", [None, "softmax", "sigmoid"])
+def test_the_cross_entropy_is_that_of_the_logits_whatever_the_model_ends_in(end):
+    random = np.random.default_rng(0)
+    x, units = random.normal(size=(60, 4)).astype("float32"), 1 if end == "sigmoid" else 3
+    labels = (x[:, 0] > 0).astype(int) if units == 1 else x[:, :3].argmax(axis=1)
+    losses = []
+    for activation in (None, end):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(units, activation)])
+        curve = training.fit(
+            model, x, labels, optimizer="adam", epochs=30, batch_size=20, verbose=False
+        )
+        losses.append(curve.loss)
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
+    assert losses[0][-1] < losses[0][0]
