@@ -40,7 +40,7 @@ from intriguing_tf.files import write_atomically
     options.only(
         ["methods", "seeds", "validation", "radius"], where="corrupted_split", value=False
     ),
-    options.work_folder("adversarial-training", "folder of networks and results"),
+    options.work_folder("adversarial-training", "folder of networks and results", ["table.md"]),
     renamed={"attacked": "number"},
 )
 def run(flags: Any) -> None:

@@ -37,7 +37,11 @@ from intriguing_tf.zoo.names import short_name
     ),
     options.shard_size(),
     *options.ray(),
-    options.work_folder("evaluation", "folder of the page, and of finished work"),
+    options.work_folder(
+        "evaluation",
+        "folder of the page, and of finished work",
+        ["report.html", "report.md", "evaluation.json", "images.csv", "curve.csv"],
+    ),
 )
 def run(flags: Any) -> None:
     """Evaluates the model that the flags name, and writes the page."""

@@ -243,11 +243,16 @@ def solver(default: str | None = "compiled") -> Option:
     return string("solver", default, f"the adversary's, as 'compiled', 'scipy'; {_ALL}")
 
 
-def work_folder(default: str, text: str) -> Option:
-    """--output: of work that a command resumes when it is started again."""
+def work_folder(default: str, text: str, writes: Sequence[str]) -> Option:
+    """--output: of work that a command resumes when it is started again.
+
+    Args:
+        default, text: of the flag.
+        writes: names of what stands beside the work; others' files of these names are left alone.
+    """
 
     def check(folder: str) -> None:
-        check_folder(folder)
+        outputs_folder.check_own(check_folder(folder), writes)
 
     return checked(path("output", default, text), "output", check)
 

@@ -66,6 +66,16 @@ def results(flags: Any, fixed: Collection[str], others: str = _NONE) -> Iterator
         yield found
 
 
+def check_own(folder: Path, names: Iterable[str]) -> None:
+    """Raises if a folder that no command worked in holds files of names that one writes."""
+    there = [name for name in names if (folder / name).exists()]
+    if there and not (folder / _LOCK).exists():
+        raise ValueError(
+            f"{folder} holds files that would be replaced, and that no run made: give another "
+            f"folder, or move them. Received: {', '.join(there)}."
+        )
+
+
 def not_empty(folder: Path) -> str:
     """Says that a folder holds something, and what to do."""
     return f"{folder} is not empty: give another --output, or --overwrite."

@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from intriguing_tf.scripts import options
+from intriguing_tf.scripts import options, outputs
 from intriguing_tf.scripts.command import command, import_tensorflow
 
 from intriguing_tf import publishing, reporting, zoo
@@ -162,7 +162,8 @@ def site(flags: Any, names: Sequence[str]) -> int:
             f"The first argument is the folder, the others are entries: itf-zoo site FOLDER "
             f"{folder}. Received: {folder}."
         )
-    check_folder(folder)
+    if check_folder(folder).is_dir() and not (expanded(folder) / "catalogue.json").is_file():
+        outputs.check_own(expanded(folder), ["index.html"])
     _matching(patterns)  # complains before the first is copied
     for pattern in patterns or ["*"]:
         cards = export(expanded(folder), pattern)

@@ -18,6 +18,8 @@ from intriguing_tf.keras_graph import layers_in, operations_in
 # What another forward pass may change of the largest logit, as a share of it: 64 roundings; of
 # the half types, which sum up in float32, 8.
 _ROUNDING = {"float64": 2**-46, "float32": 2**-17, "float16": 2**-7, "bfloat16": 2**-4}
+# Of probabilities, on the scale of their logits: 8 roundings, for a softmax is a single layer.
+_SQUASHED = 1 / 8
 
 _HARD = 1e6  # sharpness of a soft maximum that is a hard one, per margin at the image
 
@@ -162,11 +164,12 @@ class Problem:
         """Returns the margin [n] that the rounding of another forward pass may take away.
 
         Only points with a margin below minus this count as adversarial. `logits` [n, classes] are
-        those of the images. Probabilities are rounded on the scale of 1, however small the logits.
+        those of the images. Probabilities are rounded on the scale of 1, however small the logits:
+        by less than these, which many layers round.
         """
         largest = np.abs(logits).max(axis=1)
         largest = np.where(largest > 0, largest, 1.0)  # all clipped: of no scale
-        return self._rounding * np.maximum(largest, 1.0 if self.classifier.squashes else 0.0)
+        return self._rounding * np.maximum(largest, _SQUASHED if self.classifier.squashes else 0.0)
 
     @functools.cached_property
     def _rounding(self) -> float:

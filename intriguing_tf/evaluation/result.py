@@ -217,9 +217,9 @@ class Evaluation(ShownAsTable, Collected):
 
 
 def _remove_figures(folder: Path, report: Report) -> None:
-    """Removes the figures that the page in a folder shows, but for those of a new one."""
+    """Removes the figures of the evaluation in a folder, but for those of a new one."""
     page_there = folder / "report.md"
-    if not page_there.is_file():
+    if not (page_there.is_file() and (folder / "evaluation.json").is_file()):
         return
     shown = set(_FIGURE.findall(page_there.read_text(errors="replace"))) & set(page.FIGURES)
     kept = {picture.name for section in report.sections for picture in section.pictures}

@@ -96,7 +96,7 @@ def fit(
         seed: of the order of the data. Dropout and initialization have Keras's seeds.
         jit_compile: True or False for XLA, or "auto": whichever was measured to be faster for
             training, where thousands of steps pay for compiling: XLA on a GPU, and on a CPU for
-            models without convolutions.
+            models without convolutions; never for layers that say that they cannot be compiled.
         verbose: True or False for the progress bar, or "auto": when stderr is a terminal.
 
     Returns:
@@ -348,6 +348,8 @@ def use_xla(model: keras.Model, jit_compile: bool | str = "auto") -> bool:
     check_choice("jit_compile", jit_compile, (True, False, "auto"))
     if isinstance(jit_compile, bool):
         return jit_compile
+    if not all(layer.supports_jit for layer in layers_in(model)):
+        return False
     if tf.config.list_logical_devices("GPU"):
         return True
     return not any("Conv" in type(layer).__name__ for layer in layers_in(model))

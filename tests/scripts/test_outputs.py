@@ -11,6 +11,8 @@ import pytest
 import tensorflow as tf
 from intriguing_tf.scripts.outputs import alone_in, holds_something, results
 
+from intriguing_tf.evaluation.result import _remove_figures
+from intriguing_tf.reporting import Report
 from intriguing_tf.store import locked
 
 FIXED, OTHERS = ("a.npz", "a.png", "a.md"), r"images/\d+\.png"
@@ -164,3 +166,41 @@ def test_commands_keep_others_out_and_nothing_of_their_earlier_runs(
     with locked(used):
         assert run.main([*fewer.split(), "--output=used", "--overwrite"]) == 1
     assert "Another process is at work in" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "file"),
+    [
+        ("evaluate", ["--output=own"], "report.html"),
+        ("evaluate", ["--output=own"], "images.csv"),
+        ("reproduce", ["--output=own", "--quick"], "results.json"),
+        ("adversarial_training", ["--output=own", "--methods=decay"], "table.md"),
+        ("zoo", ["site", "own", "mnist/fc10-1"], "index.html"),
+    ],
+)
+def test_files_of_others_are_not_replaced_by_work(
+    name, arguments, file, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / file).write_text("mine")
+    run = importlib.import_module(f"intriguing_tf.scripts.{name}").run
+    assert run.main(arguments) == 1
+    error = capsys.readouterr().err
+    assert "would be replaced" in error and f"Received: {file}." in error
+    assert [each.name for each in (tmp_path / "own").iterdir()] == [file]
+    assert (tmp_path / "own" / file).read_text() == "mine"
+
+
+def test_a_page_of_others_names_no_figure_to_be_removed(tmp_path):
+    page = tmp_path / "report.md"
+    page.write_text("![x](figures/layers.svg)")
+    _remove_figures(tmp_path, Report("", [], []))
+    figure = tmp_path / "figures" / "layers.svg"
+    figure.parent.mkdir()
+    figure.write_text("mine")
+    _remove_figures(tmp_path, Report("", [], []))
+    assert figure.exists()
+    (tmp_path / "evaluation.json").write_text("{}")
+    _remove_figures(tmp_path, Report("", [], []))
+    assert not figure.exists()

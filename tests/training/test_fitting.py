@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 
 from intriguing_tf import datasets, models, training
+from intriguing_tf.training.fitting import use_xla
 
 
 @pytest.fixture(scope="module")
@@ -287,3 +288,13 @@ def test_the_cross_entropy_is_that_of_the_logits_whatever_the_model_ends_in(end)
         losses.append(curve.loss)
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
     assert losses[0][-1] < losses[0][0]
+
+
+def test_layers_that_cannot_be_compiled_are_not():
+    rotation = keras.layers.RandomRotation(0.1)
+    flatten, dense = keras.layers.Flatten(), keras.layers.Dense(2)
+    model = keras.Sequential([keras.Input((4, 4, 1)), rotation, flatten, dense])
+    assert not rotation.supports_jit and not use_xla(model)
+    x = np.random.default_rng(0).random((8, 4, 4, 1), "float32")
+    curve = training.fit(model, x, np.arange(8) % 2, optimizer="sgd", epochs=1, batch_size=4)
+    assert np.isfinite(curve.loss).all()
