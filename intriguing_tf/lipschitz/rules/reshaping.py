@@ -96,6 +96,9 @@ def _repeated(times: int) -> LayerBound:
     )
 
 
+_LINES = 64  # that are interpolated at once
+
+
 @built_in(layers.UpSampling2D, reads="size data_format interpolation")
 def up_sampling_2d(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     if layer.interpolation == "nearest":
@@ -128,18 +131,19 @@ def _resampled(layer: Any, shape: Shape) -> LayerBound:
 def interpolation_matrices(layer: Any, shape: Shape) -> list[np.ndarray]:
     """Returns the matrix [after, before] of each axis: interpolation works axis by axis.
 
-    They are read off images that are 1 in a line.
+    They are read off images that are one pixel wide along the other axis, and 1 at one place.
     """
     if channels_first(layer):
         raise NoBoundError('interpolation with data_format="channels_first" has no rule')
     sizes = spatial_shape(layer, shape)
     matrices = []
     for axis, size in enumerate(sizes):
-        lines = np.zeros((size, *sizes, 1), np.float32)
-        for i in range(size):
-            np.moveaxis(lines[i], axis, 0)[i] = 1
-        images = keras.ops.convert_to_numpy(layer(lines))[..., 0]
-        matrices.append((images[:, :, 0] if axis == 0 else images[:, 0, :]).T.astype(np.float64))
+        lines = np.expand_dims(np.eye(size, dtype=np.float32), [2 - axis, 3])
+        columns = []
+        for start in range(0, size, _LINES):
+            images = keras.ops.convert_to_numpy(layer(lines[start : start + _LINES]))[..., 0]
+            columns.append(images[:, :, 0] if axis == 0 else images[:, 0, :])
+        matrices.append(np.concatenate(columns).T.astype(np.float64))
     return matrices
 
 
