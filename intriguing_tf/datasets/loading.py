@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,9 @@ def load_data(
             are.
         FileNotFoundError: no such file, or the data are unavailable.
 
+    Warns:
+        UserWarning: a name of MNIST's is also that of a folder here.
+
     Example:
 
         images, labels, class_names = load_data("photographs/", model.input_shape[1:])
@@ -57,6 +61,10 @@ def load_data(
     listed = names.listed(name)
     first = listed[0]
     if first in names.MNIST:
+        if Path(first).is_dir():
+            warnings.warn(
+                f"{first!r} is MNIST's; the folder of that name here is ./{first}.", stacklevel=2
+            )
         found = _mnist(first)
         found = found.first(number or (of_known and min(of_known, len(found))))
         fitted = dataclasses.replace(found, images=_fitted(found.images, shape, first))

@@ -191,3 +191,10 @@ def test_rows_of_8_bits_are_no_pixels(shape, tmp_path):
     np.savez(tmp_path / "rows.npz", images=np.full(shape, 200, np.uint8))
     with pytest.raises(ValueError, match=r"rows.npz holds uint8 rows, which may be pixels or"):
         load_data(str(tmp_path / "rows.npz"))
+
+
+def test_a_folder_with_a_name_of_mnists_is_told_how_to_name_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sample").mkdir()
+    with pytest.warns(UserWarning, match=r"'sample' is MNIST's; the folder .* is \./sample"):
+        assert len(load_data("sample")) == 1000
