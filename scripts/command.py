@@ -12,9 +12,10 @@ import signal
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from absl import flags
 from absl import logging as absl_logging
@@ -76,6 +77,7 @@ class Command:
 
     def __call__(self) -> NoReturn:
         """Runs the command line, and ends the process with its status."""
+        warnings.showwarning = _show_warning  # type: ignore[assignment]
         with _ending_when_interrupted(self.grace):
             status = self.main(sys.argv[1:])
             if status == INTERRUPTED:
@@ -146,6 +148,11 @@ class Command:
         description = self.action.__globals__["__doc__"].strip()
         by_module = values.get_help(include_special_flags=False).strip()
         return f"{description}\n\nFlags:\n{by_module.partition(chr(10))[2]}"
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Shows what a warning says, and not the line of code that says so."""
+    print(f"warning: {printable(str(message))}", file=sys.stderr)
 
 
 def _failed(message: str, status: int) -> int:

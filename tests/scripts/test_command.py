@@ -229,6 +229,19 @@ print("alive", signal.set_wakeup_fd(-1))
     assert (done.returncode, done.stdout) == (0, "alive -1\n"), done.stderr
 
 
+def test_a_warning_is_a_line_without_code():
+    code = """
+import warnings
+from intriguing_tf.scripts import command
+@command.command(imports_tensorflow=False)
+def run(flags):
+    warnings.warn("one")
+run()
+"""
+    done = python(code)
+    assert (done.returncode, done.stderr) == (0, "warning: one\n")
+
+
 @pytest.mark.slow
 def test_tensorflow_writes_no_log_lines(tmp_path):
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("TF_", "XLA_"))}
