@@ -26,7 +26,7 @@ from intriguing_tf.files import write_atomically
         ["decay", "dropout", "pool-input", "pools-hidden", "pools-all", "gradient", "lipschitz"],
         "ways to train; also certified, combined, and paths of recipes of your own (.json)",
     ),
-    options.integers("seeds", [0, 1, 2, 3, 4], "of the training"),
+    options.seeds("seeds", [0, 1, 2, 3, 4], "of the training"),
     options.boolean(
         "validation", False, "measure on 10 000 training images that are held out, not on the test"
     ),

@@ -206,7 +206,7 @@ def ray() -> tuple[Option, Option]:
 def shard_size() -> Option:
     """--shard_size: how often finished work is saved."""
     text = "images that are attacked between two saves; by default one batch of them, 8 to 256"
-    return integer("shard_size", None, text, lower_bound=1)
+    return integer("shard_size", None, text, lower_bound=1, upper_bound=2**31 - 1)
 
 
 def number(text: str, default: int | None = None, least: int = 1) -> Option:
@@ -214,9 +214,19 @@ def number(text: str, default: int | None = None, least: int = 1) -> Option:
     return integer("number", default, text, lower_bound=least)
 
 
-def seed(text: str) -> Option:
+def seed(text: str, name: str = "seed") -> Option:
     """--seed: of everything that is random."""
-    return integer("seed", 0, text, lower_bound=0)
+    return integer(name, 0, text, lower_bound=0, upper_bound=2**31 - 1)
+
+
+def seeds(name: str, default: Sequence[int], text: str) -> Option:
+    """Seeds between commas, each once."""
+
+    def check(values: Sequence[int]) -> None:
+        if len(set(values)) < len(values) or not all(0 <= each < 2**31 for each in values):
+            raise ValueError("seeds are at least 0 and below 2**31, each named once.")
+
+    return checked(integers(name, default, text), name, check)
 
 
 def outputs() -> Option:

@@ -37,9 +37,9 @@ def _check_log(folder: str) -> None:
     options.only(["number"], where="quick", value=False),
     options.seed("of targets, noise and random directions"),
     options.boolean("retrain", False, "train the networks by the zoo's recipes first"),
-    options.integer("training_seed", 0, "with --retrain: the seed"),
+    options.seed("with --retrain: of the training", "training_seed"),
     options.only(["training_seed"], where="retrain"),
-    options.integers(
+    options.seeds(
         "training_seeds",
         [],
         "at least 2 seeds, such as 1,2,3: train Table 1's deep networks from each, for the spread",

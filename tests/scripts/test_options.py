@@ -40,7 +40,7 @@ def test_other_bounds_are_refused(argument, capsys):
 
 OUTPUTS = {
     "output": (options.output("results"), "output"),
-    "work": (options.work_folder("results", ""), "output"),
+    "work": (options.work_folder("results", "", []), "output"),
     "path": (options.path("table", None, ""), "table"),
 }
 
@@ -135,3 +135,17 @@ def test_one_of_two(capsys):
 def test_wrong_names_are_told_before_the_command_runs(option, argument, words, capsys):
     assert parsed(argument, option=option) is None
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["0,0", "-1", "0,2147483648", "x"])
+def test_seeds_that_are_none_or_named_twice_are_refused(value, capsys):
+    assert parsed(f"--seeds={value}", option=options.seeds("seeds", [0, 1], "all")) is None
+    assert f"--seeds={value}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), [("seed", options.seed("of all")), ("shard_size", options.shard_size())]
+)
+def test_integers_have_an_end(name, option, capsys):
+    assert parsed(f"--{name}=99999999999999999999", option=option) is None
+    assert "is not an integer in the range" in capsys.readouterr().err
