@@ -55,6 +55,7 @@ def run(flags: Any) -> None:
 
 def _measure(flags: Any, results: outputs_folder.Results) -> None:
     from intriguing_tf.adversary.inputs import check_images, check_logits  # these load TensorFlow
+    from intriguing_tf.adversary.result import STATUSES
 
     folder, bounds = results.folder, flags.bounds
     files = {name: f"adversarial/{name.replace('/', '_')}" for name in flags.models}
@@ -78,12 +79,14 @@ def _measure(flags: Any, results: outputs_folder.Results) -> None:
     for adversary in adversaries.values():  # complains, too
         rows = check_images(images, adversary.classifier, adversary.bounds)
         check_logits(adversary.classifier.predict_logits(rows), adversary.classifier)
+    attacks: dict[str, dict[str, int]] = {}
     for name, adversary in adversaries.items():
         result = adversary(images, labels, targets="random", seed=flags.seed)
         if name == first:  # of an earlier run nothing is left from here on
             saved = [f"{file}{ending}" for file in files.values() for ending in (".npz", ".json")]
             results.begin(saved[:2], [*saved[2:], *_FILES])
         result.save(folder / f"{files[name]}.npz")
+        attacks[name] = {each: int((result.status == each).sum()) for each in STATUSES}
         sets[f"for {name}"] = result.images
         for stddev in flags.amplify:
             sets[f"for {name}, amplified to {stddev}"] = itf.transfer.amplify(result, stddev)
@@ -92,6 +95,9 @@ def _measure(flags: Any, results: outputs_folder.Results) -> None:
         sets[f"Gaussian noise {stddev}"] = noisy
     matrix = itf.transfer.error_matrix(shown, sets, labels, originals=images, bounds=bounds)
     print(matrix)
+    for name, counts in attacks.items():
+        told = ", ".join(f"{number} {status}" for status, number in counts.items())
+        print(f"for {name}: {told}; images that are not found are as they were.")
     caption = "Error in % of the column's model on the row's images."
     picture = reporting.heat_maps(
         "errors", caption, {"": matrix.errors}, matrix.rows, matrix.columns
@@ -104,6 +110,7 @@ def _measure(flags: Any, results: outputs_folder.Results) -> None:
         "errors": matrix.errors.tolist(),
         "intervals": matrix.intervals().tolist(),
         "distortions": matrix.distortion.tolist(),
+        "attacks": attacks,
     }
     path = write_atomically(folder / "errors.json", json.dumps(values, indent=1))
     print(f"\nResults: {path}")

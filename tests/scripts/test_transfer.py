@@ -19,6 +19,8 @@ def test_transfer_prints_the_matrix_and_keeps_the_images(tmp_path, capsys):
     assert "av. distortion" in capsys.readouterr().out
     values = json.loads((folder / "errors.json").read_text())
     assert values["columns"] == models.split(",")
+    for counts in values["attacks"].values():
+        assert list(counts) == ["found", "already", "failed"] and sum(counts.values()) == 6
     assert [r.split(",")[0] for r in values["rows"]] == [
         "undistorted",
         *("for mnist/fc10-1e-2",) * 2,
