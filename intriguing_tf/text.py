@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+
+_OF_MARKDOWN = re.compile(r"\||<(?=[\w/!?])|\](?=[(\[])")
 
 
 def printable(text: str) -> str:
@@ -15,6 +18,15 @@ def printable(text: str) -> str:
         text: of anyone.
     """
     return "".join(char if _prints(char) else repr(char)[1:-1] for char in text)
+
+
+def markdown(text: str) -> str:
+    """Returns printable text that Markdown shows as it is: no cell, tag or link of its own.
+
+    Args:
+        text: of anyone.
+    """
+    return _OF_MARKDOWN.sub(r"\\\g<0>", printable(text))
 
 
 def is_integer(text: str) -> bool:

@@ -1,6 +1,8 @@
 """Text that is printed does to a terminal what it seems to do."""
 
-from intriguing_tf.text import cut, is_integer, one_line, printable, words
+import pytest
+
+from intriguing_tf.text import cut, is_integer, markdown, one_line, printable, words
 
 
 def test_text_that_prints_stays_as_it_is():
@@ -39,3 +41,18 @@ def test_the_words_of_an_error_hold_no_objects():
     assert words(ValueError("too  deep.\n")) == "ValueError: too deep"
     assert words(KeyError(Bomb(), "a text")) == "KeyError: a text"
     assert words(KeyError(Bomb())) == "KeyError"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a|b", r"a\|b"),
+        ("<b>x</b>", r"\<b>x\</b>"),
+        ("[k](http://e)", r"[k\](http://e)"),
+        ("[k][0]", r"[k\][0]"),
+        ("[0, 1] < 2, 1 <= x", "[0, 1] < 2, 1 <= x"),
+        ("\x1b[0m", r"\x1b[0m"),
+    ],
+)
+def test_markdown_shows_text_of_anyone_as_it_is(text, shown):
+    assert markdown(text) == shown

@@ -358,11 +358,11 @@ def _stored_bounds(arrays: Mapping[str, np.ndarray], settings: dict[str, Any]) -
         if any(each.dtype.kind != "f" for each in described):
             raise ValueError("bounds must be floats")
     else:
-        described = settings.get("bounds") or []
-        if len(described) != 2 or any(isinstance(each, list) for each in described):
+        described = settings.get("bounds")
+        if not isinstance(described, list) or any(isinstance(each, list) for each in described):
             return None
     try:
-        lower, upper = check_bounds(described)
+        lower, upper = check_bounds([np.asarray(each, np.float64) for each in described])  # "inf"
         for each in (lower, upper):
             np.broadcast_to(each, arrays["images"].shape)
     except TypeError as error:

@@ -16,6 +16,7 @@ from intriguing_tf.checks import check_kind, check_kinds
 from intriguing_tf.files import expanded, write_atomically
 from intriguing_tf.reporting.charts import Picture
 from intriguing_tf.reporting.tables import Table
+from intriguing_tf.text import markdown
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,12 +86,13 @@ class Report:
 
     def markdown(self) -> str:
         """Returns GitHub-flavoured Markdown that refers to `figures/<name>.svg`."""
-        lines = [f"# {self.title}", *self.summary]
+        lines = [f"# {markdown(self.title)}", *map(markdown, self.summary)]
         for section in self.sections:
-            lines += [f"## {section.title}", *section.paragraphs]
+            lines += [f"## {markdown(section.title)}", *map(markdown, section.paragraphs)]
             lines += [table.markdown() for table in section.tables]
             for picture in section.pictures:
-                lines += [f"![{picture.caption}]({_figure(picture)})", picture.caption]
+                caption = markdown(picture.caption)
+                lines += [f"![{caption}]({_figure(picture)})", caption]
         return "\n\n".join(lines) + "\n"
 
     def save(self, folder: str | os.PathLike) -> Path:

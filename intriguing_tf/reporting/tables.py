@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import html
 import numbers
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from tabulate import tabulate
 
 from intriguing_tf.checks import check_between, check_kind, check_kinds
-from intriguing_tf.text import printable
+from intriguing_tf.text import markdown, printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,27 +75,29 @@ class Table:
         return "\n".join([*title, self.html(), *notes])
 
     def _render(self, style: str, heading: str) -> str:
-        lines = [heading.format(printable(self.title))] if self.title else []
+        shown = markdown if style == "github" else printable
+        lines = [heading.format(shown(self.title))] if self.title else []
         lines.append(self._aligned(style))
         if self.notes:
-            lines += ["", *map(printable, self.notes)]
+            lines += ["", *map(shown, self.notes)]
         return "\n".join(lines)
 
     def _aligned(self, style: str) -> str:
         """The cells below their headers; GitHub's Markdown has no table without a head."""
-        headers = [*map(printable, self.columns)] if any(self.columns) or style == "github" else ()
-        return tabulate(self._cells(), headers, style, **self._format())
+        of_markdown = style == "github"
+        shown = markdown if of_markdown else printable
+        headers = [*map(shown, self.columns)] if any(self.columns) or of_markdown else ()
+        return tabulate(self._cells(shown), headers, style, **self._format())
 
-    def _cells(self) -> list[list[Any]]:
+    def _cells(self, shown: Callable[[str], str]) -> list[list[Any]]:
         """The rows, with floats in columns of text rounded here: tabulate leaves those alone."""
         mixed = self._format()["disable_numparse"]
-        return [
-            [
-                f"{cell:.{self.digits}g}" if i in mixed and isinstance(cell, float) else _cell(cell)
-                for i, cell in enumerate(row)
-            ]
-            for row in self.rows
-        ]
+
+        def cell_of(i: int, cell: Any) -> Any:
+            rounded = i in mixed and isinstance(cell, float)
+            return f"{cell:.{self.digits}g}" if rounded else _cell(cell, shown)
+
+        return [[cell_of(i, cell) for i, cell in enumerate(row)] for row in self.rows]
 
     def _format(self) -> dict[str, Any]:
         return {
@@ -123,6 +125,6 @@ class ShownAsTable:
         return self.table()._repr_html_()
 
 
-def _cell(value: Any) -> Any:
-    """Numbers and nothing as they are, all else as text that prints."""
-    return value if value is None or isinstance(value, numbers.Number) else printable(str(value))
+def _cell(value: Any, shown: Callable[[str], str] = printable) -> Any:
+    """Numbers and nothing as they are, all else as text that is shown."""
+    return value if value is None or isinstance(value, numbers.Number) else shown(str(value))

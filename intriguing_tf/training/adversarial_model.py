@@ -297,9 +297,8 @@ class AdversarialModel(keras.Model):
                 weights = row_weights(kwargs.get("sample_weight"))
                 check_label_array(y, weights, self._width, self._reads_classes)
             elif self._width > 1:
-                labels = np.asarray(y)
                 ignored = getattr(self.loss, "ignore_class", None)
-                check_labels(labels[labels != ignored], self._width)
+                check_labels(np.asarray(y), self._width, ignored)
         replicas = self.distribute_strategy.num_replicas_in_sync
         if self.pools and replicas > 1:
             raise ValueError(f"Pools train on one device. Received: a strategy with {replicas}.")

@@ -330,12 +330,12 @@ def _check_data(model, inputs, targets, loss) -> tuple[tf.Tensor, tf.Tensor]:
     return inputs, targets
 
 
-def check_labels(labels: np.ndarray, classes: int) -> None:
-    """Raises unless integer labels, [n] or [n, 1], are from 0 to below `classes`."""
+def check_labels(labels: np.ndarray, classes: int, ignored: int | None = None) -> None:
+    """Raises unless integer labels, [n] or [n, 1], are from 0 to below `classes`, or `ignored`."""
     flat = labels.ndim == 1 or (labels.ndim == 2 and labels.shape[1] == 1)
     if labels.dtype.kind not in "iu" or not flat:
         return  # one row of probabilities for each image: the loss's own business
-    outside = labels[(labels < 0) | (labels >= classes)]
+    outside = labels[((labels < 0) | (labels >= classes)) & (labels != ignored)]
     if outside.size:
         raise ValueError(
             f"Labels must lie between 0 and {classes - 1}, the model's classes. "

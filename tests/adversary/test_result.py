@@ -13,6 +13,7 @@ import pytest
 
 from intriguing_tf import files
 from intriguing_tf.adversary import AdversarialResult
+from intriguing_tf.adversary.bounds import describe_bound
 from tests.adversary.networks import points
 
 ARRAYS = [
@@ -40,6 +41,32 @@ def test_round_trip(result, tmp_path):
             assert getattr(again, array).dtype == getattr(result, array).dtype
         assert again.settings == result.settings
     assert str(again) == str(result)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "mask"),
+    [
+        ((-np.inf, np.inf), None),
+        ((0.0, np.linspace(1, 2, 8)), np.arange(8) > 2),
+        ((np.zeros((6, 8)), 1 + np.arange(48).reshape(6, 8)), np.arange(48).reshape(6, 8) > 9),
+    ],
+)
+def test_bounds_and_mask_come_back_with_their_rows(bounds, mask, result, tmp_path):
+    lower, upper = (np.asarray(bound, np.float64) for bound in bounds)
+    described = [describe_bound(bound) for bound in (lower, upper)]
+    settings = {**result.settings, "bounds": described}
+    held = dataclasses.replace(result, settings=settings, bounds=(lower, upper), mask=mask)
+    held.save(tmp_path / "held")
+    shape = result.images.shape
+    for each, rows in ((held, slice(None)), (held[[4, 1]], [4, 1])):
+        each.save(tmp_path / "held")
+        for same in (each, AdversarialResult.load(tmp_path / "held")):
+            for bound, expected in zip(same.bounds, (lower, upper), strict=True):
+                whole = np.broadcast_to(expected, shape)[rows]
+                np.testing.assert_array_equal(np.broadcast_to(bound, whole.shape), whole)
+            if mask is not None:
+                whole = np.broadcast_to(mask, shape)[rows]
+                np.testing.assert_array_equal(np.broadcast_to(same.mask, whole.shape), whole)
 
 
 def test_paths_begin_at_home(result, tmp_path, monkeypatch):
@@ -196,6 +223,10 @@ DAMAGE = {
     "evaluations below 0": with_array("nfev", np.full(6, -3)),
     "found images of NaN": with_array("images", np.full((6, 4), np.nan)),
     "found images without end": with_array("images", np.full((6, 4), np.inf)),
+    "a mask of numbers": with_array("mask", np.zeros((6, 8))),
+    "a mask of another shape": with_array("mask", np.zeros((3, 5), bool)),
+    "bounds in words": with_setting(bounds=["a", "b"]),
+    "bounds upside down": with_setting(bounds=[1, 0]),
     "no solver": with_setting(solver=None),
     "seconds in words": with_setting(seconds="long"),
     "no finite seconds": with_setting(seconds=float("inf")),

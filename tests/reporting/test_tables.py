@@ -24,7 +24,7 @@ def test_text_has_title_rounded_cells_and_notes():
 def test_markdown_has_a_bold_title_and_bars():
     lines = TABLE.markdown().splitlines()
     assert lines[0] == "**Errors**" and lines[-1] == "a"
-    assert [cell.strip() for cell in lines[4].strip("|").split("|")] == ["<FC10>", "0.075", "3"]
+    assert [cell.strip() for cell in lines[4].strip("|").split("|")] == [r"\<FC10>", "0.075", "3"]
 
 
 def test_html_is_escaped_and_has_only_the_cells():
