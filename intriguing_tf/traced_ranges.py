@@ -66,9 +66,8 @@ def _read(tensor: tf.Tensor) -> list[tf.Tensor]:
     operation = tensor.op
     if tensor.dtype == tf.bool or _constant(tensor) is not None:
         return []
-    if (
-        operation.type == "IdentityN"
-    ):  # of a gradient of one's own: outputs and, behind them, inputs
+    if operation.type == "IdentityN":
+        # Of a gradient of one's own: outputs and, behind them, inputs.
         return [operation.inputs[tensor.value_index]]
     numbers = _numbers(operation)
     if operation.type in _MIXING and any(map(_is_variable, numbers)):
@@ -177,8 +176,10 @@ def _mixed(tensor: tf.Tensor, ranges: Sequence[Range]) -> Range:
 
 
 def _united(ranges: Sequence[Range], kind: str) -> Range:
+    """The range of all of them, which is filled where they are alike, and not of one tensor."""
     low, high = min(each.low for each in ranges), max(each.high for each in ranges)
-    alike = all((each.low, each.high) == (low, high) for each in ranges) and kind != "SelectV2"
+    alike = all((each.low, each.high) == (low, high) for each in ranges)
+    alike &= kind != "SelectV2" and not _share_sources(ranges)
     vague = next((each.vague for each in ranges if each.vague), "" if alike else kind)
     return Range(low, high, _sources(ranges), vague)
 
