@@ -179,7 +179,7 @@ def _united(ranges: Sequence[Range], kind: str) -> Range:
     """The range of all of them, which is filled where they are alike, and not of one tensor."""
     low, high = min(each.low for each in ranges), max(each.high for each in ranges)
     alike = all((each.low, each.high) == (low, high) for each in ranges)
-    alike &= kind != "SelectV2" and not _share_sources(ranges)
+    alike = alike and kind != "SelectV2" and not _share_sources(ranges)
     vague = next((each.vague for each in ranges if each.vague), "" if alike else kind)
     return Range(low, high, _sources(ranges), vague)
 
