@@ -354,7 +354,7 @@ def stored_result(arrays: Mapping[str, np.ndarray], settings: Any) -> Adversaria
 
 def _stored_bounds(arrays: Mapping[str, np.ndarray], settings: dict[str, Any]) -> Any:
     if set(_BOUNDS) <= set(arrays):
-        described = [arrays[name] for name in _BOUNDS]
+        described: Any = [arrays[name] for name in _BOUNDS]
         if any(each.dtype.kind != "f" for each in described):
             raise ValueError("bounds must be floats")
     else:
