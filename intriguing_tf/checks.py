@@ -84,13 +84,29 @@ def check_seed(value: Any) -> int:
     return int(value)
 
 
+def as_array(name: str, values: Any) -> np.ndarray:
+    """Returns values as an array.
+
+    Raises:
+        ValueError: their rows differ in shape.
+    """
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise ValueError(
+            f"`{name}` must be an array, or rows of one shape. Received: {type(values).__name__} "
+            "of rows that differ in shape."
+        ) from None
+
+
 def array_of_numbers(name: str, values: Any) -> np.ndarray:
     """Returns values as an array.
 
     Raises:
         TypeError: they are none, as a `tf.data.Dataset`.
+        ValueError: as `as_array`.
     """
-    array = np.asarray(values)
+    array = as_array(name, values)
     if array.dtype.kind not in "biufc":
         raise TypeError(
             f"`{name}` must be an array of floats [n, ...]; read the batches of a tf.data.Dataset "
@@ -102,7 +118,7 @@ def array_of_numbers(name: str, values: Any) -> np.ndarray:
 
 def check_labels(labels: Any) -> np.ndarray:
     """Returns class numbers as an array `[n]`, n > 0; they may come as a column or one-hot rows."""
-    labels = np.asarray(labels)
+    labels = as_array("labels", labels)
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim == 2 and len(labels) and labels.dtype.kind in "fiub":

@@ -194,7 +194,8 @@ def check_model(model: Any, single: bool = True) -> None:
 
     Raises:
         TypeError: it is no Keras 3 model.
-        ValueError: it is not built, or has several inputs or outputs; another backend.
+        ValueError: it is not built, keeps a state, or has several inputs or outputs; another
+            backend.
     """
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
@@ -210,6 +211,12 @@ def check_model(model: Any, single: bool = True) -> None:
         raise ValueError(
             f"Model {model.name!r} is not built, so it has no weights yet. Give it an Input, or "
             "call it once on a batch."
+        )
+    stateful = [e.name for e in keras_graph.layers_in(model) if getattr(e, "stateful", False)]
+    if stateful:
+        raise ValueError(
+            "A model must give an input the same outputs each time. Received: model "
+            f"{model.name!r} with {', '.join(stateful)}, whose stateful=True keeps what came before."
         )
     if not single:
         return

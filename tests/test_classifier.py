@@ -104,6 +104,13 @@ def test_one_unit_that_averages_sigmoids_is_divided_where_one_says():
     assert (given == (model.predict(x, verbose=0)[:, 0] > 0.5)).all() and given.any()
 
 
+def test_a_model_that_keeps_what_came_before_is_refused():
+    layers = [keras.Input((6, 4), batch_size=2), keras.layers.LSTM(3, stateful=True, name="memory")]
+    model = keras.Sequential([*layers, keras.layers.Dense(2)])
+    with pytest.raises(ValueError, match="same outputs.*memory, whose stateful=True"):
+        Classifier(model)
+
+
 def test_a_prediction_of_ones_own_is_refused_and_what_to_do_works():
     class Reversed(keras.Model):
         def predict_step(self, data):

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.adversary.bounds import fills_little, fit_into
+from intriguing_tf.checks import as_array
 from intriguing_tf.classifier import Classifier, takes
 from intriguing_tf.streams import Stream
 
@@ -47,7 +48,7 @@ def check_images(
         TypeError: integer images.
         ValueError: no images, a wrong shape, values that are not finite or out of bounds.
     """
-    array = np.asarray(images)
+    array = as_array("images", images)
     if array.dtype == tf.bfloat16.as_numpy_dtype:  # no floating type to NumPy
         array = array.astype(np.float32)
     upper = bounds[1]

@@ -87,12 +87,13 @@ class Problem:
             if unclipped:  # another class falls no lower than it is clipped to
                 above += tf.nn.relu(self.logits(x) - logits)
             value = loss(above)
-        gradient = tape.gradient(value, x)
+        why = "some operation between them is not differentiable (rounding, a lookup)"
+        try:
+            gradient = tape.gradient(value, x)
+        except LookupError as error:  # TensorFlow has no gradient of an operation
+            gradient, why = None, str(error)
         if gradient is None:
-            raise ValueError(
-                "No gradient flows from the model's logits to its input: some operation between "
-                "them is not differentiable (rounding, casting to integers, a lookup)."
-            )
+            raise ValueError(f"No gradient flows from the model's logits to its input: {why}.")
         return Evaluated(value, gradient, above)
 
     def evaluate_soft(

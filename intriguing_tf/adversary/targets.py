@@ -11,7 +11,7 @@ from intriguing_tf.adversary.bounds import Box
 from intriguing_tf.adversary.margins import besides
 from intriguing_tf.adversary.problem import Problem
 from intriguing_tf.adversary.settings import SearchConstants
-from intriguing_tf.checks import from_one_hot
+from intriguing_tf.checks import as_array, from_one_hot
 
 KINDS = ("random", "least_likely", "nearest")
 
@@ -60,7 +60,7 @@ def class_array(name: str, values: Any, n: int, classes: int) -> np.ndarray:
         n: images.
         classes: of the model; `MOST`, if they are not known yet.
     """
-    array = np.asarray(values)
+    array = as_array(name, values)
     rows = array.ndim == 2 and array.shape[1] > 1 if classes == MOST else False
     if (rows or array.shape == (n, classes)) and array.dtype.kind in "fiub":
         array = from_one_hot(name, array)

@@ -112,7 +112,9 @@ def info(name: str) -> ModelCard:
         raise CatalogueError(f"The card of {name!r} is unreadable: {entries.unreadable[name]}.")
     if name not in entries:
         near = _near(str(name).lower(), entries)
-        hint = f"Did you mean {', '.join(map(repr, near))}?" if near else "See `zoo.list()`."
+        hint = "See `zoo.list()`; files are for `intriguing_tf.load_model`."
+        if near:
+            hint = f"Did you mean {', '.join(map(repr, near))}?"
         if not entries:
             hint = f"It has none at all. Received: the zoo {locations.zoo()}."
         raise ValueError(f"The zoo has no entry {name!r}. {hint}")

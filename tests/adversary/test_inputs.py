@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import intriguing_tf as itf
 from tests.adversary.networks import points, small_network
@@ -143,6 +144,25 @@ def test_a_model_without_gradient():
     model = keras.Model(inputs, keras.layers.Dense(3)(rounded))
     with pytest.raises(ValueError, match="No gradient flows"):
         itf.LBFGSAdversary(model, jit_compile=False)(images())
+
+
+def test_an_operation_of_which_tensorflow_has_no_gradient():
+    inputs = keras.Input((4, 4, 1))
+    halve = keras.layers.Lambda(
+        lambda x: tf.image.resize(x, (2, 2), method="area"), output_shape=(2, 2, 1)
+    )
+    small = halve(inputs)
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(small)))
+    with pytest.raises(ValueError, match="No gradient flows.*ResizeArea"):
+        itf.LBFGSAdversary(model)(np.full((1, 4, 4, 1), 0.5, np.float32))
+
+
+@pytest.mark.parametrize("what", ["images", "labels", "targets"])
+def test_rows_that_differ_in_shape(what):
+    given = {"images": images(), "labels": [0, 1, 2], "targets": [1, 2, 0]}
+    rows = {**given, what: [[0.5, 0.5], [0.5]]}
+    with pytest.raises(ValueError, match=f"`{what}` must be an array.*Received: list"):
+        itf.LBFGSAdversary(small_network())(*rows.values())
 
 
 def test_one_class():

@@ -170,3 +170,8 @@ def save(model, file):
 
 def small_model():
     return keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, "relu", name="dense")])
+
+
+def test_a_name_that_is_no_entry_says_where_files_are_read():
+    with pytest.raises(ValueError, match=r"no entry 'models/mine\.x'.*files are for .*load_model"):
+        zoo.load("models/mine.x")
