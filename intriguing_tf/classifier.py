@@ -216,7 +216,7 @@ def check_model(model: Any, single: bool = True) -> None:
     if stateful:
         raise ValueError(
             "A model must give an input the same outputs each time. Received: model "
-            f"{model.name!r} with {', '.join(stateful)}, whose stateful=True keeps what came before."
+            f"{model.name!r} with {', '.join(stateful)}, which has stateful=True."
         )
     if not single:
         return

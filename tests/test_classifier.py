@@ -107,7 +107,7 @@ def test_one_unit_that_averages_sigmoids_is_divided_where_one_says():
 def test_a_model_that_keeps_what_came_before_is_refused():
     layers = [keras.Input((6, 4), batch_size=2), keras.layers.LSTM(3, stateful=True, name="memory")]
     model = keras.Sequential([*layers, keras.layers.Dense(2)])
-    with pytest.raises(ValueError, match="same outputs.*memory, whose stateful=True"):
+    with pytest.raises(ValueError, match=r"same outputs.*memory, which has stateful=True"):
         Classifier(model)
 
 

@@ -153,7 +153,7 @@ def test_an_operation_of_which_tensorflow_has_no_gradient():
     )
     small = halve(inputs)
     model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(small)))
-    with pytest.raises(ValueError, match="No gradient flows.*ResizeArea"):
+    with pytest.raises(ValueError, match=r"No gradient flows.*ResizeArea"):
         itf.LBFGSAdversary(model)(np.full((1, 4, 4, 1), 0.5, np.float32))
 
 
