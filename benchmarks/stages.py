@@ -54,6 +54,11 @@ def _sweep(part: str, *arguments: str, **keywords) -> Stage:
     return _benchmark(f"sweep-{part}", "sweep", f"--part={part}", *arguments, **keywords)
 
 
+def _endurance(part: str, **keywords) -> Stage:
+    arguments = (f"--part={part}", "--quiet", f"--output=evidence/endurance-{part}")
+    return _benchmark(f"endurance-{part}", "endurance", *arguments, **keywords)
+
+
 # In the order in which they run: the short ones first.
 STAGES = (
     _benchmark(
@@ -129,6 +134,8 @@ STAGES = (
         "lipschitz-applications", "lipschitz_applications", "--output=evidence/applications",
         "--minutes=10", minutes=90,
     ),
+    _endurance("ray", minutes=25, needs=("ray",), threads=None, packages=("ray",)),
+    _endurance("sweep", minutes=30, threads=None),
     _benchmark("faults", "faults", minutes=120, threads=None),
     _benchmark(
         "lipschitz-soundness", "lipschitz_soundness", "--output=evidence/soundness",
