@@ -37,7 +37,8 @@ class Classifier:
     Sequential, Functional and subclassed models are taken as they are; they run with
     `training=False`. A model that ends in softmax or sigmoid gives the values that enter it, found
     in the traced graph, not the logarithms of rounded probabilities. A single output unit means two
-    classes: its logit z becomes the pair (0, z).
+    classes: its logit z becomes the pair (0, z). Several units are as many classes, of which the
+    largest is predicted, also where each ends in a sigmoid of its own.
 
     Args:
         model: a built `keras.Model` with one input and one output.
