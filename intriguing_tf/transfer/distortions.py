@@ -32,13 +32,8 @@ def rms(images: Any, originals: Any, bounds: tuple[Any, Any] = UNIT_BOX) -> np.n
 
         itf.transfer.rms(result.images, result.originals)
     """
-    images, originals = finite_images("images", images), finite_images("originals", originals)
-    if images.shape != originals.shape:
-        raise ValueError(
-            "`images` and `originals` must have the same shape. "
-            f"Received: {images.shape} and {originals.shape}."
-        )
-    _, _, pixel_range = box(bounds)
+    images, originals = _beside(images, originals)
+    _, _, pixel_range = box(bounds, images.shape)
     change = (images.astype(np.float64) - originals) / pixel_range
     return _rms_per_image(change)
 
@@ -70,7 +65,7 @@ def gaussian_noise(
         noisy = itf.transfer.gaussian_noise(images, stddev=0.3, seed=1)
     """
     images = finite_images("images", images)
-    lowest, highest, pixel_range = box(bounds)
+    lowest, highest, pixel_range = box(bounds, images.shape)
     images = fit_into(images, (lowest, highest)).astype(images.dtype)
     noise = np.random.default_rng(check_seed(seed)).standard_normal(images.shape)
     return _clipped(images + _stddev(stddev) * pixel_range * noise, lowest, highest, images.dtype)
@@ -108,11 +103,9 @@ def amplify(result: Any, stddev: float = 0.1, bounds: tuple[Any, Any] | None = N
             "`result` must be an AdversarialResult, or have its `images` and `originals`. "
             f"Received: {type(result).__name__}."
         )
-    images, originals = (
-        finite_images("images", result.images),
-        finite_images("originals", result.originals),
-    )
-    lowest, highest, pixel_range = box(_bounds_of(result) if bounds is None else bounds)
+    images, originals = _beside(result.images, result.originals)
+    bounds = _bounds_of(result) if bounds is None else bounds
+    lowest, highest, pixel_range = box(bounds, originals.shape)
     change = images.astype(np.float64) - originals
     distortion = _rms_per_image(change / pixel_range)
     scale = np.divide(
@@ -137,8 +130,18 @@ def finite_images(name: str, images: Any) -> np.ndarray:
     return images
 
 
+def _beside(images: Any, originals: Any) -> tuple[np.ndarray, np.ndarray]:
+    images, originals = finite_images("images", images), finite_images("originals", originals)
+    if images.shape != originals.shape:
+        raise ValueError(
+            "`images` and `originals` must have the same shape. "
+            f"Received: {images.shape} and {originals.shape}."
+        )
+    return images, originals
+
+
 def _rms_per_image(change: np.ndarray) -> np.ndarray:
-    return np.sqrt(np.mean(np.square(change).reshape(len(change), -1), axis=1))
+    return np.sqrt(np.mean(np.square(change), axis=tuple(range(1, change.ndim))))
 
 
 def _clipped(images: np.ndarray, lowest, highest, dtype) -> np.ndarray:
@@ -160,12 +163,21 @@ def _bounds_of(result: Any) -> tuple[Any, Any]:
     return lowest, highest
 
 
-def box(bounds: tuple[Any, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns the lowest and highest values, and the range in which distortions are counted."""
+def box(
+    bounds: tuple[Any, Any], shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the lowest and highest values of images of a shape, and the range of each pixel."""
     try:
         lowest, highest = (np.asarray(bound, np.float64) for bound in bounds)
     except (TypeError, ValueError) as error:
         raise ValueError(f"`bounds` must be (lowest, highest). Received: {bounds!r}.") from error
+    try:
+        np.broadcast_to(lowest, shape), np.broadcast_to(highest, shape)
+    except ValueError as error:
+        raise ValueError(
+            f"`bounds` must be numbers, or arrays that broadcast to the images, {shape}. Received: "
+            f"shapes {lowest.shape} and {highest.shape}."
+        ) from error
     if not np.all(lowest <= highest) or not np.any(lowest < highest):  # NaN fails too
         raise ValueError(
             "`bounds` must be (lowest, highest) with lowest < highest, or equal where a value is "

@@ -133,7 +133,7 @@ def error_matrix(
                 _check_fit(classifier, model_name, images, set_name, labels)
     if originals is not None:
         originals = _checked_images("originals", originals, len(labels))
-        box(bounds)
+        box(bounds, originals.shape)
     wrong = np.empty((len(image_sets), len(classifiers), len(labels)), bool)
     distortion = None if originals is None else np.empty(len(image_sets))
     with progress_bar(len(image_sets), "error matrix", verbose, unit="set") as bar:

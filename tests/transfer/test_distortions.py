@@ -131,3 +131,24 @@ def test_bad_images_are_refused(images):
         itf.transfer.rms(images, images, bounds=(1, 0))
     with pytest.raises(ValueError, match="bounds"):
         itf.transfer.rms(images, images, bounds=3)
+    with pytest.raises(ValueError, match="same shape"):
+        itf.transfer.amplify(Result(images, images[:1]))
+
+
+@pytest.mark.parametrize("shape", [(3,), (7, 5, 4, 1), (1, 1, 5, 4, 1)], ids=str)
+def test_bounds_that_are_not_those_of_the_images_are_refused(images, shape):
+    for lower, upper in ((np.zeros(shape), np.ones(shape)), (0.0, np.ones(shape))):
+        for call in (
+            lambda bounds: itf.transfer.rms(images[:1], images[1:2], bounds),
+            lambda bounds: itf.transfer.amplify(Result(images[:1], images[1:2]), 0.1, bounds),
+            lambda bounds: itf.transfer.gaussian_noise(images[:1], bounds=bounds),
+        ):
+            with pytest.raises(ValueError, match="`bounds` must be numbers, or arrays that"):
+                call((lower, upper))
+
+
+def test_no_images_have_no_distortions(images):
+    none = images[:0]
+    assert itf.transfer.rms(none, none).shape == (0,)
+    assert itf.transfer.amplify(Result(none, none)).shape == none.shape
+    assert itf.transfer.gaussian_noise(none).shape == none.shape
