@@ -141,7 +141,7 @@ class Certification:
     def radii(self, index: int, shard: Shard, folder: Path) -> np.ndarray | None:
         """Returns a shard's certified radii, from its file if they are there, or `None`."""
         file = folder / f"{self._method}-{index:06d}.npz"
-        key = np.array(str(shard.provenance["images"]))
+        key = np.array("{plan} {images}".format(**shard.provenance))
         if self.why_not or (kept := _kept(file, key, len(shard.result))) is not None:
             return None if self.why_not else kept
         try:

@@ -1,6 +1,7 @@
 """What is kept of the shards."""
 
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -28,6 +29,20 @@ def test_certified_radii_are_kept_and_a_damaged_file_is_not_believed(tmp_path, m
         evaluate(network(), images(), **options).certified, whole.certified
     )
     assert len(asked) == 1
+
+
+@pytest.mark.slow
+def test_radii_of_another_model_are_not_believed(tmp_path):
+    """Who deletes the sweep that another model made, keeps the certified radii beside it."""
+    options = {"folder": tmp_path, "bounds": (-9.0, 9.0), "shard_size": 4}
+    before = evaluate(network(), images(), **options).certified
+    shutil.rmtree(tmp_path / "sweep")
+    model = network()
+    model.set_weights([each / 2 for each in network().get_weights()[:1]] + model.get_weights()[1:])
+    found = evaluate(model, images(), **options).certified
+    fresh = evaluate(model, images(), **options | {"folder": None}).certified
+    np.testing.assert_array_equal(found, fresh)
+    assert (found != before).all()
 
 
 @pytest.mark.slow
