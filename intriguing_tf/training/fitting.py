@@ -270,7 +270,8 @@ def compile_epoch(
     def train_step(inputs, targets):
         with tf.GradientTape() as tape:
             value = _objective(model, loss, inputs, targets, training=True)
-        optimizer.apply(tape.gradient(value, [v.value for v in variables]), variables)
+            scaled = optimizer.scale_loss(value)
+        optimizer.apply(tape.gradient(scaled, [v.value for v in variables]), variables)
         return value
 
     @tf.function(jit_compile=jit_compile)

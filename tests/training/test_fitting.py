@@ -298,3 +298,13 @@ def test_layers_that_cannot_be_compiled_are_not():
     x = np.random.default_rng(0).random((8, 4, 4, 1), "float32")
     curve = training.fit(model, x, np.arange(8) % 2, optimizer="sgd", epochs=1, batch_size=4)
     assert np.isfinite(curve.loss).all()
+
+
+def test_loss_scaling_changes_nothing():
+    plain, scaling = small(), small()
+    scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.5))
+    for model, optimizer in ((plain, keras.optimizers.SGD(0.5)), (scaling, scaled)):
+        options = {"epochs": 3, "batch_size": 8, "jit_compile": False, "verbose": False}
+        training.fit(model, POINTS, CLASSES, optimizer=optimizer, **options)
+    for got, expected in zip(scaling.get_weights(), plain.get_weights(), strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-6)
