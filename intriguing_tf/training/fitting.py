@@ -32,6 +32,7 @@ from intriguing_tf.classifier import Classifier
 from intriguing_tf.keras_graph import float64_copy, layers_in
 from intriguing_tf.lipschitz.differentiable import in_one_dtype
 from intriguing_tf.progress import progress_bar
+from intriguing_tf.training.parts import width
 
 Loss = Callable[[tf.Tensor, Any], tf.Tensor]
 
@@ -103,9 +104,10 @@ def fit(
         The course of the objective.
 
     Raises:
-        TypeError: not a Keras model, or data that is no array of numbers.
-        ValueError: for arrays of different length, labels that are not the model's classes, a
-            batch size or a number of epochs out of range, a model without trainable weights, or
+        TypeError: not a Keras model, optimizer or function, or data that is no array of numbers.
+        ValueError: for arrays of different length, labels that are not the model's classes, a loss
+            that gives more than one number, the cross-entropy of other outputs than scores, a batch
+            size or a number of epochs out of range, a model without trainable weights, or
             when the objective is no longer finite.
 
     Example:
@@ -118,6 +120,7 @@ def fit(
     """
     inputs, targets = _check_data(model, inputs, targets, loss)
     optimizer = keras.optimizers.get(optimizer)
+    check_kind("optimizer", optimizer, keras.optimizers.Optimizer, "a Keras optimizer, or its name")
     count = len(inputs)
     check_positive_integer("batch_size", batch_size)
     if batch_size > count:
@@ -173,10 +176,9 @@ def minimize(
         The course of the objective, with the norm of the gradient that was reached.
 
     Raises:
-        TypeError: not a Keras model, or data that is no array of numbers.
-        ValueError: for arrays of different length, labels that are not the model's classes, a
-            tolerance or a number of iterations out of range, a model without trainable weights, or
-            an objective that is not finite.
+        TypeError: not a Keras model or a function, or data that is no array of numbers.
+        ValueError: as `fit`; a tolerance or a number of iterations out of range, or a model without
+            a graph of layers.
         RuntimeError: when the search ends with the gradient above the tolerance.
 
     Example:
@@ -191,7 +193,7 @@ def minimize(
     weights = [variable.value for variable in precise.trainable_variables]
     inputs = tf.cast(inputs, tf.float64)
 
-    @tf.function(jit_compile=use_xla(model, "auto"))
+    @tf.function(jit_compile=use_xla(model, "auto"), autograph=False)
     def value_and_gradient(inputs, targets):
         with tf.GradientTape() as tape:
             value = _objective(precise, loss, inputs, targets, training=False)
@@ -274,14 +276,18 @@ def compile_epoch(
         optimizer.apply(tape.gradient(scaled, [v.value for v in variables]), variables)
         return value
 
-    @tf.function(jit_compile=jit_compile)
+    # AutoGraph would warn of what it cannot convert, and lengthen every error.
+    @tf.function(jit_compile=jit_compile, autograph=False)
     def run_epoch(inputs, targets, order):
         batches = order.shape[0] // batch_size
-        total = tf.zeros((), model.variable_dtype)
-        for i in tf.range(batches):
+
+        def step(i, total):
             batch = tf.slice(order, [i * batch_size], [batch_size])
             value = train_step(tf.gather(inputs, batch), tf.gather(targets, batch))
-            total += tf.cast(value, total.dtype)
+            return i + 1, total + tf.cast(value, total.dtype)
+
+        start = (0, tf.zeros((), model.variable_dtype))
+        _, total = tf.while_loop(lambda i, _: i < batches, step, start)
         return total / batches
 
     order = tf.TensorSpec([len(inputs)], tf.int32)
@@ -291,9 +297,14 @@ def compile_epoch(
 
 def _objective(model, loss: Loss, inputs, targets, training: bool) -> tf.Tensor:
     outputs = model(inputs, training=training)
-    if loss is cross_entropy and outputs.shape.rank <= 2:
+    if loss is cross_entropy:
         outputs = Classifier(model).logits_of(inputs, outputs)
-    value = loss(targets, outputs)
+    value = tf.convert_to_tensor(loss(targets, outputs))
+    if value.shape.rank != 0:
+        raise ValueError(
+            "`loss` must give one number, the mean over a batch. Received: a tensor of shape "
+            f"{value.shape}."
+        )
     return tf.add_n(in_one_dtype([value, *model.losses]))
 
 
@@ -310,25 +321,45 @@ def _check_data(model, inputs, targets, loss) -> tuple[tf.Tensor, tf.Tensor]:
         raise ValueError(
             f"The model must be built and have trainable weights. Received: {model.name!r}"
         )
-    tensors = []
-    for name, values in (("inputs", inputs), ("targets", targets)):
-        tensor = tf.convert_to_tensor(values)
-        if not (tensor.dtype.is_floating or tensor.dtype.is_integer) or tensor.shape.rank == 0:
-            raise TypeError(
-                f"`{name}` must be an array of numbers, [n, ...]. Received: "
-                f"{tensor.dtype.name} of shape {tensor.shape}."
-            )
-        tensors.append(tensor)
-    inputs, targets = tensors
+    if not callable(loss):
+        raise TypeError(f"`loss` must be a function loss(targets, outputs). Received: {loss!r}.")
+    inputs, targets = _tensor("inputs", inputs), _tensor("targets", targets)
     if len(inputs) != len(targets) or len(inputs) == 0:
         raise ValueError(
             "inputs and targets must have the same length, at least 1. "
             f"Received: {len(inputs)} and {len(targets)}"
         )
-    output = getattr(model, "output_shape", None)
-    if loss is cross_entropy and output and len(output) == 2:
-        targets = tf.constant(class_array("targets", targets, len(targets), max(output[-1], 2)))
+    if loss is cross_entropy:
+        classes = _classes(model, inputs)
+        targets = tf.constant(class_array("targets", targets, len(targets), classes))
     return inputs, targets
+
+
+def _tensor(name: str, values: Any) -> tf.Tensor:
+    """Returns an array of numbers as a tensor, or raises."""
+    try:
+        tensor = tf.convert_to_tensor(values)
+        what = f"{tensor.dtype.name} of shape {tensor.shape}"
+        fits = (tensor.dtype.is_floating or tensor.dtype.is_integer) and tensor.shape.rank > 0
+    except (TypeError, ValueError):
+        fits, what = False, type(values).__name__
+    if not fits:
+        raise TypeError(f"`{name}` must be an array of numbers, [n, ...]. Received: {what}.")
+    return tensor
+
+
+def _classes(model, inputs: tf.Tensor) -> int:
+    """Returns how many classes a model tells apart, or raises."""
+    outputs = getattr(model, "outputs", None)
+    if not outputs:  # subclassed models tell them for their inputs
+        example = keras.KerasTensor((None, *inputs.shape[1:]), inputs.dtype.name)
+        outputs = keras.tree.flatten(model.compute_output_spec(example))
+    if len(outputs) != 1 or len(outputs[0].shape) > 2:
+        raise ValueError(
+            "The cross-entropy is that of one row of class scores for each input; give a `loss` "
+            f"for other outputs. Received: outputs of shape {[o.shape for o in outputs]}."
+        )
+    return max(width(outputs[0].shape), 2)
 
 
 def check_labels(labels: np.ndarray, classes: int, ignored: int | None = None) -> None:

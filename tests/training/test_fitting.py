@@ -308,3 +308,89 @@ def test_loss_scaling_changes_nothing():
         training.fit(model, POINTS, CLASSES, optimizer=optimizer, **options)
     for got, expected in zip(scaling.get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.scores = keras.layers.Dense(3)
+
+    def call(self, inputs):
+        return self.scores(inputs)
+
+
+def test_subclassed_models_have_classes_as_well():
+    keras.utils.set_random_seed(0)
+    forms = [CLASSES, CLASSES[:, None], np.eye(3)[CLASSES]]
+    curves = []
+    for labels in forms:
+        keras.utils.set_random_seed(0)
+        model = Subclassed()
+        model(POINTS)
+        curves.append(BOTH[1](model, labels).loss)
+        with pytest.raises(ValueError, match=r"between 0 and 2.*Received: 3"):
+            BOTH[1](model, CLASSES + 1)
+    assert curves[0] == curves[1] == curves[2]
+
+
+def branching(outputs):
+    inputs = keras.Input((2,))
+    return keras.Model(inputs, outputs(inputs))
+
+
+@pytest.mark.parametrize(
+    "outputs",
+    [
+        lambda x: [keras.layers.Dense(3)(x), keras.layers.Dense(2)(x)],
+        lambda x: {name: keras.layers.Dense(3)(x) for name in "ab"},
+        lambda x: keras.layers.Dense(3, "softmax")(keras.layers.RepeatVector(5)(x)),
+    ],
+    ids=["list", "dictionary", "series"],
+)
+@pytest.mark.parametrize("train", BOTH, ids=["minimize", "fit"])
+def test_the_cross_entropy_of_other_outputs_is_refused(train, outputs):
+    """Of the softmax of a series it was the cross-entropy of probabilities, as if of logits."""
+    with pytest.raises(ValueError, match=r"one row of class scores.*give a `loss`"):
+        train(branching(outputs), CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"loss": "mse"}, TypeError, r"`loss` must be a function .*'mse'"),
+        (
+            {"loss": keras.losses.mean_squared_error},
+            ValueError,
+            r"`loss` must give one number.*shape \(8,\)",
+        ),
+        ({"optimizer": None}, TypeError, "`optimizer` must be a Keras optimizer"),
+        ({"inputs": tf.data.Dataset.from_tensors(POINTS)}, TypeError, "`inputs` .*Dataset"),
+        ({"inputs": {"x": POINTS}}, TypeError, "`inputs` .*dict"),
+        ({"inputs": [[0.0], [0.0, 1.0]]}, TypeError, "`inputs` .*list"),
+        ({"targets": np.array([{}] * 24)}, TypeError, "`targets` .*ndarray"),
+    ],
+    ids=lambda value: "",
+)
+def test_what_is_wrong_is_said_before_tensorflow_does(change, error, message):
+    arguments = {"inputs": POINTS, "targets": np.eye(3)[CLASSES], "optimizer": "sgd", "epochs": 1}
+    with pytest.raises(error, match=f"^{message}"):
+        training.fit(small(), **arguments | {"batch_size": 8, "jit_compile": False} | change)
+
+
+@pytest.mark.parametrize("train", BOTH, ids=["minimize", "fit"])
+def test_nothing_is_logged(train, caplog):
+    tf.get_logger().addHandler(caplog.handler)
+    try:
+        train(small(), CLASSES)
+    finally:
+        tf.get_logger().removeHandler(caplog.handler)
+    assert not caplog.records
+
+
+def test_an_axis_of_one_may_be_left_out_as_in_keras():
+    images = np.repeat(POINTS[:, :, None], 2, axis=2)
+    model = keras.Sequential(
+        [keras.Input((2, 2, 1)), keras.layers.Flatten(), keras.layers.Dense(3)]
+    )
+    for given in (images, images[..., None]):
+        training.fit(model, given, CLASSES, optimizer="sgd", epochs=1, batch_size=8)
