@@ -28,6 +28,8 @@ _PACKAGE = Path(__file__).parent
 _REFERENCES = ("keras_history", "input_layers", "output_layers")  # [a layer's name, node, tensor]
 _PACKAGES = ("builtins", "abc", "keras", "tensorflow", "intriguing_tf")
 _NOT_COMPUTING = ("compile_config", "build_config")
+# Functions of a model may be those it was compiled with; a Lambda's is in its configuration.
+_HOLD_OTHERS = (keras.Model, keras.layers.Lambda)
 
 
 def array_fingerprint(*arrays: Any, chunk: int = 2**26) -> str:
@@ -97,7 +99,8 @@ def model_fingerprint(model: keras.Model) -> str:
     """Returns the SHA-256 of a model's architecture and weights.
 
     Names of layers do not count, since Keras numbers them through a session, nor does how the
-    model was compiled. The source code of the user's own layers does, as far as Python finds it.
+    model was compiled. The source code of the user's own layers and activation functions does, as
+    far as Python finds it.
     Of a model without a `get_config` only the class, its code and the weights count.
     """
     try:
@@ -111,13 +114,16 @@ def model_fingerprint(model: keras.Model) -> str:
 
 
 def own_code(objects: Iterable[Any]) -> list[str]:
-    """Returns the source, as far as Python finds it, of classes that no package here brings."""
-    own = {
-        kind
-        for each in objects
-        for kind in type(each).__mro__
-        if kind.__module__.split(".")[0] not in _PACKAGES
-    }
+    """Returns the source, as far as Python finds it, of what no package here brings.
+
+    That are the classes of the objects, and functions that they hold, such as activations.
+    """
+    found: set[Any] = set()
+    for each in objects:
+        found.update(type(each).__mro__)
+        if not isinstance(each, _HOLD_OTHERS):
+            found.update(filter(inspect.isfunction, getattr(each, "__dict__", {}).values()))
+    own = [each for each in found if each.__module__.split(".")[0] not in _PACKAGES]
     return sorted(map(_source, own))
 
 
@@ -202,8 +208,8 @@ def _renumbered(reference: Any, layers: dict[str, int]) -> Any:
     return reference
 
 
-def _source(kind: type) -> str:
+def _source(own: Any) -> str:
     try:
-        return inspect.getsource(kind)
+        return inspect.getsource(own)
     except (OSError, TypeError):  # typed in at a prompt
-        return kind.__qualname__
+        return own.__qualname__

@@ -83,7 +83,7 @@ def test_models_of_equal_content_have_equal_fingerprints():
     assert model_fingerprint(dense()) == first  # Keras has named its layers otherwise
     assert model_fingerprint(dense(names=("a", "b"))) == first
     compiled = dense()
-    compiled.compile("adam", "mse")
+    compiled.compile("adam", lambda y, scores: keras.losses.mean_squared_error(y, scores))
     assert model_fingerprint(compiled) == first
     trained = dense()
     trained.compile("sgd", "mse")
@@ -158,6 +158,30 @@ def test_the_code_of_layers_of_ones_own_counts():
 
     assert model_fingerprint(model(doubled())) == model_fingerprint(model(doubled()))
     assert model_fingerprint(model(doubled())) != model_fingerprint(model(tripled()))
+
+
+def test_the_code_of_activation_functions_of_ones_own_counts():
+    def once():
+        def scaled(x):
+            return 2 * x
+
+        return scaled
+
+    def thrice():
+        def scaled(x):
+            return 3 * x
+
+        return scaled
+
+    def model(layer, function):
+        return keras.Sequential([keras.Input((4,)), layer(function())])
+
+    def dense(function):
+        return keras.layers.Dense(2, function, kernel_initializer="ones")
+
+    for layer in (keras.layers.Activation, dense):
+        assert model_fingerprint(model(layer, once)) == model_fingerprint(model(layer, once))
+        assert model_fingerprint(model(layer, once)) != model_fingerprint(model(layer, thrice))
 
 
 def test_subclassed_models_are_told_apart_by_their_weights():
