@@ -14,14 +14,13 @@ import tensorflow as tf
 
 from intriguing_tf.classifier import Classifier
 from intriguing_tf.lipschitz.differentiable import in_one_dtype
-from intriguing_tf.training.batch import Batch, row_weights
+from intriguing_tf.training.batch import Batch, only_tensor, row_weights
 from intriguing_tf.training.certified_margin import CertifiedMargin
 from intriguing_tf.training.faults import LABELS, NONE, NOT_FINITE, OUTSIDE, Fault
-from intriguing_tf.training.fitting import check_labels
 from intriguing_tf.training.gradient_penalty import GradientPenalty
 from intriguing_tf.training.labels import (
     SOFT_LABELS,
-    check_label_array,
+    check_given_labels,
     check_label_shape,
     unreadable_labels,
 )
@@ -168,8 +167,10 @@ class AdversarialModel(keras.Model):
         x, y, weights = keras.utils.unpack_x_y_sample_weight(data)
         if y is None:
             raise ValueError("Training needs labels. Received: data without them.")
+        if not self.trainable_weights:
+            raise ValueError(f"Some weights must be trainable. Received: {self.model.name!r}.")
         # Eagerly, Keras hands over what it was given.
-        x, y = tf.cast(x, self._classifier.dtype), tf.convert_to_tensor(y)
+        x, y = tf.cast(only_tensor(x), self._classifier.dtype), tf.convert_to_tensor(y)
         y = tf.cast(y, x.dtype) if y.dtype == tf.bool else y
         weights = None if weights is None else tf.convert_to_tensor(weights)
         batch = Batch(x, y, row_weights(weights, x.dtype), self._width_for(x))
@@ -292,13 +293,11 @@ class AdversarialModel(keras.Model):
                 with a distribution strategy of several replicas; labels that are not the model's
                 classes, or that pools or penalties cannot read.
         """
-        if isinstance(y, (np.ndarray, tf.Tensor)) and self._width is not None:
-            if self._reads_labels:
-                weights = row_weights(kwargs.get("sample_weight"))
-                check_label_array(y, weights, self._width, self._reads_classes)
-            elif self._width > 1:
-                ignored = getattr(self.loss, "ignore_class", None)
-                check_labels(np.asarray(y), self._width, ignored)
+        if isinstance(y, (np.ndarray, tf.Tensor)):
+            weights = row_weights(kwargs.get("sample_weight"))
+            ignored = getattr(self.loss, "ignore_class", None)
+            parts = {"read": self._reads_labels, "as_classes": self._reads_classes}
+            check_given_labels(y, weights, self._width, ignored, **parts)
         replicas = self.distribute_strategy.num_replicas_in_sync
         if self.pools and replicas > 1:
             raise ValueError(f"Pools train on one device. Received: a strategy with {replicas}.")

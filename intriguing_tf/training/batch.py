@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 _ROUNDING = 0.01  # probabilities may be printed with few digits, or kept in float16
@@ -126,15 +127,34 @@ class Batch:
         )
 
 
+def only_tensor(inputs: Any) -> Any:
+    """Returns a model's one input, which Keras lets stand under its name, or in a tuple.
+
+    Raises:
+        ValueError: there are several.
+    """
+    if not isinstance(inputs, (dict, tuple)):
+        return inputs
+    tensors = keras.tree.flatten(inputs)
+    if len(tensors) != 1:
+        raise ValueError(
+            f"The model has one input, a single tensor. Received: {len(tensors)} tensors."
+        )
+    return tensors[0]
+
+
 def row_weights(weights: Any, dtype: str = "float32") -> tf.Tensor | None:
     """Returns Keras's `sample_weight`, of any dtype, as one number per row, `[n]`.
 
     Raises:
+        TypeError: it holds no numbers.
         ValueError: it has another shape.
     """
     if weights is None:
         return None
     weights = tf.convert_to_tensor(weights)
+    if weights.dtype == tf.string:
+        raise TypeError("`sample_weight` must hold numbers. Received: strings.")
     if weights.shape.rank == 1 or (weights.shape.rank == 2 and weights.shape[1] == 1):
         return tf.cast(tf.reshape(weights, [-1]), dtype)
     raise ValueError(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.training.batch import Batch
+from intriguing_tf.training.fitting import check_labels
 
 
 def unreadable_labels(width: int | None) -> str:
@@ -34,6 +36,37 @@ def check_label_shape(batch: Batch) -> None:
             "Pools and penalties read labels of shape [n], [n, 1] or [n, classes]. Received: "
             f"labels of shape {shape} for a model with {batch.width} outputs."
         )
+
+
+def check_given_labels(
+    labels: Any, weights: Any, width: int | None, ignored: int | None, read: bool, as_classes: bool
+) -> None:
+    """Raises unless the labels of a whole data set, and their weights, can be trained on.
+
+    Args:
+        labels: array or tensor. weights: of its rows, or `None`: all count.
+        width: outputs of the classifier; `None` where they are not known yet.
+        ignored: the class that the loss leaves out, or `None`.
+        read: whether pools or penalties read labels, and `as_classes`: whether soft ones cannot be.
+
+    Raises:
+        TypeError, ValueError: as said.
+    """
+    array = np.asarray(labels)
+    if array.dtype.kind not in "biuf":
+        raise TypeError(
+            "Labels must be numbers, as the places of their names in a list of the classes. "
+            f"Received: dtype {array.dtype}."
+        )
+    if weights is not None and len(weights) != len(array):
+        raise ValueError(
+            "`sample_weight` must hold one weight for each image. Received: "
+            f"{len(weights)} weights for {len(array)} labels."
+        )
+    if width is not None and read:
+        check_label_array(labels, weights, width, as_classes)
+    elif width is not None and width > 1:
+        check_labels(array, width, ignored)
 
 
 def check_label_array(labels: Any, weights: Any, width: int, classes_only: bool) -> None:

@@ -122,6 +122,55 @@ def test_labels_that_are_no_class_are_refused(points):
         model.fit(points[0], points[1] + 1, verbose=0)
 
 
+@pytest.mark.parametrize("penalties", [[], [training.GradientPenalty(0.1)]], ids=["none", "reads"])
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"y": "names"}, TypeError, "Labels must be numbers.*<U2"),
+        ({"y": "objects"}, TypeError, "Labels must be numbers.*object"),
+        ({"sample_weight": np.ones(7)}, ValueError, "7 weights for 240 labels"),
+        ({"sample_weight": np.array(["a"] * 240)}, TypeError, "`sample_weight` must hold numbers"),
+    ],
+    ids=["names", "objects", "few weights", "weights of letters"],
+)
+def test_labels_and_weights_that_are_none_are_refused(points, penalties, change, error, message):
+    x, labels = points
+    names = np.array(["c0", "c1", "c2"])[labels]
+    forms = {"names": names, "objects": names.astype(object)}
+    change = {
+        key: forms.get(value, value) if key == "y" else value for key, value in change.items()
+    }
+    model = training.AdversarialModel(network(), penalties=penalties)
+    model.compile("sgd", LOGITS)
+    with pytest.raises(error, match=message):
+        model.fit(**{"x": x, "y": labels, "verbose": 0} | change)
+
+
+def test_the_input_may_come_under_its_name_or_in_a_tuple(points):
+    x, labels = points
+    histories = []
+    for given in (x, {"points": x}, (x,)):
+        model = training.AdversarialModel(named_input(), penalties=[training.GradientPenalty(0.1)])
+        dataset = tf.data.Dataset.from_tensor_slices((given, labels)).batch(80)
+        histories.append(trained(model, (dataset, None), batch_size=None).history["loss"])
+    assert histories[0] == histories[1] == histories[2]
+    two = tf.data.Dataset.from_tensor_slices(((x, x), labels)).batch(80)
+    with pytest.raises(ValueError, match=r"one input, a single tensor. Received: 2 tensors"):
+        model.fit(two, verbose=0)
+
+
+def named_input():
+    keras.utils.set_random_seed(0)
+    return keras.Sequential([keras.Input((2,), name="points"), keras.layers.Dense(3)])
+
+
+def test_a_model_whose_weights_are_all_frozen_is_refused(points):
+    inner = network()
+    inner.trainable = False
+    with pytest.raises(ValueError, match=r"weights must be trainable. Received: 'network'"):
+        trained(training.AdversarialModel(inner), points)
+
+
 def test_labels_that_the_loss_ignores_are_none(points):
     labels = np.where(np.arange(len(points[1])) % 5, points[1], -1)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)
