@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
+from intriguing_tf.adversary.inputs import check_images
 from intriguing_tf.adversary.settings import check_arguments, check_distortion
 from intriguing_tf.adversary.targets import KINDS, MOST, class_array
 from intriguing_tf.aliases import RenamedAttribute
@@ -125,8 +126,8 @@ class CertifiedAccuracy(_Monitor):
         certified: the last radii, float64 [n]; 0 where an image is misclassified.
 
     Raises:
-        ValueError: arguments that are not as above; in `fit`: a model with weights that are not
-            finite.
+        TypeError, ValueError: arguments that are not as above; in `fit`: a model that does not fit
+            them, or with weights that are not finite.
         NoBoundError: in `fit`: the model has a layer through which nothing is certified.
         ImportError: `log_dir` is given, but TensorBoard is not installed.
 
@@ -152,6 +153,10 @@ class CertifiedAccuracy(_Monitor):
             raise ValueError(f"`radii` must be a list of numbers. Received: {radii!r}.")
         self.radii = tuple(check_positive("radii", radius) for radius in radii)
         self.certified: np.ndarray | None = None
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Checks images and labels, before the training that they would end."""
+        _check_fit(Classifier(self.classifier), self.images, self.labels, (-np.inf, np.inf))
 
     def measure(self) -> dict[str, float]:
         """Returns the verified-robust accuracy at each radius."""
@@ -237,6 +242,8 @@ class AdversarialAccuracy(_Monitor):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Prepares the attack on the model, which follows its weights from then on."""
         self._adversary = LBFGSAdversary(self.classifier, **self.settings)
+        bounds = self._adversary.bounds
+        _check_fit(self._adversary.classifier, self.images, self.labels, bounds)
 
     def measure(self) -> dict[str, float]:
         """Returns the accuracy within the distortion, and the average distortion."""
@@ -274,6 +281,14 @@ class AdversarialAccuracy(_Monitor):
         picture = adversarial_rows(originals, images, titles)
         pixels = tf.io.decode_png(picture.png(), channels=3)
         tf.summary.image("adversarial_images", pixels[None], description=picture.caption)
+
+
+def _check_fit(classifier: Classifier, images: np.ndarray, labels: np.ndarray, bounds: Any) -> None:
+    """Raises unless images and labels are those of a classifier, and within bounds."""
+    lower, upper = map(np.asarray, bounds)
+    images = check_images(images, classifier, (lower, upper))
+    classes = classifier.predict_logits(images[:1]).shape[1]
+    class_array("labels", labels, len(images), classes)
 
 
 def _summary_writer(log_dir: str | os.PathLike) -> Any:

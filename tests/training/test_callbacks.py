@@ -117,6 +117,25 @@ def test_what_cannot_be_measured_is_refused():
         itf.training.AdversarialAccuracy(IMAGES, LABELS[:3])
 
 
+@pytest.mark.parametrize("kind", [training.CertifiedAccuracy, training.AdversarialAccuracy])
+@pytest.mark.parametrize(
+    ("images", "labels", "message"),
+    [
+        (IMAGES[:, :2], LABELS, r"shape \(n, 3\)"),
+        (IMAGES, LABELS + 2, r"between 0 and 1.*Received: 2"),
+        (IMAGES[:0], LABELS[:0], "At least one image"),
+    ],
+    ids=["shape", "classes", "none"],
+)
+def test_what_does_not_fit_the_model_is_refused_before_it_trains(kind, images, labels, message):
+    """Labels that are no class of the model were never verified, which looked like 0 %."""
+    model = linear(np.eye(3, 2))
+    model.optimizer.learning_rate = 1.0
+    with pytest.raises(ValueError, match=message):
+        model.fit(IMAGES, LABELS, callbacks=[kind(images, labels)], verbose=0)
+    np.testing.assert_array_equal(model.get_weights()[0], np.eye(3, 2))
+
+
 @pytest.mark.slow
 def test_certified_accuracy_is_what_the_certificates_say(points):
     x, labels = points
