@@ -150,7 +150,7 @@ def compare(
     Args:
         model: a Sequential or Functional Keras model.
         layer: one of its layers, or the name of one.
-        images: as in `top_images`; an iterable of batches must allow several passes.
+        images: as in `top_images`; passed over several times.
         labels: integers `[n]` of at least 0, or one-hot rows, in the order of the images.
         feature_model: another model, whose `feature_layer` gives a second space for distances.
         feature_layer: a layer of `feature_model`, or its name.
@@ -185,9 +185,10 @@ def compare(
     if (feature_model is None) != (feature_layer is None):
         raise ValueError("`feature_model` and `feature_layer` go together. Received: one of them.")
     labels = check_labels(labels)
+    features, width = activations(model, layer)
+    images = passed_over(images, features, batch_size)
     if isinstance(images, np.ndarray):
         _check_lengths(labels, len(images))
-    features, width = activations(model, layer)
     name = layer_name(layer)
     projections = [
         Projection(NATURAL, width, number, seed),
@@ -196,7 +197,6 @@ def compare(
     for projection in projections:
         _check_directions(projection.kind, len(projection), len(projection))
     space = None if feature_model is None else _feature_space(feature_model, feature_layer, model)
-    images = passed_over(images, features, batch_size)
     natural, random = scan(features, name, images, projections, k, batch_size, verbose)
     _check_lengths(labels, natural.number)
     if _SHARE * k > len(labels):
@@ -278,12 +278,16 @@ def _coherences(
     spaces = {"pixels": gather(images, needed, batch_size)}
     if features is not None:
         name, model = features
-        spaces[name] = model.predict(spaces["pixels"], batch_size=batch_size, verbose=0)
+        found = model.predict(spaces["pixels"], batch_size=batch_size, verbose=0)
+        spaces[name] = np.asarray(found, np.float32)  # bfloat16 is no float to NumPy
 
     def places(which: np.ndarray) -> np.ndarray:
         return np.searchsorted(needed, which)
 
     scales = {name: mean_distance(space[places(reference)]) for name, space in spaces.items()}
+    for name, scale in scales.items():
+        if scale == 0:
+            raise ValueError(f"The images must differ in {name}. Received: images of distance 0.")
     return {
         name: coherence(places(which), labels[needed], spaces, scales)
         for name, which in indices.items()

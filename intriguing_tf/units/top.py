@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -83,8 +84,9 @@ def top_images(
         model: a Sequential or Functional Keras model.
         layer: one of its layers, or the name of one; also of a model within the model. The input
             layer's name gives pixel space.
-        images: a float array `[n, ...]`, a `tf.data.Dataset` of images or of pairs (image, label),
-            batched or not, or an iterable of such batches; of tuples the first element is taken.
+        images: a float array `[n, ...]` or table, a `tf.data.Dataset` of images or of pairs
+            (image, label), batched or not, in an order that does not change, or an iterable of such
+            batches; of tuples the first element is taken.
         directions: "natural" (units), "random" (uniform on the sphere), or an array
             `[d, width]`.
         k: images per direction, between 1 and the number of images.
@@ -179,10 +181,10 @@ def activations(model: keras.Model, layer: keras.layers.Layer | str) -> tuple[ke
 def batches(images: Any, batch_size: int) -> Iterator[Any]:
     """Yields float batches from an array, a dataset or any iterable of batches."""
     arrays: Iterable[Any] = images
-    if isinstance(images, Iterator):
+    if isinstance(images, Iterator) or not isinstance(images, Iterable):
         raise TypeError(
             "`images` may be passed over more than once: give an array, a tf.data.Dataset or a "
-            f"list of batches. Received: an iterator of type {type(images).__name__}."
+            f"list of batches. Received: an object of type {type(images).__name__}."
         )
     if isinstance(images, (np.ndarray, tf.Tensor)):
         arrays = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
@@ -203,8 +205,8 @@ def batches(images: Any, batch_size: int) -> Iterator[Any]:
 def passed_over(images: Any, features: keras.Model, batch_size: int) -> Any:
     """Returns images as `batches` takes them: a data set in the batches of `features`."""
     if isinstance(images, tf.data.Dataset):
-        return Stream(images, features.inputs[0].shape[1:], batch_size)
-    return images
+        return _Repeated(Stream(images, features.inputs[0].shape[1:], batch_size))
+    return images.to_numpy() if hasattr(images, "to_numpy") else images  # a table of pandas
 
 
 def gather(images: Any, indices: np.ndarray, batch_size: int = 256) -> np.ndarray:
@@ -223,6 +225,25 @@ def layer_name(layer: keras.layers.Layer | str) -> str:
     """Returns the name of a layer given itself or by its name."""
     check_kind("layer", layer, (str, keras.layers.Layer), "a layer, or the name of one")
     return layer if isinstance(layer, str) else layer.name
+
+
+class _Repeated:
+    """Batches of a data set, which must be the same in each pass: places of images are counted."""
+
+    def __init__(self, batches: Iterable[tuple[np.ndarray, Any]]):
+        self._batches, self._checksums = batches, list[int]()
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for i, (images, _) in enumerate(self._batches):
+            checksum = zlib.crc32(images.tobytes())
+            if i == len(self._checksums):
+                self._checksums.append(checksum)
+            if self._checksums[i] != checksum:
+                raise ValueError(
+                    "A data set must give the same images in the same order each time: no "
+                    "shuffling or augmentation. Received: others when they were read again."
+                )
+            yield images
 
 
 class _RunningTop:

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from scipy.spatial.distance import pdist
 from scipy.stats import entropy, ortho_group
 
@@ -133,6 +134,50 @@ def test_streamed_images_give_the_same(clusters):
     batches = [images[i : i + 700] for i in range(0, IMAGES, 700)]
     streamed = itf.units.compare(model, "layer", batches, labels, random_number=20)
     assert str(whole) == str(streamed)
+
+
+def test_images_in_another_order_each_time_are_refused(clusters):
+    """Labels go by the places of the images, which a shuffled data set does not have."""
+    images, labels = clusters
+    model = layer_of(np.random.default_rng(1).normal(size=(PIXELS, 5)))
+    dataset = tf.data.Dataset.from_tensor_slices((images[:200], labels[:200]))
+    found = itf.units.compare(model, "layer", dataset.batch(64), labels[:200], random_number=5)
+    whole = itf.units.compare(model, "layer", images[:200], labels[:200], random_number=5)
+    assert str(found) == str(whole)
+    with pytest.raises(ValueError, match="same order each time: no shuffling"):
+        shuffled = dataset.shuffle(200).batch(64)
+        itf.units.compare(model, "layer", shuffled, labels[:200], random_number=5)
+
+
+def test_features_in_bfloat16_are_a_space(clusters):
+    images, labels = clusters
+    model = layer_of(np.random.default_rng(1).normal(size=(PIXELS, 5)))
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        other = layer_of(np.eye(PIXELS))
+    finally:
+        keras.config.set_dtype_policy("float32")
+    measures = (
+        itf.units.compare(
+            model,
+            "layer",
+            images[:200],
+            labels[:200],
+            feature_model=other,
+            feature_layer="layer",
+            random_number=5,
+        )
+        .populations["natural"]
+        .measures
+    )
+    name = f"distance in layer of {other.name}"
+    np.testing.assert_allclose(measures[name], measures["distance in pixels"], rtol=1e-2)
+    other.set_weights([np.zeros_like(each) for each in other.get_weights()])
+    with pytest.raises(ValueError, match="images must differ in layer of"):
+        itf.units.compare(
+            model, "layer", images[:200], labels[:200],
+            feature_model=other, feature_layer="layer", random_number=5,
+        )  # fmt: skip
 
 
 def test_labels_come_in_any_form(clusters):
