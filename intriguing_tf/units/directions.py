@@ -76,7 +76,15 @@ class Projection:
     def __call__(self, activations: np.ndarray) -> np.ndarray:
         if self.units is not None:
             return activations[:, self.units]
-        return activations @ self.vectors.T  # type: ignore[union-attr]
+        with np.errstate(over="ignore", invalid="ignore"):
+            products = activations @ self.vectors.T  # type: ignore[union-attr]
+        if not np.isfinite(products).all():
+            raise ValueError(
+                "Inner products of activations and directions must be finite in float32; scale the "
+                f"directions. Received: activations of up to {np.abs(activations).max():.3g}, and "
+                "products that are not finite."
+            )
+        return products
 
 
 def _some_units(width: int, number: int | None, seed: int) -> np.ndarray:
@@ -95,7 +103,14 @@ def _checked_vectors(directions: Any, width: int) -> np.ndarray:
     valid = f'`directions` must be "natural", "random" or a finite array of shape [d, {width}]'
     if isinstance(directions, str):
         raise ValueError(f"{valid}. Received: {directions!r}.")
-    vectors = np.asarray(directions, np.float32)
+    try:
+        vectors = np.asarray(directions)
+    except ValueError as error:  # rows of different lengths
+        raise ValueError(f"{valid}. Received: {error}") from error
+    if vectors.dtype.kind not in "fiub":
+        raise ValueError(f"{valid}. Received: dtype {vectors.dtype}.")
+    with np.errstate(over="ignore"):
+        vectors = vectors.astype(np.float32)
     if vectors.ndim != 2 or vectors.shape[1] != width or not len(vectors):
         raise ValueError(f"{valid}. Received: shape {vectors.shape}.")
     if not np.isfinite(vectors).all():

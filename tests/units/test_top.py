@@ -92,6 +92,16 @@ def test_batches_and_datasets_give_the_same(model, images):
     np.testing.assert_array_equal(whole.indices, streamed.indices)
 
 
+def test_a_table_of_pandas_is_an_array():
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(5, name="fc")])
+    rows = np.random.default_rng(0).uniform(size=(20, 4)).astype(np.float32)
+    table = pandas.DataFrame(rows, index=np.arange(20)[::-1] / 2)
+    whole, read = (itf.units.top_images(model, "fc", each, k=3) for each in (rows, table))
+    np.testing.assert_array_equal(whole.indices, read.indices)
+
+
 def test_equals_are_ordered_by_place_whatever_the_batches(model, images):
     doubled = np.concatenate([images[:20], images[:20]])
     for batch_size in (3, 40):
@@ -150,6 +160,11 @@ def test_random_directions_are_uniform_on_the_sphere():
         ({"directions": "units"}, ValueError, '"natural", "random"'),
         ({"directions": np.zeros((3, 4))}, ValueError, r"shape \[d, 5\]"),
         ({"directions": np.full((3, 5), np.nan)}, ValueError, "NaN"),
+        ({"directions": np.full((3, 5), 1j)}, ValueError, "finite array.*complex128"),
+        ({"directions": [["a"] * 5]}, ValueError, "finite array.*<U1"),
+        ({"directions": [[1.0], [1.0, 2.0]]}, ValueError, "finite array.*inhomogeneous"),
+        ({"directions": np.full((3, 5), 3e38)}, ValueError, "finite in float32; scale"),
+        ({"images": None}, TypeError, "give an array.*NoneType"),
         ({"k": 0}, ValueError, "positive integer"),
         ({"k": 102}, ValueError, "number of images, 101"),
         ({"number": 6}, ValueError, "between 1 and the layer's 5"),
