@@ -77,9 +77,9 @@ def evaluate(
     Args:
         model: a built Keras classifier of one input and one output, or a name as `itf.load_model`
             takes it.
-        data: floating array [n, ...] within the bounds; a `tf.data.Dataset` of images or of pairs
-            (image, label) that gives them in the same order each time, batched or not; an
-            `ImageSet`; or a name:
+        data: floating array [n, ...], or table of pandas, within the bounds; a `tf.data.Dataset`
+            of images or of pairs (image, label) that gives them in the same order each time,
+            batched or not; an `ImageSet`; or a name:
             "sample", an `.npz` file, a folder of class folders, image files, or a name of
             tensorflow-datasets.
         labels: integers [n], the true classes of an array. Without labels there is no accuracy;
@@ -288,7 +288,8 @@ def _are_finite(bounds: Any) -> bool:
 
 
 def _of_a_known_type(images: Any) -> Any:
-    """Returns lists and tensors as arrays, and arrays in a type that the attack computes with."""
+    """Returns lists, tensors and tables of pandas as arrays, in a type that the attack takes."""
+    images = images.to_numpy() if hasattr(images, "to_numpy") else images
     if isinstance(images, (list, tuple)) or tf.is_tensor(images):
         try:
             images = np.asarray(images)

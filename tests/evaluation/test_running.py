@@ -191,6 +191,15 @@ def test_numbers_of_any_precision(model, dtype):
     assert len(found) == 4
 
 
+def test_a_table_of_pandas_is_an_array(model):
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    rows = images(4) * np.array([1, 10, 100, 1000], np.float32)
+    options = {"bounds": "data", "certify": "none"}
+    whole, read = (evaluate(model, each, **options) for each in (rows, pandas.DataFrame(rows)))
+    np.testing.assert_array_equal(read.l2, whole.l2)
+    np.testing.assert_array_equal(read.result.originals, whole.result.originals)
+
+
 def test_class_names_win_over_those_of_the_data(model):
     data = ImageSet(images(4), None, ("x", "y", "z"))
     found = evaluate(model, data, certify="none", class_names=["a", "b", "c"])
