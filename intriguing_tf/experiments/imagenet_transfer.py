@@ -13,7 +13,7 @@ import numpy as np
 
 from intriguing_tf.adversary import AdversarialResult
 from intriguing_tf.checks import check_kind, check_positive_integer
-from intriguing_tf.classifier import check_model
+from intriguing_tf.classifier import check_model, input_shape
 from intriguing_tf.sweeps import sweep
 from intriguing_tf.transfer import ErrorMatrix, amplify, error_matrix, gaussian_noise
 
@@ -63,7 +63,7 @@ class ImagenetTransfer:
         check_kind("models", models, Mapping, "a dictionary of Keras models by name")
         for model in models.values():
             check_model(model)
-        sizes = {name: tuple(model.input_shape[1:]) for name, model in models.items()}
+        sizes = {name: input_shape(model) for name, model in models.items()}
         if len(set(sizes.values())) != 1:
             raise ValueError(f"The models must take images of one size. Received: {sizes}.")
         sets = {"undistorted": images}
@@ -108,10 +108,19 @@ def at_size(model: keras.Model, size: tuple[int, int]) -> keras.Model:
         TypeError, ValueError: not a Keras model of images, or not two positive integers.
     """
     check_model(model)
+    shape = input_shape(model) or ()
+    if len(shape) != 3 or None in shape or shape[2] != 3:
+        raise ValueError(
+            "`model` must take images of one size, [n, height, width, 3]. Received: model "
+            f"{model.name!r} with inputs of shape {shape or 'that it does not tell'}."
+        )
+    check_kind("size", size, (tuple, list), "a pair (height, width)")
+    if len(size) != 2:
+        raise ValueError(f"`size` must be a pair (height, width). Received: {size!r}.")
     for name, length in zip(("height", "width"), size, strict=True):
         check_positive_integer(name, length)
-    wanted = model.input_shape[1:3]
-    if tuple(size) == tuple(wanted):
+    wanted = shape[:2]
+    if tuple(size) == wanted:
         return model
     images = keras.Input((*size, 3), name="image")
     resized = keras.layers.Resizing(*wanted, interpolation="bilinear", name="resizing")(images)

@@ -112,6 +112,7 @@ def train_features(
             f"`images` must have the shape [n, {', '.join(map(str, config.image_shape))}]. "
             f"Received: {images.shape}."
         )
+    check_positive_integer("the number of images", len(images))
     bars = int(shows_progress(verbose))
     keras.utils.set_random_seed(seed)
     features = quocnet(config)

@@ -1,5 +1,6 @@
 import dataclasses
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -35,3 +36,39 @@ def test_transfer_resumes_and_refuses_other_attacks(tmp_path, linear_network, im
     np.testing.assert_allclose(
         resized(x), linear_network(size=16)(tf.image.resize(x, (16, 16))), rtol=1e-4, atol=1e-4
     )
+
+
+class Subclassed(keras.Model):
+    def __init__(self, inner):
+        super().__init__()
+        self.inner = inner
+
+    def call(self, inputs):
+        return self.inner(inputs)
+
+
+@pytest.mark.parametrize(
+    ("shape", "size", "error", "message"),
+    [
+        ((8, 8, 1), (3, 3), ValueError, r"\[n, height, width, 3\].*\(8, 8, 1\)"),
+        ((8,), (3, 3), ValueError, r"\[n, height, width, 3\].*\(8,\)"),
+        ((None, None, 3), (3, 3), ValueError, "of one size.*None"),
+        ((8, 8, 3), (3, 3, 3), ValueError, "`size` must be a pair"),
+        ((8, 8, 3), 3, TypeError, "`size` must be a pair"),
+    ],
+)
+def test_what_cannot_be_resized_is_refused(shape, size, error, message):
+    model = keras.Sequential([keras.Input(shape), keras.layers.Dense(2)])
+    with pytest.raises(error, match=message):
+        at_size(model, size)
+
+
+@pytest.mark.slow
+def test_subclassed_models_take_part(linear_network, images, quick):
+    model = Subclassed(linear_network(0))
+    x = images(4)
+    labels = model.predict(x, verbose=0).argmax(-1)
+    matrix = ImagenetTransfer(stddevs=(), options=quick).run({"own": model}, x, labels)
+    assert matrix["undistorted", "own"] == 0 and matrix["for own", "own"] == 1
+    with pytest.raises(ValueError, match="does not tell"):
+        at_size(model, (3, 3))

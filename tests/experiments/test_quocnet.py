@@ -57,3 +57,5 @@ def test_images_of_another_shape_are_refused():
     config = itf.models.QuocNetConfig((12, 11, 2), (4, 3), maps=3, pool_size=2, contrast_size=3)
     with pytest.raises(ValueError, match=r"\[n, 12, 11, 2\]"):
         train_features(config, np.zeros((3, 28, 28, 1), "float32"))
+    with pytest.raises(ValueError, match=r"number of images.*Received: 0"):
+        train_features(config, np.zeros((0, 12, 11, 2), "float32"))
