@@ -109,7 +109,13 @@ class LipschitzPenalty:
         """Returns the layers to penalize, with the shape of their inputs."""
         shapes = layers_of(model)
         if isinstance(self.target, dict):
-            return {layer: shapes[layer] for layer in (find_layer(model, n) for n in self.target)}
+            layers = [find_layer(model, name) for name in self.target]
+            if others := [layer.name for layer in layers if layer not in shapes]:
+                raise ValueError(
+                    "`target` must name layers that compute something themselves: no models and no "
+                    f"inputs. Received: {', '.join(others)}."
+                )
+            return {layer: shapes[layer] for layer in layers}
         unknown = [
             f"{layer.name} ({type(layer).__name__})"
             for layer in shapes

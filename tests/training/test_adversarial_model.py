@@ -254,6 +254,12 @@ def with_batch_normalization():
             "'nothing' is not one of the layers",
         ),
         (
+            lambda: keras.Sequential([keras.Input((2,)), network(), keras.layers.Dense(3)]),
+            {"penalties": [training.LipschitzPenalty(target={"network": 1.0})]},
+            ValueError,
+            "no models and no inputs. Received: network",
+        ),
+        (
             with_path_around,
             {"penalties": [training.LipschitzPenalty(total=1.0)]},
             ValueError,
