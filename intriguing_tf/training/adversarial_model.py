@@ -304,7 +304,8 @@ class AdversarialModel(keras.Model):
         upkeep = Upkeep()
         if isinstance(callbacks, keras.callbacks.CallbackList):
             upkeep.set_model(self)
-            callbacks.callbacks.insert(0, upkeep)
+            others = [each for each in callbacks.callbacks if not isinstance(each, Upkeep)]
+            callbacks.callbacks[:] = [upkeep, *others]  # that of an earlier `fit` goes
         elif callbacks is None or isinstance(callbacks, keras.callbacks.Callback):
             callbacks = [upkeep, *([callbacks] if callbacks else [])]
         else:

@@ -199,3 +199,15 @@ def test_batches_too_small_for_a_share_are_refused(points):
     model = training.AdversarialModel(network(), [pool("hidden", share=0.01)])
     with pytest.raises(ValueError, match=r"batch of 24 images is too small for the share 0.01"):
         trained(model, points)
+
+
+def test_a_list_of_callbacks_may_be_used_again(points):
+    """What the first `fit` had added to it wrote zeros over what the second counted."""
+    model = training.AdversarialModel(network(), [pool(interval=2, distortion=0.1)])
+    trained(model, points)
+    callbacks = keras.callbacks.CallbackList([], add_history=True, model=model)
+    made = []
+    for _ in range(2):
+        history = trained(model, points, callbacks=callbacks)
+        made.append(history.history["pool_new"][-1])
+    assert made[0] == made[1] > 0
