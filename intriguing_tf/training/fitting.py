@@ -143,6 +143,7 @@ def fit(
                 )
             bar.set_postfix(loss=f"{losses[-1]:.4g}")
             bar.update()
+    optimizer.finalize_variable_values(model.trainable_variables)  # averages, if it keeps them
     return FittingCurve(np.array(losses), time.perf_counter() - start)
 
 

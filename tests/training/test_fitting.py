@@ -310,6 +310,23 @@ def test_loss_scaling_changes_nothing():
         np.testing.assert_allclose(got, expected, atol=1e-6)
 
 
+@pytest.mark.parametrize("frequency", [None, 2])
+def test_averaged_weights_are_those_that_keras_leaves(frequency):
+    ours, keras_s = small(), small()
+
+    def averaging():
+        options = {"use_ema": True, "ema_momentum": 0.9, "ema_overwrite_frequency": frequency}
+        return keras.optimizers.SGD(0.5, **options)
+
+    options = {"epochs": 5, "batch_size": 24}
+    training.fit(ours, POINTS, CLASSES, optimizer=averaging(), jit_compile=False, **options)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    keras_s.compile(averaging(), loss, jit_compile=False)
+    keras_s.fit(POINTS, CLASSES, verbose=0, **options)
+    for got, expected in zip(ours.get_weights(), keras_s.get_weights(), strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-6)
+
+
 class Subclassed(keras.Model):
     def __init__(self):
         super().__init__()
