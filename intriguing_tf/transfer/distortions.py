@@ -123,8 +123,11 @@ def finite_images(name: str, images: Any) -> np.ndarray:
             f"`{name}` must be floating point; scale integers first (uint8: images / 255.0). "
             f"Received: dtype {images.dtype}."
         )
-    if images.ndim < 2:
-        raise ValueError(f"`{name}` must have shape [n, ...]. Received: shape {images.shape}.")
+    if images.ndim < 2 or 0 in images.shape[1:]:
+        raise ValueError(
+            f"`{name}` must have shape [n, ...], of images with a pixel at least. Received: shape "
+            f"{images.shape}."
+        )
     if not np.isfinite(images).all():
         raise ValueError(f"`{name}` must be finite. Received: NaN or infinite values.")
     return images

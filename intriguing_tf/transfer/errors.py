@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
@@ -77,7 +77,7 @@ class ErrorMatrix(ShownAsTable):
 
 
 def error_matrix(
-    models: Mapping[str, keras.Model] | Sequence[keras.Model],
+    models: Mapping[str, keras.Model] | Iterable[keras.Model],
     image_sets: Mapping[str, Images],
     labels: Any,
     *,
@@ -92,7 +92,7 @@ def error_matrix(
     batches, so the cost in memory is one set and one byte per image, set and model.
 
     Args:
-        models: Keras classifiers by name, or a sequence of them (each then goes by `model.name`).
+        models: Keras classifiers by name, or several of them (each then goes by `model.name`).
         image_sets: float arrays `[n, ...]` by name, image i of every set with label i; or
             functions without arguments that return such an array, called when its row comes.
         labels: integers `[n]`, the true classes.
@@ -148,11 +148,12 @@ def error_matrix(
     return ErrorMatrix(tuple(image_sets), tuple(classifiers), wrong, distortion)
 
 
-def _named(models: Mapping[str, keras.Model] | Sequence[keras.Model]) -> dict[str, keras.Model]:
+def _named(models: Mapping[str, keras.Model] | Iterable[keras.Model]) -> dict[str, keras.Model]:
     if isinstance(models, keras.Model):
         models = [models]
     if isinstance(models, str) or not isinstance(models, (Mapping, Iterable)):
         raise TypeError(f"`models` must be Keras models. Received: {models!r}.")
+    models = models if isinstance(models, Mapping) else list(models)
     named = (
         dict(models)
         if isinstance(models, Mapping)
@@ -205,5 +206,8 @@ def _predict(
     _check_fit(classifier, model_name, images, set_name, labels)
     logits, predictions = classifier.predict_both(images, batch_size)
     if not np.isfinite(logits).all():
-        raise ValueError(f"Model {model_name!r} gives NaN or infinite logits on {set_name!r}.")
+        raise ValueError(
+            f"Logits must be finite. Received: NaN or infinite ones of model {model_name!r} on "
+            f"{set_name!r}."
+        )
     return predictions

@@ -123,6 +123,8 @@ def test_bad_images_are_refused(images):
         itf.transfer.gaussian_noise((images * 255).astype(np.uint8))
     with pytest.raises(ValueError, match="within the bounds"):
         itf.transfer.gaussian_noise(images * 2)
+    with pytest.raises(ValueError, match="a pixel at least"):
+        itf.transfer.rms(np.zeros((3, 0)), np.zeros((3, 0)))
     with pytest.raises(ValueError, match="finite"):
         itf.transfer.gaussian_noise(np.full_like(images, np.nan))
     with pytest.raises(ValueError, match="same shape"):

@@ -83,6 +83,8 @@ def test_a_sequence_of_models_goes_by_their_names(world):
     assert matrix.columns == ("a", "b")
     with pytest.raises(ValueError, match="own name"):
         itf.transfer.error_matrix([models["a"], models["a"]], {"x": images}, labels)
+    for several in (dict(models).values(), (each for each in models.values())):
+        assert itf.transfer.error_matrix(several, {"clean": images}, labels).columns == ("a", "b")
 
 
 def test_unknown_names_of_a_cell_are_refused(world):
