@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from intriguing_tf.adversary import AdversarialResult
+from intriguing_tf.checks import one_number
 from intriguing_tf.evaluation import page
 from intriguing_tf.evaluation.collecting import Collected
 from intriguing_tf.evaluation.scaling import Ranges
@@ -99,8 +100,9 @@ class Evaluation(ShownAsTable, Collected):
         predictions that were not changed.
 
         Args:
-            radius: l2 distance, in the units of the data.
+            radius: l2 distance of at least 0, in the units of the data.
         """
+        radius = _check_radius(radius)
         return float((self.correct & (self.l2 > radius)).mean())
 
     def certified_accuracy(self, radius: float) -> float:
@@ -109,8 +111,9 @@ class Evaluation(ShownAsTable, Collected):
         A lower bound of what any attack leaves; NaN where nothing can be certified.
 
         Args:
-            radius: l2 distance, in the units of the data.
+            radius: l2 distance of at least 0, in the units of the data.
         """
+        radius = _check_radius(radius)
         if self.certified is None:
             return math.nan
         proven = self.certified >= radius if radius > 0 else np.ones(len(self), bool)
@@ -214,6 +217,12 @@ class Evaluation(ShownAsTable, Collected):
         accuracies["certified_accuracy"] = [self.certified_accuracy(r) for r in self.radii]
         write_atomically(folder / "curve.csv", _csv(accuracies))
         return report.save(folder)
+
+
+def _check_radius(radius: float) -> float:
+    if not one_number("radius", radius) >= 0:  # NaN fails too
+        raise ValueError(f"`radius` must be at least 0. Received: {radius!r}.")
+    return float(radius)
 
 
 def _remove_figures(folder: Path, report: Report) -> None:

@@ -97,6 +97,10 @@ class LipschitzMonitor(_Monitor):
         self.method = method
         self.report: LipschitzReport | None = None
 
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Checks that there is a bound, before the training that its absence would end."""
+        bound(self.classifier, method="product", attained=False, verbose=False)
+
     def measure(self) -> dict[str, float]:
         """Returns the bounds of the network and of its layers."""
         self.report = bound(self.classifier, method=self.method)
@@ -152,18 +156,21 @@ class CertifiedAccuracy(_Monitor):
         if np.ndim(radii) != 1 or not len(radii):
             raise ValueError(f"`radii` must be a list of numbers. Received: {radii!r}.")
         self.radii = tuple(check_positive("radii", radius) for radius in radii)
+        if len(set(map(_logged, self.radii))) < len(self.radii):
+            raise ValueError(f"`radii` must differ in six digits. Received: {radii!r}.")
         self.certified: np.ndarray | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        """Checks images and labels, before the training that they would end."""
+        """Checks images, labels and that there is a radius, before the training."""
         _check_fit(Classifier(self.classifier), self.images, self.labels, (-np.inf, np.inf))
+        certified_radius(self.classifier, self.images[:1], verbose=False)
 
     def measure(self) -> dict[str, float]:
         """Returns the verified-robust accuracy at each radius."""
         predicted = Classifier(self.classifier).predict(self.images)
         radii = certified_radius(self.classifier, self.images)
         self.certified = np.where(predicted == self.labels, radii, 0.0)
-        return {f"vra_{r:g}": float((self.certified >= r).mean()) for r in self.radii}
+        return {_logged(r): float((self.certified >= r).mean()) for r in self.radii}
 
     def summarize(self) -> None:
         """Writes the radii to TensorBoard."""
@@ -281,6 +288,10 @@ class AdversarialAccuracy(_Monitor):
         picture = adversarial_rows(originals, images, titles)
         pixels = tf.io.decode_png(picture.png(), channels=3)
         tf.summary.image("adversarial_images", pixels[None], description=picture.caption)
+
+
+def _logged(radius: float) -> str:
+    return f"vra_{radius:g}"
 
 
 def _check_fit(classifier: Classifier, images: np.ndarray, labels: np.ndarray, bounds: Any) -> None:

@@ -46,6 +46,13 @@ def test_the_numbers_are_those_of_the_evaluation(evaluation, tmp_path):
     assert float(curve[2]["certified_accuracy"]) == evaluation.certified_accuracy(radius)
 
 
+@pytest.mark.parametrize("radius", [math.nan, -1.0])
+def test_radii_that_are_none_are_refused(evaluation, radius):
+    for accuracy in (evaluation.robust_accuracy, evaluation.certified_accuracy):
+        with pytest.raises(ValueError, match=r"`radius` must be at least 0\. Received"):
+            accuracy(radius)
+
+
 def test_figures_of_an_earlier_page_go(evaluation, tmp_path):
     """Those that it shows, and no others of these names."""
     evaluation.save(tmp_path)

@@ -136,6 +136,19 @@ def test_what_does_not_fit_the_model_is_refused_before_it_trains(kind, images, l
     np.testing.assert_array_equal(model.get_weights()[0], np.eye(3, 2))
 
 
+@pytest.mark.parametrize(
+    "monitor", [training.LipschitzMonitor(every=9), training.CertifiedAccuracy(IMAGES, LABELS)]
+)
+def test_a_model_without_a_bound_is_refused_before_it_trains(monitor):
+    layers = [keras.layers.Reshape((3, 1)), keras.layers.LSTM(2)]
+    model = keras.Sequential([keras.Input((3,)), *layers])
+    model.compile("sgd", "mse")
+    before = model.get_weights()
+    with pytest.raises(itf.lipschitz.NoBoundError, match="LSTM"):
+        model.fit(IMAGES, np.eye(2)[LABELS], callbacks=[monitor], verbose=0)
+    np.testing.assert_array_equal(model.get_weights()[0], before[0])
+
+
 @pytest.mark.slow
 def test_certified_accuracy_is_what_the_certificates_say(points):
     x, labels = points
@@ -154,6 +167,11 @@ def test_certified_accuracy_is_what_the_certificates_say(points):
 def test_radii_that_are_none_are_refused(radii):
     with pytest.raises(ValueError, match="`radii` must be positive"):
         training.CertifiedAccuracy(np.zeros((1, 2)), [0], radii=radii)
+
+
+def test_radii_that_the_history_cannot_tell_apart_are_refused():
+    with pytest.raises(ValueError, match="`radii` must differ in six digits"):
+        training.CertifiedAccuracy(np.zeros((1, 2)), [0], radii=(0.3, 0.3000000001))
 
 
 @pytest.mark.parametrize("dtype", ["float32", "int64", "bool"])
