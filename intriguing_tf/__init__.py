@@ -14,7 +14,7 @@ import os
 
 import lazy_loader
 
-__version__ = "0.2.0.dev0"
+__version__ = "0.2.0"
 
 if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
     raise ImportError(
