@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 
 from intriguing_tf import datasets
 from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
+from intriguing_tf.adversary.targets import class_array
 from intriguing_tf.classifier import Classifier
 from intriguing_tf.experiments.quocnet import train_features
 from intriguing_tf.experiments.results import Result
@@ -72,8 +73,10 @@ class Figure6:
         test: tuple[np.ndarray, np.ndarray],
         verbose: bool | str = "auto",
     ) -> Figure6Result:
-        """As `run`, on images and truths such as `one_against_rest` returns."""
-        images, truth = test
+        """As `run`, on images and truths, 1 and 0, such as `one_against_rest` returns."""
+        (images, truth), (_, trained_on) = test, train
+        for each in (truth, trained_on):
+            class_array("truth", each, len(each), classes=2)
         features = train_features(
             self.config, train[0], epochs=self.epochs, seed=self.seed, verbose=verbose
         )

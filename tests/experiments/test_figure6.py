@@ -25,6 +25,8 @@ def test_figure6_fools_a_binary_classifier_both_ways(monkeypatch):
     monkeypatch.setattr(figure6, "_train_classifier", lambda *_: result.model)  # once is enough
     with pytest.raises(ValueError, match="must hold 4 of each side"):
         figure.run_on((images[::2], truth[::2]), (images[1::2], 0 * truth[1::2]))
+    with pytest.raises(ValueError, match=r"`truth` must lie between 0 and 1.*Received: 2"):
+        figure.run_on((images[::2], 2 * truth[::2]), (images[1::2], truth[1::2]))
 
 
 def test_an_unknown_class_is_refused(monkeypatch):
