@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from intriguing_tf.files import expanded
-from intriguing_tf.text import words
+from intriguing_tf.text import is_deeper, words
 
 # Each is ten times what the largest honest file has.
 RATIO = 200  # unpacked bytes per byte: results on digits reach 15
 LEAST = 16 << 20  # unpacked bytes that are always accepted
 MEMBERS = 200  # arrays in a file: a shard has 12
 JSON = 64 << 20  # bytes: the manifest of 50 000 shards has 4 MB
+DEPTH = 60  # of JSON's values in one another: a manifest has 5
 DIGITS = 20  # of an integer, with its sign: one of 64 bits
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
@@ -83,7 +84,10 @@ def read_json(content: bytes | str) -> Any:
     if len(content) > JSON:
         raise ValueError(f"JSON may have {JSON:,} bytes. Received: {len(content):,}.")
     try:
-        return json.loads(content, parse_int=_integer)
+        values = json.loads(content, parse_int=_integer)
+        if is_deeper(values, DEPTH):
+            raise ValueError(f"values more than {DEPTH} deep in one another")
+        return values
     except (ValueError, RecursionError, MemoryError) as error:
         raise ValueError(f"not JSON ({words(error)})") from None
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Collection
+from typing import Any
 
 _OF_MARKDOWN = re.compile(r"\||<(?=[\w/!?])|\](?=[(\[])")
 
@@ -49,6 +51,25 @@ def words(error: BaseException) -> str:
     """Returns the kind of an error and the beginning of what it says; objects are not formatted."""
     said = next((each for each in error.args if type(each) is str), "")
     return f"{type(error).__name__}: {one_line(said)}".rstrip(": .")
+
+
+def is_deeper(values: Any, most: int) -> bool:
+    """Whether values of JSON lie in one another more than so many levels deep.
+
+    Python reads deeper ones than it can print or compare.
+    """
+    level = [values]
+    for _ in range(most):
+        level = [child for value in level for child in _children(value)]
+        if not level:
+            return False
+    return True
+
+
+def _children(value: Any) -> Collection[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _prints(char: str) -> bool:

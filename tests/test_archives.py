@@ -83,7 +83,18 @@ def test_what_is_no_npz_of_ones_own_is_named(content, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "text", ["{", b"\xff", "[" * 100_000, "", '{"a": 1}}', "[1" + 400 * "0" + "]", 5000 * "9"]
+    "text",
+    [
+        "{",
+        b"\xff",
+        "[" * 100_000,
+        "[" * 900 + "]" * 900,
+        '{"a":' * 70 + "1" + "}" * 70,
+        "",
+        '{"a": 1}}',
+        "[1" + 400 * "0" + "]",
+        5000 * "9",
+    ],
 )
 def test_what_is_not_json_is_refused(text):
     with pytest.raises(ValueError, match="not JSON"):

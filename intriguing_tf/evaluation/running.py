@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
 from intriguing_tf.adversary.settings import check_arguments
-from intriguing_tf.checks import check_choice, check_kinds, check_positive_integer
+from intriguing_tf.checks import check_choice, check_kind, check_kinds, check_positive_integer
 from intriguing_tf.classifier import Classifier, check_model, input_shape
 from intriguing_tf.datasets import ImageSet
 from intriguing_tf.datasets.loading import load_data
@@ -122,6 +122,8 @@ def evaluate(
     started = time.perf_counter()
     if name is None:
         name = short_name(model) if isinstance(model, str) else getattr(model, "name", "")
+    else:
+        check_kind("name", name, str, "a str")
     model = load_model(model) if isinstance(model, str) else model
     check_model(model)
     check_choice("certify", certify, METHODS)

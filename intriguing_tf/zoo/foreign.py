@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from intriguing_tf.files import expanded, read_content
-from intriguing_tf.text import one_line, words
+from intriguing_tf.text import is_deeper, one_line, words
 from intriguing_tf.zoo.errors import CatalogueError, IntegrityError
 
 
@@ -178,18 +178,9 @@ def json_values(
     within(budget.json, len(content), "bytes of JSON")
     within(budget.values, sum(map(content.count, (b",", b"[", b"{"))), "JSON values")
     values = decode(content.decode())
-    level = [values]
-    for _ in range(budget.depth):
-        level = [child for value in level for child in _children(value)]
-        if not level:
-            return values
-    raise IntegrityError(f"JSON values lie in one another more than {budget.depth} deep")
-
-
-def _children(value: Any) -> Collection[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
+    if is_deeper(values, budget.depth):
+        raise IntegrityError(f"JSON values lie in one another more than {budget.depth} deep")
+    return values
 
 
 class _Short(reprlib.Repr):

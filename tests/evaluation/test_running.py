@@ -173,10 +173,11 @@ def test_probabilities_that_the_graph_hides():
         ((images(), np.zeros(10, int)), {}, TypeError, r"evaluate\(model, images, labels\)"),
         (ImageSet(images()), {"class_names": ["a"]}, ValueError, "3 classes apart"),
         (images(), {"shard_size": 0}, ValueError, "`shard_size` must be a positive"),
+        (images(), {"name": np.nan}, TypeError, "`name` must be a str"),
     ],
     ids=[
         *("radii", "names", "number", "certify", "labels", "file", "none", "bounds", "pair"),
-        *("attack's bounds", "attack's layer", "tuple", "names of a set", "shards"),
+        *("attack's bounds", "attack's layer", "tuple", "names of a set", "shards", "name"),
     ],
 )
 def test_wrong_arguments(model, data, options, error, words):
