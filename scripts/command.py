@@ -27,6 +27,7 @@ flags.disclaim_key_flags()  # a flag belongs to the script, not to the module th
 HELP = {"--help", "-help", "-h", "--helpshort", "--helpfull"}
 _COLORED = re.compile("\x1b\\[[0-9;]*m")  # how Keras prints in bold
 INTERRUPTED = 130  # what shells call the status of a program that Ctrl-C ended
+UNREAD = 141  # the same of one whose output was no longer read
 _LISTED = re.compile(r"^(flag --\w+=)\[(.*?)\]:")  # how absl shows values between commas
 GRACE = 1.5  # seconds
 
@@ -80,6 +81,10 @@ class Command:
         warnings.showwarning = _show_warning  # type: ignore[assignment]
         with _ending_when_interrupted(self.grace):
             status = self.main(sys.argv[1:])
+            try:
+                sys.stdout.flush()
+            except BrokenPipeError:
+                status = _unread()
             if status == INTERRUPTED:
                 _end_at_once()
         sys.exit(status)
@@ -91,13 +96,13 @@ class Command:
             The exit status: what the function returns, 0 for `None`; 1 for wrong flags and for a
             `ValueError`, `TypeError`, `OSError`, `ImportError` or `RuntimeError`, which are
             printed as one line, and for an error of TensorFlow's; 2 for arguments that are not
-            flags; 130 for Ctrl-C.
+            flags; 130 for Ctrl-C; 141 where nobody reads the output any more.
         """
         values = self.define_flags()
-        if HELP & set(arguments):
-            print(self._help(values))
-            return 0
         try:
+            if HELP & set(arguments):
+                print(self._help(values))
+                return 0
             _, *rest = values(["", *arguments])
             self._warn_of_old_names(values)
             if rest and not self.takes_arguments:
@@ -106,6 +111,8 @@ class Command:
             if self.imports_tensorflow:
                 import_tensorflow()
             return self.action(values, *([rest] if self.takes_arguments else [])) or 0
+        except BrokenPipeError:
+            return _unread()
         except (flags.Error, ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
             return _failed(str(error), status=1)
         except KeyboardInterrupt:
@@ -160,6 +167,12 @@ def _failed(message: str, status: int) -> int:
     message = _COLORED.sub("", message)
     print(f"error: {printable(message)}", file=sys.stderr)
     return status
+
+
+def _unread() -> int:
+    """Ends without a word where whoever read the output has gone, as `head` does."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left of it goes nowhere
+    return UNREAD
 
 
 def _is_of_tensorflow(error: Exception) -> bool:

@@ -207,6 +207,26 @@ def test_ctrl_c_ends_a_command(wait, tmp_path):
     assert (tmp_path / "written").read_text() == "whole"
 
 
+@pytest.mark.skipif(os.name == "nt", reason="pipes end otherwise there")
+@pytest.mark.parametrize("written", [1, 10**6], ids=["at the end", "while it writes"])
+def test_nobody_reads_the_output(written):
+    """As behind `| head`."""
+    code = f"""
+from intriguing_tf.scripts.command import command
+
+@command(imports_tensorflow=False)
+def run(flags):
+    for _ in range({written}):
+        print("line")
+run()
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    process.stdout.close()
+    assert process.stderr.read() == "" and process.wait(timeout=30) == 141
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent otherwise there")
 def test_a_command_that_has_ended_leaves_ctrl_c_alone():
