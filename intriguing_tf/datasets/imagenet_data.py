@@ -238,7 +238,7 @@ def cut_out(image: tf.Tensor, shape: tuple[int, int]) -> tf.Tensor:
         image = tf.image.resize(image, scaled, method="bicubic", antialias=True)
     top, left = (scaled[0] - height) // 2, (scaled[1] - width) // 2
     image = image[top : top + height, left : left + width]
-    return tf.ensure_shape(tf.clip_by_value(image, 0.0, 1.0), (height, width, 3))
+    return tf.ensure_shape(tf.clip_by_value(image, 0.0, 1.0), (height, width, image.shape[-1]))
 
 
 def _folder_dataset(folder: Path, shape: tuple[int, int]) -> tf.data.Dataset:

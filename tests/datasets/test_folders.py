@@ -1,5 +1,6 @@
 """Any folder of images."""
 
+import functools
 import os
 
 import keras
@@ -92,6 +93,13 @@ def test_pixels_are_those_of_keras(tmp_path):
     images, labels = next(theirs.as_numpy_iterator())
     np.testing.assert_allclose(ours.images, images / 255, atol=1e-6)
     assert ours.labels.tolist() == labels.tolist() == [0, 0, 1, 1]
+
+
+def test_what_is_cut_out_has_the_channels_asked_for(tmp_path):
+    write(tmp_path / "x.png", size=(20, 16))
+    read = functools.partial(itf.datasets.image_folder, tmp_path / "x.png", 4, resize="crop")
+    (gray,), (colored,) = read(channels=1).images, read().images
+    np.testing.assert_allclose(gray[..., 0], colored @ [0.2989, 0.587, 0.114], atol=1 / 255)
 
 
 def test_pixels_of_the_right_size_are_left_alone(tmp_path):
