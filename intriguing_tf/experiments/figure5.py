@@ -14,6 +14,7 @@ import tensorflow as tf
 from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
 from intriguing_tf.adversary.pictures import name_of
 from intriguing_tf.adversary.pixels import in_8_bits
+from intriguing_tf.checks import check_kinds
 from intriguing_tf.classifier import Classifier
 from intriguing_tf.datasets import imagenet_class_index, imagenet_class_names
 from intriguing_tf.experiments import paper
@@ -50,9 +51,11 @@ class Figure5:
             names: of the images, for the table and for file names.
 
         Raises:
+            TypeError: names that are no str.
             ValueError: an unknown target, images that the model does not take, or another number
                 of names.
         """
+        check_kinds("names", names, str, "names")
         if len(names) != len(images):
             raise ValueError(f"`names` must be {len(images)} names. Received: {len(names)}.")
         target = imagenet_class_index(self.target)

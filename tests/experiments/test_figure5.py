@@ -71,6 +71,8 @@ def test_figure5_refuses_what_it_cannot_attack(linear_network, images):
         Figure5("ostritch").run(model, images(), list("abcd"))
     with pytest.raises(ValueError, match="4 names"):
         Figure5().run(model, images(), ["a"])
+    with pytest.raises(TypeError, match="`names` must be a sequence of names"):
+        Figure5().run(model, images(), [1.0, 2.0, 3.0, 4.0])
     digits = keras.Sequential([keras.Input((12, 12, 3)), keras.layers.Flatten()])
     digits.add(keras.layers.Dense(10))
     with pytest.raises(ValueError, match="1000 classes"):
