@@ -101,7 +101,7 @@ def large_sweep(flags: argparse.Namespace) -> bool:
         ("MiB at most", round(max(used))),
         ("memory is constant", "yes" if constant else "NO"),
     ]
-    print(Table(f"One sweep of {flags.images} digits, {flags.model}", ("", ""), rows).markdown())
+    show(Table(f"One sweep of {flags.images} digits, {flags.model}", ("", ""), rows), flags)
     return constant and done.missing == 0
 
 
@@ -159,8 +159,15 @@ def killed_workers(flags: argparse.Namespace) -> bool:
         ("images with the same target and status as in one process", f"{same:.4%}"),
         ("largest difference of mean distances of a shard", f"{largest:.1e}"),
     ]
-    print(Table("Workers that are killed", ("", ""), rows).markdown())
+    show(Table("Workers that are killed", ("", ""), rows), flags)
     return spread.missing == 0 and same == 1 and largest < 1e-3 and bool(killed)
+
+
+def show(table: Table, flags: argparse.Namespace) -> None:
+    """Prints a table, and writes it without what Ray prints between."""
+    print(table.markdown())
+    if flags.table:
+        flags.table.write_text(table.markdown() + "\n")
 
 
 def compare(here, spread) -> tuple[float, float]:
@@ -184,6 +191,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=10.0, help="of killing, for ray")
     parser.add_argument("--every", type=float, default=60.0, help="seconds between kills")
     parser.add_argument("--output", type=Path, default=Path("endurance"))
+    parser.add_argument("--table", type=Path, help="file for the table, as Markdown")
     parser.add_argument("--quiet", action="store_true")
     flags = parser.parse_args()
     flags.output.mkdir(parents=True, exist_ok=True)

@@ -55,8 +55,10 @@ def _sweep(part: str, *arguments: str, **keywords) -> Stage:
 
 
 def _endurance(part: str, **keywords) -> Stage:
-    arguments = (f"--part={part}", "--quiet", f"--output=evidence/endurance-{part}")
-    return _benchmark(f"endurance-{part}", "endurance", *arguments, **keywords)
+    name = f"endurance-{part}"
+    table = f"evidence/{name}.md"
+    arguments = (f"--part={part}", "--quiet", f"--output=evidence/{name}", f"--table={table}")
+    return _benchmark(name, "endurance", *arguments, table=table, **keywords)
 
 
 # In the order in which they run: the short ones first.

@@ -244,6 +244,22 @@ def _check_predicting(model: keras.Model) -> None:
         )
 
 
+def input_gradient(tape: tf.GradientTape, value: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
+    """Returns the gradient of what a tape saw of a classifier's logits in what entered it.
+
+    Raises:
+        ValueError: there is none.
+    """
+    why = "some operation between them is not differentiable (rounding, a lookup)"
+    try:
+        gradient = tape.gradient(value, inputs)
+    except LookupError as error:  # TensorFlow has no gradient of an operation
+        gradient, why = None, str(error)
+    if gradient is None:
+        raise ValueError(f"No gradient flows from the model's logits to its input: {why}.")
+    return gradient
+
+
 def input_shape(model: keras.Model) -> tuple[int | None, ...] | None:
     """Returns the shape of one input without the batch, or `None` where the model does not say."""
     inputs = getattr(model, "inputs", None)

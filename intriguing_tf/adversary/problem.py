@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from intriguing_tf.adversary.losses import soft_maximum
 from intriguing_tf.adversary.margins import above_target, hard_margins
-from intriguing_tf.classifier import Classifier
+from intriguing_tf.classifier import Classifier, input_gradient
 from intriguing_tf.keras_graph import layers_in, operations_in
 
 # What another forward pass may change of the largest logit, as a share of it: 64 roundings; of
@@ -87,14 +87,7 @@ class Problem:
             if unclipped:  # another class falls no lower than it is clipped to
                 above += tf.nn.relu(self.logits(x) - logits)
             value = loss(above)
-        why = "some operation between them is not differentiable (rounding, a lookup)"
-        try:
-            gradient = tape.gradient(value, x)
-        except LookupError as error:  # TensorFlow has no gradient of an operation
-            gradient, why = None, str(error)
-        if gradient is None:
-            raise ValueError(f"No gradient flows from the model's logits to its input: {why}.")
-        return Evaluated(value, gradient, above)
+        return Evaluated(value, input_gradient(tape, value, x), above)
 
     def evaluate_soft(
         self, x: tf.Tensor, targets: tf.Tensor, sharpness: tf.Tensor, log_weights: tf.Tensor

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from intriguing_tf.checks import check_choice, check_positive, check_positive_integer, check_seed
-from intriguing_tf.classifier import Classifier
+from intriguing_tf.classifier import Classifier, input_gradient
 from intriguing_tf.training.batch import Batch
 
 _KINDS = ("loss", "jacobian")
@@ -67,7 +67,7 @@ class GradientPenalty:
                     )
                 else:
                     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.classes, logits)
-            return self.weight * _mean_square(tape.gradient(losses, x), batch)
+            return self.weight * _mean_square(input_gradient(tape, losses, x), batch)
 
         def of_jacobian(batch: Batch, step: tf.Tensor) -> tf.Tensor:
             x = batch.images
@@ -78,7 +78,7 @@ class GradientPenalty:
                 noise = tf.random.stateless_normal(shape, [self.seed, step], dtype=logits.dtype)
                 v = tf.math.l2_normalize(noise, axis=-1)
                 projected = [tf.reduce_sum(v[i] * logits, axis=1) for i in range(self.projections)]
-            squares = [_mean_square(tape.gradient(each, x), batch) for each in projected]
+            squares = [_mean_square(input_gradient(tape, each, x), batch) for each in projected]
             width = tf.cast(tf.shape(logits)[1], logits.dtype)
             return self.weight * width * tf.add_n(squares) / self.projections
 
@@ -97,12 +97,7 @@ class GradientPenalty:
         return cls(**config)
 
 
-def _mean_square(gradient: tf.Tensor | None, batch: Batch) -> tf.Tensor:
+def _mean_square(gradient: tf.Tensor, batch: Batch) -> tf.Tensor:
     """Weighted mean over the batch of the squared norm of each row."""
-    if gradient is None:
-        raise ValueError(
-            "No gradient flows from the model's logits to its input: some operation between them "
-            "is not differentiable (rounding, casting to integers, a lookup)."
-        )
     rows = tf.reshape(gradient, [tf.shape(gradient)[0], -1])
     return batch.weighted_mean(tf.reduce_sum(rows**2, axis=1))

@@ -22,6 +22,7 @@ from intriguing_tf.checks import (
     check_positive_integer,
     check_seed,
 )
+from intriguing_tf.classifier import input_gradient
 from intriguing_tf.keras_graph import above, up_to
 from intriguing_tf.training.batch import Batch
 from intriguing_tf.training.recent_images import fixed_input_shape
@@ -207,7 +208,7 @@ class ExamplesOfBatch(PoolExamples):
             targets = tf.stop_gradient(self._targets(logits, seed))
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
         low, high, span = self._box(activations.dtype)
-        gradient = tf.stop_gradient(tape.gradient(losses, activations))
+        gradient = tf.stop_gradient(input_gradient(tape, losses, activations))
         inside = tf.where(gradient > 0, activations > low, activations < high)
         step = tf.where(inside, -gradient, 0)
         axes = list(range(1, activations.shape.rank))

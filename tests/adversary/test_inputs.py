@@ -147,6 +147,7 @@ def test_a_model_without_gradient():
 
 
 def test_an_operation_of_which_tensorflow_has_no_gradient():
+    """Of attacks, of penalties and of pools."""
     inputs = keras.Input((4, 4, 1))
     halve = keras.layers.Lambda(
         lambda x: tf.image.resize(x, (2, 2), method="area"), output_shape=(2, 2, 1)
@@ -155,6 +156,18 @@ def test_an_operation_of_which_tensorflow_has_no_gradient():
     model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(small)))
     with pytest.raises(ValueError, match=r"No gradient flows.*ResizeArea"):
         itf.LBFGSAdversary(model)(np.full((1, 4, 4, 1), 0.5, np.float32))
+    x, y = np.full((2, 4, 4, 1), 0.5, np.float32), np.zeros(2, int)
+    pool = itf.training.AdversarialPool(interval=0, distortion=0.05)
+    for parts in (
+        {"penalties": [itf.training.GradientPenalty(0.1)]},
+        {"penalties": [itf.training.GradientPenalty(0.1, of="jacobian")]},
+        {"pools": [pool]},
+    ):
+        trained = itf.training.AdversarialModel(model, **parts)
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        trained.compile("sgd", loss, jit_compile=False)
+        with pytest.raises(ValueError, match=r"No gradient flows.*ResizeArea"):
+            trained.fit(x, y, verbose=0)
 
 
 @pytest.mark.parametrize("what", ["images", "labels", "targets"])
