@@ -27,6 +27,7 @@ def main() -> int:
         parser.add_argument(f"--{name}", type=int, default=default)
     flags = parser.parse_args()
     numbers = {f"FAULTS_{name.upper()}": str(number) for name, number in vars(flags).items()}
+    numbers["TEST_ALL"] = "1"
     command = [sys.executable, "-m", "pytest", "-s", "-q", *UNLIMITED, "tests/faults"]
     tests = subprocess.Popen(
         command, cwd=ROOT, env=os.environ | numbers, stdout=subprocess.PIPE, text=True

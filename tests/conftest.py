@@ -1,4 +1,4 @@
-"""The seed of the random tests, Ctrl-C as it is on a terminal, and training without XLA."""
+"""The seed of the random tests, cases that are drawn by it, Ctrl-C, and training without XLA."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-from tests.seeds import seed
+from tests.seeds import not_drawn, seed
 
 
 @pytest.hookimpl(tryfirst=True)  # before hypothesis looks at its own option
@@ -26,6 +26,14 @@ def pytest_configure(config: pytest.Config) -> None:
     hypothesis.settings.load_profile("house")
     if config.getoption("--hypothesis-seed") is None:
         config.option.hypothesis_seed = str(seed())
+
+
+@pytest.hookimpl(trylast=True)  # among those that `-m` leaves
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out cases of tests that are marked `drawn`."""
+    left_out = not_drawn(items)
+    config.hook.pytest_deselected(items=[item for item in items if item in left_out])
+    items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

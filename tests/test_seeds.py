@@ -5,8 +5,11 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from tests.seeds import not_drawn
 
 ROOT = Path(__file__).parents[1]
 
@@ -63,3 +66,28 @@ def test_hypothesis_uses_it(request):
     from hypothesis import core
 
     assert str(core.global_force_seed) == request.config.getoption("--hypothesis-seed")
+
+
+def cases_that_run(number, cases):
+    mark = None if number is None else SimpleNamespace(args=(number,))
+    items = [
+        type(
+            "Case", (), {"nodeid": f"test.py::test[{case}]", "get_closest_marker": lambda *_: mark}
+        )
+        for case in range(cases)
+    ]
+    left_out = not_drawn(items)
+    return [place for place, item in enumerate(items) if item not in left_out]
+
+
+def test_so_many_cases_are_drawn_as_a_mark_says(monkeypatch):
+    monkeypatch.delenv("TEST_ALL", raising=False)
+    assert len(cases_that_run(3, 20)) == 3 and cases_that_run(3, 20) == cases_that_run(3, 20)
+    assert cases_that_run(3, 2) == [0, 1] and cases_that_run(None, 4) == [0, 1, 2, 3]
+    drawn = set()
+    for other in range(100):
+        monkeypatch.setattr("tests.seeds.seed", lambda other=other: other)
+        drawn.update(cases_that_run(3, 20))
+    assert drawn == set(range(20))
+    monkeypatch.setenv("TEST_ALL", "1")
+    assert cases_that_run(3, 20) == list(range(20))

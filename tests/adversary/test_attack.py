@@ -49,6 +49,7 @@ def test_finds_within_rounding_of_the_boundary_are_moved_beyond_it():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype, rtol", [("float32", 1e-3), ("float64", 1e-6)])
+@pytest.mark.drawn(1)
 def test_a_batch_gives_what_each_image_gives_alone(adversary, dtype, rtol):
     attack = adversary
     if dtype == "float64":
@@ -71,6 +72,7 @@ def test_a_batch_gives_what_each_image_gives_alone(adversary, dtype, rtol):
         ("mnist/conv", "margin"),
     ],
 )
+@pytest.mark.drawn(1)
 def test_digits_in_small_batches_give_what_they_give_in_one(sample, name, loss):
     x, y = sample[0][:12], sample[1][:12]
     attack = zoo_adversary(name, loss)
@@ -178,6 +180,7 @@ def test_confidence_is_reached_in_logits(network, adversary):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("levels", [2, 256])
+@pytest.mark.drawn(1)
 def test_levels_put_the_result_on_a_lattice(network, adversary, levels):
     x = np.rint(points(12) * (levels - 1)).astype("float32") / np.float32(levels - 1)
     free = adversary(x, targets="nearest")
@@ -224,6 +227,7 @@ def average_of_softmaxes(network):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("outputs", ["auto", "probabilities"])
+@pytest.mark.drawn(1)
 def test_an_ensemble_that_averages_probabilities(network, outputs):
     model = average_of_softmaxes(network)
     attack = itf.LBFGSAdversary(model, outputs=outputs, jit_compile=False)
@@ -253,6 +257,7 @@ BOXES = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bounds", BOXES.values(), ids=BOXES)
+@pytest.mark.drawn(2)
 def test_the_box_holds_to_the_last_bit(bounds):
     inner = small_network()
     lower, upper = (np.asarray(b, np.float32) for b in bounds)
@@ -299,6 +304,7 @@ class Exploding(keras.layers.Layer):
 @pytest.mark.parametrize(
     "solver, targets", [("compiled", "random"), ("compiled", "nearest"), ("scipy", "random")]
 )
+@pytest.mark.drawn(1)
 def test_an_image_that_is_not_finite_fails_alone(solver, targets):
     inner = small_network()
     model = keras.Sequential([keras.Input((8,)), Exploding(), inner])
@@ -332,6 +338,7 @@ def test_a_gradient_that_is_not_finite_fails_alone():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16", "float16"])
+@pytest.mark.drawn(1)
 def test_low_precision_models(policy):
     model = small_network(dtype=policy)
     result = itf.LBFGSAdversary(model, loss="margin", jit_compile=False)(points(16))
@@ -414,6 +421,7 @@ def test_subclassed_models_run_without_dropout(network, adversary):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("ending", ["activation", "layer", "functional"])
+@pytest.mark.drawn(1)
 def test_softmax_outputs_give_what_their_logits_give(network, adversary, ending):
     if ending == "activation":
         model = small_network(last="softmax")
@@ -430,6 +438,7 @@ def test_softmax_outputs_give_what_their_logits_give(network, adversary, ending)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("last", [None, "sigmoid"])
+@pytest.mark.drawn(1)
 def test_one_unit_means_two_classes(last):
     model = small_network(classes=1, last=last)
     result = attack(model)(points(20))

@@ -36,6 +36,7 @@ def adversary(network):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.drawn(1)
 def test_a_model_made_under_a_global_policy_of_low_precision(policy):
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(policy)
@@ -82,6 +83,7 @@ def test_what_lies_farther_out_is_refused(adversary):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("scale", "farther"), [(1e-4, 1.05), (1e-5, 1.3), (1e-6, 3.0)])
+@pytest.mark.drawn(1)
 def test_where_probabilities_tie_found_is_what_predict_says(scale, farther):
     inner = small_network()
     weights = inner.get_weights()
@@ -245,6 +247,7 @@ def test_ctrl_c_ends_the_attack_and_keeps_what_was_found(slow):
 
 
 @pytest.mark.parametrize("targets", ["nearest", "random", "least_likely", 1, 2])
+@pytest.mark.drawn(2)
 def test_where_sigmoids_saturate_no_image_becomes_what_it_is(targets):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3, "sigmoid")])
     model.set_weights([np.eye(3), np.zeros(3)])
@@ -337,6 +340,7 @@ def test_pixels_that_a_mask_holds_are_held_in_files_too(pictures, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("each", [False, True])
+@pytest.mark.drawn(1)
 def test_levels_lie_between_the_bounds_of_their_channel(each, pictures, tmp_path):
     x, labels = pictures
     mean, std = np.float32([0.485, 0.456, 0.406]), np.float32([0.229, 0.224, 0.225])
@@ -416,6 +420,7 @@ class Counted(keras.layers.Layer):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("settings", [{"levels": 256}, {"solver": "scipy"}, {"starts": 9}])
+@pytest.mark.drawn(2)
 def test_after_the_limit_a_call_comes_to_its_end(settings):
     keras.utils.set_random_seed(0)
     layers = [keras.Input((4,)), Counted(), keras.layers.Dense(9, "relu"), keras.layers.Dense(3)]

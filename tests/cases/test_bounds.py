@@ -170,6 +170,7 @@ ENDINGS = ("flatten", "reshape", "permute", "ops", "dropout", "twice")
         for j, kind in enumerate(KINDS)
     ],
 )
+@pytest.mark.drawn(12)
 def test_margins_and_bounds_start_from_one_tensor(kind, ending):
     dense = _head(kind)
     endings = {

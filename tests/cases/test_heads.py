@@ -112,6 +112,7 @@ def test_a_logit_is_certified(name):
 
 
 @pytest.mark.parametrize("name", ENDINGS)
+@pytest.mark.drawn(2)
 def test_logits_of_any_network_are_attacked(name):
     model = classifier(ENDINGS[name])
     result = LBFGSAdversary(model, bounds=(-9, 9), maxfun=20)(IMAGES)

@@ -58,6 +58,7 @@ def drawn(seed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
+@pytest.mark.drawn(4)
 def test_what_is_claimed_holds(seed):
     model, images, options, asked = drawn(seed)
     adversary = itf.LBFGSAdversary(model, jit_compile=False, **options)

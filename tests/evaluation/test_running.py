@@ -88,6 +88,7 @@ def test_without_labels_the_predictions_must_not_change(model):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("batched", [True, False])
+@pytest.mark.drawn(1)
 def test_a_data_set_is_read_as_the_array(model, labels, evaluation, batched):
     dataset = tf.data.Dataset.from_tensor_slices((images(), labels))
     found = evaluate(model, dataset.batch(4) if batched else dataset, bounds=(-9.0, 9.0))
@@ -186,6 +187,7 @@ def test_wrong_arguments(model, data, options, error, words):
 
 
 @pytest.mark.parametrize("dtype", [np.longdouble, np.float16, tf.bfloat16])
+@pytest.mark.drawn(1)
 def test_numbers_of_any_precision(model, dtype):
     data = tf.cast(images(4), dtype) if dtype is tf.bfloat16 else images(4).astype(dtype)
     found = evaluate(model, data, certify="none", shard_size=np.int64(2))
@@ -210,6 +212,7 @@ def test_class_names_win_over_those_of_the_data(model):
 @pytest.mark.slow
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 @pytest.mark.parametrize("shape", [(4,), (2, 2, 1)], ids=["rows", "images"])
+@pytest.mark.drawn(1)
 def test_without_bounds_there_are_distances(shape, tmp_path):
     """Of a linear model they are those in a box that does not matter."""
     model = keras.Sequential([keras.Input(shape), keras.layers.Flatten(), network()])

@@ -26,6 +26,7 @@ def of_units(model):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("of_data", [False, True], ids=["given", "of the data"])
+@pytest.mark.drawn(1)
 def test_distances_are_those_of_the_scaled_table(of_data, tmp_path):
     model = network()
     bounds = (LOWER - WIDTH, LOWER + 2 * WIDTH)  # nothing is at its bounds
@@ -51,6 +52,7 @@ def test_distances_are_those_of_the_scaled_table(of_data, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kept", ["memory", "folder"])
+@pytest.mark.drawn(1)
 def test_the_model_itself_classifies_the_examples_as_they_say(kept, tmp_path):
     """They are in the units of the data; distances in units of the ranges."""
     model, rows = of_units(network()), table()

@@ -116,6 +116,7 @@ def faults_of(worker: Worker, kind: str) -> tuple[collections.Counter, list[str]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.drawn(5)
 def test_damaged_files_are_read_or_refused(worker, kind):
     outcomes, faults = faults_of(worker, kind)
     print(f"{kind}: {FILES} damaged files, {dict(outcomes)}")

@@ -40,6 +40,7 @@ def test_only_chains_of_matrices_have_local_radii(model, ends):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("activation", ["relu", "sigmoid", "softplus", "elu", "softsign", "selu"])
+@pytest.mark.drawn(2)
 def test_no_prediction_changes_within_the_local_radius(activation):
     """Below a convolution, with biases: along gradients of margins and at random."""
     model = sequential(

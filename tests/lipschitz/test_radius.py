@@ -40,6 +40,7 @@ def test_radius_of_a_linear_classifier_is_the_exact_distance(ending):
 
 
 @pytest.mark.parametrize("shift", [0.0, 8.0, 14.0, 40.0, -70.0, -100.0])
+@pytest.mark.drawn(3)
 def test_within_the_radius_no_two_units_of_a_sigmoid_saturate(shift):
     """Logits (3 x + shift, x + shift): both units may give 1, or 0, in float32."""
     model = sequential((1,), layers.Dense(2, "sigmoid"))

@@ -25,6 +25,7 @@ WEIGHTS = Path(os.environ.get("ITF_IMAGENET_WEIGHTS", "../shared/data/weights"))
         pytest.param("efficientnet_lite2", 6_092_072, 58_096, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.drawn(4)
 def test_exact_number_of_weights(name, trained, moments):
     model = getattr(itf.models, name)()
     count = {
@@ -39,6 +40,7 @@ def test_exact_number_of_weights(name, trained, moments):
 @pytest.mark.parametrize(
     "name", ["squeezenet_1_1", pytest.param("efficientnet_lite0", marks=pytest.mark.slow)]
 )
+@pytest.mark.drawn(1)
 def test_saved_network_computes_the_same(name, tmp_path):
     model = getattr(itf.models, name)(classes=5, input_shape=(40, 40, 3))
     model.save(tmp_path / "model.keras")
@@ -88,6 +90,7 @@ def test_efficientnets_of_the_zoo_know_real_images(number):
         ("googlenet", "bvlc_googlenet_caffe_f16.npz", 18),
     ],
 )
+@pytest.mark.drawn(1)
 def test_caffe_weights_know_real_images(builder, file, least):
     model = getattr(itf.models, builder)()
     itf.zoo.importers.npz(WEIGHTS / file, model, channel_order="bgr")

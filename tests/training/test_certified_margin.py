@@ -93,6 +93,7 @@ def starting_at_zero(kind):
 
 @pytest.mark.parametrize("loss", ["extra class", "worst"])
 @pytest.mark.parametrize("kind", ["dense", "two dense", "conv"])
+@pytest.mark.drawn(3)
 def test_layers_may_start_at_zero(kind, loss):
     random = np.random.default_rng(0)
     x, labels = random.random((24, 4, 4, 1)).astype(np.float32), random.integers(0, 3, 24)
@@ -126,6 +127,7 @@ def plain_share():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("loss", "more"), [("extra class", 0.2), ("worst", 0.07)])
+@pytest.mark.drawn(1)
 def test_training_widens_what_is_certified(loss, more, plain_share):
     """By a share of the images; the worst logits, divided by the slope, take longer to learn."""
     share = certified_share([training.CertifiedMargin(0.5, loss=loss)])
@@ -257,6 +259,7 @@ def test_a_radius_that_no_image_can_have_warns():
 
 @pytest.mark.parametrize("eagerly", [False, True])
 @pytest.mark.parametrize("end", [None, "softmax", "sigmoid"])
+@pytest.mark.drawn(3)
 def test_margins_beside_a_pool_are_those_without(end, eagerly, points):
     x, labels = points
     units = 1 if end == "sigmoid" else 3

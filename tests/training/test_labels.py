@@ -115,6 +115,7 @@ def test_labels_of_another_shape_are_refused(reader):
 
 
 @pytest.mark.parametrize("reader", READERS)
+@pytest.mark.drawn(3)
 def test_truth_values_are_0_and_1(reader):
     weights = []
     for dtype in (bool, np.float32):

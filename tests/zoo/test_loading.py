@@ -57,6 +57,7 @@ def test_imagenet_entries_build_without_their_weights(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name, size", [("alexnet", 99), ("squeezenet-1.1", 63), ("googlenet", 65)])
+@pytest.mark.drawn(1)
 def test_caffe_entries_load_from_a_server(name, size, server, monkeypatch, tmp_path):
     """A file of the published form, under the published name, with both hashes."""
     bundled = zoo.info(f"imagenet/{name}")
