@@ -116,6 +116,20 @@ def array_of_numbers(name: str, values: Any) -> np.ndarray:
     return array
 
 
+def real_numbers(name: str, values: Any) -> np.ndarray:
+    """Returns values as an array of float64.
+
+    Raises:
+        TypeError: they are none, as text, or complex.
+        ValueError: as `as_array`.
+    """
+    array = as_array(name, values)
+    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
+        received = type(values).__name__ if array.dtype == object else str(array.dtype)
+        raise TypeError(f"`{name}` must be real numbers. Received: {received}.")
+    return array.astype(np.float64)
+
+
 def check_labels(labels: Any) -> np.ndarray:
     """Returns class numbers as an array `[n]`, n > 0; they may come as a column or one-hot rows."""
     labels = as_array("labels", labels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import keras
@@ -186,12 +186,12 @@ class Classifier:
             yield tf.cast(tf.convert_to_tensor(images[start : start + batch_size]), self.dtype)
 
 
-def check_model(model: Any, single: bool = True) -> None:
+def check_model(model: Any, single: Collection[str] = ("inputs", "outputs")) -> None:
     """Raises unless `model` is a built Keras 3 model on the TensorFlow backend.
 
     Args:
         model: what was received.
-        single: whether it must have one input and one output, each a single tensor.
+        single: of which it must have one, a single tensor.
 
     Raises:
         TypeError: it is no Keras 3 model.
@@ -219,16 +219,14 @@ def check_model(model: Any, single: bool = True) -> None:
             "A model must give an input the same outputs each time. Received: model "
             f"{model.name!r} with {', '.join(stateful)}, which has stateful=True."
         )
-    if not single:
-        return
-    inputs = named_tensors(model, "inputs")
-    if isinstance(inputs, dict) or len(getattr(model, "inputs", None) or [None]) > 1:
+    inputs = named_tensors(model, "inputs") if "inputs" in single else None
+    if isinstance(inputs, dict) or (inputs is not None and len(keras.tree.flatten(inputs)) > 1):
         names = list(inputs) if isinstance(inputs, dict) else [x.name for x in model.inputs]
         raise ValueError(
             "The model must have one input that is a single tensor, not several or named ones. "
             f"Received: model {model.name!r} with inputs {names}."
         )
-    outputs = named_tensors(model, "outputs")
+    outputs = named_tensors(model, "outputs") if "outputs" in single else None
     if outputs is not None:
         _single_output(outputs)
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
+from intriguing_tf.checks import real_numbers
 from intriguing_tf.keras_graph import find_layer
 
 _ROUNDINGS = 16  # of float32: what scaling and centering pixels may lead beyond their range
@@ -54,9 +55,7 @@ def check_bounds(bounds: Any, dtype: str = "float64") -> tuple[np.ndarray, np.nd
             or all of them equal.
     """
     try:
-        if isinstance(bounds, str) or any(np.asarray(each).dtype.kind in "SU" for each in bounds):
-            raise TypeError("strings are no numbers")
-        lower, upper = (np.asarray(bound, np.float64) for bound in bounds)
+        lower, upper = (real_numbers("bounds", bound) for bound in bounds)
     except (TypeError, ValueError) as error:
         raise TypeError(
             f"`bounds` must be a pair (lower, upper) of numbers or arrays. Received: {bounds!r}."

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.adversary.bounds import fills_little, fit_into
-from intriguing_tf.checks import as_array
+from intriguing_tf.checks import as_array, real_numbers
 from intriguing_tf.classifier import Classifier, takes
 from intriguing_tf.streams import Stream
 
@@ -140,7 +140,7 @@ def check_weights_of(model: keras.Model) -> None:
 
 def check_weights(c: Any, n: int) -> np.ndarray:
     """Returns the weight c of |r|^2 for each image."""
-    weights = np.asarray(c, np.float64)
+    weights = real_numbers("c", c)
     if weights.shape not in {(), (n,)} or not (np.isfinite(weights) & (weights > 0)).all():
         raise ValueError(f"`c` must be positive: one number, or {n} of them. Received: {c!r}.")
     return np.broadcast_to(weights, n).copy()

@@ -16,7 +16,13 @@ import tensorflow as tf
 
 from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
 from intriguing_tf.adversary.settings import check_arguments
-from intriguing_tf.checks import check_choice, check_kind, check_kinds, check_positive_integer
+from intriguing_tf.checks import (
+    check_choice,
+    check_kind,
+    check_kinds,
+    check_positive_integer,
+    real_numbers,
+)
 from intriguing_tf.classifier import Classifier, check_model, input_shape
 from intriguing_tf.datasets import ImageSet
 from intriguing_tf.datasets.loading import load_data
@@ -309,7 +315,7 @@ def _of_a_known_type(images: Any) -> Any:
 
 
 def _check_radii(radii: Any) -> np.ndarray:
-    values = np.atleast_1d(np.asarray(radii, np.float64))
+    values = np.atleast_1d(real_numbers("radii", radii))
     if values.ndim != 1 or not len(values) or not np.isfinite(values).all() or values.min() < 0:
         raise ValueError(f"`radii` must be finite numbers of at least 0. Received: {radii!r}.")
     return np.unique(values)

@@ -12,7 +12,7 @@ import numpy as np
 from intriguing_tf.adversary import AdversarialResult
 from intriguing_tf.adversary.bounds import describe_bound
 from intriguing_tf.adversary.pictures import kind_of
-from intriguing_tf.checks import check_positive_integer
+from intriguing_tf.checks import check_positive_integer, real_numbers
 from intriguing_tf.datasets import ImageSet
 
 OF_DATA = "data"  # the bounds that say: each value's own least and largest in the data
@@ -73,9 +73,9 @@ class Ranges:
     def _given(cls, bounds: Any, values: np.ndarray) -> Ranges:
         try:
             lower, upper = (
-                np.broadcast_to(np.asarray(bound, np.float64), values.shape[1:]) for bound in bounds
+                np.broadcast_to(real_numbers("bounds", bound), values.shape[1:]) for bound in bounds
             )
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise ValueError(
                 f"`bounds` must be a pair of numbers, or of arrays of the shape of an input, "
                 f"{values.shape[1:]}. Received: {bounds!r}."

@@ -8,7 +8,6 @@ from typing import Any
 import keras
 import numpy as np
 
-from intriguing_tf.classifier import check_model
 from intriguing_tf.experiments.results import Result
 from intriguing_tf.progress import shows_progress
 from intriguing_tf.reporting import Picture, Table, image_rows
@@ -60,7 +59,6 @@ class Figures3And4:
             TypeError: not a Keras model.
             ValueError: no such layer, or fewer than k images.
         """
-        check_model(model)
         comparison = compare(
             model,
             layer,

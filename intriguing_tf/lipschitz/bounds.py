@@ -76,7 +76,7 @@ def bound(
     check_choice("method", method, METHODS)
     if unbounded not in ("raise", "inf"):
         raise ValueError(f'`unbounded` must be "raise" or "inf". Received: {unbounded!r}.')
-    check_model(model, single=False)
+    check_model(model, single=())
     started = time.monotonic()
     graph = calls_of(model)
     ranges = None if domain is None else Ranges(model, domain)

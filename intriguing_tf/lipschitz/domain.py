@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from intriguing_tf.checks import real_numbers
+
 Array = np.ndarray
 
 
@@ -65,7 +67,7 @@ def _box(pair: Any, shape: tuple[int | None, ...]) -> tuple[Array, Array]:
             f"keras.Input((224, 224, 3)). Received: shape {shape}."
         )
     try:
-        low, high = (np.asarray(each, np.float64) for each in pair)
+        low, high = (real_numbers("domain", each) for each in pair)
         low, high = (np.broadcast_to(each, shape) for each in (low, high))  # type: ignore[arg-type]
     except (TypeError, ValueError) as error:
         raise ValueError(

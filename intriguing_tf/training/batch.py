@@ -152,9 +152,15 @@ def row_weights(weights: Any, dtype: str = "float32") -> tf.Tensor | None:
     """
     if weights is None:
         return None
-    weights = tf.convert_to_tensor(weights)
-    if weights.dtype == tf.string:
-        raise TypeError("`sample_weight` must hold numbers. Received: strings.")
+    try:
+        weights = tf.convert_to_tensor(weights)
+    except (TypeError, ValueError):
+        raise TypeError(
+            "`sample_weight` must be an array, one weight for each image. Received: "
+            f"{type(weights).__name__}."
+        ) from None
+    if weights.dtype == tf.string or weights.dtype.is_complex:
+        raise TypeError(f"`sample_weight` must hold real numbers. Received: {weights.dtype.name}.")
     if weights.shape.rank == 1 or (weights.shape.rank == 2 and weights.shape[1] == 1):
         return tf.cast(tf.reshape(weights, [-1]), dtype)
     raise ValueError(

@@ -264,6 +264,12 @@ class PoolMemory(PoolExamples):
 
     def examples_for(self, beside: Batch, seed: tf.Tensor) -> Batch:
         """Draws examples of the pool; where there is none yet, the row of the batch stays."""
+        shape = tf.TensorShape(self.examples.shape[1:])
+        if not shape.is_compatible_with(beside.images.shape[1:]):
+            raise ValueError(
+                f"Examples of a pool have the shape that the model's input or the pool's layer "
+                f"has, {tuple(shape)}. Received: a batch of shape {tuple(beside.images.shape)}."
+            )
         rows = tf.shape(beside.images)[0]
         drawn = tf.random.stateless_uniform([rows], seed, 0, self.pool.size, tf.int32)
         classes = tf.gather(self.labels.value, drawn)

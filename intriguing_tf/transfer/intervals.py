@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from intriguing_tf.checks import check_between, check_positive_integer, check_seed
+from intriguing_tf.checks import check_between, check_positive_integer, check_seed, real_numbers
 
 
 def error_interval(
@@ -66,7 +66,7 @@ def mean_interval(
 
         mean_interval(result.distortion[result.success])
     """
-    values = np.asarray(values, np.float64)
+    values = real_numbers("values", values)
     if values.ndim != 1 or len(values) < 2 or not np.isfinite(values).all():
         raise ValueError(
             "`values` must be at least 2 finite numbers. Received: shape "

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from intriguing_tf.checks import check_between, check_kind, check_labels
+from intriguing_tf.checks import as_array, check_between, check_kind, check_labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,10 +48,10 @@ def coherence(
         found = itf.units.coherence(top.indices, labels, {"pixels": images}, {"pixels": 10.0})
         found.measures["purity"]
     """
-    indices, labels = np.asarray(indices), np.asarray(labels)
+    indices = as_array("indices", indices)
     check_kind("spaces", spaces, Mapping, "a dictionary of arrays by name")
     check_kind("scales", scales, Mapping, "a dictionary of numbers by name")
-    spaces = {name: np.asarray(space) for name, space in spaces.items()}
+    spaces = {name: as_array(f"spaces[{name!r}]", space) for name, space in spaces.items()}
     labels = check_labels(labels)
     _check(indices, labels, spaces, scales)
     shares = _label_shares(labels[indices])

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from intriguing_tf.checks import check_between
+from intriguing_tf.checks import check_between, real_numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,8 @@ def two_sample_test(x: Any, y: Any, margin: float = 0.147, alpha: float = 0.05) 
         A `TwoSampleTest`.
 
     Raises:
-        ValueError: samples too small or not finite; margin or alpha out of range.
+        TypeError, ValueError: samples that are no numbers, too small or not finite; margin or alpha
+            out of range.
 
     Example:
 
@@ -96,7 +97,7 @@ def cliffs_delta(x: Any, y: Any) -> tuple[float, float]:
         y: finite floats `[m]`, at least 3.
 
     Raises:
-        ValueError: samples too small or not finite.
+        TypeError, ValueError: samples that are no numbers, too small or not finite.
 
     Example:
 
@@ -130,11 +131,14 @@ def holm(p_values: Any) -> np.ndarray:
     Returns:
         float64 `[tests]`; those below α are significant with a family-wise error of α.
 
+    Raises:
+        TypeError, ValueError: not numbers in [0, 1].
+
     Example:
 
         holm([0.01, 0.04])  # [0.02, 0.04]
     """
-    p_values = np.asarray(p_values, np.float64)
+    p_values = real_numbers("p_values", p_values)
     if p_values.ndim != 1 or not ((p_values >= 0) & (p_values <= 1)).all():
         raise ValueError(f"`p_values` must be numbers in [0, 1], [tests]. Received: {p_values!r}.")
     order = np.argsort(p_values)
@@ -152,7 +156,7 @@ def _mann_whitney(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _sample(name: str, values: Any) -> np.ndarray:
-    values = np.asarray(values, np.float64)
+    values = real_numbers(name, values)
     if values.ndim != 1 or len(values) < 3 or not np.isfinite(values).all():
         raise ValueError(
             f"`{name}` must be at least 3 finite numbers. Received: shape {values.shape}, "

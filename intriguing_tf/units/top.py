@@ -165,7 +165,7 @@ def activations(model: keras.Model, layer: keras.layers.Layer | str) -> tuple[ke
     Raises:
         TypeError, ValueError: as `top_images`.
     """
-    check_model(model)
+    check_model(model, single=["inputs"])
     graph_of(model)
     name = layer_name(layer)
     if name in [tensor.name for tensor in model.inputs]:

@@ -106,3 +106,37 @@ def test_a_search_has_a_tolerance_and_iterations(changed):
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
     with pytest.raises(ValueError, match=f"{next(iter(changed))}.*Received"):
         training.minimize(model, IMAGES, LABELS, **changed)
+
+
+def small_model():
+    return keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+
+
+def fitted(weights):
+    model = training.AdversarialModel(small_model())
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.fit(IMAGES, LABELS, sample_weight=weights, verbose=0)
+
+
+# What takes real numbers, under the name that the error must give.
+OF_NUMBERS = [
+    ("x", lambda given: itf.units.two_sample_test(given, [1.0, 2.0, 3.0])),
+    ("y", lambda given: itf.units.cliffs_delta([1.0, 2.0, 3.0], given)),
+    ("p_values", itf.units.holm),
+    ("indices", lambda given: itf.units.coherence(given, LABELS, {}, {})),
+    ("spaces", lambda given: itf.units.coherence([[0, 1]], LABELS, {"a": given}, {"a": 1.0})),
+    ("values", itf.transfer.mean_interval),
+    ("radii", lambda given: itf.evaluate(small_model(), (IMAGES, LABELS), radii=given)),
+    ("bounds", lambda given: itf.LBFGSAdversary(small_model(), bounds=(given, 1.0))),
+    ("c", lambda given: itf.LBFGSAdversary(small_model()).minimize(IMAGES, LABELS, given)),
+    ("domain", lambda given: itf.lipschitz.bound(small_model(), domain=(given, 1.0))),
+    ("sample_weight", fitted),
+]
+
+
+@pytest.mark.parametrize("given", ["a", "0.5", ["0.5"] * 3, [1j] * 3, [None] * 3, {"a": 1.0},
+                                   [[0.1], [0.2, 0.3]]], ids=str)  # fmt: skip
+@pytest.mark.parametrize(("name", "call"), OF_NUMBERS, ids=[name for name, _ in OF_NUMBERS])
+def test_what_is_no_array_of_real_numbers_is_refused_by_name(name, call, given):
+    with pytest.raises((TypeError, ValueError), match=rf"(?s)`?{name}.*Received"):
+        call(given)

@@ -70,6 +70,7 @@ def largest_difference(these, those):
 
 
 @pytest.mark.parametrize("name", named())
+@pytest.mark.drawn(5)
 def test_rows_of_weight_zero_change_nothing(name, points):
     x, y = points
     weights = np.where(np.arange(48) % 3 == 0, 0.0, 2.0).astype(np.float32)
@@ -106,6 +107,7 @@ def test_copies_weigh_what_their_images_weigh():
 
 
 @pytest.mark.parametrize("name", named("plain", "pool, kept", "pool, of the batch", "extra class"))
+@pytest.mark.drawn(2)
 def test_class_weights_are_the_sample_weights_of_their_classes(name, points, plain):
     x, y = points
     by_class = weights_after(PARTS[name], x, y, class_weight={0: 1.0, 1: 10.0, 2: 0.0})
@@ -127,6 +129,7 @@ def test_weights_in_a_column_are_those_in_a_row(points):
 
 @pytest.mark.parametrize("name", named("plain", "pool, of the batch", "pool, kept"))
 @pytest.mark.parametrize("dtype", ["bool", "int64", "float64", "float16"])
+@pytest.mark.drawn(4)
 def test_weights_of_any_dtype_are_those_numbers(name, dtype, points):
     x, y = points
     weights = np.arange(48) % 3 != 0
@@ -236,6 +239,7 @@ def test_train_on_batch_says_where_training_diverged(points):
 
 @pytest.mark.parametrize("name", [*named("plain"), *list(PARTS)[3:]])
 @pytest.mark.parametrize("dtype", ["float64", "float16", "uint8"])
+@pytest.mark.drawn(7)
 def test_images_of_any_dtype_train_as_those_of_the_models(name, dtype, points):
     x, y = (each[:24] for each in points)
     x = np.rint(x) if dtype == "uint8" else x.astype("float16")
@@ -271,6 +275,7 @@ FLOAT64 = {
 
 @pytest.mark.parametrize("where", FLOAT64)
 @pytest.mark.parametrize("name", [*named("plain"), *list(PARTS)[3:]])
+@pytest.mark.drawn(7)
 def test_models_in_float64_train_as_those_in_float32(name, where, points):
     x, y = points
     model = training.AdversarialModel(in_float64(**FLOAT64[where]), **PARTS[name])
@@ -319,7 +324,16 @@ def test_a_network_in_mixed_precision_is_refused_by_name(policy):
 
 
 @pytest.mark.parametrize("name", named())
+@pytest.mark.drawn(4)
 def test_loss_scaling_changes_nothing(name, points, plain):
     scaling = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.5), initial_scale=64.0)
     scaled = weights_after(PARTS[name], *points, optimizer=scaling)
     assert largest_difference(scaled, plain(name)) < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["pool, kept", "pool, of the batch", "gradient"])
+def test_images_of_another_shape_are_refused_in_words(name, points):
+    x, y = points
+    with pytest.raises(ValueError, match=r"(?s)shape.*\((24|None), 3\)"):
+        compiled(PARTS[name]).fit(np.tile(x, 2)[:, :3], y, batch_size=24, verbose=0)

@@ -45,6 +45,17 @@ def test_units_of_a_dense_layer(model, images):
     assert top.names()[2] == "unit 2" and "unit 2" in str(top)
 
 
+def test_other_outputs_of_a_model_do_not_matter(model, images):
+    several = keras.Model(model.inputs, {"a": model.outputs[0], "b": model.layers[0].output})
+    top = itf.units.top_images(several, "fc", images, k=4)
+    np.testing.assert_array_equal(
+        top.indices, itf.units.top_images(model, "fc", images, k=4).indices
+    )
+    two = keras.Model({"a": model.inputs[0], "b": keras.Input((1,))}, model.outputs[0])
+    with pytest.raises(ValueError, match=r"one input.*\['a', 'b'\]"):
+        itf.units.top_images(two, "fc", images)
+
+
 def test_units_of_a_convolution_are_every_place_of_every_channel(model, images):
     top = itf.units.top_images(model, model.get_layer("conv"), images, k=1)
     phi = features(model, "conv", images)
