@@ -6,6 +6,7 @@ on addresses, on byte order or on the names that Keras counts up through a sessi
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -100,17 +101,18 @@ def model_fingerprint(model: keras.Model) -> str:
 
     Names of layers do not count, since Keras numbers them through a session, nor does how the
     model was compiled. The source code of the user's own layers and activation functions does, as
-    far as Python finds it.
-    Of a model without a `get_config` only the class, its code and the weights count.
+    far as Python finds it, and so do public attributes of these layers, and of subclassed models,
+    that are numbers, strings or arrays, whether `get_config` has them or not.
     """
     try:
         architecture = _without_names(json.loads(model.to_json()), {}, {})
     except (NotImplementedError, TypeError):
         architecture = f"{type(model).__module__}.{type(model).__qualname__}"
     weights = (weight.numpy() for weight in model.weights)
-    return json_fingerprint(
-        [architecture, own_code([model, *layers_in(model)]), array_fingerprint(*weights)]
-    )
+    parts = [model, *layers_in(model)]
+    values = list(filter(None, map(_own_values, parts)))
+    content = [architecture, own_code(parts), array_fingerprint(*weights)]
+    return json_fingerprint([*content, values] if values else content)
 
 
 def own_code(objects: Iterable[Any]) -> list[str]:
@@ -123,8 +125,34 @@ def own_code(objects: Iterable[Any]) -> list[str]:
         found.update(type(each).__mro__)
         if not isinstance(each, _HOLD_OTHERS):
             found.update(filter(inspect.isfunction, getattr(each, "__dict__", {}).values()))
-    own = [each for each in found if each.__module__.split(".")[0] not in _PACKAGES]
-    return sorted(map(_source, own))
+    return sorted(map(_source, filter(_is_own, found)))
+
+
+def _is_own(code: Any) -> bool:
+    """Whether a class or function is brought by no package here."""
+    return code.__module__.split(".")[0] not in _PACKAGES
+
+
+def _own_values(part: keras.layers.Layer) -> dict[str, Any]:
+    """Returns what a layer or model of the user's own keeps of JSON's types and of arrays."""
+    values = {}
+    if _is_own(type(part)):
+        for name in sorted(vars(part).keys() - _names_of_keras()):
+            value = vars(part)[name]
+            if keras.ops.is_tensor(value):
+                value = keras.ops.convert_to_numpy(value)
+            with contextlib.suppress(TypeError):  # a layer, say
+                if not name.startswith("_"):
+                    values[name] = plain(value)
+    return values
+
+
+@functools.cache
+def _names_of_keras() -> set[str]:
+    """What every model has, such as its name, how it was compiled, and what came of a run."""
+    model = keras.Sequential()
+    model.compile("sgd", "mse")
+    return {*dir(model), *vars(model), "stop_evaluating", "stop_predicting"}
 
 
 def versions() -> dict[str, str]:

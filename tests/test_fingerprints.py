@@ -9,6 +9,7 @@ from typing import NamedTuple
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import intriguing_tf
 from intriguing_tf import datasets
@@ -201,6 +202,57 @@ def test_subclassed_models_are_told_apart_by_their_weights():
 
     assert model_fingerprint(model("ones")) == model_fingerprint(model("ones"))
     assert model_fingerprint(model("ones")) != model_fingerprint(model("zeros"))
+
+
+class Scaled(keras.layers.Layer):
+    """A layer whose `get_config` says nothing of its settings."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.scale = scale
+
+    def call(self, inputs):
+        return inputs * self.scale
+
+
+class Network(keras.Model):
+    """A model without a `get_config`."""
+
+    def __init__(self, scale):
+        super().__init__()
+        self.scale, self.head = scale, keras.layers.Dense(2, kernel_initializer="ones")
+
+    def call(self, inputs):
+        return self.head(inputs) * self.scale
+
+
+@pytest.mark.parametrize("scales", [
+    (2.0, 3.0), (True, False), ([1, 2], [1, 3]), (np.ones(3), np.zeros(3)), ("a", "b"),
+    (tf.constant([1.0]), tf.constant([2.0])),
+], ids=str)  # fmt: skip
+@pytest.mark.parametrize("own", [Scaled, Network])
+def test_attributes_of_ones_own_count(own, scales):
+    def model(scale):
+        layer = own(scale)
+        if own is Scaled:
+            return keras.Sequential([layer])
+        layer.head.build((None, 3))
+        return layer
+
+    first, other = scales
+    assert model_fingerprint(model(first)) == model_fingerprint(model(first))
+    assert model_fingerprint(model(first)) != model_fingerprint(model(other))
+
+
+def test_what_keras_keeps_of_a_model_of_ones_own_does_not_count():
+    x = np.ones((4, 3), np.float32)
+    fresh, used = Network(2.0), Network(2.0)
+    fresh(x), used(x)
+    used.compile(keras.optimizers.SGD(0.0), "mse", metrics=["mae"])
+    used.fit(x, np.ones((4, 2)), verbose=0)
+    used.evaluate(x, np.ones((4, 2)), verbose=0)
+    used.predict(x, verbose=0)
+    assert model_fingerprint(used) == model_fingerprint(fresh)
 
 
 def fingerprints_here():
