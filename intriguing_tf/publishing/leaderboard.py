@@ -22,6 +22,7 @@ from intriguing_tf.reporting import Report, Section, Table
 from intriguing_tf.sweeps import sweep
 from intriguing_tf.zoo import catalogue, locations, site
 from intriguing_tf.zoo.leaderboard import (
+    FILE,
     ROBUST,
     Attacked,
     leaderboard,
@@ -34,6 +35,7 @@ from intriguing_tf.zoo.records import Facts
 
 STARTS = 5
 NUMBER = 200
+_PAGE = "report.html"
 _WORK = "work"  # in the folder, while an attack runs
 _SHARD = 16  # images between two saves
 
@@ -64,7 +66,8 @@ def rank(
         The leaderboard: the zoo in use and what the folder holds.
 
     Raises:
-        ValueError: a model of other images or classes, or a number out of its range.
+        ValueError: a model of other images or classes, a number out of its range, or a folder
+            with a report of something else.
         RuntimeError: another process measures the same model in the folder.
 
     Example:
@@ -77,6 +80,7 @@ def rank(
     check_positive_integer("number", number)
     check_between("number", number, 0, 1001)
     folder = expanded(folder)
+    _check_folder(folder)
     for name in models:
         rows = {row.name: row for row in read_attacked(folder)}
         row = _attacked(name, rows.get(_shown(name)), folder / _WORK, number, starts, verbose)
@@ -92,6 +96,16 @@ def write_pages(folder: Path) -> Table:
     table = standings(folder)
     Report("Robust classifiers of digits", [], [Section("Leaderboard", [], [table])]).save(folder)
     return table
+
+
+def _check_folder(folder: Path) -> None:
+    """Raises if the page would take the place of another report."""
+    ours = (FILE, locations.CATALOGUE)
+    if (folder / _PAGE).exists() and not any((folder / name).exists() for name in ours):
+        raise ValueError(
+            f"`folder` must not hold another report, which the leaderboard's would replace. "
+            f"Received: {folder} with {_PAGE} and without {FILE}."
+        )
 
 
 def _shown(name: str) -> str:

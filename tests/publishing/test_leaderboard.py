@@ -88,6 +88,13 @@ def test_models_of_other_data_are_refused(tmp_path):
         publishing.rank([str(tmp_path / "other.keras")], tmp_path / "out")
 
 
+def test_another_report_is_not_replaced(tmp_path):
+    (tmp_path / "report.html").write_text("of an evaluation")
+    with pytest.raises(ValueError, match=r"another report.*Received: .*without leaderboard.json"):
+        publishing.rank(["mnist/fc10-1e-4"], tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == ["report.html"]
+
+
 def test_the_bundled_leaderboard_speaks_of_the_bundled_weights():
     rows = leaderboard.read_attacked(locations.bundled_folder())
     cards = [zoo.info(name) for name in zoo.list()]
