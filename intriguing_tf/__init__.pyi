@@ -1,3 +1,4 @@
+from . import adversary as adversary
 from . import datasets as datasets
 from . import evaluation as evaluation
 from . import experiments as experiments
@@ -6,6 +7,7 @@ from . import lipschitz as lipschitz
 from . import models as models
 from . import publishing as publishing
 from . import reporting as reporting
+from . import sweeps as sweeps
 from . import training as training
 from . import transfer as transfer
 from . import units as units

@@ -374,14 +374,17 @@ def _doubtful(tensor: tf.Tensor) -> str:
 
 
 def _averages_softmaxes(tensor: tf.Tensor) -> bool:
-    """Whether sums, means and constant factors lead from softmaxes, and nothing else, to it."""
+    """Whether sums, means and positive factors lead from softmaxes, and nothing else, to it."""
     kinds, pending = set(), [tensor]
     while pending:
-        operation = pending.pop().op
-        if operation.type in _AVERAGING | _TRANSPARENT:
-            pending += operation.inputs
-        else:
-            kinds.add(operation.type)
+        current = pending.pop()
+        if current.op.type in _AVERAGING | _TRANSPARENT:
+            pending += current.op.inputs
+            continue
+        kinds.add(current.op.type)
+        if current.op.type == "Const" and current.dtype.is_floating:
+            if np.any(tf.get_static_value(current) < 0):
+                return False  # what may be negative has no logarithm
     return {"Softmax"} <= kinds <= {"Softmax", "Const"}
 
 

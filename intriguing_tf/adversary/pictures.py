@@ -223,4 +223,6 @@ def file_name_of(result: Result, row: int, class_names: Sequence[str] | None) ->
 
 
 def _classifier(result: Result, model: keras.Model | None) -> Classifier | None:
-    return result.classifier if model is None else Classifier(model)
+    if model is None:
+        return result.classifier
+    return Classifier(model, outputs=result.settings.get("outputs", "auto"))

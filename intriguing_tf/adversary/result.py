@@ -113,9 +113,14 @@ class AdversarialResult(ShownAsTable):
         """Returns the result of some rows: of an integer, a slice, a mask or an array of rows.
 
         Raises:
-            IndexError: there is no such row, or a mask of another length.
+            IndexError: there is no such row, a mask of another length, or more than one index.
         """
         chosen = np.arange(len(self))[rows]
+        if chosen.ndim > 1:
+            raise IndexError(
+                "A result has one row for each image: an index is an integer, a slice, a mask or an "
+                f"array of rows. Received: one for {chosen.ndim} dimensions."
+            )
         kept = np.atleast_1d(chosen)
         arrays = {name: getattr(self, name)[kept] for name in ARRAYS}
         bounds: Any = self.bounds and tuple(self._rows_of(bound, kept) for bound in self.bounds)
@@ -277,7 +282,9 @@ class AdversarialResult(ShownAsTable):
     def _box(self) -> dict[str, Any]:
         """What the settings do not say of the box."""
         arrays: dict[str, Any] = {} if self.mask is None else {"mask": self.mask}
-        if self.bounds is not None and any(np.ptp(bound) for bound in self.bounds):
+        if self.bounds is not None and any(
+            bound.size and bound.min() != bound.max() for bound in self.bounds
+        ):
             arrays.update(zip(_BOUNDS, self.bounds, strict=True))
         return arrays
 

@@ -78,7 +78,7 @@ class Evaluation(ShownAsTable, Collected):
         if self.kept_result is not None:
             return self.kept_result
         assert self.sweep_folder is not None
-        found = Sweep(self.sweep_folder).result()
+        found = Sweep(self.sweep_folder).result()[: len(self)]  # more may have joined
         return found if self.ranges is None else self.ranges.restored(found)
 
     @property

@@ -167,8 +167,14 @@ class Bounds:
         for chain in chains_of([entry.step for entry in entries], bounds, self._budget):
             factors += [*bounds[done : chain.start], chain.bound]
             done = chain.stop
-            within = slice(chain.start, chain.stop)
-            self.report.add_chain(entries[within], product_up(bounds[within]), chain.bound)
+            first, stop = chain.start, chain.stop  # and what stands in the same rows
+            while first and set(entries[first].calls) <= set(entries[first - 1].calls):
+                first -= 1
+            while stop < len(entries) and set(entries[stop].calls) <= set(entries[stop - 1].calls):
+                stop += 1
+            beside = [*bounds[first : chain.start], *bounds[chain.stop : stop]]
+            joint = product_up([chain.bound, *beside]) if beside else chain.bound
+            self.report.add_chain(entries[first:stop], product_up(bounds[first:stop]), joint)
         return product_up([*factors, *bounds[done:]])
 
     def _call(self, call: Call, given: list[Branch]) -> list[Branch]:

@@ -112,16 +112,24 @@ class Plan:
         content = {"kind": "sweep", **dataclasses.asdict(self), "extends": list(self.extends)}
         return content if self.extends else {k: v for k, v in content.items() if k != "extends"}
 
-    def continuing(self, earlier: Plan) -> Plan:
+    def continuing(self, earlier: Plan, targets: Mapping[str, Any]) -> Plan:
         """Returns this plan as the continuation of an earlier one, if it is that.
 
-        It may have more images, provided that the first ones are those of the earlier plan and
-        all else is equal. Another plan is returned as it is.
+        It may have more images, provided that the first ones are those of the earlier plan, with
+        their targets, and all else is equal. Another plan is returned as it is.
+
+        Args:
+            earlier: the other.
+            targets: of this one, as they were given.
         """
         known = dataclasses.replace(self, extends=earlier.extends)
         whole = earlier.images // earlier.shard_size
         shards = {"images": earlier.images, "slices": earlier.data["slices"]}
-        shorter = dataclasses.replace(known, data={**self.data, **shards})
+        shorter = dataclasses.replace(
+            known,
+            data={**self.data, **shards},
+            targets=_described(targets, earlier.images),
+        )
         first = self.data["slices"][:whole] == earlier.data["slices"][:whole]
         if first and self.images > earlier.images and shorter == earlier:
             return dataclasses.replace(self, extends=(*earlier.extends, earlier.sha256))
@@ -176,15 +184,20 @@ def make_plan(
             | _places(model, settings)
             for name, model in models.items()
         },
-        targets={
-            name: value if isinstance(value, str) else array_fingerprint(value)
-            for name, value in targets.items()
-        },
+        targets=_described(targets),
         settings={name: adversary_settings(of_settings[name]) for name in settings},
         seed=seed,
         shard_size=source.size,
         versions=versions(),
     )
+
+
+def _described(targets: Mapping[str, Any], rows: int | None = None) -> dict[str, str]:
+    """Returns the targets of a sweep, or of its first rows, as its plan has them."""
+    return {
+        name: value if isinstance(value, str) else array_fingerprint(value[:rows])
+        for name, value in targets.items()
+    }
 
 
 def adversary_settings(adversary: LBFGSAdversary) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import numpy as np
 
 from intriguing_tf import progress
 from intriguing_tf.adversary import LBFGSAdversary
-from intriguing_tf.checks import check_positive_integer
+from intriguing_tf.checks import check_positive_integer, check_seed
 from intriguing_tf.files import check_folder, write_atomically
 from intriguing_tf.store import MANIFEST, claim, locked, read_manifest
 from intriguing_tf.sweeps.plan import (
@@ -105,7 +105,7 @@ def sweep(
         source.size = _shard_size(folder, adversaries.values(), source.shape)
     plan = make_plan(source, adversaries, models, targets, settings, int(seed))
     with locked(folder):
-        plan = _continuing(folder, plan)
+        plan = _continuing(folder, plan, targets)
         plan = Plan.from_manifest(claim(folder, plan.manifest()))
         shards = ShardFolder(folder, plan)
         done = shards.whole()
@@ -137,12 +137,18 @@ def _shard_size(folder: Path, adversaries: Iterable[LBFGSAdversary], shape: tupl
     return max(_SMALLEST_SHARD, min(batch, _LARGEST_SHARD))
 
 
-def _continuing(folder: Path, plan: Plan) -> Plan:
-    """Returns the plan as the continuation of the one in the folder, and records it as such."""
+def _continuing(folder: Path, plan: Plan, targets: dict[str, Any]) -> Plan:
+    """Returns the plan as the continuation of the one in the folder, and records it as such.
+
+    One of which no shard was finished gives way.
+    """
     if not (folder / MANIFEST).is_file():
         return plan
     earlier = Plan.from_manifest(read_manifest(folder))
-    continued = plan.continuing(earlier)
+    if not ShardFolder(folder, earlier).folder.exists():
+        (folder / MANIFEST).unlink()
+        return plan
+    continued = plan.continuing(earlier, targets)
     if continued.extends != earlier.extends:
         write_atomically(folder / MANIFEST, json.dumps(continued.manifest(), indent=1) + "\n")
     return continued
@@ -186,8 +192,7 @@ def _check_numbers(seed: Any, shard_size: Any, ray: Any, workers: Any) -> None:
         check_positive_integer("workers", workers)
         if ray is None:
             raise ValueError("`workers` are Ray's: give `ray` too, such as ray='local'.")
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ValueError(f"`seed` must be an integer of at least 0. Received: {seed!r}.")
+    check_seed(seed)
     if ray is not None and (not isinstance(ray, str) or not ray):
         raise ValueError(
             f"`ray` must be None, 'local' or the address of a cluster. Received: {ray!r}."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,10 @@ def two_sample_test(x: Any, y: Any, margin: float = 0.147, alpha: float = 0.05) 
 
     A test of difference that finds nothing shows nothing; so equivalence is tested too: the two
     one-sided tests (Schuirmann 1987) on Cliff's delta, with the large-sample normal distribution
-    and Cliff's (1993) unbiased variance.
+    and Cliff's (1993) unbiased variance. Where the samples do not overlap that variance is 0, and
+    the interval is Wilson's (1927) for as many trials as the smaller one has, all with one outcome.
+    The power is of samples from one distribution, where delta has the variance (n + m + 1) / 3nm
+    (Mann and Whitney 1947).
 
     Args:
         x: finite floats, at least 3.
@@ -67,7 +71,10 @@ def two_sample_test(x: Any, y: Any, margin: float = 0.147, alpha: float = 0.05) 
     x, y = _sample("x", x), _sample("y", y)
     check_levels(margin, alpha)
     delta, error = cliffs_delta(x, y)
-    quantile = stats.norm.ppf(1 - alpha)
+    quantile = float(stats.norm.ppf(1 - alpha))
+    if abs(delta) == 1:  # Wilson: from (n - z²) / (n + z²) on
+        error = 2 * quantile / (min(len(x), len(y)) + quantile**2)
+    error_of_alike = math.sqrt((len(x) + len(y) + 1) / (3 * len(x) * len(y)))
     return TwoSampleTest(
         delta=delta,
         low=max(-1.0, delta - quantile * error),
@@ -75,7 +82,7 @@ def two_sample_test(x: Any, y: Any, margin: float = 0.147, alpha: float = 0.05) 
         p_difference=_mann_whitney(x, y),
         p_not_above=float(stats.norm.sf((margin - delta) / error)),
         p_not_below=float(stats.norm.sf((margin + delta) / error)),
-        power=float(max(0.0, 2 * stats.norm.cdf(margin / error - quantile) - 1)),
+        power=float(max(0.0, 2 * stats.norm.cdf(margin / error_of_alike - quantile) - 1)),
     )
 
 

@@ -64,3 +64,20 @@ def test_chains_of_convolutions_hold_on_the_real_layer():
         linear.add(layers.Conv2D.from_config(config))
     linear.set_weights(double.get_weights())
     assert np.linalg.norm(jacobian(linear, np.zeros((9, 8, 2))), 2) <= report.total
+
+
+@pytest.mark.parametrize("end", ["softmax", "sigmoid", "tanh"])
+def test_what_is_bounded_together_is_what_the_rows_multiply_to(end):
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Rescaling(3.0),
+            keras.layers.Dense(16, "relu"),
+            keras.layers.Dense(4, end),
+        ]
+    )
+    report = lipschitz.bound(model)
+    (chain,) = report.chains
+    assert chain.product == pytest.approx(report.product) > chain.bound
+    assert chain.bound == pytest.approx(report.total)

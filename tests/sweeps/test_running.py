@@ -5,6 +5,7 @@ import json
 import filelock
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import intriguing_tf as itf
 from intriguing_tf.sweeps import Sweep
@@ -130,6 +131,33 @@ def test_a_sweep_is_extended_to_more_images(model, tmp_path):
         run(model, first, tmp_path / "sweep")
     with pytest.raises(ValueError, match="holds another sweep"):
         run(model, [1 - more[0], more[1]], tmp_path / "sweep")
+
+
+@pytest.mark.slow
+def test_a_sweep_towards_given_targets_is_extended_with_them(model, tmp_path):
+    images = np.random.default_rng(5).uniform(size=(11, 4)).astype(np.float32)
+    targets = np.arange(11) % 3
+    run(model, (images[:6], None), tmp_path / "sweep", targets=targets[:6])
+    kept = files(tmp_path / "sweep").items()
+    with pytest.raises(ValueError, match="holds another sweep"):
+        run(model, (images, None), tmp_path / "sweep", targets=2 - targets)
+    extended = run(model, (images, None), tmp_path / "sweep", targets=targets)
+    assert set(kept) & set(files(tmp_path / "sweep").items())
+    whole = run(model, (images, None), tmp_path / "whole", targets=targets)
+    np.testing.assert_array_equal(extended.result().images, whole.result().images)
+
+
+def test_a_folder_in_which_nothing_was_finished_is_free(model, data, tmp_path):
+    images = data[0].copy()
+    images[-1] = 0.5
+    dataset = tf.data.Dataset.from_tensor_slices(images).shuffle(len(images)).batch(4)
+    with pytest.raises(ValueError, match="no shuffling"):
+        run(model, (dataset, None), tmp_path, seed=7)
+    with pytest.raises(ValueError, match=r"`seed` must be .* below 2\*\*31"):
+        run(model, data, tmp_path, seed=2**31)
+    assert run(model, data, tmp_path).missing == 0
+    with pytest.raises(ValueError, match="holds another sweep"):
+        run(model, data, tmp_path, seed=7)
 
 
 @pytest.mark.slow

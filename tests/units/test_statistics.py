@@ -75,6 +75,18 @@ def test_the_interval_and_the_equivalence_test_agree():
         assert (max(-test.low, test.high) < 0.3) == (test.p_equivalence < 0.05)
 
 
+@pytest.mark.parametrize("n, m", [(4, 4), (4, 9), (200, 300)])
+def test_samples_that_do_not_overlap_tell_no_more_than_their_number(n, m):
+    test = two_sample_test(np.arange(n), n + np.arange(m), alpha=0.05)
+    wilson = stats.binomtest(n, n).proportion_ci(0.9, method="wilson")
+    assert (test.delta, test.low) == (-1, -1)
+    assert test.high == pytest.approx(1 - 2 * wilson.low)
+    assert (test.p_not_below < 0.05) == (test.low > -0.147)
+    other = two_sample_test(np.random.default_rng(0).random(n), np.random.default_rng(1).random(m))
+    assert test.power == other.power  # of samples that are alike
+    assert (test.power > 0) == (n == 200)
+
+
 def test_few_samples_have_no_power():
     test = two_sample_test([1.0, 2.0, 3.0], [1.1, 2.1, 2.9])
     assert test.power == 0 and test.p_equivalence > 0.05 and test.p_difference > 0.05
