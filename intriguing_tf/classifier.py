@@ -382,9 +382,9 @@ def _averages_softmaxes(tensor: tf.Tensor) -> bool:
             pending += current.op.inputs
             continue
         kinds.add(current.op.type)
-        if current.op.type == "Const" and current.dtype.is_floating:
-            if np.any(tf.get_static_value(current) < 0):
-                return False  # what may be negative has no logarithm
+        factor = current.op.type == "Const" and current.dtype.is_floating
+        if factor and np.any(tf.get_static_value(current) < 0):
+            return False  # what may be negative has no logarithm
     return {"Softmax"} <= kinds <= {"Softmax", "Const"}
 
 

@@ -73,8 +73,9 @@ class LBFGSAdversary:
         confidence: how far the target's logit must lie above every other, at least 0. Of
             probabilities (`outputs`) it is their logarithms that count.
         levels: how many values a pixel of the result may have, from its lower to its upper bound:
-            256 for images that survive a file of 8 bits. Success means success there. Takes up to
-            16 evaluations more, and needs finite bounds.
+            256 for images that survive a file of 8 bits. Success means success there, if values
+            that a mask or equal bounds hold are such levels. Takes up to 16 evaluations more, and
+            needs finite bounds.
         outputs: what the model returns: "logits", "probabilities" (of which the logarithms are
             attacked), or "auto": what enters its softmax or sigmoid if its graph ends in one, the
             logarithms if it averages softmaxes (an ensemble), else its outputs are the logits.

@@ -70,8 +70,9 @@ def plot(
     model: keras.Model | None = None,
     number: int = 16,
     columns: int = 8,
+    rows: Sequence[int] | None = None,
 ) -> Picture | Table:
-    """As `AdversarialResult.plot`."""
+    """As `AdversarialResult.plot`; with their `rows` in the data, the titles begin with these."""
     check_positive_integer("number", number)
     if not len(result):
         raise ValueError("There must be an example to draw. Received: a result without rows.")
@@ -80,9 +81,9 @@ def plot(
     shown = result[:number]
     layout = kind_of(shown.originals)
     if layout == "table":
-        return _changes(shown, class_names)
+        return _changes(shown, class_names, range(len(shown)) if rows is None else rows)
     lower, upper = _shown_range(shown)
-    heads = titles(shown, class_names, _classifier(result, model))
+    heads = titles(shown, class_names, _classifier(result, model), rows)
     before, after = shown.originals, shown.images
     if layout == "series":
         return changed_series(before, after, heads)
@@ -117,8 +118,9 @@ def titles(
     result: Result,
     class_names: Sequence[str] | None,
     classifier: Classifier | None = None,
+    rows: Sequence[int] | None = None,
 ) -> list[str]:
-    """Returns, for each example, its classes before and after, with their probabilities."""
+    """Returns, for each example, its row, its classes before and after, their probabilities."""
     before = after = [""] * len(result)
     if classifier is not None:
         before = _percent(classifier, result.originals, result.original_predictions)
@@ -130,6 +132,7 @@ def titles(
         line = f"already {first}" if result.status[i] == "already" else f"{first} → {second}"
         if result.status[i] == "failed":
             line = f"{first}, failed"
+        line = line if rows is None else f"{rows[i]}: {line}"
         lines.append(line.replace(" → ", "\n→ ") if len(line) > _LONGEST else line)
     return lines
 
@@ -145,21 +148,29 @@ def _percent(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> 
     ]
 
 
-def _changes(result: Result, class_names: Sequence[str] | None) -> Table:
+def _changes(result: Result, class_names: Sequence[str] | None, numbers: Sequence[int]) -> Table:
     """Returns a row per example with the variables that changed most."""
     rows = []
     for i in range(len(result)):
         before, after = result.originals[i].reshape(-1), result.images[i].reshape(-1)
         most = np.argsort(-np.abs(after - before), kind="stable")[:_NAMED]
-        changed = [f"[{j}] {before[j]:.3g} → {after[j]:.3g}" for j in most if after[j] != before[j]]
+        changed = [f"[{j}] {_apart(before[j], after[j])}" for j in most if after[j] != before[j]]
         names = [
             clear_name(label[i], class_names)
             for label in (result.original_predictions, result.predictions)
         ]
-        rows.append((i, *names, result.status[i], float(result.l2[i]), ", ".join(changed)))
-    head = ("row", "class", "becomes", "status", "l2", "largest changes")
+        row, l2 = int(numbers[i]), float(result.l2[i])
+        rows.append((row, *names, result.status[i], l2, ", ".join(changed)))
+    head = ("row", "prediction", "becomes", "status", "l2", "largest changes")
     notes = [f"[j] is value j of a row, counted from 0; the {_NAMED} largest changes are shown."]
     return Table("Adversarial examples", head, rows, notes)
+
+
+def _apart(before: float, after: float) -> str:
+    """Writes two numbers with three digits, or as many as tell them apart."""
+    pairs = ((f"{before:.{digits}g}", f"{after:.{digits}g}") for digits in range(3, 18))
+    first, second = next(pair for pair in pairs if pair[0] != pair[1])
+    return f"{first} → {second}"
 
 
 def save_images(

@@ -118,8 +118,8 @@ class AdversarialResult(ShownAsTable):
         chosen = np.arange(len(self))[rows]
         if chosen.ndim > 1:
             raise IndexError(
-                "A result has one row for each image: an index is an integer, a slice, a mask or an "
-                f"array of rows. Received: one for {chosen.ndim} dimensions."
+                "An index of a result is an integer, a slice, a mask [n] or an array of rows [m]. "
+                f"Received: one that gives shape {chosen.shape}."
             )
         kept = np.atleast_1d(chosen)
         arrays = {name: getattr(self, name)[kept] for name in ARRAYS}

@@ -299,9 +299,15 @@ def image_size(size: int | tuple[int, int]) -> tuple[int, int]:
     """Returns height and width.
 
     Raises:
-        ValueError: they are not positive.
+        ValueError: they are not positive integers, one or two.
     """
-    height, width = (size, size) if isinstance(size, int) else tuple(size)
-    if height < 1 or width < 1:
-        raise ValueError(f"`size` must be positive. Received: {size}.")
-    return height, width
+    sides = size if isinstance(size, (tuple, list)) else (size, size)
+    if len(sides) != 2 or not all(
+        isinstance(side, (int, np.integer)) and not isinstance(side, bool) and side > 0
+        for side in sides
+    ):
+        raise ValueError(
+            "`size` must be a positive integer, or two of them, height and width (of a model: "
+            f"model.input_shape[1:3]). Received: {size!r}."
+        )
+    return int(sides[0]), int(sides[1])

@@ -26,6 +26,7 @@ def doubts(
     extent: tuple[float, float],
     bounds: tuple[float, float],
     outputs: np.ndarray | None = None,
+    probabilities: bool = False,
 ) -> Iterator[str]:
     """Yields what a reader of the numbers should look into first, a sentence or two each.
 
@@ -36,9 +37,11 @@ def doubts(
         extent: least and largest value of the data.
         bounds: within which they may be changed.
         outputs: of the model on some of the data, float [m, units].
+        probabilities: whether it was said that they are.
     """
     units, activation = units_of(model), last_activation(model)
-    if units == 1 and activation != "sigmoid" and (activation or not _are_shares(outputs)):
+    shares = probabilities or activation == "sigmoid" or (not activation and _are_shares(outputs))
+    if units == 1 and not shares:
         yield (
             "The model has one output without a sigmoid. It is treated as the logit of the second "
             "of two classes; if it is a regression, these numbers mean nothing."

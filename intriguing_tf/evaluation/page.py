@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from intriguing_tf.adversary.naming import clear_name, name_of
-from intriguing_tf.adversary.pictures import kind_of, titles
+from intriguing_tf.adversary.pictures import kind_of, plot, titles
 from intriguing_tf.lipschitz import LipschitzReport
 from intriguing_tf.reporting import (
     Picture,
@@ -51,8 +51,9 @@ def summary(evaluation: Evaluation) -> Table:
             rows.append(("distortion found, median", middle))
     if (failed := int((evaluation.status == "failed").sum())) > 0:
         rows.append(("attack failed", f"{failed} {many}"))
-    if evaluation.certified is not None:
-        rows.append(("certified radius, median", float(np.median(evaluation.certified))))
+    if evaluation.certified is not None and evaluation.correct.any():
+        middle = float(np.median(evaluation.certified[evaluation.correct]))
+        rows.append(("certified radius, median", middle))
     if evaluation.survives_rounding is not None and len(found):
         share = evaluation.survives_rounding[evaluation.status == "found"].mean()
         rows.append(("still adversarial in 8 bits", f"{share:.1%}"))
@@ -87,14 +88,14 @@ def by_class(evaluation: Evaluation) -> Table:
             f"{_name(evaluation, other)} ({count / found.sum():.0%})"
             for other, count in become.most_common(3)
         )
-        certified = evaluation.certified
+        certified, right = evaluation.certified, these & evaluation.correct
         rows.append(
             (
                 _name(evaluation, label),
                 int(these.sum()),
                 None if evaluation.labels is None else f"{evaluation.correct[these].mean():.1%}",
-                float(np.median(evaluation.l2[found])) if found.any() else None,
-                *([] if certified is None else [float(np.median(certified[these]))]),
+                _median(evaluation.l2[found]),
+                *([] if certified is None else [_median(certified[right])]),
                 most,
             )
         )
@@ -238,17 +239,21 @@ def _becomes(evaluation: Evaluation) -> Picture | None:
 
 def _examples(evaluation: Evaluation) -> Section:
     tables, pictures = [], []
-    few = len(_found(evaluation, "l2")) <= len(evaluation.nearest)  # all of them are shown
+    order = np.argsort(evaluation.l2, kind="stable")
+    order = order[evaluation.status[order] == "found"]  # the rows of the examples, nearest first
+    few = len(order) <= len(evaluation.nearest)  # all of them are shown
+    number = len(order) if few else min(len(evaluation.nearest), len(order) // 2)
     for which in ("nearest",) if few else ("nearest", "farthest"):
-        examples = getattr(evaluation, which)
+        examples = getattr(evaluation, which)[:number]
         if not len(examples):
             continue
         what = "All examples, the nearest first" if few else f"The {which} examples"
-        shown = _drawn(evaluation, examples)
+        rows = order if which == "nearest" else _farthest_first(evaluation, order)
+        shown = _drawn(evaluation, examples, rows[:number].tolist())
         if isinstance(shown, Table):
             tables.append(Table(what, shown.columns, shown.rows, shown.notes))
         else:
-            caption = f"{what}. {shown.caption}"
+            caption = f"{what}, each with its row in the data, counted from 0. {shown.caption}"
             pictures.append(Picture(which, caption, shown.figure))
     lines = [] if tables or pictures else ["The attack found no examples."]
     if evaluation.survives_rounding is not None and len(_found(evaluation, "l2")):
@@ -260,13 +265,18 @@ def _examples(evaluation: Evaluation) -> Section:
     return Section("Examples", lines, tables, pictures)
 
 
-def _drawn(evaluation: Evaluation, examples: Any) -> Picture | Table:
+def _farthest_first(evaluation: Evaluation, rows: np.ndarray) -> np.ndarray:
+    rows = np.sort(rows)
+    return rows[np.argsort(-evaluation.l2[rows], kind="stable")]
+
+
+def _drawn(evaluation: Evaluation, examples: Any, rows: list[int]) -> Picture | Table:
     """Draws examples; series whose values have ranges of their own in these, to share an axis."""
     ranges, names = evaluation.ranges, evaluation.class_names
     if ranges is None or kind_of(examples.originals) != "series":
-        return examples.plot(names)
+        return plot(examples, names, rows=rows)
     before, after = ranges.scaled(examples.originals), ranges.scaled(examples.images)
-    return changed_series(before, after, titles(examples, names, examples.classifier))
+    return changed_series(before, after, titles(examples, names, examples.classifier, rows))
 
 
 def _layers(evaluation: Evaluation) -> Section:
@@ -310,6 +320,10 @@ def _distance(evaluation: Evaluation) -> str:
     """Returns what an axis of distances shows."""
     of = "the units of the data" if evaluation.ranges is None else "units of each value's range"
     return f"l2 distance, in {of}"
+
+
+def _median(values: np.ndarray) -> float | None:
+    return float(np.median(values)) if len(values) else None
 
 
 def _found(evaluation: Evaluation, name: str) -> np.ndarray:

@@ -245,7 +245,16 @@ def _evaluation(
         skipped=images.skipped,
         seconds={"attack": found.attack_seconds, "all": seconds},
         doubts=(
-            *doubts(model, classes, found.labels, found.predictions, found.extent, bounds, outputs),
+            *doubts(
+                model,
+                classes,
+                found.labels,
+                found.predictions,
+                found.extent,
+                bounds,
+                outputs,
+                probabilities=found.nearest.settings["outputs"] == "probabilities",
+            ),
             *found.own_doubts(),
         ),
         sweep_folder=None if result is not None else done.folder,

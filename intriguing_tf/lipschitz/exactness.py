@@ -14,7 +14,12 @@ from typing import Any
 import keras
 
 from intriguing_tf.keras_graph import call_arguments, layers_in
-from intriguing_tf.lipschitz.registry import errors_named, is_registered, known_arguments
+from intriguing_tf.lipschitz.registry import (
+    errors_named,
+    is_registered,
+    known_arguments,
+    why_unbounded,
+)
 from intriguing_tf.lipschitz.steps import NoBoundError
 
 PRECISIONS = ("float32", "float64")
@@ -83,6 +88,8 @@ def check_arguments(layer: Any, node: Any) -> None:
         if nothing or (name == "training" and not value):
             continue
         if _is_tensor(value) or value is not parameters[name].default:
+            if why := why_unbounded(type(layer)):
+                raise NoBoundError(f"it has no finite Lipschitz bound: {why}")
             shown = "a tensor" if _is_tensor(value) else repr(value)
             raise NoBoundError(
                 f"its rule does not cover the call argument {name}={shown}. Call it on its inputs "

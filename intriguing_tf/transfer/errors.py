@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from intriguing_tf.checks import check_labels, check_positive_integer
+from intriguing_tf.checks import check_kind, check_labels, check_positive_integer
 from intriguing_tf.classifier import Classifier, takes
 from intriguing_tf.progress import progress_bar
 from intriguing_tf.reporting import ShownAsTable, Table
@@ -120,11 +120,9 @@ def error_matrix(
     """
     classifiers = {name: Classifier(model) for name, model in _named(models).items()}
     labels = check_labels(labels)
-    if not isinstance(image_sets, Mapping) or not image_sets:
-        raise ValueError(
-            "`image_sets` must map at least one name to images. "
-            f"Received: {type(image_sets).__name__}{' without any' if not image_sets else ''}."
-        )
+    check_kind("image_sets", image_sets, Mapping, "a dictionary of images by name, {'clean': x}")
+    if not image_sets:
+        raise ValueError("`image_sets` must hold at least one set. Received: none.")
     check_positive_integer("batch_size", batch_size)
     for set_name, images in image_sets.items():  # before the first pass over any
         if not callable(images):

@@ -22,9 +22,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from intriguing_tf import layers
+from intriguing_tf import layers, training
 from intriguing_tf.files import expanded, not_there
-from intriguing_tf.text import words
+from intriguing_tf.text import cut, words
 from intriguing_tf.zoo import applications
 from intriguing_tf.zoo.applications import APPLICATIONS, meant
 
@@ -93,12 +93,13 @@ def load_model(
     """Returns the model that a name stands for; it is not compiled.
 
     Args:
-        name: of an entry of the zoo ("mnist/conv"); a `.keras` or `.h5` file; a SavedModel folder,
-            which becomes a model through `keras.layers.TFSMLayer`; "applications/" and the name of
-            a network of `keras.applications`, which then takes pixels in [0, 1], with
-            ":random" behind it for random weights; or "module:function" or "file.py:function", a
-            function that takes no arguments and returns a model. That file may also define the
-            layers of the user's own that the model has.
+        name: of an entry of the zoo ("mnist/conv"); a `.keras` or `.h5` file, of an
+            `AdversarialModel` the model that it trains; a SavedModel folder, which becomes a model
+            through `keras.layers.TFSMLayer`; "applications/" and the name of a network of
+            `keras.applications`, which then takes pixels in [0, 1], with ":random" behind it for
+            random weights; or "module:function" or "file.py:function", a function that takes no
+            arguments and returns a model. That file may also define the layers of the user's own
+            that the model has.
         preprocess: what a file's or function's model wants done with pixels in [0, 1]; it becomes
             part of the model, in front. One of keras.applications' modes "caffe", "tf", "torch",
             or "pixels" for values from 0 to 255; `None` for nothing.
@@ -258,19 +259,21 @@ def _load_file(path: Path) -> keras.Model:
             f"Keras cannot load {path}: a .keras file is a zip archive, and this is none; "
             f"it may be cut off. Received: {path.stat().st_size:,} bytes."
         )
-    for layer in dir(layers):  # Keras finds registered layers only once they are imported
-        getattr(layers, layer)
+    for package in (layers, training):  # Keras finds what is registered once it was imported
+        for name in dir(package):
+            getattr(package, name)
     try:
         with _in_small_letters(path) as file:
-            return keras.models.load_model(file, compile=False, safe_mode=True)
+            model = keras.models.load_model(file, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises many kinds for one cause: the file is wrong
-        hint = ""
+        said = cut(str(error), 1000)
         if "register_keras_serializable" in str(error) or "Unknown layer" in str(error):
-            hint = (
+            said += (
                 " Layers of your own are known to file.py:function, where the file defines them "
                 "and the function returns keras.models.load_model(...)."
             )
-        raise ValueError(f"Keras cannot load {path}: {error}{hint}") from error
+        raise ValueError(f"Keras cannot load {path}: {said}") from error
+    return model.model if isinstance(model, training.AdversarialModel) else model
 
 
 @contextlib.contextmanager
@@ -341,11 +344,8 @@ def _running(name: str) -> Iterator[None]:
     try:
         yield
     except (Exception, SystemExit) as error:
-        places = [
-            place
-            for place in traceback.extract_tb(error.__traceback__)
-            if Path(place.filename).exists() and Path(place.filename) != Path(__file__)
-        ]
+        stack = traceback.extract_tb(error.__traceback__)
+        places = [p for p in stack if Path(p.filename).exists() and p.filename != __file__]
         own = [each for each in places if "site-packages" not in each.filename] or places
         where = f" in line {own[-1].lineno} of {own[-1].filename}" if own else ""
         raise ValueError(f"{name} failed{where}: {words(error)}") from error

@@ -11,6 +11,7 @@ from pickle import dumps, loads
 import numpy as np
 import pytest
 
+import intriguing_tf as itf
 from intriguing_tf import files
 from intriguing_tf.adversary import AdversarialResult
 from intriguing_tf.adversary.bounds import describe_bound
@@ -28,6 +29,25 @@ def result(network, adversary):
     labels = network.predict(x, verbose=0).argmax(1)
     labels[0] = (labels[0] + 1) % 4
     return adversary(x, labels)
+
+
+def test_a_result_without_rows_is_kept_whatever_its_bounds(network, tmp_path):
+    x = points(3)
+    bounds = np.maximum(x - 0.3, 0), np.minimum(x + 0.3, 1)
+    none = itf.LBFGSAdversary(network, bounds=bounds, jit_compile=False, maxfun=5)(x)[:0]
+    none.save(tmp_path / "none")
+    assert len(AdversarialResult.load(tmp_path / "none")) == 0
+
+
+@pytest.mark.filterwarnings("error")
+def test_infinite_bounds_are_saved_without_a_warning(result, tmp_path):
+    dataclasses.replace(result, bounds=(np.array(-np.inf), np.array(np.inf))).save(tmp_path / "r")
+
+
+@pytest.mark.parametrize("index", [np.zeros((2, 2), int), None], ids=["two dimensions", "None"])
+def test_an_index_has_one_dimension(result, index):
+    with pytest.raises(IndexError, match="Received: one that gives shape"):
+        result[index]
 
 
 def test_round_trip(result, tmp_path):

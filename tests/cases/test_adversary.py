@@ -14,6 +14,8 @@ import tensorflow as tf
 
 import intriguing_tf as itf
 from intriguing_tf.adversary import AttackInterrupted
+from intriguing_tf.adversary.pictures import titles
+from intriguing_tf.classifier import Classifier
 from tests.adversary.networks import confirm, points, small_network
 
 
@@ -76,6 +78,60 @@ def test_what_lies_farther_out_is_refused(adversary):
     x[0, 0] = 1 + 1e-4
     with pytest.raises(ValueError, match=r"within the bounds \[0, 1\]"):
         adversary(x)
+
+
+# --- what outputs are
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scale, offset", [(2.0, -1.0), (1.0, -0.5), (-1.0, 0.0), (0.5, 0.2)])
+def test_probabilities_that_were_moved_are_attacked(scale, offset):
+    """What may be negative has no logarithm, and is the logits."""
+    inner = small_network(last="softmax")
+    model = keras.Sequential([keras.Input((8,)), inner, keras.layers.Rescaling(scale, offset)])
+    x = points(8)
+    result = itf.LBFGSAdversary(model, jit_compile=False)(x, targets="nearest")
+    assert (result.status == "found").all()
+    confirm(model, result)
+    if scale > 0:
+        plain = itf.LBFGSAdversary(inner, jit_compile=False)(x, targets="nearest")
+        np.testing.assert_allclose(result.l2, plain.l2, rtol=0.01)
+
+
+@pytest.mark.slow
+def test_pictures_tell_the_probabilities_that_were_attacked(tmp_path):
+    def shares(v):
+        return tf.exp(3 * v) / tf.reduce_sum(tf.exp(3 * v), -1, keepdims=True)
+
+    layers = [keras.layers.Flatten(), keras.layers.Dense(3), keras.layers.Lambda(shares)]
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((5, 5, 1)), *layers])
+    x = np.random.default_rng(0).random((2, 5, 5, 1)).astype("float32")
+    result = itf.LBFGSAdversary(model, outputs="probabilities")(x, targets="nearest")
+    result.save(tmp_path / "result")
+    read = itf.adversary.AdversarialResult.load(tmp_path / "result")
+    saved = read.save_images(tmp_path / "images", model)
+    assert len(saved.files) + len(saved.lost) == (result.status == "found").sum()
+    own = model.predict(x, verbose=0).max(axis=1)
+    told = titles(read, None, Classifier(model, outputs=read.settings["outputs"]))
+    for title, share in zip(told, own, strict=True):
+        assert f"({100 * share:.0f} %)" in title
+    picture = read.plot(model=model).figure
+    assert told[0] in {text.get_text() for text in picture.axes[0].texts}
+
+
+def test_the_range_of_a_layer_of_ones_own_is_not_guessed():
+    class Block(keras.layers.Layer):
+        def __init__(self):
+            super().__init__(name="block")
+            self.activation = keras.activations.relu
+
+        def call(self, x):
+            return x - 0.5 + self.activation(x)
+
+    model = keras.Sequential([keras.Input((8,)), Block(), keras.layers.Dense(3)])
+    with pytest.raises(ValueError, match="range of the outputs of layer 'block' is not known"):
+        itf.LBFGSAdversary(model, layer="block")
 
 
 # --- what a user sees

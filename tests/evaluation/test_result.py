@@ -4,11 +4,13 @@ import csv
 import dataclasses
 import json
 import math
+import re
 
 import numpy as np
 import pytest
 
 import intriguing_tf as itf
+from intriguing_tf.adversary import pictures
 from intriguing_tf.evaluation import page
 from tests.evaluation.small import FAST, evaluate, images, network
 
@@ -94,6 +96,61 @@ def test_few_examples_are_shown_once(evaluation):
     """All ten are the nearest and the farthest."""
     examples = next(each for each in page.report(evaluation).sections if each.title == "Examples")
     assert [table.title for table in examples.tables] == ["All examples, the nearest first"]
+
+
+def rows_of(evaluation):
+    """The rows of each table of examples, with what it says of them."""
+    examples = next(each for each in page.report(evaluation).sections if each.title == "Examples")
+    return [[(row[0], row[4], row[5]) for row in table.rows] for table in examples.tables]
+
+
+@pytest.mark.parametrize("shards", [None, 7])
+def test_examples_go_by_their_rows_in_the_data(shards, tmp_path):
+    points = images(40)
+    found = evaluate(
+        network(), points, None, bounds=(-9.0, 9.0), folder=tmp_path, shard_size=shards
+    )
+    number = min(16, (found.status == "found").sum() // 2)
+    nearest, farthest = rows_of(found)
+    assert len(nearest) == len(farthest) == number > 5
+    assert not {row for row, *_ in nearest} & {row for row, *_ in farthest}
+    order = np.argsort(found.l2, kind="stable")
+    assert [row for row, *_ in nearest] == order[:number].tolist()
+    assert [row for row, *_ in farthest] == order[::-1][:number].tolist()
+    for row, l2, changes in nearest + farthest:
+        assert l2 == pytest.approx(found.l2[row])
+        place, before, after = re.match(r"\[(\d)\] (\S+) → ([^\s,]+)", changes).groups()
+        assert before != after and float(before) == pytest.approx(points[row][int(place)], rel=0.01)
+
+
+def test_changes_of_few_digits_are_told():
+    assert pictures._apart(60.8, 60.8004) == "60.8 → 60.8004"
+    assert pictures._apart(1.0, 1.5) == "1 → 1.5"
+    one = np.float32(1)
+    assert pictures._apart(one, np.nextafter(one, np.float32(2))) == "1 → 1.0000001"
+
+
+def test_medians_are_over_the_correctly_classified():
+    model, points = network(), images(20)
+    labels = model.predict(points, verbose=0).argmax(1)
+    wrong = (labels + 1) % 3
+    right = np.arange(20) < 7
+    found = evaluate(model, points, np.where(right, labels, wrong), bounds=(-9.0, 9.0))
+    summary = dict(page.summary(found).rows)
+    assert summary["certified radius, median"] == np.median(found.certified[right])
+    assert summary["distance found, median"] == np.median(found.l2[right & (found.l2 > 0)])
+    none = evaluate(model, points, wrong, bounds=(-9.0, 9.0))
+    assert "certified radius, median" not in dict(page.summary(none).rows)
+    assert {row[4] for row in none.by_class().rows} == {None}
+
+
+@pytest.mark.slow
+def test_a_folder_that_grew_gives_each_evaluation_its_rows(tmp_path):
+    model, points = network(), images(12)
+    first = evaluate(model, points[:4], folder=tmp_path, shard_size=4, bounds=(-9.0, 9.0))
+    more = evaluate(model, points, folder=tmp_path, shard_size=4, bounds=(-9.0, 9.0))
+    assert len(first.result) == 4 and len(more.result) == 12
+    np.testing.assert_array_equal(first.result.l2, first.l2)
 
 
 def test_nothing_certified_is_no_column(evaluation):

@@ -99,7 +99,12 @@ def test_unknown_names_of_a_cell_are_refused(world):
     [
         ({"models": {}}, ValueError, "at least one"),
         ({"models": {"a": "no model"}}, TypeError, "keras.Model"),
-        ({"image_sets": {}}, ValueError, "at least one name"),
+        ({"image_sets": {}}, ValueError, "at least one set"),
+        (
+            {"image_sets": np.zeros((300, PIXELS))},
+            TypeError,
+            "dictionary of images by name.*ndarray",
+        ),
         ({"image_sets": {"x": np.zeros((300, PIXELS), np.uint8)}}, TypeError, "uint8"),
         ({"image_sets": {"x": np.zeros((299, PIXELS))}}, ValueError, "one per label"),
         ({"image_sets": {"x": np.zeros((300, 5))}}, ValueError, "of shape"),

@@ -24,6 +24,35 @@ class OwnOptimizer(keras.optimizers.SGD):
     pass
 
 
+IN_A_NEW_PROCESS = """
+import numpy as np, intriguing_tf as itf
+model = itf.load_model("trained.keras")
+np.testing.assert_allclose(model.predict(np.eye(4), verbose=0), np.load("outputs.npy"), rtol=1e-5)
+print(itf.lipschitz.bound(model).total)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["adversarial model", "constraint"])
+def test_files_of_what_training_made_load_in_a_new_process(kind, tmp_path):
+    options = {"kernel_constraint": itf.training.LipschitzConstraint(1.0)}
+    layers = [keras.layers.Dense(3, **(options if kind == "constraint" else {}))]
+    model = keras.Sequential([keras.Input((4,)), *layers])
+    saved = model
+    if kind == "adversarial model":
+        saved = itf.training.AdversarialModel(
+            model, pools=[itf.training.AdversarialPool(interval=0, distortion=0.1)]
+        )
+        saved.compile("sgd", "sparse_categorical_crossentropy")
+    saved.save(tmp_path / "trained.keras")
+    np.save(tmp_path / "outputs.npy", model.predict(np.eye(4), verbose=0))
+    done = subprocess.run(
+        [sys.executable, "-c", IN_A_NEW_PROCESS], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) == pytest.approx(itf.lipschitz.bound(model).total)
+
+
 OWN_FILE = """
 import keras
 
