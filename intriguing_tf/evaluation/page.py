@@ -233,7 +233,10 @@ def _becomes(evaluation: Evaluation) -> Picture | None:
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     names = [name_of(label, evaluation.class_names) for label in classes]
     many = _noun(evaluation)[1]
-    caption = f"Of the {many} of a row's class, how many % the attack turned into a column's class."
+    caption = (
+        f"What the attack made of {many} that the model classifies as the class on the left: the "
+        "class below, in % of the line."
+    )
     return heat_maps("classes", caption, {"": shares}, names, names)
 
 
@@ -290,7 +293,8 @@ def _layers(evaluation: Evaluation) -> Section:
         pictures.append(layer_bars("layers", caption, *columns))
     line = (
         "A change of the input grows at most by the product of the layers' Lipschitz bounds. The "
-        "layers with the largest share of it are where robustness is lost, or cannot be proven."
+        "layers with the largest share of it are where robustness is lost, or cannot be proven. "
+        "Shares are of its logarithm; a layer that only changes units of the data counts as well."
     )
     return Section("Layers", [line], [layers(evaluation.lipschitz)], pictures)
 

@@ -76,7 +76,8 @@ def amplify(result: Any, stddev: float = 0.1, bounds: tuple[Any, Any] | None = N
 
     x + s (x' - x), with s such that the root mean square change per pixel is `stddev` before
     clipping (Table 4; the paper prints x + 0.1 (x' - x)/‖x' - x‖₂, but its text and its numbers
-    speak of a stddev of 0.1). Clipping leaves a little less: `rms(amplified, result.originals)`.
+    speak of a stddev of 0.1): smaller, where it was larger. Clipping leaves a little less:
+    `rms(amplified, result.originals)`.
     Images without a distortion (misclassified from the start, or no adversarial image found) have
     no direction to go and come back as they are.
 

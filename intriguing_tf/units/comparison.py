@@ -114,6 +114,7 @@ class Comparison(ShownAsTable):
             f"Directions: {sizes}; {self.k} images each.",
             f"Cliff's delta [{100 - 200 * self.alpha:.0f} % interval]; p-values after Holm; "
             f"equivalence: |delta| < {self.margin}; power: chance of finding it if delta is 0.",
+            "Distances are shares of the mean distance between two images.",
         ]
         head = ("measure", "of", "medians", "delta", "p diff.", "p equiv.", "power", "verdict")
         return Table(f"Coherence in layer {self.layer}", head, rows, notes)

@@ -91,7 +91,7 @@ def test_series_of_ranges_share_an_axis(monkeypatch):
     middle = 1e-4 * np.median(series.sum((1, 2)))  # half of the series lie on each side
     model.set_weights([np.tile([1.0, -1.0], (12, 1)), np.array([-middle, middle])])
     found = evaluate(model, series, bounds="data", certify="none")
-    page._drawn(found, found.nearest)
+    page._drawn(found, found.nearest, list(range(len(found.nearest))))
     ((before, after, heads),) = drawn
     assert min(before.min(), after.min()) >= 0 and max(before.max(), after.max()) <= 1
     assert found.nearest.originals.max() > 1e4 and "%" in heads[0]
