@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import keras
+import ml_dtypes
 import numpy as np
 import tensorflow as tf
 
@@ -72,9 +73,10 @@ class Classifier:
         _check_predicting(model)
         check_choice("outputs", outputs, OUTPUTS)
         self.outputs = outputs
-        # Known once it has been traced: whether users see probabilities, and whether logits are
-        # clipped.
+        # Known once it has been traced: whether users see probabilities, whether logits are
+        # clipped, beyond which logits (low, high) sigmoids of several units are equal once rounded.
         self.squashes = self.clips = False
+        self.limits: tuple[float, float] | None = None
         self.model = model if layer is None else keras_graph.above(model, layer)
         self.dtype = tf.as_dtype(_input_dtype(self.model))
         self._traced: dict[tuple[int, ...], Any] = {}
@@ -124,21 +126,22 @@ class Classifier:
         far it lies above the threshold between the classes.
         """
         outputs = _single_output(outputs)
-        width = outputs.shape[1] if outputs.shape.rank == 2 else None
-        if outputs.shape.rank == 1:
-            width = 1
+        width = {1: 1, 2: outputs.shape[-1]}.get(outputs.shape.rank)
         if width is None:
             raise ValueError(
                 "A classifier returns one row of class scores for each input: shape [n, classes]. "
                 f"Received: outputs of shape {outputs.shape} from model {self.model.name!r}."
             )
         kind, before = _read(outputs, width, self.outputs)
-        scores = tf.reshape(tf.cast(outputs, self.dtype), [-1, width])
+        scores = tf.reshape(outputs, [-1, width])
         logits = tf.reshape(tf.cast(before, self.dtype), [-1, width])
         self.squashes = kind != "logits"
+        if kind == "sigmoid" and width > 1:
+            precision = ml_dtypes.finfo(before.dtype.as_numpy_dtype)
+            self.limits = float(np.log(precision.tiny)), -float(np.log(precision.eps))
         self.clips = _unclipped(logits) is not logits
         if width == 1:
-            scores = scores - 0.5 if self.squashes else scores
+            scores = tf.cast(scores, self.dtype) - (0.5 if self.squashes else 0.0)
             scores = tf.concat([tf.zeros_like(scores), scores], axis=1)
             rest = 1 - logits if kind == "probabilities" else tf.zeros_like(logits)
             logits = tf.concat([rest, logits], axis=1)
@@ -195,8 +198,7 @@ def check_model(model: Any, single: Collection[str] = ("inputs", "outputs")) -> 
 
     Raises:
         TypeError: it is no Keras 3 model.
-        ValueError: it is not built, keeps a state, or has several inputs or outputs; another
-            backend.
+        ValueError: it is not built, keeps a state, or has several inputs or outputs; no TensorFlow.
     """
     if keras.backend.backend() != "tensorflow":
         raise ValueError(
@@ -299,17 +301,18 @@ def _read(outputs: tf.Tensor, width: int, kind: str) -> tuple[str, tf.Tensor]:
     `intriguing_tf.lipschitz` find the same tensor in the graph of layers.
 
     Returns:
-        "logits" or "probabilities" and the outputs, or "squashed" and the logits before a softmax
-        or sigmoid.
+        "logits" or "probabilities" and the outputs, or "softmax" or "sigmoid" and the logits
+        before it.
     """
     if kind != "auto":
         return kind, outputs
     tensor = outputs
     while tensor.op.type in _TRANSPARENT or _moves_one_axis(tensor.op):
         tensor = tensor.op.inputs[0]
-    whole = tensor.op.type in {"Softmax", "LogSoftmax"} and tensor.shape[-1] == width > 1
-    if whole or tensor.op.type == "Sigmoid":
-        return "squashed", tensor.op.inputs[0]
+    if tensor.op.type in {"Softmax", "LogSoftmax"} and tensor.shape[-1] == width > 1:
+        return "softmax", tensor.op.inputs[0]
+    if tensor.op.type == "Sigmoid":
+        return "sigmoid", tensor.op.inputs[0]
     if width == 1 and (what := _doubtful(tensor)):
         raise ValueError(
             "One output unit is a logit (two classes, divided at 0) or ends in a sigmoid (divided "

@@ -14,6 +14,23 @@ def above_target(logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
     return tf.where(is_target, tf.constant(-np.inf, logits.dtype), logits - own)
 
 
+def told_apart(logits: tf.Tensor, targets: tf.Tensor, limits: tuple[float, float]) -> tf.Tensor:
+    """Returns logits whose order, towards a target, is that of their sigmoids as these are rounded.
+
+    Near 1 and near 0 sigmoids of unlike logits are equal. So the target's logit counts no more
+    than the upper limit u, softly, as z with exp(-z) = exp(-target) + exp(-u), and the others'
+    no less than the lower limit.
+
+    Args:
+        logits: [n, classes]. targets: integers [n].
+        limits: logits from which on, below and above, a sigmoid's value hardly changes.
+    """
+    low, high = (tf.constant(limit, logits.dtype) for limit in limits)
+    is_target = tf.one_hot(targets, logits.shape[1], on_value=True, off_value=False)
+    capped = -tf.experimental.numpy.logaddexp(-logits, -high)
+    return tf.where(is_target, capped, tf.experimental.numpy.logaddexp(logits, low))
+
+
 def hard_margins(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
     """Returns the largest other logit minus the target's [n], for arrays [n, classes] and [n]."""
     others = besides(logits, targets, -np.inf).max(axis=1)

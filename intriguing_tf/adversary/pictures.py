@@ -11,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from scipy import special
 
 from intriguing_tf.adversary.bounds import range_of
 from intriguing_tf.adversary.naming import clear_name, file_name, name_of
@@ -140,8 +141,7 @@ def titles(
 def _percent(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> list[str]:
     logits = classifier.predict_logits(images, BATCH).astype(np.float64)
     with np.errstate(invalid="ignore"):
-        shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-        shares /= shares.sum(axis=1, keepdims=True)
+        shares = special.expit(logits) if classifier.limits else special.softmax(logits, axis=1)
     return [
         f" ({100 * shares[i, label]:.0f} %)" if label >= 0 and np.isfinite(shares[i]).all() else ""
         for i, label in enumerate(labels)

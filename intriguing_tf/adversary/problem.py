@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.adversary.losses import soft_maximum
-from intriguing_tf.adversary.margins import above_target, hard_margins
+from intriguing_tf.adversary.margins import above_target, hard_margins, told_apart
 from intriguing_tf.classifier import Classifier, input_gradient
 from intriguing_tf.keras_graph import layers_in, operations_in
 
@@ -83,11 +83,15 @@ class Problem:
         with tf.GradientTape() as tape:
             tape.watch(x)
             logits = self.logits(x, unclipped)
-            above = above_target(logits, targets)
+            above = above_target(self._told_apart(logits, targets), targets)
             if unclipped:  # another class falls no lower than it is clipped to
                 above += tf.nn.relu(self.logits(x) - logits)
             value = loss(above)
         return Evaluated(value, input_gradient(tape, value, x), above)
+
+    def _told_apart(self, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        limits = self.classifier.limits
+        return logits if limits is None else told_apart(logits, targets, limits)
 
     def evaluate_soft(
         self, x: tf.Tensor, targets: tf.Tensor, sharpness: tf.Tensor, log_weights: tf.Tensor
@@ -152,7 +156,11 @@ class Problem:
         """Returns margins, float64 [n], by a forward pass of the model as its user would run it."""
         images = x.reshape(-1, *self.shape)
         logits = self.classifier.predict_logits(images, batch_size=max(len(x), 1))
-        return hard_margins(logits, targets).astype(np.float64)
+        return self.margins_of(logits, targets).astype(np.float64)
+
+    def margins_of(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """Returns the margins [n] that logits [n, classes] have towards targets [n]."""
+        return hard_margins(np.asarray(self._told_apart(logits, targets)), targets)
 
     def least_confidence(self, logits: np.ndarray) -> np.ndarray:
         """Returns the margin [n] that the rounding of another forward pass may take away.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from intriguing_tf.adversary.batching import batch_size, padded, whole_groups
-from intriguing_tf.adversary.margins import besides, hard_margins
+from intriguing_tf.adversary.margins import besides
 from intriguing_tf.adversary.rounding import to_lattice
 from intriguing_tf.adversary.segment import shorten
 from intriguing_tf.adversary.settings import AttackSettings
@@ -213,7 +213,8 @@ class Search:
         some = batch.rows(ends)
         near, evaluations = shorten(
             functools.partial(self._hard_margins, some.targets), some.originals, best[ends],
-            hard_margins(some.logits, some.targets), some.confidence, some.lower, some.upper,
+            solver.problem.margins_of(some.logits, some.targets), some.confidence,
+            some.lower, some.upper,
         )  # fmt: skip
         best[ends] = np.where(found[ends, None], near, some.originals)
         nfev[ends] += evaluations

@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from intriguing_tf.adversary.bounds import Box
-from intriguing_tf.adversary.margins import hard_margins
 from intriguing_tf.adversary.problem import Problem
 from intriguing_tf.adversary.settings import AttackSettings
 
@@ -69,7 +68,7 @@ def make_batch(
         image: as that of `Batch`; by default each search is of another image.
     """
     n, least = len(originals), problem.least_confidence(logits)
-    gap = hard_margins(logits, targets) + confidence
+    gap = problem.margins_of(logits, targets) + confidence
     if problem.classifier.clips and (gap < least).any():  # clipped at one value: of no scale
         unclipped = problem.evaluate_unclipped(originals, targets).margin.numpy()
         gap = np.where(gap < least, unclipped + confidence, gap)

@@ -8,12 +8,15 @@ import time
 import warnings
 
 import keras
+import ml_dtypes
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy import special
 
 import intriguing_tf as itf
 from intriguing_tf.adversary import AttackInterrupted
+from intriguing_tf.adversary.margins import hard_margins, told_apart
 from intriguing_tf.adversary.pictures import titles
 from intriguing_tf.classifier import Classifier
 from tests.adversary.networks import confirm, points, small_network
@@ -96,6 +99,39 @@ def test_probabilities_that_were_moved_are_attacked(scale, offset):
     if scale > 0:
         plain = itf.LBFGSAdversary(inner, jit_compile=False)(x, targets="nearest")
         np.testing.assert_allclose(result.l2, plain.l2, rtol=0.01)
+
+
+@pytest.mark.slow
+@pytest.mark.drawn(4)
+@pytest.mark.parametrize("scale", [1.0, 20.0, 200.0])
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_where_sigmoids_saturate_images_are_led_below(dtype, scale):
+    """Of two that round to 1 the first is the class: the other has to leave 1, or to rise there."""
+    layers = [keras.layers.Rescaling(scale), keras.layers.Activation("sigmoid", dtype=dtype)]
+    model = keras.Sequential([keras.Input((8,)), small_network(), *layers])
+    result = itf.LBFGSAdversary(model, jit_compile=False)(points(12), targets="nearest")
+    np.testing.assert_array_equal(result.original_predictions, predicted(model, points(12)))
+    assert (result.status == "found").all()
+    confirm(model, result)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
+def test_margins_of_sigmoids_are_below_0_where_rounded_ones_are_apart(dtype):
+    """Near 1, near 0 and between, against the rounded sigmoids themselves."""
+    finfo = ml_dtypes.finfo(dtype)
+    limits = float(np.log(finfo.tiny)), -float(np.log(finfo.eps))
+    random = np.random.default_rng(0)
+    logits = random.uniform(1.3 * limits[0], 1.5 * limits[1], (4000, 2))
+    logits[::2] = random.uniform(0.6, 1.4, (2000, 2)) * limits[1]
+    targets = random.integers(0, 2, 4000)
+    wins = hard_margins(np.array(told_apart(tf.constant(logits), targets, limits)), targets) < 0
+    rounded = special.expit(logits).astype(tf.as_dtype(dtype).as_numpy_dtype)
+    rows = np.arange(4000)
+    apart = rounded[rows, targets] > rounded[rows, 1 - targets]
+    assert apart[wins].all() and wins.mean() > 0.3
+    clearly = np.log(np.float64(rounded[rows, targets]) - rounded[rows, 1 - targets], where=apart,
+                     out=np.full(4000, -np.inf)) > np.log(4 * finfo.eps)  # fmt: skip
+    assert wins[clearly].all()
 
 
 @pytest.mark.slow
