@@ -12,6 +12,7 @@ from intriguing_tf.experiments.results import Result
 from intriguing_tf.progress import shows_progress
 from intriguing_tf.reporting import Picture, Table, image_rows
 from intriguing_tf.units import Comparison, compare
+from intriguing_tf.units.top import activations
 
 _POPULATIONS = ("natural", "random")
 
@@ -67,7 +68,7 @@ class Figures3And4:
             feature_model=feature_model,
             feature_layer=feature_layer,
             k=self.k,
-            number=min(self.number, _width(model, layer)),
+            number=min(self.number, activations(model, layer)[1]),
             random_number=self.number,
             seed=self.seed,
             batch_size=self.batch_size,
@@ -113,7 +114,3 @@ class Figures3And4Result(Result):
             caption = f"{self.model}, {self.comparison.layer}: one {population} direction per row."
             drawn.append(image_rows(name, caption, np.asarray(images)[top.indices[rows]], names))
         return drawn[0], drawn[1]
-
-
-def _width(model: keras.Model, layer: str) -> int:
-    return int(np.prod(model.get_layer(layer).output.shape[1:]))
