@@ -339,9 +339,10 @@ class _Bounds(flags.ArgumentParser):
         except ValueError:
             lower = upper = math.nan
         if not -math.inf < lower < upper < math.inf:
+            only = "; each value's own range is for itf-evaluate" if argument == "data" else ""
             raise ValueError(
                 f"--{self._name} must be two numbers, finite and the smaller first, such as 0,1"
-                f"{self.also}. Received: {argument}."
+                f"{self.also}{only}. Received: {argument}."
             )
         return lower, upper
 

@@ -125,8 +125,8 @@ class LipschitzPenalty:
         if unknown or not known:
             raise ValueError(
                 f"No differentiable norm is known for layers {unknown} of model {model.name!r}; "
-                f"known: {', '.join(kind.__name__ for kind in LAYERS)}. Give `target` as a "
-                "mapping from the names of the layers to penalize."
+                f"known: {', '.join(kind.__name__ for kind in LAYERS)}. Penalize the others alone, "
+                "with `target` as a mapping from their names instead of a number or a `total`."
             )
         return known
 

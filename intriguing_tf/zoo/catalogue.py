@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from intriguing_tf.checks import check_kind
 from intriguing_tf.files import write_atomically
 from intriguing_tf.zoo import foreign, locations
 from intriguing_tf.zoo.cards import NAME, ModelCard
@@ -72,6 +73,7 @@ def list(pattern: str = "*", **fields: Any) -> builtins.list[str]:
         Names for `info` and `load`; empty if nothing matches.
 
     Raises:
+        TypeError: the pattern is no str.
         ValueError: a field that cards do not have.
 
     Example:
@@ -80,6 +82,7 @@ def list(pattern: str = "*", **fields: Any) -> builtins.list[str]:
         >>> zoo.list("mnist/fc10-*")
         ['mnist/fc10-1', 'mnist/fc10-1e-2', 'mnist/fc10-1e-4']
     """
+    check_kind("pattern", pattern, str, "a str with wildcards")
     known = {*ModelCard.__struct_fields__, *ModelCard.__struct_encode_fields__, "pinned"}
     if unknown := sorted(set(fields) - known):
         raise ValueError(f"Cards have the fields {sorted(known)}. Received: {unknown}.")
@@ -98,6 +101,7 @@ def info(name: str) -> ModelCard:
         name: as `list` gives it.
 
     Raises:
+        TypeError: the name is no str.
         ValueError: no such entry; near names are suggested.
         CatalogueError: its card cannot be read.
 
@@ -107,6 +111,7 @@ def info(name: str) -> ModelCard:
         >>> zoo.info("mnist/fc10-1e-4").parameters
         7850
     """
+    check_kind("name", name, str, "the name of an entry")
     entries = cards()
     if name in entries.unreadable:
         raise CatalogueError(f"The card of {name!r} is unreadable: {entries.unreadable[name]}.")

@@ -73,15 +73,12 @@ def export(folder: Path, pattern: str = "*") -> list[ModelCard]:
     """
     folder = check_folder(folder)
     where = locations.zoo()
-    for name in catalogue.list(pattern):
+    files = {name: _weights(name) for name in catalogue.list(pattern)}  # before any is written
+    for name, weights in files.items():
         card = catalogue.info(name)
         home = folder / name
         home.mkdir(parents=True, exist_ok=True)
-        try:
-            weights = loading.path(name)
-        except UnpinnedError:
-            pass
-        else:
+        if weights is not None:
             _copy(weights, home / card.file)
         if isinstance(where, Path):
             for picture in (PICTURE, FILTERS, SANDWICH, RADIUS):
@@ -92,6 +89,14 @@ def export(folder: Path, pattern: str = "*") -> list[ModelCard]:
         here = [row for row in rows if (folder / row.name / CARD).is_file()]
         leaderboard.write_attacked(folder, here)
     return refresh(folder)
+
+
+def _weights(name: str) -> Path | None:
+    """Returns the file of an entry's weights; `None` if it is not pinned."""
+    try:
+        return loading.path(name)
+    except UnpinnedError:
+        return None
 
 
 def card_page(card: ModelCard, home: Path) -> str:

@@ -140,3 +140,10 @@ OF_NUMBERS = [
 def test_what_is_no_array_of_real_numbers_is_refused_by_name(name, call, given):
     with pytest.raises((TypeError, ValueError), match=rf"(?s)`?{name}.*Received"):
         call(given)
+
+
+@pytest.mark.parametrize("name", [["mnist/conv"], 3, None, b"mnist/conv"])
+@pytest.mark.parametrize("call", [itf.zoo.info, itf.zoo.load, itf.zoo.list])
+def test_names_of_the_zoo_are_text(call, name):
+    with pytest.raises(TypeError, match=r"must be .*Received: "):
+        call(name)

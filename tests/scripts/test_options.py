@@ -38,6 +38,11 @@ def test_other_bounds_are_refused(argument, capsys):
         in capsys.readouterr().err  # fmt: skip
 
 
+def test_bounds_of_each_value_are_said_to_be_for_an_evaluation(capsys):
+    assert parsed("--bounds=data", option=options.bounds()) is None
+    assert "each value's own range is for itf-evaluate. Received: data." in capsys.readouterr().err
+
+
 OUTPUTS = {
     "output": (options.output("results"), "output"),
     "work": (options.work_folder("results", "", []), "output"),

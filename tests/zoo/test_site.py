@@ -43,6 +43,20 @@ def test_a_full_disk_leaves_no_half_copy(tmp_path, monkeypatch):
     assert not [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
 
 
+def test_a_damaged_entry_ends_an_export_before_it_begins(tmp_path, monkeypatch):
+    path = site.loading.path
+
+    def damaged(name):
+        if name == "mnist/fc10-1e-2":
+            raise zoo.IntegrityError("damaged")
+        return path(name)
+
+    monkeypatch.setattr(site.loading, "path", damaged)
+    with pytest.raises(zoo.IntegrityError, match="damaged"):
+        site.export(tmp_path / "out", "mnist/fc10-*")
+    assert not [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
+
+
 def test_an_exported_zoo_serves(server, tmp_path, monkeypatch):
     names = ["mnist/fc10-1", "mnist/fc10-1e-2"]
     expected = {name: zoo.path(name).read_bytes() for name in names}
