@@ -119,7 +119,8 @@ class Problem:
             tf.TensorSpec([None, self.size], self.dtype), tf.TensorSpec([None], tf.int64), rows,
             tf.TensorSpec([None, None], self.dtype),
         )  # fmt: skip
-        return tf.function(self._soft, autograph=False, input_signature=specs)
+        # Called as a concrete function: TensorFlow warns of one that each new problem traces.
+        return tf.function(self._soft, autograph=False).get_concrete_function(*specs)
 
     def evaluate_hard(self, x: tf.Tensor, targets: tf.Tensor, gap: tf.Tensor) -> Evaluated:
         """Evaluates the margin and its gradient; `gap` [n], at the image, is its scale."""
@@ -150,7 +151,7 @@ class Problem:
             return self.evaluate(x, targets, margin, unclipped=True)
 
         specs = (tf.TensorSpec([None, self.size], self.dtype), tf.TensorSpec([None], tf.int64))
-        return tf.function(evaluate, autograph=False, input_signature=specs)
+        return tf.function(evaluate, autograph=False).get_concrete_function(*specs)
 
     def hard_margins(self, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Returns margins, float64 [n], by a forward pass of the model as its user would run it."""

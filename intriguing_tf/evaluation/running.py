@@ -176,7 +176,9 @@ def evaluate(
         radii_of = Certification(classifier, certify, report, why, width, verbose)
         found = collect(classifier, done, place / "certified", bounds, radii_of, verbose)
         result = done.result(**_CELL) if folder is None else None
-    some = model.predict(found.nearest.originals, verbose=0) if len(found.nearest) else None
+    some = None
+    if len(found.nearest):  # not by `predict`, which traces the model anew
+        some = np.asarray(keras.tree.flatten(model(found.nearest.originals, training=False))[0])
     if ranges is not None:
         classifier = Classifier(own, outputs=settings.get("outputs", "auto"))
         found = _restored(found, ranges, classifier)
