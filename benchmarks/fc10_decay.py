@@ -29,15 +29,8 @@ def main(decays: list[float]) -> None:
         noise = [paper.TABLE_2.errors[f"Gaussian noise {s}"][column] for s in (0.1, 0.3)]
         errors = [f"{100 * e:.1f}" for e in (printed.train_error, printed.test_error, *noise)]
         rows.append((f"paper, {name}", *errors, f"{printed.distortion:.3f}", ""))
-    head = (
-        "λ",
-        "train, %",
-        "test, %",
-        "noise 0.1, %",
-        "noise 0.3, %",
-        "distortion",
-        "distortion, of correctly classified",
-    )
+    head = ("λ", "train, %", "test, %", "noise 0.1, %", "noise 0.3, %", "distortion",
+            "… of correctly classified")  # fmt: skip
     print(Table("", head, rows).markdown())
 
 

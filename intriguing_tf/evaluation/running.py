@@ -177,7 +177,7 @@ def evaluate(
         found = collect(classifier, done, place / "certified", bounds, radii_of, verbose)
         result = done.result(**_CELL) if folder is None else None
     some = None
-    if len(found.nearest):  # not by `predict`, which traces the model anew
+    if len(found.nearest):  # `predict` would trace the model again
         some = np.asarray(keras.tree.flatten(model(found.nearest.originals, training=False))[0])
     if ranges is not None:
         classifier = Classifier(own, outputs=settings.get("outputs", "auto"))
