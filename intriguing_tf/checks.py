@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Sequence
 from typing import Any
 
@@ -124,8 +125,13 @@ def real_numbers(name: str, values: Any) -> np.ndarray:
         ValueError: as `as_array`.
     """
     array = as_array(name, values)
-    if array.dtype.kind not in "biuf" and array.dtype.name != "bfloat16":
-        received = type(values).__name__ if array.dtype == object else str(array.dtype)
+    others = (
+        [type(e).__name__ for e in array.flat if not isinstance(e, numbers.Real)]
+        if (array.dtype == object)
+        else []
+    )
+    if others or (array.dtype.kind not in "biufO" and array.dtype.name != "bfloat16"):
+        received = f"{type(values).__name__} with {others[0]}" if others else str(array.dtype)
         raise TypeError(f"`{name}` must be real numbers. Received: {received}.")
     return array.astype(np.float64)
 

@@ -6,29 +6,18 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import keras
-import ml_dtypes
 import numpy as np
 import tensorflow as tf
 
-from intriguing_tf import keras_graph
+from intriguing_tf import keras_graph, traced_outputs
 from intriguing_tf.aliases import moved_names
 from intriguing_tf.checks import check_choice
 from intriguing_tf.keras_graph import folded_call, named_tensors
-from intriguing_tf.traced_ranges import value_range
 
 __getattr__ = moved_names(__name__, "intriguing_tf.keras_graph", "above", "find_layer", "up_to")
 
-# Operations that may stand between a softmax and the model's output without changing its meaning.
-_TRANSPARENT = frozenset(
-    {"Identity", "Cast", "ExpandDims", "Reshape", "Squeeze", "Snapshot", "StopGradient"}
-)
-# Operations by which an ensemble averages the probabilities of its members.
-_AVERAGING = frozenset({"AddN", "AddV2", "Mean", "Mul", "Pack", "RealDiv", "Sum", "ConcatV2"})
-# What clips logits, at once or by constants; beyond, their gradients vanish.
-_CLIPPING = frozenset({"ClipByValue", "Maximum", "Minimum", "Relu", "Relu6"})
 # What a model predicts with; one's own may return something else than `call`.
 _PREDICTING = ("make_predict_function", "predict", "predict_on_batch", "predict_step")
-_TOLERANCE = 1e-3  # of the middle between bounds, as a share of what lies between them
 OUTPUTS = ("auto", "logits", "probabilities")
 
 
@@ -74,7 +63,7 @@ class Classifier:
         check_choice("outputs", outputs, OUTPUTS)
         self.outputs = outputs
         # Known once it has been traced: whether users see probabilities, whether logits are
-        # clipped, beyond which logits (low, high) sigmoids of several units are equal once rounded.
+        # clipped, beyond which logits (low, high) outputs of several units are equal once rounded.
         self.squashes = self.clips = False
         self.limits: tuple[float, float] | None = None
         self.model = model if layer is None else keras_graph.above(model, layer)
@@ -102,7 +91,7 @@ class Classifier:
         if tf.executing_eagerly():
             return self._run(inputs)[0]
         logits = self._forward(inputs, folded)[0]
-        return _unclipped(logits) if unclipped else logits
+        return traced_outputs.unclipped(logits) if unclipped else logits
 
     def logits_of(self, inputs: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         """Returns the logits [n, classes] that gave the model's outputs for some inputs.
@@ -126,22 +115,22 @@ class Classifier:
         far it lies above the threshold between the classes.
         """
         outputs = _single_output(outputs)
-        width = {1: 1, 2: outputs.shape[-1]}.get(outputs.shape.rank)
+        shape = [*outputs.shape, 1] if outputs.shape.rank == 1 else outputs.shape
+        width = shape[1] if len(shape) == 2 else None
         if width is None:
             raise ValueError(
                 "A classifier returns one row of class scores for each input: shape [n, classes]. "
                 f"Received: outputs of shape {outputs.shape} from model {self.model.name!r}."
             )
-        kind, before = _read(outputs, width, self.outputs)
+        kind, before = traced_outputs.read_outputs(outputs, width, self.outputs)
         scores = tf.reshape(outputs, [-1, width])
         logits = tf.reshape(tf.cast(before, self.dtype), [-1, width])
         self.squashes = kind != "logits"
-        if kind == "sigmoid" and width > 1:
-            precision = ml_dtypes.finfo(before.dtype.as_numpy_dtype)
-            self.limits = float(np.log(precision.tiny)), -float(np.log(precision.eps))
-        self.clips = _unclipped(logits) is not logits
+        self.limits = traced_outputs.rounding_limits(kind, outputs)
+        self.clips = traced_outputs.unclipped(logits) is not logits
         if width == 1:
-            scores = tf.cast(scores, self.dtype) - (0.5 if self.squashes else 0.0)
+            scores = scores if scores.dtype.is_floating else tf.cast(scores, self.dtype)
+            scores = scores - 0.5 if self.squashes else scores
             scores = tf.concat([tf.zeros_like(scores), scores], axis=1)
             rest = 1 - logits if kind == "probabilities" else tf.zeros_like(logits)
             logits = tf.concat([rest, logits], axis=1)
@@ -291,110 +280,3 @@ def _single_output(outputs: Any) -> tf.Tensor:
             f"of the classes. Received: {what} outputs."
         )
     return outputs
-
-
-def _read(outputs: tf.Tensor, width: int, kind: str) -> tuple[str, tf.Tensor]:
-    """What the outputs are, and the tensor that tells the logits.
-
-    With "auto" the traced graph is followed back to what enters its softmax or sigmoid. A softmax
-    over fewer numbers than there are classes is kept: it changes their order. The rules of
-    `intriguing_tf.lipschitz` find the same tensor in the graph of layers.
-
-    Returns:
-        "logits" or "probabilities" and the outputs, or "softmax" or "sigmoid" and the logits
-        before it.
-    """
-    if kind != "auto":
-        return kind, outputs
-    tensor = outputs
-    while tensor.op.type in _TRANSPARENT or _moves_one_axis(tensor.op):
-        tensor = tensor.op.inputs[0]
-    if tensor.op.type in {"Softmax", "LogSoftmax"} and tensor.shape[-1] == width > 1:
-        return "softmax", tensor.op.inputs[0]
-    if tensor.op.type == "Sigmoid":
-        return "sigmoid", tensor.op.inputs[0]
-    if width == 1 and (what := _doubtful(tensor)):
-        raise ValueError(
-            "One output unit is a logit (two classes, divided at 0) or ends in a sigmoid (divided "
-            "at 1/2); of other probabilities nobody can tell where they are divided. End the model "
-            'in the logit or a sigmoid, or give `outputs`: "logits" are divided at 0, '
-            f'"probabilities" at 1/2. Received: outputs="auto" and {what}.'
-        )
-    return ("probabilities" if _averages_softmaxes(tensor) else "logits"), outputs
-
-
-def _unclipped(logits: tf.Tensor) -> tf.Tensor:
-    """What enters the ReLU, or clip by constants, that gives the logits; else the logits.
-
-    A factor and a shift that are the same for all classes may follow, as in a hard sigmoid.
-    """
-    tensor, entering = logits, logits
-    while True:
-        operation, before = tensor.op, _varying_input(tensor.op)
-        clips = operation.type in _CLIPPING
-        passes = clips or operation.type in _TRANSPARENT or _keeps_order(operation)
-        if not passes or before is None:
-            break
-        tensor, entering = before, before if clips else entering
-    if entering is logits or entering.shape[1:] != logits.shape[1:]:
-        return logits
-    return tf.cast(entering, logits.dtype)
-
-
-def _varying_input(operation: tf.Operation) -> tf.Tensor | None:
-    """What an operation passes on, or changes by constants; `None` if it has several inputs."""
-    if operation.type in _TRANSPARENT:
-        return operation.inputs[0]  # the other may be a shape, which depends on the batch
-    varying = [each for each in operation.inputs if tf.get_static_value(each) is None]
-    return varying[0] if len(varying) == 1 else None
-
-
-def _keeps_order(operation: tf.Operation) -> bool:
-    """Whether it adds one number to all, or multiplies all by one that is positive."""
-    if operation.type not in {"AddV2", "Mul", "RealDiv"}:
-        return False
-    first, second = map(tf.get_static_value, operation.inputs)
-    constant = first if second is None else second
-    if constant is None or constant.size != 1 or (operation.type == "RealDiv" and second is None):
-        return False
-    return operation.type == "AddV2" or bool(constant > 0)
-
-
-def _doubtful(tensor: tf.Tensor) -> str:
-    """In words, what one unit's outputs are if 0 need not divide the classes; else "".
-
-    Such have one sign, or end on both sides but not alike: a probability, a distance. Or there is
-    an operation of which it is not known here what it does to them.
-    """
-    low, high, _, vague = value_range(tensor)
-    ends = bool(np.isfinite(high - low))
-    tolerance = _TOLERANCE * (high - low) if ends else 0.0
-    one_sided = low >= -tolerance or high <= tolerance
-    doubtful = one_sided or (ends and abs(low + high) > tolerance)
-    if not doubtful and vague:
-        return f"values of which {vague} leaves open whether 0 divides them"
-    return f"values between {low:g} and {high + 0.0:g}" if doubtful else ""
-
-
-def _averages_softmaxes(tensor: tf.Tensor) -> bool:
-    """Whether sums, means and positive factors lead from softmaxes, and nothing else, to it."""
-    kinds, pending = set(), [tensor]
-    while pending:
-        current = pending.pop()
-        if current.op.type in _AVERAGING | _TRANSPARENT:
-            pending += current.op.inputs
-            continue
-        kinds.add(current.op.type)
-        factor = current.op.type == "Const" and current.dtype.is_floating
-        if factor and np.any(tf.get_static_value(current) < 0):
-            return False  # what may be negative has no logarithm
-    return {"Softmax"} <= kinds <= {"Softmax", "Const"}
-
-
-def _moves_one_axis(operation: tf.Operation) -> bool:
-    """Whether it transposes examples that are rows, so that their numbers stay in order."""
-    if operation.type != "Transpose":
-        return False
-    order = tf.get_static_value(operation.inputs[1])
-    sizes = operation.inputs[0].shape[1:]
-    return order is not None and order[0] == 0 and sum(size != 1 for size in sizes) <= 1

@@ -27,6 +27,7 @@ from intriguing_tf.keras_graph import layers_in
 
 _PACKAGE = Path(__file__).parent
 _REFERENCES = ("keras_history", "input_layers", "output_layers")  # [a layer's name, node, tensor]
+_NO_SETTINGS = {"self", "name", "trainable", "args", "kwargs"}  # of how a layer computes
 _PACKAGES = ("builtins", "abc", "keras", "tensorflow", "intriguing_tf")
 _NOT_COMPUTING = ("compile_config", "build_config")
 # Functions of a model may be those it was compiled with; a Lambda's is in its configuration.
@@ -101,8 +102,8 @@ def model_fingerprint(model: keras.Model) -> str:
 
     Names of layers do not count, since Keras numbers them through a session, nor does how the
     model was compiled. The source code of the user's own layers and activation functions does, as
-    far as Python finds it, and so do public attributes of these layers, and of subclassed models,
-    that are numbers, strings or arrays, whether `get_config` has them or not.
+    far as Python finds it, and so do attributes of these layers, and of subclassed models, that
+    are named as an argument of their `__init__`, whether `get_config` has them or not.
     """
     try:
         architecture = _without_names(json.loads(model.to_json()), {}, {})
@@ -134,25 +135,23 @@ def _is_own(code: Any) -> bool:
 
 
 def _own_values(part: keras.layers.Layer) -> dict[str, Any]:
-    """Returns what a layer or model of the user's own keeps of JSON's types and of arrays."""
+    """Returns what a layer or model of the user's own keeps of the arguments that it was made with.
+
+    Numbers, strings, arrays and tensors, and lists of them. Other attributes may change in a run.
+    """
+    own = [vars(kind) for kind in type(part).__mro__ if _is_own(kind)]
+    makers = [each["__init__"] for each in own if "__init__" in each]
+    names = {name for maker in makers for name in inspect.signature(maker).parameters}
     values = {}
-    if _is_own(type(part)):
-        for name in sorted(vars(part).keys() - _names_of_keras()):
-            value = vars(part)[name]
-            if keras.ops.is_tensor(value):
-                value = keras.ops.convert_to_numpy(value)
-            with contextlib.suppress(TypeError):  # a layer, say
-                if not name.startswith("_"):
-                    values[name] = plain(value)
+    for name in names - _NO_SETTINGS:
+        value = vars(part).get(name, vars(part).get(f"_{name}"))
+        with contextlib.suppress(TypeError, NotImplementedError):  # a layer, say
+            values[name] = plain(keras.tree.map_structure(_as_array, value))
     return values
 
 
-@functools.cache
-def _names_of_keras() -> set[str]:
-    """What every model has, such as its name, how it was compiled, and what came of a run."""
-    model = keras.Sequential()
-    model.compile("sgd", "mse")
-    return {*dir(model), *vars(model), "stop_evaluating", "stop_predicting"}
+def _as_array(value: Any) -> Any:
+    return keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else value
 
 
 def versions() -> dict[str, str]:

@@ -30,8 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)  # among those that `-m` leaves
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out cases of tests that are marked `drawn`."""
-    left_out = not_drawn(items)
+    """Leaves out cases of tests that are marked `drawn`, unless cases are named."""
+    left_out = set() if any("[" in each for each in config.args) else not_drawn(items)
     config.hook.pytest_deselected(items=[item for item in items if item in left_out])
     items[:] = [item for item in items if item not in left_out]
 

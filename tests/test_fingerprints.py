@@ -209,10 +209,14 @@ class Scaled(keras.layers.Layer):
 
     def __init__(self, scale):
         super().__init__()
-        self.scale = scale
+        self.scale, self.calls = scale, 0
 
     def call(self, inputs):
+        self.calls, self.last = self.calls + 1, inputs
         return inputs * self.scale
+
+    def get_config(self):
+        return {}
 
 
 class Network(keras.Model):
@@ -242,6 +246,14 @@ def test_attributes_of_ones_own_count(own, scales):
     first, other = scales
     assert model_fingerprint(model(first)) == model_fingerprint(model(first))
     assert model_fingerprint(model(first)) != model_fingerprint(model(other))
+
+
+def test_what_a_run_changes_does_not_count():
+    """A counter, and a tensor that was symbolic when the layer was traced."""
+    model = keras.Sequential([keras.Input((3,)), Scaled(2.0)])
+    before = model_fingerprint(model)
+    model.predict(np.ones((4, 3)), verbose=0)
+    assert model_fingerprint(model) == before and model.layers[0].calls > 1
 
 
 def test_what_keras_keeps_of_a_model_of_ones_own_does_not_count():

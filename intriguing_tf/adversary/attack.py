@@ -252,7 +252,7 @@ class LBFGSAdversary:
 
     def _solver(self, shape: tuple[int, ...]) -> Solver:
         if shape not in self._solvers:
-            problem = Problem(self.classifier, shape)
+            problem = Problem(self.classifier, shape, self.settings.confidence)
             self._solvers[shape] = _SOLVERS[self.settings.solver](problem, self.settings)
         return self._solvers[shape]
 

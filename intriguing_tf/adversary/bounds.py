@@ -13,8 +13,8 @@ from intriguing_tf.keras_graph import find_layer
 _ROUNDINGS = 16  # of float32: what scaling and centering pixels may lead beyond their range
 _LEAST_FILLED = 0.01  # images that fill less of the bounds have another scale
 
-# Ranges of activation functions, for attacks on the layers above them.
 _PACKAGES = ("keras", "intriguing_tf")
+# Ranges of activation functions, for attacks on the layers above them.
 _RANGES = {
     "linear": (-np.inf, np.inf),
     "sigmoid": (0.0, 1.0),
@@ -39,7 +39,7 @@ def default_bounds(model: keras.Model, layer: Any, bounds: Any) -> Any:
     layer = find_layer(model, layer)
     known = type(layer).__module__.split(".")[0] in _PACKAGES  # others may do anything with theirs
     name = getattr(getattr(layer, "activation", None), "__name__", None) if known else None
-    if isinstance(layer, keras.layers.ReLU) and not layer.negative_slope:
+    if known and isinstance(layer, keras.layers.ReLU) and not layer.negative_slope:
         name = "relu" if layer.max_value is None else None
     if name not in _RANGES:
         raise ValueError(

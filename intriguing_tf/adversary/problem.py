@@ -20,6 +20,7 @@ from intriguing_tf.keras_graph import layers_in, operations_in
 _ROUNDING = {"float64": 2**-46, "float32": 2**-17, "float16": 2**-7, "bfloat16": 2**-4}
 # Of probabilities, on the scale of their logits: 8 roundings, for a softmax is a single layer.
 _SQUASHED = 1 / 8
+_OF_LIMITS = 1 / 8  # of the logits that outputs tell apart
 
 _HARD = 1e6  # sharpness of a soft maximum that is a hard one, per margin at the image
 
@@ -59,11 +60,14 @@ class Problem:
     Args:
         classifier: the map from inputs to logits.
         shape: shape of one input.
+        confidence: the margin of logits that is asked for beyond success, which outputs that are
+            rounded need not show.
     """
 
-    def __init__(self, classifier: Classifier, shape: tuple[int, ...]):
+    def __init__(self, classifier: Classifier, shape: tuple[int, ...], confidence: float = 0.0):
         self.classifier = classifier
         self.shape = shape
+        self.confidence = confidence
         self.dtype = classifier.dtype
         self.size = math.prod(shape)
 
@@ -83,15 +87,18 @@ class Problem:
         with tf.GradientTape() as tape:
             tape.watch(x)
             logits = self.logits(x, unclipped)
-            above = above_target(self._told_apart(logits, targets), targets)
+            above = self._above_target(logits, targets)
             if unclipped:  # another class falls no lower than it is clipped to
                 above += tf.nn.relu(self.logits(x) - logits)
             value = loss(above)
         return Evaluated(value, input_gradient(tape, value, x), above)
 
-    def _told_apart(self, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
-        limits = self.classifier.limits
-        return logits if limits is None else told_apart(logits, targets, limits)
+    def _above_target(self, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
+        above, limits = above_target(logits, targets), self.classifier.limits
+        if limits is None:
+            return above
+        apart = above_target(told_apart(logits, targets, limits), targets)
+        return tf.maximum(above, apart - self.confidence)
 
     def evaluate_soft(
         self, x: tf.Tensor, targets: tf.Tensor, sharpness: tf.Tensor, log_weights: tf.Tensor
@@ -161,7 +168,9 @@ class Problem:
 
     def margins_of(self, logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Returns the margins [n] that logits [n, classes] have towards targets [n]."""
-        return hard_margins(np.asarray(self._told_apart(logits, targets)), targets)
+        if self.classifier.limits is None:
+            return hard_margins(logits, targets)
+        return self._above_target(tf.constant(logits), tf.constant(targets)).numpy().max(axis=1)
 
     def least_confidence(self, logits: np.ndarray) -> np.ndarray:
         """Returns the margin [n] that the rounding of another forward pass may take away.
@@ -172,7 +181,9 @@ class Problem:
         """
         largest = np.abs(logits).max(axis=1)
         largest = np.where(largest > 0, largest, 1.0)  # all clipped: of no scale
-        return self._rounding * np.maximum(largest, _SQUASHED if self.classifier.squashes else 0.0)
+        least = self._rounding * np.maximum(largest, _SQUASHED if self.classifier.squashes else 0.0)
+        low, high = self.classifier.limits or (-np.inf, np.inf)
+        return np.minimum(least, _OF_LIMITS * (high - low))  # where outputs tell logits apart
 
     @functools.cached_property
     def _rounding(self) -> float:

@@ -7,7 +7,7 @@ import os
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from absl import logging
@@ -295,13 +295,13 @@ def _label(file: Path) -> int | None:
     return wnids.index(file.parent.name) if file.parent.name in wnids else None
 
 
-def image_size(size: int | tuple[int, int]) -> tuple[int, int]:
+def image_size(size: Any) -> tuple[int, int]:
     """Returns height and width.
 
     Raises:
         ValueError: they are not positive integers, one or two.
     """
-    sides = size if isinstance(size, (tuple, list)) else (size, size)
+    sides = (size, size) if np.ndim(size) == 0 else tuple(size)
     if len(sides) != 2 or not all(
         isinstance(side, (int, np.integer)) and not isinstance(side, bool) and side > 0
         for side in sides

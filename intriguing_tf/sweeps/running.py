@@ -26,7 +26,7 @@ from intriguing_tf.sweeps.plan import (
 )
 from intriguing_tf.sweeps.ray_cluster import run_on_ray
 from intriguing_tf.sweeps.reading import Sweep
-from intriguing_tf.sweeps.shards import ShardFolder
+from intriguing_tf.sweeps.shards import ShardFolder, holds_shards
 from intriguing_tf.sweeps.source import Source
 from intriguing_tf.sweeps.workers import Task, Tasks, make_adversaries, run_here
 
@@ -96,6 +96,8 @@ def sweep(
     progress.shows_progress(verbose)  # complains about a wrong value before the work
     folder = check_folder(folder)
     named = named_models(models), named_targets(targets), named_settings(settings)
+    if any(isinstance(each, str) and each == "random" for each in named[1].values()):
+        check_seed(seed)  # the adversary's, whose random targets follow it
     models, targets, settings = named
     cells = [Cell(m, t, s) for m in models for t in targets for s in settings]
     adversaries = make_adversaries(models, settings, cells)
@@ -128,7 +130,7 @@ def sweep(
 
 def _shard_size(folder: Path, adversaries: Iterable[LBFGSAdversary], shape: tuple[int, ...]) -> int:
     """Returns the shard size of the sweep in the folder, or one that suits the adversaries."""
-    if (folder / MANIFEST).is_file():
+    if (folder / MANIFEST).is_file() and holds_shards(folder):
         return Plan.from_manifest(read_manifest(folder)).shard_size
     try:
         batch = min(adversary.batch_size(shape) for adversary in adversaries)
@@ -145,12 +147,12 @@ def _continuing(folder: Path, plan: Plan, targets: dict[str, Any]) -> Plan:
     if not (folder / MANIFEST).is_file():
         return plan
     earlier = Plan.from_manifest(read_manifest(folder))
-    if not ShardFolder(folder, earlier).folder.exists():
-        (folder / MANIFEST).unlink()
-        return plan
     continued = plan.continuing(earlier, targets)
-    if continued.extends != earlier.extends:
-        write_atomically(folder / MANIFEST, json.dumps(continued.manifest(), indent=1) + "\n")
+    unfinished = not holds_shards(folder)
+    if unfinished or continued.extends != earlier.extends:
+        plan = plan if unfinished else continued
+        write_atomically(folder / MANIFEST, json.dumps(plan.manifest(), indent=1) + "\n")
+        return plan
     return continued
 
 
@@ -192,7 +194,8 @@ def _check_numbers(seed: Any, shard_size: Any, ray: Any, workers: Any) -> None:
         check_positive_integer("workers", workers)
         if ray is None:
             raise ValueError("`workers` are Ray's: give `ray` too, such as ray='local'.")
-    check_seed(seed)
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise ValueError(f"`seed` must be an integer of at least 0. Received: {seed!r}.")
     if ray is not None and (not isinstance(ray, str) or not ray):
         raise ValueError(
             f"`ray` must be None, 'local' or the address of a cluster. Received: {ray!r}."

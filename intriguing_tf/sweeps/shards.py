@@ -26,6 +26,7 @@ from intriguing_tf.text import cut
 _STORED = (*ARRAYS, "labels", "provenance")
 _REST = 200  # bytes of an image's numbers, such as its status
 _ADVICE = "Run the sweep again to recompute this shard."
+_SHARDS = "shards"
 _FILE = re.compile(r"(\d{6,})-([0-9a-f]{32})\.npz")
 
 
@@ -48,6 +49,11 @@ class Shard:
     provenance: dict[str, Any]
 
 
+def holds_shards(folder: Path) -> bool:
+    """Whether a sweep's folder has any finished shard, damaged or not."""
+    return any(_FILE.fullmatch(path.name) for path in (folder / _SHARDS).rglob("*.npz"))
+
+
 class ShardFolder:
     """The shards of a sweep on disk.
 
@@ -57,7 +63,7 @@ class ShardFolder:
     """
 
     def __init__(self, folder: Path, plan: Plan):
-        self.folder, self.plan = folder / "shards", plan
+        self.folder, self.plan = folder / _SHARDS, plan
 
     def write(
         self, cell: Cell, index: int, labels: np.ndarray | None, result: AdversarialResult

@@ -72,16 +72,20 @@ def two_sample_test(x: Any, y: Any, margin: float = 0.147, alpha: float = 0.05) 
     check_levels(margin, alpha)
     delta, error = cliffs_delta(x, y)
     quantile = float(stats.norm.ppf(1 - alpha))
-    if abs(delta) == 1:  # Wilson: from (n - z²) / (n + z²) on
-        error = 2 * quantile / (min(len(x), len(y)) + quantile**2)
+    above, below = (margin - delta) / error, (margin + delta) / error
+    if abs(delta) == 1:  # Wilson: the interval begins at (n - z²) / (n + z²)
+        fewer, odds = min(len(x), len(y)), (1 + margin) / (1 - margin)
+        error = 2 * quantile / (fewer + quantile**2)
+        above, below = math.sqrt(fewer * odds), -math.sqrt(fewer / odds)
+        above, below = (above, below) if delta < 0 else (below, above)
     error_of_alike = math.sqrt((len(x) + len(y) + 1) / (3 * len(x) * len(y)))
     return TwoSampleTest(
         delta=delta,
         low=max(-1.0, delta - quantile * error),
         high=min(1.0, delta + quantile * error),
         p_difference=_mann_whitney(x, y),
-        p_not_above=float(stats.norm.sf((margin - delta) / error)),
-        p_not_below=float(stats.norm.sf((margin + delta) / error)),
+        p_not_above=float(stats.norm.sf(above)),
+        p_not_below=float(stats.norm.sf(below)),
         power=float(max(0.0, 2 * stats.norm.cdf(margin / error_of_alike - quantile) - 1)),
     )
 

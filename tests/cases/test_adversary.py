@@ -8,7 +8,6 @@ import time
 import warnings
 
 import keras
-import ml_dtypes
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -19,6 +18,7 @@ from intriguing_tf.adversary import AttackInterrupted
 from intriguing_tf.adversary.margins import hard_margins, told_apart
 from intriguing_tf.adversary.pictures import titles
 from intriguing_tf.classifier import Classifier
+from intriguing_tf.traced_outputs import rounding_limits
 from tests.adversary.networks import confirm, points, small_network
 
 
@@ -87,7 +87,7 @@ def test_what_lies_farther_out_is_refused(adversary):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scale, offset", [(2.0, -1.0), (1.0, -0.5), (-1.0, 0.0), (0.5, 0.2)])
+@pytest.mark.parametrize("scale, offset", [(2.0, -1.0), (2, -1), (1.0, -0.5), (-1, 0), (0.5, 0.2)])
 def test_probabilities_that_were_moved_are_attacked(scale, offset):
     """What may be negative has no logarithm, and is the logits."""
     inner = small_network(last="softmax")
@@ -102,12 +102,13 @@ def test_probabilities_that_were_moved_are_attacked(scale, offset):
 
 
 @pytest.mark.slow
-@pytest.mark.drawn(4)
-@pytest.mark.parametrize("scale", [1.0, 20.0, 200.0])
+@pytest.mark.drawn(5)
+@pytest.mark.parametrize("end", ["sigmoid", "tanh"])
+@pytest.mark.parametrize("scale", [1.0, 20.0, 200.0, 5000.0])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
-def test_where_sigmoids_saturate_images_are_led_below(dtype, scale):
+def test_where_sigmoids_saturate_images_are_led_below(dtype, scale, end):
     """Of two that round to 1 the first is the class: the other has to leave 1, or to rise there."""
-    layers = [keras.layers.Rescaling(scale), keras.layers.Activation("sigmoid", dtype=dtype)]
+    layers = [keras.layers.Rescaling(scale), keras.layers.Activation(end, dtype=dtype)]
     model = keras.Sequential([keras.Input((8,)), small_network(), *layers])
     result = itf.LBFGSAdversary(model, jit_compile=False)(points(12), targets="nearest")
     np.testing.assert_array_equal(result.original_predictions, predicted(model, points(12)))
@@ -115,22 +116,84 @@ def test_where_sigmoids_saturate_images_are_led_below(dtype, scale):
     confirm(model, result)
 
 
+@pytest.mark.slow
+def test_the_coarsest_dtype_on_the_way_to_the_outputs_counts():
+    layers = [keras.layers.Rescaling(20.0), keras.layers.Activation("sigmoid")]
+    layers += [keras.layers.Activation("linear", dtype=dtype) for dtype in ("float16", "float32")]
+    model = keras.Sequential([keras.Input((8,)), small_network(), *layers])
+    result = itf.LBFGSAdversary(model, jit_compile=False)(points(12), targets="nearest")
+    assert (result.status == "found").all()
+    confirm(model, result)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
+def test_confidence_is_of_logits_where_sigmoids_saturate(dtype):
+    layers = [keras.layers.Rescaling(10.0), keras.layers.Activation("sigmoid", dtype=dtype)]
+    inner = small_network()
+    model = keras.Sequential([keras.Input((8,)), inner, *layers])
+    plain, sure = (
+        itf.LBFGSAdversary(model, confidence=c, jit_compile=False)(points(12), targets="nearest")
+        for c in (0.0, 20.0)
+    )
+    found = sure.status == "found"
+    assert found.mean() > 0.7
+    logits = 10 * inner.predict(sure.images[found], verbose=0)
+    others = np.where(np.arange(4) == sure.targets[found, None], -np.inf, logits).max(axis=1)
+    margins = logits[np.arange(len(logits)), sure.targets[found]] - others
+    assert (margins >= 20 - 0.2).all() and np.median(margins) < 22
+    assert (plain.l2[found] <= 1.001 * sure.l2[found]).all()
+
+
+def test_one_sigmoid_in_float64_is_divided_where_predict_divides_it():
+    model = keras.Sequential(
+        [
+            keras.Input((1,)),
+            keras.layers.Dense(1),
+            keras.layers.Activation("sigmoid", dtype="float64"),
+        ]
+    )
+    model.set_weights([np.ones((1, 1)), np.zeros(1)])
+    x = np.array([[1e-9], [-1e-9]], np.float32)
+    expected = (model.predict(x, verbose=0)[:, 0] > 0.5).astype(int)
+    np.testing.assert_array_equal(Classifier(model).predict(x), expected)
+    assert expected.tolist() == [1, 0]
+
+
+def test_outputs_without_rows_are_refused_by_their_shape():
+    x = keras.Input((4,))
+    model = keras.Model(x, keras.ops.sum(keras.layers.Dense(3)(x)))
+    with pytest.raises(ValueError, match=r"shape \[n, classes\]. Received: outputs of shape \(\)"):
+        itf.LBFGSAdversary(model)(np.zeros((2, 4), np.float32))
+
+
+@pytest.mark.slow
+def test_new_adversaries_bring_no_warning_of_retracing(caplog):
+    for seed in range(6):
+        itf.LBFGSAdversary(small_network(seed=seed), jit_compile=False)(points(2))
+    assert "retracing" not in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["sigmoids", "tanhs"])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
-def test_margins_of_sigmoids_are_below_0_where_rounded_ones_are_apart(dtype):
-    """Near 1, near 0 and between, against the rounded sigmoids themselves."""
-    finfo = ml_dtypes.finfo(dtype)
-    limits = float(np.log(finfo.tiny)), -float(np.log(finfo.eps))
+def test_margins_of_sigmoids_are_below_0_where_rounded_ones_are_apart(dtype, kind):
+    """Near 1, near 0 or -1, and between, against the rounded outputs themselves."""
+    with tf.Graph().as_default():
+        entering = tf.zeros([1, 2], tf.as_dtype(dtype))
+        outputs = tf.sigmoid(entering) if kind == "sigmoids" else tf.tanh(entering)
+        limits = rounding_limits(kind, outputs)
     random = np.random.default_rng(0)
     logits = random.uniform(1.3 * limits[0], 1.5 * limits[1], (4000, 2))
     logits[::2] = random.uniform(0.6, 1.4, (2000, 2)) * limits[1]
     targets = random.integers(0, 2, 4000)
     wins = hard_margins(np.array(told_apart(tf.constant(logits), targets, limits)), targets) < 0
-    rounded = special.expit(logits).astype(tf.as_dtype(dtype).as_numpy_dtype)
+    exact = special.expit(logits) if kind == "sigmoids" else np.tanh(logits / 2)
+    rounded = exact.astype(tf.as_dtype(dtype).as_numpy_dtype)
     rows = np.arange(4000)
     apart = rounded[rows, targets] > rounded[rows, 1 - targets]
     assert apart[wins].all() and wins.mean() > 0.3
     clearly = np.log(np.float64(rounded[rows, targets]) - rounded[rows, 1 - targets], where=apart,
-                     out=np.full(4000, -np.inf)) > np.log(4 * finfo.eps)  # fmt: skip
+                     out=np.full(4000, -np.inf)) > np.log(4) - limits[1]  # fmt: skip
     assert wins[clearly].all()
 
 
@@ -166,6 +229,14 @@ def test_the_range_of_a_layer_of_ones_own_is_not_guessed():
             return x - 0.5 + self.activation(x)
 
     model = keras.Sequential([keras.Input((8,)), Block(), keras.layers.Dense(3)])
+    with pytest.raises(ValueError, match="range of the outputs of layer 'block' is not known"):
+        itf.LBFGSAdversary(model, layer="block")
+
+    class Shifted(keras.layers.ReLU):
+        def call(self, x):
+            return super().call(x) - 1
+
+    model = keras.Sequential([keras.Input((8,)), Shifted(name="block"), keras.layers.Dense(3)])
     with pytest.raises(ValueError, match="range of the outputs of layer 'block' is not known"):
         itf.LBFGSAdversary(model, layer="block")
 

@@ -1,5 +1,6 @@
 """Arguments that cannot be meant are refused where they are given."""
 
+import fractions
 import inspect
 
 import keras
@@ -140,6 +141,12 @@ OF_NUMBERS = [
 def test_what_is_no_array_of_real_numbers_is_refused_by_name(name, call, given):
     with pytest.raises((TypeError, ValueError), match=rf"(?s)`?{name}.*Received"):
         call(given)
+
+
+def test_numbers_of_any_kind_are_real_numbers():
+    values = [fractions.Fraction(1, 2), 2**70, np.float16(1.5), True]
+    assert itf.units.cliffs_delta(values, values)[0] == 0
+    assert itf.datasets.imagenet_data.image_size(np.array([3, 4])) == (3, 4)
 
 
 @pytest.mark.parametrize("name", [["mnist/conv"], 3, None, b"mnist/conv"])

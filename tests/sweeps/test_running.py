@@ -147,6 +147,21 @@ def test_a_sweep_towards_given_targets_is_extended_with_them(model, tmp_path):
     np.testing.assert_array_equal(extended.result().images, whole.result().images)
 
 
+def test_a_sweep_that_was_stopped_at_once_begins_again(model, data, tmp_path):
+    """Whatever else is in the folder by then, a cell's folder without a shard for one."""
+    done = run(model, data, tmp_path, shard_size=3)
+    for file in files(tmp_path):
+        file.unlink()
+    (tmp_path / "log.txt").write_text("mine")
+    assert done.folder == tmp_path and not files(tmp_path)
+    run(model, data, tmp_path, seed=7, shard_size=None)
+    assert _manifest(Sweep(tmp_path))["shard_size"] != 3
+
+
+def test_large_seeds_are_for_targets_that_are_not_random(model, data, tmp_path):
+    assert run(model, data, tmp_path, seed=2**31, targets="nearest").missing == 0
+
+
 def test_a_folder_in_which_nothing_was_finished_is_free(model, data, tmp_path):
     images = data[0].copy()
     images[-1] = 0.5

@@ -85,6 +85,12 @@ def test_samples_that_do_not_overlap_tell_no_more_than_their_number(n, m):
     other = two_sample_test(np.random.default_rng(0).random(n), np.random.default_rng(1).random(m))
     assert test.power == other.power  # of samples that are alike
     assert (test.power > 0) == (n == 200)
+    for alpha in (0.01, 0.2, 0.4):  # no p-value depends on the level
+        again = two_sample_test(np.arange(n), n + np.arange(m), alpha=alpha)
+        assert (again.p_not_above, again.p_not_below) == (test.p_not_above, test.p_not_below)
+        assert (again.high < -0.147) == (1 - test.p_not_below > 1 - alpha) or again.high < -0.147
+    mirrored = two_sample_test(n + np.arange(m), np.arange(n))
+    assert mirrored.p_not_below == pytest.approx(test.p_not_above)
 
 
 def test_few_samples_have_no_power():
