@@ -151,7 +151,7 @@ def test_a_sweep_that_was_stopped_at_once_begins_again(model, data, tmp_path):
     """Whatever else is in the folder by then, a cell's folder without a shard for one."""
     done = run(model, data, tmp_path, shard_size=3)
     for file in files(tmp_path):
-        file.unlink()
+        (tmp_path / file).unlink()
     (tmp_path / "log.txt").write_text("mine")
     assert done.folder == tmp_path and not files(tmp_path)
     run(model, data, tmp_path, seed=7, shard_size=None)
