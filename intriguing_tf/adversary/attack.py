@@ -77,8 +77,8 @@ class LBFGSAdversary:
             that a mask or equal bounds hold are such levels. Takes up to 16 evaluations more, and
             needs finite bounds.
         outputs: what the model returns: "logits", "probabilities" (of which the logarithms are
-            attacked), or "auto": what enters its softmax or sigmoid if its graph ends in one (of the
-            tanhs of several units twice that), the logarithms if it averages softmaxes (an
+            attacked), or "auto": what enters its softmax or sigmoid if its graph ends in one (twice
+            that for the tanhs of several units), the logarithms if it averages softmaxes (an
             ensemble), else its outputs are the logits.
         constants: of the compiled search, for experiments with the method.
 

@@ -92,8 +92,11 @@ def power(exponent: float, given: Sequence[Range]) -> Found:
     # Value and slope are largest and least at the ends, or at 0.
     places = [low, high, np.clip(0.0, low, high)] if whole else [low, high]
     with np.errstate(over="ignore"):
-        values = [each**exponent for each in places]
-        slopes = [exponent * each ** (exponent - 1) for each in places]
+        exponents = {exponent, float(np.float32(exponent))}  # as float64 and float32 compute
+        values = [each**e for each in places for e in exponents]
+        slopes = [e * each ** (e - 1) for each in places for e in exponents]
+    if not np.isfinite(max(exponents, key=abs)):
+        raise NoBoundError(f"its exponent {exponent:g} is infinite in float32")
     return _slopes(slopes), widened(np.minimum.reduce(values), np.maximum.reduce(values))
 
 

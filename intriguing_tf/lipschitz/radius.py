@@ -35,6 +35,8 @@ FUNCTIONS = 1e-5
 MOST_GAIN = 64.0
 # A sigmoid saturates at this share of the logarithms of its precision and its least number.
 SATURATES = 0.6
+# So many units in the last place a computed sigmoid may be off.
+UNITS = 8
 # Images of a batch at which the bounds are compared with gradients.
 CHECKED = 4
 # Sizes of the random inputs on which copy and model are compared, in standard deviations.
@@ -145,6 +147,8 @@ class Certifier:
         several = math.prod(model.outputs[0].shape[1:]) > 1
         saturates = several and self._evaluate.ends_in_sigmoid
         self._slope = margins.logits() if saturates else 0.0
+        dtype = keras.backend.standardize_dtype(model.outputs[0].dtype)
+        self._precision = ml_dtypes.finfo(dtype)
         self._local = margins.local() if method == "local" else None
 
     def radius(self, images: Any, batch_size: int = 256, verbose: bool | str = "auto") -> Array:
@@ -181,20 +185,25 @@ class Certifier:
             # Within that radius the same computation errs by at most so much more.
             finite = np.where(np.isfinite(radii), radii, 0.0)
             more = _two_classes(near.logits, near.errors(finite))[1]
-            radii = np.where(np.isinf(radii), radii, _least(_cut(logits, errors + more), slopes))
-            radii = self._larger(near, radii, predicted)
+            room, lost = np.full(len(logits), np.inf), np.zeros(len(logits))
             if self._slope:
-                radii = np.minimum(radii, self._unsaturated(near.logits, predicted))
+                room = self._unsaturated(near.logits, predicted)
+                most = np.minimum(room, finite * (1 if self._local is None else MOST_GAIN))
+                lost = self._rounded_away(near.logits, predicted, most)
+            cut = np.maximum(_cut(logits, errors + more) - lost[:, None], 0.0)
+            radii = np.where(np.isinf(radii), radii, _least(cut, slopes))
+            radii = np.minimum(self._larger(near, radii, predicted, lost), room)
         agrees = self._predicted(outputs) == predicted
         return np.array([round_down(each, 16) for each in np.where(agrees, radii, 0.0)])
 
-    def _larger(self, near: BatchValues, radii: Array, predicted: Array) -> Array:
+    def _larger(self, near: BatchValues, radii: Array, predicted: Array, lost: Array) -> Array:
         """The local radii, where they are larger."""
         if self._local is None:
             return radii
         most = MOST_GAIN * np.where(np.isfinite(radii), radii, 0.0)
         logits, errors = _two_classes(near.logits, near.errors() + near.errors(most))
-        found = self._local.radii(near, predicted, _cut(logits, errors), radii)
+        cut = np.maximum(_cut(logits, errors) - lost[:, None], 0.0)
+        found = self._local.radii(near, predicted, cut, radii)
         return np.maximum(radii, np.minimum(found, most))
 
     def _unsaturated(self, logits: Array, predicted: Array) -> Array:
@@ -202,14 +211,25 @@ class Certifier:
 
         Above, only the predicted class may come near 1; below, it must not come near 0.
         """
-        precision = ml_dtypes.finfo(keras.backend.standardize_dtype(self.model.outputs[0].dtype))
-        above = SATURATES * -np.log(float(precision.eps))
-        below = SATURATES * np.log(float(precision.tiny))
+        above = SATURATES * -np.log(float(self._precision.eps))
+        below = SATURATES * np.log(float(self._precision.tiny))
         rows = np.arange(len(logits))
         others = logits.copy()
         others[rows, predicted] = -np.inf
         room = np.minimum(above - others.max(axis=1), logits[rows, predicted] - below)
         return np.maximum(room, 0.0) * (1 - 1e-12) / self._slope
+
+    def _rounded_away(self, logits: Array, predicted: Array, within: Array) -> Array:
+        """Margins [n] that the rounding of several sigmoids may hide within some distances [n].
+
+        For a margin m of logits a > b the sigmoids differ by s(a) (1 - exp(-m)) / (1 + exp(b)),
+        and each is off by a few units of its precision, as a share of s(a) at most.
+        """
+        others = logits.copy()
+        others[np.arange(len(logits)), predicted] = -np.inf
+        highest = others.max(axis=1) + self._slope * within
+        share = UNITS * float(self._precision.eps) * (1 + np.exp(highest))
+        return -np.log1p(-np.minimum(share, 0.5)) * (1 + 1e-12)
 
     def _predicted(self, outputs: Array) -> Array:
         """The class that outputs of `predict` give; −1 where two tie or one is not finite."""

@@ -82,3 +82,13 @@ def test_a_gate_per_channel_counts_the_norm_of_its_map():
 def test_normalizations_by_the_norm_stay_refused():
     with pytest.raises(NoBoundError, match="unit"):
         total(lambda x: layers.Multiply()([x, layers.UnitNormalization(name="unit")(x)]), (0, 1))
+
+
+@pytest.mark.parametrize("exponent, high", [(1.1, 1e30), (40.7, 5.0), (-1.3, 4.0), (0.3, 9.0)])
+def test_powers_hold_for_the_exponent_that_float32_has(exponent, high):
+    found = total(lambda x: x**exponent, (1.0, high), (1,))
+    computed = float(np.float32(exponent))
+    for c in (exponent, computed):
+        assert found >= max(abs(c) * high ** (c - 1), abs(c))
+    with pytest.raises(NoBoundError, match="infinite in float32"):
+        total(lambda x: x**1e300, (0.5, 0.9), (1,))

@@ -168,3 +168,16 @@ def test_a_certifier_notices_settings_and_variables_that_change():
     activation.negative_slope = -1000.0
     with pytest.raises(ValueError, match="Make a new one"):
         certifier.radius(point)
+
+
+@pytest.mark.parametrize("base, margin", [(9.55, 8.3e-4), (9.55, 0.02), (9.4, 1.1e-3), (9.0, 2e-3),
+                                          (9.5, 0.02), (5.0, 0.3), (0.0, 0.5)])  # fmt: skip
+def test_within_the_radius_rounded_sigmoids_are_told_apart(base, margin):
+    """Where a sigmoid is flat but not yet 1, small margins vanish in its rounding."""
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, activation="sigmoid")])
+    model.set_weights([np.eye(2), np.full(2, base)])
+    image = np.array([[0.0, margin]], np.float32)
+    radius = certified_radius(model, image)[0]
+    steps = np.linspace(0, 1, 2001)[:, None] * radius * np.array([[1, -1]]) / np.sqrt(2)
+    assert (model.predict((image + steps).astype(np.float32), verbose=0).argmax(1) == 1).all()
+    assert radius >= (0.99 if base < 9 else 0.0) * margin / np.sqrt(2)
