@@ -129,7 +129,7 @@ def test_labels_that_are_no_class_are_refused(points):
         ({"y": "names"}, TypeError, "Labels must be numbers.*<U2"),
         ({"y": "objects"}, TypeError, "Labels must be numbers.*object"),
         ({"sample_weight": np.ones(7)}, ValueError, "7 weights for 240 labels"),
-        ({"sample_weight": np.array(["a"] * 240)}, TypeError, "`sample_weight` must hold real numbers"),
+        ({"sample_weight": np.array(["a"] * 240)}, TypeError, "must hold real numbers"),
     ],
     ids=["names", "objects", "few weights", "weights of letters"],
 )
