@@ -125,11 +125,8 @@ def real_numbers(name: str, values: Any) -> np.ndarray:
         ValueError: as `as_array`.
     """
     array = as_array(name, values)
-    others = (
-        [type(e).__name__ for e in array.flat if not isinstance(e, numbers.Real)]
-        if (array.dtype == object)
-        else []
-    )
+    objects = array.flat if array.dtype == object else ()
+    others = [type(each).__name__ for each in objects if not isinstance(each, numbers.Real)]
     if others or (array.dtype.kind not in "biufO" and array.dtype.name != "bfloat16"):
         received = f"{type(values).__name__} with {others[0]}" if others else str(array.dtype)
         raise TypeError(f"`{name}` must be real numbers. Received: {received}.")

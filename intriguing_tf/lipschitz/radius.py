@@ -188,10 +188,11 @@ class Certifier:
             room, lost = np.full(len(logits), np.inf), np.zeros(len(logits))
             if self._slope:
                 room = self._unsaturated(near.logits, predicted)
-                most = np.minimum(room, finite * (1 if self._local is None else MOST_GAIN))
+                most = np.minimum(room, radii * (1 if self._local is None else MOST_GAIN))
                 lost = self._rounded_away(near.logits, predicted, most)
             cut = np.maximum(_cut(logits, errors + more) - lost[:, None], 0.0)
-            radii = np.where(np.isinf(radii), radii, _least(cut, slopes))
+            far = np.isinf(radii) & np.all(cut > 0, axis=1)  # whose margins nothing changes
+            radii = np.where(far, radii, _least(cut, slopes))
             radii = np.minimum(self._larger(near, radii, predicted, lost), room)
         agrees = self._predicted(outputs) == predicted
         return np.array([round_down(each, 16) for each in np.where(agrees, radii, 0.0)])

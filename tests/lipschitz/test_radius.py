@@ -182,3 +182,14 @@ def test_within_the_radius_rounded_sigmoids_are_told_apart(base, margin):
     steps = np.linspace(0, 1, 2001)[:, None] * radius * np.array([[1, -1]]) / np.sqrt(2)
     assert (model.predict((image + steps).astype(np.float32), verbose=0).argmax(1) == 1).all()
     assert radius >= (0.99 if base < 9 else 0.0) * margin / np.sqrt(2)
+
+
+@pytest.mark.parametrize("base, margin", [(8.0, 5e-4), (5.0, 1e-3), (0.0, 0.5)])
+def test_a_margin_that_never_changes_may_vanish_in_rounding(base, margin):
+    """Logits that rise together: their difference has no slope, and sigmoids flatten."""
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(2, activation="sigmoid")])
+    model.set_weights([np.ones((1, 2)), np.array([base, base + margin])])
+    radius = certified_radius(model, np.zeros((1, 1), np.float32))[0]
+    assert np.isfinite(radius) and (radius > 1 or base > 0)
+    points = (np.linspace(-1, 1, 2001)[:, None] * radius).astype(np.float32)
+    assert (model.predict(points, verbose=0).argmax(1) == 1).all()
