@@ -126,8 +126,7 @@ class Problem:
             tf.TensorSpec([None, self.size], self.dtype), tf.TensorSpec([None], tf.int64), rows,
             tf.TensorSpec([None, None], self.dtype),
         )  # fmt: skip
-        # Called as a concrete function: TensorFlow warns of one that each new problem traces.
-        return tf.function(self._soft, autograph=False).get_concrete_function(*specs)
+        return tf.function(self._soft, autograph=False, input_signature=specs)
 
     def evaluate_hard(self, x: tf.Tensor, targets: tf.Tensor, gap: tf.Tensor) -> Evaluated:
         """Evaluates the margin and its gradient; `gap` [n], at the image, is its scale."""
@@ -158,7 +157,7 @@ class Problem:
             return self.evaluate(x, targets, margin, unclipped=True)
 
         specs = (tf.TensorSpec([None, self.size], self.dtype), tf.TensorSpec([None], tf.int64))
-        return tf.function(evaluate, autograph=False).get_concrete_function(*specs)
+        return tf.function(evaluate, autograph=False, input_signature=specs)
 
     def hard_margins(self, x: np.ndarray, targets: np.ndarray) -> np.ndarray:
         """Returns margins, float64 [n], by a forward pass of the model as its user would run it."""

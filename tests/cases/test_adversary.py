@@ -167,13 +167,6 @@ def test_outputs_without_rows_are_refused_by_their_shape():
         itf.LBFGSAdversary(model)(np.zeros((2, 4), np.float32))
 
 
-@pytest.mark.slow
-def test_new_adversaries_bring_no_warning_of_retracing(caplog):
-    for seed in range(6):
-        itf.LBFGSAdversary(small_network(seed=seed), jit_compile=False)(points(2))
-    assert "retracing" not in caplog.text
-
-
 @pytest.mark.parametrize("kind", ["sigmoids", "tanhs"])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_margins_of_sigmoids_are_below_0_where_rounded_ones_are_apart(dtype, kind):
