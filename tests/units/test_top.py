@@ -51,7 +51,8 @@ def test_other_outputs_of_a_model_do_not_matter(model, images):
     np.testing.assert_array_equal(
         top.indices, itf.units.top_images(model, "fc", images, k=4).indices
     )
-    two = keras.Model({"a": model.inputs[0], "b": keras.Input((1,))}, model.outputs[0])
+    b = keras.Input((1,), name="b")
+    two = keras.Model({"a": model.inputs[0], "b": b}, model.outputs[0] + b)
     with pytest.raises(ValueError, match=r"one input.*\['a', 'b'\]"):
         itf.units.top_images(two, "fc", images)
 
