@@ -125,6 +125,7 @@ def test_a_prediction_of_ones_own_is_refused_and_what_to_do_works():
     np.testing.assert_array_equal(Classifier(wrapped).predict(X), seen)
 
 
+@pytest.mark.slow
 def test_one_unit_behind_a_function_is_divided_where_one_says(tmp_path):
     model = network("sigmoid", classes=1)
     model.export(tmp_path / "saved", verbose=False)

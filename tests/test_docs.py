@@ -24,6 +24,7 @@ SHORTER = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+@pytest.mark.drawn(3)
 def test_tutorial_runs(page, keras_without_xla):
     code = "\n".join(re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL))
     assert "intriguing_tf" in code

@@ -79,6 +79,7 @@ def dense(activation="relu", names=(None, None), units=4, seed=0):
     return keras.Model(x, keras.layers.Dense(2, name=names[1])(y))
 
 
+@pytest.mark.slow
 def test_models_of_equal_content_have_equal_fingerprints():
     first = model_fingerprint(dense())
     assert model_fingerprint(dense()) == first  # Keras has named its layers otherwise
@@ -256,6 +257,7 @@ def test_what_a_run_changes_does_not_count():
     assert model_fingerprint(model) == before and model.layers[0].calls > 1
 
 
+@pytest.mark.slow
 def test_what_keras_keeps_of_a_model_of_ones_own_does_not_count():
     x = np.ones((4, 3), np.float32)
     fresh, used = Network(2.0), Network(2.0)

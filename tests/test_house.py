@@ -166,6 +166,7 @@ def test_a_circle_is_found():
     assert circles({"a": {"b"}, "b": set()}) == []
 
 
+@pytest.mark.slow
 def test_no_circle_of_files():
     found = [" → ".join(circle) for circle in circles(edges())]
     assert not found, "\n".join(found)

@@ -102,6 +102,7 @@ def test_images_of_other_shapes_are_refused():
         list(Stream(dataset, (None,), 5))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["batches of batches", "unknown rank", "one-hot"])
 def test_every_tool_reads_them(model, form):
     for piece in Source(FORMS[form], None, 5, (4,)).slices():

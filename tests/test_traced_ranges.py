@@ -56,6 +56,7 @@ def test_values_lie_within_a_range_that_is_known(name):
     assert (values >= low).all() and (values <= high).all()
 
 
+@pytest.mark.slow
 def test_a_long_chain_of_branches_is_looked_through_once():
     def doubled(x):
         for _ in range(200):

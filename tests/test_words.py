@@ -79,6 +79,7 @@ def test_no_banned_word(banned):
     assert not found, f"say: {INSTEAD[banned]}\n" + "\n".join(found)
 
 
+@pytest.mark.slow
 def test_identifiers_spell_as_keras_does():
     found = []
     for file in CODE:

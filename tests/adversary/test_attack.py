@@ -87,6 +87,7 @@ def test_digits_in_small_batches_give_what_they_give_in_one(sample, name, loss):
     np.testing.assert_allclose(together.distortion.mean(), apart.mean(), rtol=max(1e-3, rtol / 5))
 
 
+@pytest.mark.slow
 def test_order_and_duplicates_do_not_matter(adversary):
     x = points(12)
     result = adversary(x)
@@ -107,6 +108,7 @@ def test_memory_that_cuts_the_batch_changes_nothing(network, adversary):
     np.testing.assert_allclose(cut(x).distortion, whole.distortion, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_seed_determines_everything(adversary):
     x = points(8)
     first, second, other = adversary(x, seed=3), adversary(x, seed=3), adversary(x, seed=4)
@@ -124,6 +126,7 @@ def test_padding_and_xla_change_nothing(network, adversary):
     np.testing.assert_allclose(compiled.distortion, plain.distortion, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_already_misclassified_images_come_back_unchanged(network, adversary):
     x = points(10)
     predicted = network.predict(x, verbose=0).argmax(1)
@@ -236,6 +239,7 @@ def test_an_ensemble_that_averages_probabilities(network, outputs):
     confirm(model, result)
 
 
+@pytest.mark.slow
 def test_targets_by_name_are_what_they_say(network, adversary):
     x = points(24)
     logits = network.predict(x, verbose=0)

@@ -73,6 +73,7 @@ def test_slices_divide_only_groups_that_are_larger(groups, sizes):
     )
 
 
+@pytest.mark.slow
 def test_equal_steps_are_traced_once_and_others_again():
     traced = []
 

@@ -146,6 +146,7 @@ def test_a_model_without_gradient():
         itf.LBFGSAdversary(model, jit_compile=False)(images())
 
 
+@pytest.mark.slow
 def test_an_operation_of_which_tensorflow_has_no_gradient():
     """Of attacks, of penalties and of pools."""
     inputs = keras.Input((4, 4, 1))

@@ -178,6 +178,7 @@ def test_rows_that_leave_the_batch_do_not_change_the_others():
         np.testing.assert_allclose(alone.fun[0], together.fun[i], rtol=1e-10)
 
 
+@pytest.mark.slow
 def test_a_row_that_is_not_finite_stops_where_it_is_and_the_others_go_on():
     def function(x, center, wall):
         value, gradient = separable(x, tf.ones_like(x), center)

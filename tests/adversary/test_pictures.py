@@ -36,6 +36,7 @@ def result():
     return attack((6, 5, 3), (-1.0, 3.0))
 
 
+@pytest.mark.slow
 def test_images_of_any_range_are_drawn(result):
     picture = result.plot(["cat", "dog", "a very long name of a class, other words"], number=3)
     assert isinstance(picture, Picture) and picture.png().startswith(b"\x89PNG")
@@ -47,9 +48,11 @@ def test_images_of_any_range_are_drawn(result):
     np.testing.assert_allclose(shown[0].get_array(), expected, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shape, kind", [((7,), "table"), ((9, 2), "series"), ((6, 5), "images"), ((4, 4, 2), "table")]
 )
+@pytest.mark.drawn(2)
 def test_what_is_no_image_is_drawn_otherwise(shape, kind):
     found = attack(shape, number=2)
     assert pictures.kind_of(found.originals) == kind
@@ -75,6 +78,7 @@ def test_pngs_still_are_adversarial_as_they_are_read_back(result, tmp_path):
     assert (saved.distortion < 3 * result.distortion.max() + 0.01).all()
 
 
+@pytest.mark.slow
 def test_what_rounding_undoes_is_brought_back(tmp_path):
     """A change of less than half a level vanishes in rounding, and its PNG must show more."""
     model = keras.Sequential(
@@ -89,6 +93,7 @@ def test_what_rounding_undoes_is_brought_back(tmp_path):
     assert pixels.min() >= 100 and pixels.max() == 101
 
 
+@pytest.mark.slow
 def test_rows_that_were_not_found_get_no_file(tmp_path):
     found = attack((4, 4, 1), labels=np.zeros(6, int))
     saved = found.save_images(tmp_path)
@@ -110,6 +115,7 @@ def test_without_rows_there_is_nothing_to_draw(result):
         result[:0].plot()
 
 
+@pytest.mark.slow
 def test_long_names_tell_the_files_and_the_rows_apart(result, tmp_path):
     names = ["n02085620-Chihuahua_long", "german_shepherd_dog_1", "german_shepherd_dog_2"]
     files = [file.stem for file in result.save_images(tmp_path, class_names=names).files]

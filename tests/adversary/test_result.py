@@ -31,6 +31,7 @@ def result(network, adversary):
     return adversary(x, labels)
 
 
+@pytest.mark.slow
 def test_a_result_without_rows_is_kept_whatever_its_bounds(network, tmp_path):
     x = points(3)
     bounds = np.maximum(x - 0.3, 0), np.minimum(x + 0.3, 1)

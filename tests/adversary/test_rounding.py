@@ -41,6 +41,7 @@ def rounded(problem, originals, adversarial, levels, mask=None):
     return x, found
 
 
+@pytest.mark.slow
 def test_as_near_as_the_nearest_of_all_lattice_points():
     """Three classes, so that two cuts meet, and every lattice point looked at."""
     random = np.random.default_rng(0)

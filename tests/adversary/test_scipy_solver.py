@@ -93,6 +93,7 @@ def test_minimizers_for_given_c_are_equally_good_with_both_solvers(sample, loss)
     assert (gap < 1e-6).mean() > 0.9  # the rest: other local minima
 
 
+@pytest.mark.slow
 def test_minimizers_of_a_convex_problem_are_the_same_with_both_solvers():
     import keras
 
@@ -115,6 +116,7 @@ def test_minimizers_of_a_convex_problem_are_the_same_with_both_solvers():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name, number", [("mnist/fc100-100-10", 24), ("mnist/conv", 4)])
+@pytest.mark.drawn(1)
 def test_the_compiled_solver_is_at_least_as_good_as_scipys(sample, name, number):
     images, labels = sample[0][:number], sample[1][:number]
     options = {"loss": "cross_entropy", "solver": "scipy", "jit_compile": False}

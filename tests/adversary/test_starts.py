@@ -27,6 +27,7 @@ def batch_of(problem, x, targets):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_starts_do_not_depend_on_the_batch_and_lead_towards_the_target():
     model = small_network()
     problem = Problem(Classifier(model), (8,))
@@ -106,6 +107,7 @@ class Descents:
     ],
     ids=["one", "three", "cross-entropy", "few evaluations", "scipy", "nearest", "enough"],
 )
+@pytest.mark.drawn(3)
 def test_which_starts_are_descents(monkeypatch, network, adversary, settings, targets, numbers):
     """Where noise leaves the gradient much as it is."""
     monkeypatch.setattr(starts, "_ALIKE", -1.0)
@@ -148,6 +150,7 @@ def kinked(size, kinks, seed=0):
     return model
 
 
+@pytest.mark.slow
 def test_steps_on_spheres_find_points_near_the_image_and_hold_what_is_held():
     model = kinked(40, 400)
     problem, x = Problem(Classifier(model), (40,)), 0.3 + 0.4 * points(6, size=40)
@@ -165,6 +168,7 @@ def test_steps_on_spheres_find_points_near_the_image_and_hold_what_is_held():
     assert starts.on_spheres(problem, batch, distance, 60, lambda: next(asked))[1] == 2
 
 
+@pytest.mark.slow
 def test_spheres_are_for_many_variables_whose_gradient_turns(monkeypatch):
     model, x = kinked(40, 400), 0.3 + 0.4 * points(12, size=40)
     called = []
@@ -185,6 +189,7 @@ def test_spheres_are_for_many_variables_whose_gradient_turns(monkeypatch):
     assert more.l2.mean() < result.l2.mean()
 
 
+@pytest.mark.slow
 def test_c_of_a_start_that_nothing_is_nearer_than_is_finite(monkeypatch):
     model, x = kinked(40, 400), 0.3 + 0.4 * points(60, size=40)
     monkeypatch.setattr(starts, "_MANY", 40)
@@ -216,6 +221,7 @@ def test_clipped_logits_are_descended_below_the_clipping():
     np.testing.assert_allclose(result.l2, 0.8 / np.sqrt(2), rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "clip",
     [
@@ -228,6 +234,7 @@ def test_clipped_logits_are_descended_below_the_clipping():
     ],
     ids=["hard_sigmoid", "hard_tanh", "clip", "ends", "relu6", "flattened"],
 )
+@pytest.mark.drawn(3)
 def test_logits_may_be_clipped_in_other_ways(clip):
     """Between two classes, at (0.5, 0.5), none of them clips."""
     x = keras.Input((2,))
@@ -241,6 +248,7 @@ def test_logits_may_be_clipped_in_other_ways(clip):
     np.testing.assert_allclose(result.l2, 0.8 / np.sqrt(2), rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target, l2", [(1, np.sqrt(8) / 4), (2, 0.5)])
 def test_where_every_logit_is_clipped_the_target_must_rise_above_the_clipping(target, l2):
     """ReLUs of 1 - s, s - 6 and t - 3; s the sum of eight pixels of 0.5, t that of four of them."""

@@ -74,6 +74,7 @@ def test_pixels_that_centering_led_beyond_their_range_are_clipped():
     np.testing.assert_allclose(result.originals, x, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_what_lies_farther_out_is_refused(adversary):
     x = points(2)
     x[0, 0] = 1 + 1.2e-7
@@ -88,6 +89,7 @@ def test_what_lies_farther_out_is_refused(adversary):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scale, offset", [(2.0, -1.0), (2, -1), (1.0, -0.5), (-1, 0), (0.5, 0.2)])
+@pytest.mark.drawn(2)
 def test_probabilities_that_were_moved_are_attacked(scale, offset):
     """What may be negative has no logarithm, and is the logits."""
     inner = small_network(last="softmax")
@@ -102,7 +104,7 @@ def test_probabilities_that_were_moved_are_attacked(scale, offset):
 
 
 @pytest.mark.slow
-@pytest.mark.drawn(5)
+@pytest.mark.drawn(2)
 @pytest.mark.parametrize("end", ["sigmoid", "tanh"])
 @pytest.mark.parametrize("scale", [1.0, 20.0, 200.0, 5000.0])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
@@ -128,6 +130,7 @@ def test_the_coarsest_dtype_on_the_way_to_the_outputs_counts():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
+@pytest.mark.drawn(1)
 def test_confidence_is_of_logits_where_sigmoids_saturate(dtype):
     layers = [keras.layers.Rescaling(10.0), keras.layers.Activation("sigmoid", dtype=dtype)]
     inner = small_network()
@@ -278,6 +281,7 @@ def test_where_the_gradient_vanishes_other_starts_are_tried():
 # --- given targets
 
 
+@pytest.mark.slow
 def test_every_image_that_is_not_its_target_yet_is_attacked(network, adversary):
     x = points(12)
     own = predicted(network, x)
@@ -402,8 +406,9 @@ def test_ctrl_c_ends_the_attack_and_keeps_what_was_found(slow):
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("targets", ["nearest", "random", "least_likely", 1, 2])
-@pytest.mark.drawn(2)
+@pytest.mark.drawn(1)
 def test_where_sigmoids_saturate_no_image_becomes_what_it_is(targets):
     model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(3, "sigmoid")])
     model.set_weights([np.eye(3), np.zeros(3)])
@@ -436,6 +441,7 @@ def test_a_model_that_changes_its_mind_is_refused(layer):
         itf.LBFGSAdversary(model, jit_compile=False)(points(20))
 
 
+@pytest.mark.slow
 def test_found_is_what_predict_says_in_its_own_batches(network):
     class Batched(keras.layers.Layer):
         """Other outputs in batches of other sizes, beyond a plane that no image is beyond."""
@@ -518,6 +524,7 @@ def test_levels_lie_between_the_bounds_of_their_channel(each, pictures, tmp_path
     assert (rms <= 0.1 + 1e-6).all() and rms.max() > 0.05
 
 
+@pytest.mark.slow
 def test_levels_need_finite_bounds(pictures, tmp_path):
     x, _ = pictures
     model = keras.Sequential([keras.Input(x.shape[1:]), keras.layers.Flatten()])
@@ -528,6 +535,7 @@ def test_levels_need_finite_bounds(pictures, tmp_path):
     assert result.plot().png()
 
 
+@pytest.mark.slow
 def test_variables_that_bounds_hold_are_held_by_all_that_follows():
     model, x = small_network(), points(16)
     lower, upper = np.zeros(x.shape[1:], np.float32), np.ones(x.shape[1:], np.float32)

@@ -86,6 +86,7 @@ def test_factors_follow_their_numbers_through_any_order(regroup, position):
     assert found <= math.sqrt(2) * (1 + 1e-5)
 
 
+@pytest.mark.slow
 def test_no_image_within_the_radius_is_adversarial_after_regrouping():
     position = 1  # from channel 0: a step of 1 changes the logits by (1, −1)
     model = _normalized_then(layers.Flatten(data_format="channels_first"), (2, 3, 2), position)
@@ -170,7 +171,7 @@ ENDINGS = ("flatten", "reshape", "permute", "ops", "dropout", "twice")
         for j, kind in enumerate(KINDS)
     ],
 )
-@pytest.mark.drawn(12)
+@pytest.mark.drawn(6)
 def test_margins_and_bounds_start_from_one_tensor(kind, ending):
     dense = _head(kind)
     endings = {
@@ -452,6 +453,7 @@ def test_layers_that_compute_in_half_precision_are_refused(make, dtype):
         bound(keras.Model(x, make(dtype)(x)))
 
 
+@pytest.mark.slow
 def test_quantized_layers_are_refused():
     dense = layers.Dense(8)
     model = keras.Sequential([keras.Input((8,)), dense])

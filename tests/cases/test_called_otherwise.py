@@ -212,6 +212,7 @@ def test_products_that_underflow_are_counted(scales, activation):
     assert certified_radius(model, np.array([[1.0, 0.0]]))[0] <= 1 / math.sqrt(2)
 
 
+@pytest.mark.slow
 def test_a_margin_is_cut_by_what_underflowed_on_its_way():
     """The first layers give 0 in floating point, and what is 10 in the exact function."""
     x = keras.Input((1,), dtype="float64")
@@ -233,6 +234,7 @@ def test_images_beyond_float32_have_radius_zero():
     assert certified_radius(linear(np.eye(2)), x) == pytest.approx([0.0, 1 / math.sqrt(2)])
 
 
+@pytest.mark.slow
 def test_images_of_more_digits_than_float64_are_taken():
     x = np.array([[1.0, 0.0]])
     radius = certified_radius(linear(np.eye(2)), x)
@@ -253,6 +255,7 @@ def test_one_unit_that_is_neither_a_logit_nor_a_sigmoid_is_refused(activation):
 # --- layers that differ in training, in float64, or are one's own
 
 
+@pytest.mark.slow
 def test_layers_that_are_random_by_default_do_nothing():
     def build(first):
         x = keras.Input((8, 8, 1))
@@ -302,6 +305,7 @@ def test_layers_of_ones_own_may_have_a_kernel():
     assert radius == pytest.approx(3 / math.sqrt(2), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_rounding_of_layers_of_ones_own_counts_each_input():
     """Two branches of 2⁵³ + x: half an ulp, 1, is lost in each, and the stated rule says so."""
     register(Sum)(lambda layer, shapes: LayerBound(1.0, combine="sum", rounding=1.0))

@@ -108,6 +108,7 @@ def test_deep_and_shared_structures(what, tmp_path):
     refused(read_state_dict, old)
 
 
+@pytest.mark.slow
 def test_a_pth_whose_record_is_a_bomb(tmp_path):
     pickled = foreign_files.tensors_pickle({"w": np.zeros(250_000_000, "float32")})
     for method in (zipfile.ZIP_BZIP2, zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA):

@@ -107,10 +107,12 @@ def test_a_probability_that_is_no_sigmoid_is_refused(name):
 
 
 @pytest.mark.parametrize("name", LOGITS)
+@pytest.mark.drawn(6)
 def test_a_logit_is_certified(name):
     assert (certified_radius(classifier(LOGITS[name]), IMAGES, verbose=False) > 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENDINGS)
 @pytest.mark.drawn(2)
 def test_logits_of_any_network_are_attacked(name):
@@ -132,6 +134,7 @@ def test_a_probability_in_disguise_is_refused_by_bounds_and_by_attacks(name):
         LBFGSAdversary(model)(points)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", [ops.tanh, lambda z: 2 * ops.tanh(z), lambda z: z + 1])
 def test_what_is_divided_at_0_is_no_probability(head):
     x = keras.Input((1,))
@@ -146,6 +149,7 @@ def test_what_is_divided_at_0_is_no_probability(head):
 SHIFTS = np.array([0.0, 0.2, 0.0], np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "head",
     [
@@ -157,6 +161,7 @@ SHIFTS = np.array([0.0, 0.2, 0.0], np.float32)
     ],
     ids=["softmax", "sigmoid", "twice", "reshaped", "subtracted"],
 )
+@pytest.mark.drawn(3)
 def test_what_is_added_behind_a_softmax_moves_the_boundary(head):
     x = keras.Input((3,))
     dense = layers.Dense(3)

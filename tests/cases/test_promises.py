@@ -58,7 +58,7 @@ def drawn(seed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(10))
-@pytest.mark.drawn(4)
+@pytest.mark.drawn(2)
 def test_what_is_claimed_holds(seed):
     model, images, options, asked = drawn(seed)
     adversary = itf.LBFGSAdversary(model, jit_compile=False, **options)
@@ -80,6 +80,7 @@ def test_what_is_claimed_holds(seed):
     np.testing.assert_array_equal(adversary(images, **asked).images, result.images)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("solver", ["compiled", "scipy"])
 def test_where_logits_are_clipped_to_nothing_points_are_found(solver):
     """ReLUs of 1 - s, s - 6: at the image, of eight pixels of 0.5, both logits are 0."""

@@ -78,6 +78,7 @@ def fetch(server, tmp_path, paths=("/slow", "/mirror"), patience=HASTY):
 
 
 @pytest.mark.parametrize("drip", DRIPS)
+@pytest.mark.drawn(6)
 def test_a_drip_anywhere_in_an_answer_ends_at_the_deadline(dripped, drip):
     content, seconds = dripped[drip].result()
     assert content == CONTENT
@@ -112,6 +113,7 @@ def test_a_slow_server_that_is_fast_enough_is_left_to_send(server, tmp_path):
     assert server.paths() == ["/slow"]
 
 
+@pytest.mark.slow
 def test_ranges_of_next_to_nothing_stall_too(server, tmp_path):
     def one_byte(handler, content):
         time.sleep(DRIP)
@@ -137,6 +139,7 @@ STATUS = {"Retry-After": 503, "Location": 302, "Content-Range": 206}
 @pytest.mark.parametrize(
     ("name", "value"), [(name, value) for name, values in HEADERS.items() for value in values]
 )
+@pytest.mark.drawn(8)
 def test_a_header_that_cannot_be_parsed_leaves_the_mirror(server, tmp_path, name, value):
     def odd(handler, content):
         status = STATUS.get(name, 200)
@@ -167,6 +170,7 @@ def test_a_header_that_cannot_be_parsed_leaves_the_mirror(server, tmp_path, name
         b"HTTP/1.1 404 \x1b]0;owned\x07\r\n\r\n",
     ],
 )  # fmt: skip
+@pytest.mark.drawn(9)
 def test_an_answer_that_is_none_leaves_the_mirror(server, tmp_path, answer):
     server.faults["/slow"] = [faults.always(faults.raw(answer))]
     assert fetch(server, tmp_path, patience=AT_ONCE) == CONTENT
@@ -175,6 +179,7 @@ def test_an_answer_that_is_none_leaves_the_mirror(server, tmp_path, answer):
     assert str(caught.value).replace("\n", "").isprintable()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("known", ["sha256", "sha1", "size"])
 def test_a_file_that_changes_between_attempts_is_begun_again_in_the_same_call(
     server, tmp_path, known
@@ -192,6 +197,7 @@ def test_a_file_that_changes_between_attempts_is_begun_again_in_the_same_call(
         assert (size, sha256) == (len(CONTENT), hashlib.sha256(CONTENT).hexdigest())
 
 
+@pytest.mark.slow
 def test_short_ranges_are_resumed(server, tmp_path):
     server.files["/slow"] = CONTENT
     server.faults["/slow"] = [faults.always(faults.short_ranges(8_000))]

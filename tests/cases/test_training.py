@@ -69,8 +69,9 @@ def largest_difference(these, those):
 # --- weights
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", named())
-@pytest.mark.drawn(5)
+@pytest.mark.drawn(3)
 def test_rows_of_weight_zero_change_nothing(name, points):
     x, y = points
     weights = np.where(np.arange(48) % 3 == 0, 0.0, 2.0).astype(np.float32)
@@ -84,6 +85,7 @@ def test_rows_of_weight_zero_change_nothing(name, points):
     assert largest_difference(one, counted) > 1e-3
 
 
+@pytest.mark.slow
 def test_copies_weigh_what_their_images_weigh():
     batch = training.batch.Batch(
         tf.zeros([4, 2]), tf.constant([0, 1, 2, 0]), tf.constant([1.0, 10.0, 5.0, 1.0]), 3
@@ -106,8 +108,9 @@ def test_copies_weigh_what_their_images_weigh():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", named("plain", "pool, kept", "pool, of the batch", "extra class"))
-@pytest.mark.drawn(2)
+@pytest.mark.drawn(1)
 def test_class_weights_are_the_sample_weights_of_their_classes(name, points, plain):
     x, y = points
     by_class = weights_after(PARTS[name], x, y, class_weight={0: 1.0, 1: 10.0, 2: 0.0})
@@ -127,9 +130,10 @@ def test_weights_in_a_column_are_those_in_a_row(points):
     assert largest_difference(one, other) < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", named("plain", "pool, of the batch", "pool, kept"))
 @pytest.mark.parametrize("dtype", ["bool", "int64", "float64", "float16"])
-@pytest.mark.drawn(4)
+@pytest.mark.drawn(2)
 def test_weights_of_any_dtype_are_those_numbers(name, dtype, points):
     x, y = points
     weights = np.arange(48) % 3 != 0
@@ -154,6 +158,7 @@ def soft(labels):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["pool, of the batch", "gradient", "jacobian", "extra class"])
+@pytest.mark.drawn(2)
 def test_soft_labels_are_kept(name, points):
     x, y = points
     kept, hard = (weights_after(PARTS[name], x, labels, SOFT) for labels in (soft(y), np.eye(3)[y]))
@@ -180,7 +185,9 @@ def test_the_gradient_penalty_of_soft_labels_is_the_mean_over_them(points):
     assert float(value) == pytest.approx((gradients**2).sum(1).mean(), rel=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*named("pool, kept"), "worst logits"])
+@pytest.mark.drawn(1)
 def test_soft_labels_are_refused_where_they_would_be_hardened(name, points):
     x, y = points
     model = compiled(PARTS[name], SOFT)
@@ -218,6 +225,7 @@ def in_a_compiled_loop(model, batches):
         in_a_compiled_loop,
     ],
 )
+@pytest.mark.drawn(1)
 def test_pools_are_renewed_in_loops_of_ones_own(train, points):
     model = compiled({"pools": [pool(interval=4, distortion=0.1, refresh=8)]})
     model.optimizer.build(model.trainable_weights)
@@ -237,9 +245,10 @@ def test_train_on_batch_says_where_training_diverged(points):
 # --- precision
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*named("plain"), *list(PARTS)[3:]])
 @pytest.mark.parametrize("dtype", ["float64", "float16", "uint8"])
-@pytest.mark.drawn(7)
+@pytest.mark.drawn(4)
 def test_images_of_any_dtype_train_as_those_of_the_models(name, dtype, points):
     x, y = (each[:24] for each in points)
     x = np.rint(x) if dtype == "uint8" else x.astype("float16")
@@ -273,9 +282,10 @@ FLOAT64 = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", FLOAT64)
 @pytest.mark.parametrize("name", [*named("plain"), *list(PARTS)[3:]])
-@pytest.mark.drawn(7)
+@pytest.mark.drawn(4)
 def test_models_in_float64_train_as_those_in_float32(name, where, points):
     x, y = points
     model = training.AdversarialModel(in_float64(**FLOAT64[where]), **PARTS[name])
@@ -292,10 +302,10 @@ def test_models_in_float64_train_as_those_in_float32(name, where, points):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("jit_compile", "places"), [(False, tuple(FLOAT64)), (True, ("layers", "last layer"))]
-)
-def test_models_in_float64_train_with_all_parts_in_compiled_steps(jit_compile, places, points):
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("where", FLOAT64)
+@pytest.mark.drawn(1)
+def test_models_in_float64_train_with_all_parts_in_compiled_steps(where, jit_compile, points):
     def trained(model):
         model.set_weights(network().get_weights())
         parts = training.AdversarialModel(
@@ -311,9 +321,7 @@ def test_models_in_float64_train_with_all_parts_in_compiled_steps(jit_compile, p
         parts.fit(*points, batch_size=24, epochs=2, shuffle=False, verbose=0)
         return model.get_weights()
 
-    usual = trained(network())
-    for where in places:
-        assert largest_difference(trained(in_float64(**FLOAT64[where])), usual) < 1e-4, where
+    assert largest_difference(trained(in_float64(**FLOAT64[where])), trained(network())) < 1e-4
 
 
 @pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
@@ -324,7 +332,7 @@ def test_a_network_in_mixed_precision_is_refused_by_name(policy):
 
 
 @pytest.mark.parametrize("name", named())
-@pytest.mark.drawn(4)
+@pytest.mark.drawn(2)
 def test_loss_scaling_changes_nothing(name, points, plain):
     scaling = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.5), initial_scale=64.0)
     scaled = weights_after(PARTS[name], *points, optimizer=scaling)

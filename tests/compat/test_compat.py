@@ -14,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings("default:.* goes in intriguing_tf:Deprec
 
 @pytest.mark.slow
 @pytest.mark.parametrize("program", sorted(OLD.glob("*.py")), ids=lambda path: path.stem)
-@pytest.mark.drawn(4)
+@pytest.mark.drawn(2)
 def test_code_of_the_documents_runs(program, tmp_path, monkeypatch, keras_without_xla):
     monkeypatch.chdir(tmp_path)  # where some of it saves its results
     keras.utils.set_random_seed(0)  # some networks have random weights

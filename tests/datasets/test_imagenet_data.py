@@ -156,6 +156,7 @@ def test_bad_sources_are_named(call, error, words, folder):
         call(folder)
 
 
+@pytest.mark.slow
 def test_a_tfds_data_set_gives_imagenets_indices(tmp_path):
     """A data set of two classes in another order than ImageNet's, written by TFDS itself."""
     import tensorflow_datasets as tfds

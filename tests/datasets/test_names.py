@@ -39,6 +39,7 @@ def test_a_file_of_numbers_is_told_how_to_become_arrays(tmp_path):
         check_data_name(str(tmp_path / "credit.csv"))
 
 
+@pytest.mark.slow
 def test_names_are_checked_without_tensorflow():
     code = (
         "import sys\n"

@@ -112,6 +112,7 @@ def test_units_that_differ_are_doubted():
     assert "With the bounds 'data'" in doubt
 
 
+@pytest.mark.slow
 def test_attacks_that_fail_are_doubted():
     """A constant model: there is no other class."""
     model = network()

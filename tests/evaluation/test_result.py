@@ -34,6 +34,7 @@ def test_the_page_stands_alone(evaluation, tmp_path):
     assert {"evaluation.json", "images.csv", "curve.csv", "figures/accuracy.png"} <= there
 
 
+@pytest.mark.slow
 def test_the_numbers_are_those_of_the_evaluation(evaluation, tmp_path):
     evaluation.save(tmp_path)
     values = json.loads((tmp_path / "evaluation.json").read_text())
@@ -55,6 +56,7 @@ def test_radii_that_are_none_are_refused(evaluation, radius):
             accuracy(radius)
 
 
+@pytest.mark.slow
 def test_figures_of_an_earlier_page_go(evaluation, tmp_path):
     """Those that it shows, and no others of these names."""
     evaluation.save(tmp_path)
@@ -104,6 +106,7 @@ def rows_of(evaluation):
     return [[(row[0], row[4], row[5]) for row in table.rows] for table in examples.tables]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shards", [None, 7])
 def test_examples_go_by_their_rows_in_the_data(shards, tmp_path):
     points = images(40)
@@ -130,6 +133,7 @@ def test_changes_of_few_digits_are_told():
     assert pictures._apart(one, np.nextafter(one, np.float32(2))) == "1 → 1.0000001"
 
 
+@pytest.mark.slow
 def test_medians_are_over_the_correctly_classified():
     model, points = network(), images(20)
     labels = model.predict(points, verbose=0).argmax(1)

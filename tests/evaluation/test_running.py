@@ -46,6 +46,7 @@ def distances(model):
     return ratios.min(axis=1)
 
 
+@pytest.mark.slow
 def test_distances_and_certificates_meet_at_the_closed_form(model, evaluation):
     expected = distances(model)
     found = evaluation.status == "found"
@@ -186,6 +187,7 @@ def test_wrong_arguments(model, data, options, error, words):
         evaluate(model, data, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [np.longdouble, np.float16, tf.bfloat16])
 @pytest.mark.drawn(1)
 def test_numbers_of_any_precision(model, dtype):
@@ -203,6 +205,7 @@ def test_a_table_of_pandas_is_an_array(model):
     np.testing.assert_array_equal(read.result.originals, whole.result.originals)
 
 
+@pytest.mark.slow
 def test_class_names_win_over_those_of_the_data(model):
     data = ImageSet(images(4), None, ("x", "y", "z"))
     found = evaluate(model, data, certify="none", class_names=["a", "b", "c"])
@@ -227,6 +230,7 @@ def test_without_bounds_there_are_distances(shape, tmp_path):
     assert json.loads((tmp_path / "evaluation.json").read_text())["bounds"] == [None, None]
 
 
+@pytest.mark.slow
 def test_no_time_is_spent_on_radii_that_are_next_to_nothing(model, monkeypatch):
     """Layers that multiply to 1e20 in front of a classifier, and logits that are not that large."""
     inputs = keras.Input((4,))

@@ -46,6 +46,7 @@ def test_rounding_is_checked_by_the_network(ostriches, linear_network, images):
     np.testing.assert_array_equal(only_rounded.rounded, to_bytes(only_rounded.adversarial.images))
 
 
+@pytest.mark.slow
 def test_saved_pictures_hold_what_was_measured(ostriches, tmp_path, images):
     pixels = ostriches.sheet()
     assert pixels.shape == (4 * 12, 3 * 12, 3)

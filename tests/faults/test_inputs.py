@@ -124,6 +124,7 @@ def test_every_public_function_is_tried_or_left_out_for_a_reason():
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.drawn(len(NAMES) // 8)
+@pytest.mark.drawn(8)
 def test_bad_inputs_give_documented_errors(name):
     call = calls.call(name)
     allowed = documented(call.documented)

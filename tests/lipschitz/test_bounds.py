@@ -24,6 +24,7 @@ def test_a_chain_of_layers_multiplies():
         assert row.attained <= row.bound <= row.attained * (1 + 1e-7)
 
 
+@pytest.mark.slow
 def test_a_quick_bound_leaves_out_long_chains(monkeypatch):
     model = randomised(sequential((20,), layers.Dense(30, "relu"), layers.Dense(10)))
     best, quick, product = (bound(model, method) for method in ("best", "quick", "product"))

@@ -62,6 +62,7 @@ CONVOLUTIONS = [
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("shape", "geometry"), CONVOLUTIONS, ids=str)
+@pytest.mark.drawn(6)
 def test_convolution_bound_is_above_the_layer_and_close(shape, geometry):
     kernel = random_kernel(*shape)
     rank = len(geometry.spatial_shape)

@@ -60,6 +60,7 @@ def test_a_domain_needs_a_known_size():
         boxes_of((0, 1), [(None, None, None, 3)])
 
 
+@pytest.mark.slow
 def test_radii_on_a_domain_hold_within_it_and_nobody_asks_for_points_outside():
     keras.utils.set_random_seed(1)
     ends = [layers.Dense(9, "sigmoid"), layers.Dense(3)]
@@ -85,6 +86,7 @@ def test_radii_on_a_domain_hold_within_it_and_nobody_asks_for_points_outside():
         certified_radius(model, images + 1, domain=(-corner, corner))
 
 
+@pytest.mark.slow
 def test_a_smaller_domain_gives_larger_radii():
     model = keras.Sequential([keras.Input((1,)), layers.Dense(1, "tanh"), layers.Dense(1)])
     model.set_weights([np.array(w) for w in ([[1.0]], [2.0], [[1.0]], [-0.5])])  # steep at −2 alone

@@ -19,6 +19,7 @@ def test_margins_of_one_matrix_are_the_lengths_of_differences_of_rows():
     assert np.all(found >= lengths) and np.allclose(found, lengths, rtol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "model, ends",
     [

@@ -64,6 +64,7 @@ def test_box_filter_reaches_the_closed_form_of_the_tridiagonal_matrix():
         assert exact <= found <= exact * (1 + 1e-4)
 
 
+@pytest.mark.slow
 def test_the_image_sized_fft_is_not_a_bound_for_zero_padding_but_ours_is():
     violations = 0
     for seed in range(60):

@@ -39,6 +39,7 @@ def test_radius_of_a_linear_classifier_is_the_exact_distance(ending):
         assert found[i] == pytest.approx(exact, rel=1e-3, abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shift", [0.0, 8.0, 14.0, 40.0, -70.0, -100.0])
 @pytest.mark.drawn(3)
 def test_within_the_radius_no_two_units_of_a_sigmoid_saturate(shift):
@@ -55,6 +56,7 @@ def test_within_the_radius_no_two_units_of_a_sigmoid_saturate(shift):
     assert shift or np.allclose(radii[:3], images[:3, 0], rtol=2e-3)
 
 
+@pytest.mark.slow
 def test_radius_of_one_unit_means_two_classes():
     for ending in (None, "sigmoid"):
         model = sequential((4,), layers.Dense(1, ending))
@@ -171,6 +173,7 @@ def test_a_certifier_notices_settings_and_variables_that_change():
         certifier.radius(point)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("base, margin", [(9.55, 8.3e-4), (9.55, 0.02), (9.4, 1.1e-3), (9.0, 2e-3),
                                           (9.5, 0.02), (5.0, 0.3), (0.0, 0.5)])  # fmt: skip
 def test_within_the_radius_rounded_sigmoids_are_told_apart(base, margin):

@@ -3,6 +3,7 @@
 import gc
 
 import keras
+import pytest
 
 import intriguing_tf as itf
 from intriguing_tf.lipschitz.convolution import Convolution
@@ -15,6 +16,7 @@ class Probe(keras.layers.Layer):
         return x
 
 
+@pytest.mark.slow
 def test_kernels_of_layers_that_were_bounded_are_given_back():
     """A separable layer's two kernels are multiplied into a large one; of large networks' layers
     all of them together take gigabytes."""

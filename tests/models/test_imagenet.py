@@ -25,7 +25,7 @@ WEIGHTS = Path(os.environ.get("ITF_IMAGENET_WEIGHTS", "../shared/data/weights"))
         pytest.param("efficientnet_lite2", 6_092_072, 58_096, marks=pytest.mark.slow),
     ],
 )
-@pytest.mark.drawn(4)
+@pytest.mark.drawn(2)
 def test_exact_number_of_weights(name, trained, moments):
     model = getattr(itf.models, name)()
     count = {

@@ -280,6 +280,7 @@ def test_training_resumes_from_its_backup(certified, digits, tmp_path, monkeypat
     assert resumed.curve.loss[0] == pytest.approx(whole.curve.loss[1], rel=0.2)
 
 
+@pytest.mark.slow
 def test_softmax_regression_is_trained_to_its_optimum(digits):
     trained = train_on(load_recipe("mnist/fc10-1"), *digits)
     assert trained.curve.gradient_norm <= 1e-6

@@ -152,6 +152,7 @@ def inputs(tmp_path, monkeypatch):
         ),
     ],
 )
+@pytest.mark.drawn(2)
 def test_commands_keep_others_out_and_nothing_of_their_earlier_runs(
     name, more, fewer, inputs, tmp_path, capsys
 ):

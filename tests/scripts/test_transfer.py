@@ -37,6 +37,7 @@ def test_transfer_prints_the_matrix_and_keeps_the_images(tmp_path, capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("units", [1, 3])
+@pytest.mark.drawn(1)
 def test_what_saved_models_return_is_said_by_a_flag(units, tmp_path, capsys):
     keras.utils.set_random_seed(0)
     end = "softmax" if units > 1 else "sigmoid"

@@ -40,6 +40,7 @@ def test_help_lists_the_commands(capsys):
         assert f"itf-zoo {command}" in printed
 
 
+@pytest.mark.slow
 def test_download_verify_clear(served, capsys):
     def printed(*arguments, status=0):
         assert run.main(arguments) == status

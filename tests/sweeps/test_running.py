@@ -147,6 +147,7 @@ def test_a_sweep_towards_given_targets_is_extended_with_them(model, tmp_path):
     np.testing.assert_array_equal(extended.result().images, whole.result().images)
 
 
+@pytest.mark.slow
 def test_a_sweep_that_was_stopped_at_once_begins_again(model, data, tmp_path):
     """Whatever else is in the folder by then, a cell's folder without a shard for one."""
     done = run(model, data, tmp_path, shard_size=3)
@@ -158,10 +159,12 @@ def test_a_sweep_that_was_stopped_at_once_begins_again(model, data, tmp_path):
     assert _manifest(Sweep(tmp_path))["shard_size"] != 3
 
 
+@pytest.mark.slow
 def test_large_seeds_are_for_targets_that_are_not_random(model, data, tmp_path):
     assert run(model, data, tmp_path, seed=2**31, targets="nearest").missing == 0
 
 
+@pytest.mark.slow
 def test_a_folder_in_which_nothing_was_finished_is_free(model, data, tmp_path):
     images = data[0].copy()
     images[-1] = 0.5
@@ -185,6 +188,7 @@ def test_a_shard_is_a_batch_and_a_folder_keeps_its_size(model, data, tmp_path, m
     assert files(tmp_path / "old") == before and len(before) == 4
 
 
+@pytest.mark.slow
 def test_progress_is_shown_within_a_shard(model, data, tmp_path, capsys):
     run(model, data, tmp_path, verbose=True)
     shown = capsys.readouterr().err

@@ -146,6 +146,7 @@ def test_labels_and_weights_that_are_none_are_refused(points, penalties, change,
         model.fit(**{"x": x, "y": labels, "verbose": 0} | change)
 
 
+@pytest.mark.slow
 def test_the_input_may_come_under_its_name_or_in_a_tuple(points):
     x, labels = points
     histories = []
@@ -171,6 +172,7 @@ def test_a_model_whose_weights_are_all_frozen_is_refused(points):
         trained(training.AdversarialModel(inner), points)
 
 
+@pytest.mark.slow
 def test_labels_that_the_loss_ignores_are_none(points):
     labels = np.where(np.arange(len(points[1])) % 5, points[1], -1)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1)

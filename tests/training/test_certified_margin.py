@@ -91,9 +91,10 @@ def starting_at_zero(kind):
     return keras.Sequential([keras.Input((4, 4, 1)), *first[kind], keras.layers.Dense(3)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["extra class", "worst"])
 @pytest.mark.parametrize("kind", ["dense", "two dense", "conv"])
-@pytest.mark.drawn(3)
+@pytest.mark.drawn(1)
 def test_layers_may_start_at_zero(kind, loss):
     random = np.random.default_rng(0)
     x, labels = random.random((24, 4, 4, 1)).astype(np.float32), random.integers(0, 3, 24)
@@ -147,6 +148,7 @@ def test_settings_and_vectors_are_saved(points, tmp_path):
     assert before == pytest.approx(np.linalg.norm(model.model.get_weights()[0], 2) / 4, rel=1e-3)
 
 
+@pytest.mark.slow
 def test_validation_sees_fresh_norms():
     x, labels = np.ones((24, 4, 3), np.float32), np.zeros(24, int)
     network = keras.Sequential(
@@ -257,9 +259,10 @@ def test_a_radius_that_no_image_can_have_warns():
         prepared(training.CertifiedMargin(0.8, bounds=(0.0, 2.0)), network())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("eagerly", [False, True])
 @pytest.mark.parametrize("end", [None, "softmax", "sigmoid"])
-@pytest.mark.drawn(3)
+@pytest.mark.drawn(1)
 def test_margins_beside_a_pool_are_those_without(end, eagerly, points):
     x, labels = points
     units = 1 if end == "sigmoid" else 3

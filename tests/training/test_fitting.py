@@ -235,7 +235,9 @@ BOTH = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", BOTH, ids=["minimize", "fit"])
+@pytest.mark.drawn(1)
 def test_classes_may_come_in_any_form(train):
     forms = [CLASSES, CLASSES.astype(np.uint8), CLASSES[:, None], np.eye(3, dtype=int)[CLASSES]]
     first, *others = [train(small(), labels).loss for labels in forms]
@@ -247,6 +249,7 @@ def test_classes_may_come_in_any_form(train):
         train(small(), CLASSES + 0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kinds", [("float64", "float64"), ("float32", "float64")], ids=str)
 def test_layers_in_float64_are_fitted(kinds):
     curves = []
@@ -273,7 +276,9 @@ def test_bad_data_and_models_are_refused(digits):
         training.fit(frozen, images, labels, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("end", [None, "softmax", "sigmoid"])
+@pytest.mark.drawn(1)
 def test_the_cross_entropy_is_that_of_the_logits_whatever_the_model_ends_in(end):
     random = np.random.default_rng(0)
     x, units = random.normal(size=(60, 4)).astype("float32"), 1 if end == "sigmoid" else 3
@@ -300,6 +305,7 @@ def test_layers_that_cannot_be_compiled_are_not():
     assert np.isfinite(curve.loss).all()
 
 
+@pytest.mark.slow
 def test_loss_scaling_changes_nothing():
     plain, scaling = small(), small()
     scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.5))
@@ -310,6 +316,7 @@ def test_loss_scaling_changes_nothing():
         np.testing.assert_allclose(got, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frequency", [None, 2])
 def test_averaged_weights_are_those_that_keras_leaves(frequency):
     ours, keras_s = small(), small()
@@ -336,6 +343,7 @@ class Subclassed(keras.Model):
         return self.scores(inputs)
 
 
+@pytest.mark.slow
 def test_subclassed_models_have_classes_as_well():
     keras.utils.set_random_seed(0)
     forms = [CLASSES, CLASSES[:, None], np.eye(3)[CLASSES]]
@@ -394,6 +402,7 @@ def test_what_is_wrong_is_said_before_tensorflow_does(change, error, message):
         training.fit(small(), **arguments | {"batch_size": 8, "jit_compile": False} | change)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("train", BOTH, ids=["minimize", "fit"])
 def test_nothing_is_logged(train, caplog):
     tf.get_logger().addHandler(caplog.handler)
@@ -404,6 +413,7 @@ def test_nothing_is_logged(train, caplog):
     assert not caplog.records
 
 
+@pytest.mark.slow
 def test_an_axis_of_one_may_be_left_out_as_in_keras():
     images = np.repeat(POINTS[:, :, None], 2, axis=2)
     model = keras.Sequential(

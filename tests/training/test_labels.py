@@ -51,7 +51,9 @@ def batches(labels):
 SOME = [(reader, "multi-hot") for reader in READERS] + [("gradient", labels) for labels in BAD]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("reader", "labels"), dict.fromkeys(SOME))
+@pytest.mark.drawn(6)
 def test_labels_that_cannot_be_read_are_refused(reader, labels):
     output, loss, y = BAD[labels]
     model = compiled(READERS[reader], output, loss)
@@ -65,8 +67,10 @@ def test_labels_that_cannot_be_read_are_refused(reader, labels):
         model.train_on_batch(X, y)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blind", BLIND)
 @pytest.mark.parametrize("labels", ["signs, one unit", "multi-hot"])
+@pytest.mark.drawn(4)
 def test_parts_that_read_no_labels_take_what_the_loss_takes(blind, labels):
     output, loss, y = BAD[labels]
     model = compiled(BLIND[blind], output, loss)
@@ -87,7 +91,9 @@ def test_compiled_steps_go_on_to_the_words(jit_compile):
     model.fit(batches((SIGNS + 1) // 2), verbose=0)  # right ones are taken afterwards
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS)
+@pytest.mark.drawn(2)
 def test_rows_of_weight_zero_may_have_any_label(reader):
     model = compiled(READERS[reader], 1, HINGE)
     weights = (SIGNS == 1).astype(np.float32)
@@ -97,6 +103,7 @@ def test_rows_of_weight_zero_may_have_any_label(reader):
         model.fit(X, SIGNS, batch_size=24, verbose=0)
 
 
+@pytest.mark.slow
 def test_one_unit_has_probabilities_as_well():
     labels = np.where(CLASSES == 0, 0.9, 0.2).astype(np.float32)
     for reader in ("gradient", "of the batch"):
@@ -114,8 +121,9 @@ def test_labels_of_another_shape_are_refused(reader):
             fit()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS)
-@pytest.mark.drawn(3)
+@pytest.mark.drawn(1)
 def test_truth_values_are_0_and_1(reader):
     weights = []
     for dtype in (bool, np.float32):
@@ -135,6 +143,7 @@ class Subclassed(keras.Model):
         return self.inner(inputs)
 
 
+@pytest.mark.slow
 def test_subclassed_models_tell_their_classes_with_the_first_batch():
     subclassed = Subclassed()
     subclassed(X)

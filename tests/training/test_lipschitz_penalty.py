@@ -34,6 +34,7 @@ def test_constraint_rescales_to_the_true_norm():
     np.testing.assert_array_equal(constraint(tf.constant(held / 3)), held / 3)
 
 
+@pytest.mark.slow
 def test_constraint_and_regularizer_work_in_a_layer_and_survive_saving(tmp_path):
     convolution = {"input_shape": (8, 8), "strides": 2, "padding": "same"}
     model = keras.Sequential(

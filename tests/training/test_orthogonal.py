@@ -78,6 +78,7 @@ def test_kernels_of_extreme_numbers_stay_finite(number):
     assert singular_values(kernel).max() < 1.01
 
 
+@pytest.mark.slow
 def test_a_layer_keeps_to_it_in_training(points):
     model = keras.Sequential(
         [

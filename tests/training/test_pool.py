@@ -114,6 +114,7 @@ def test_hidden_examples_train_only_the_layers_above(points):
         ("least_likely", "hidden"),
     ],
 )
+@pytest.mark.drawn(2)
 def test_examples_made_within_the_step_are_the_solvers_first(points, layer, targets):
     x = points[0][:16]
     labels = network(width=16)(x).numpy().argmax(1)
@@ -162,6 +163,7 @@ def test_random_targets_within_the_step_are_other_classes_and_change(points):
         {"run_eagerly": True},
     ],
 )
+@pytest.mark.drawn(1)
 def test_a_step_with_examples_made_within_it_is_one_on_both(points, how):
     model = training.AdversarialModel(network(), pools=[pool(distortion=0.1, interval=0)])
     images, labels = (tf.constant(each) for each in points)
@@ -195,12 +197,14 @@ def test_images_outside_the_bounds_of_examples_made_within_the_step_are_refused(
             model.fit(255 * x, labels, batch_size=24, verbose=0)
 
 
+@pytest.mark.slow
 def test_batches_too_small_for_a_share_are_refused(points):
     model = training.AdversarialModel(network(), [pool("hidden", share=0.01)])
     with pytest.raises(ValueError, match=r"batch of 24 images is too small for the share 0.01"):
         trained(model, points)
 
 
+@pytest.mark.slow
 def test_a_list_of_callbacks_may_be_used_again(points):
     """What the first `fit` had added to it wrote zeros over what the second counted."""
     model = training.AdversarialModel(network(), [pool(interval=2, distortion=0.1)])

@@ -5,6 +5,7 @@ from scipy import stats
 from intriguing_tf.transfer import error_interval, mean_interval
 
 
+@pytest.mark.slow
 def test_error_interval_is_the_limit_of_the_bootstrap():
     wrong = np.r_[np.ones(30), np.zeros(226)]
     expected = stats.bootstrap(

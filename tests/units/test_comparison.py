@@ -51,6 +51,7 @@ def test_measures_are_the_textbooks():
         assert found["distance in p"][i] == pytest.approx(distances.mean() / 2)
 
 
+@pytest.mark.slow
 def test_units_that_detect_classes_are_told_from_random_directions(clusters):
     images, labels = clusters
     # Unit j is pixel j mod 10: each detects one class; a random direction mixes ten of them.
@@ -67,6 +68,7 @@ def test_units_that_detect_classes_are_told_from_random_directions(clusters):
     assert purity.test.delta > 0.147 and purity.p_difference < 1e-4
 
 
+@pytest.mark.slow
 def test_a_randomly_rotated_layer_is_shown_to_have_no_distinction(clusters):
     """Rotated at random, the units are random directions: equivalence, not just no difference."""
     images, labels = clusters
@@ -83,6 +85,7 @@ def test_a_randomly_rotated_layer_is_shown_to_have_no_distinction(clusters):
         assert set(verdicts(comparison, population, "shuffled").values()) == {"different"}
 
 
+@pytest.mark.slow
 def test_the_null_of_no_meaning_is_at_chance(clusters):
     images, labels = clusters
     comparison = itf.units.compare(
@@ -112,6 +115,7 @@ def test_dead_units_are_left_out_and_counted(clusters):
     assert "23 natural (7 left out)" in str(comparison)
 
 
+@pytest.mark.slow
 def test_another_models_features_are_a_space(clusters):
     images, labels = clusters
     model = layer_of(np.random.default_rng(1).normal(size=(PIXELS, 30)))

@@ -59,6 +59,7 @@ def test_the_power_is_the_share_of_equal_populations_found_equivalent():
     assert 0.6 < found < 0.95
 
 
+@pytest.mark.slow
 def test_the_difference_test_holds_its_level_with_ties():
     rng = np.random.default_rng(3)
     wrong = [

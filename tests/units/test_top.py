@@ -133,6 +133,7 @@ def test_a_dead_unit_is_not_determined(model, images):
     np.testing.assert_array_equal(top.determined, [True, True, True, False, True])
 
 
+@pytest.mark.slow
 def test_memory_is_bounded_by_the_batch(model):
     def stream(batches):
         return [np.full((500, 6, 6, 1), 0.5, np.float32)] * batches  # 96 kB of activations each

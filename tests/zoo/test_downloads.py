@@ -70,6 +70,7 @@ def marked(faults):
 
 
 @pytest.mark.parametrize("fault", marked(PASSING))
+@pytest.mark.drawn(4)
 def test_passing_faults_are_retried_and_resumed(server, entry, content, fault, own_cache):
     behaviour, resumed = PASSING[fault]
     server.faults[entry] = [behaviour]
@@ -98,6 +99,7 @@ FINAL = {
 
 
 @pytest.mark.parametrize("fault", marked(FINAL))
+@pytest.mark.drawn(4)
 def test_final_faults_leave_nothing_wrong_behind(server, entry, content, fault, own_cache):
     behaviour, word = FINAL[fault]
     server.faults[entry] = [behaviour]
@@ -111,6 +113,7 @@ def test_final_faults_leave_nothing_wrong_behind(server, entry, content, fault, 
 
 
 @pytest.mark.parametrize("fault", marked(FINAL))
+@pytest.mark.drawn(4)
 def test_a_mirror_takes_over(server, entry, content, fault):
     server.faults[entry] = [FINAL[fault][0]]
     server.files["/mirror"] = content
@@ -173,6 +176,7 @@ def test_what_an_earlier_run_left(server, entry, content, own_cache, behaviour, 
     )
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle(server, entry, content, own_cache):
     server.faults[entry] = [faults.dripping(0.02, step=4096)]
     process = start(PATH)
@@ -258,6 +262,7 @@ def test_a_proxy_is_used(server, content, tmp_path, monkeypatch):
     assert target.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_retry_after_is_honoured(server, entry):
     server.faults[entry] = [faults.status(503, Retry_After="1")]
     zoo.list()
@@ -314,6 +319,7 @@ def read_only_cache(monkeypatch):
     shutil.rmtree(cache)
 
 
+@pytest.mark.slow
 def test_no_permission_to_write(server, entry, read_only_cache):
     cache, forbid_writing = read_only_cache
     forbid_writing()
@@ -335,6 +341,7 @@ def test_the_cache_is_a_file(server, entry, own_cache):
         zoo.path("test/entry")
 
 
+@pytest.mark.slow
 def test_a_quota_ends_the_download(server, entry, own_cache):
     limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, -1)); {PATH}"
     process = start(limited)

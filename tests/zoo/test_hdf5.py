@@ -29,6 +29,7 @@ def as_h5py_reads(content):
 
 
 @pytest.mark.parametrize("groups", [1, 40, pytest.param(3000, marks=pytest.mark.slow)])
+@pytest.mark.drawn(2)
 def test_it_reads_what_the_library_reads(groups):
     def fill(file):
         for index in range(groups):

@@ -31,7 +31,7 @@ def write_caffe(path, weights, **options):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name, size", CAFFE + PYTORCH)
-@pytest.mark.drawn(3)
+@pytest.mark.drawn(2)
 def test_imported_network_agrees_with_plain_numpy(name, size, tmp_path):
     images = np.random.default_rng(1).uniform(size=(2, size, size, 3)).astype("float32")
     weights = numpy_networks.Weights()

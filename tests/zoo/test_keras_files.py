@@ -114,6 +114,7 @@ def test_rounded_weights_are_packed_in_two_thirds_of_the_bytes(tmp_path):
             np.testing.assert_array_equal(after, before)
 
 
+@pytest.mark.slow
 def test_a_zip_bomb(keras_file):
     with zipfile.ZipFile(keras_file, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("metadata.json", b"{}")

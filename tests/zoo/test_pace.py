@@ -19,6 +19,7 @@ def ends():
         yield here, there
 
 
+@pytest.mark.slow
 def test_a_connection_without_an_answer_is_cut_after_connect_and_silence(ends):
     with Pace(PATIENCE) as pace:
         pace.watch(ends[0])
@@ -50,6 +51,7 @@ def test_after_the_end_nothing_is_cut(ends):
     assert ends[0].recv(1) == b"x" and not pace.stalled
 
 
+@pytest.mark.slow
 def test_all_answers_together_must_be_fast_enough():
     with Pace(PATIENCE) as pace:
         pace.check()

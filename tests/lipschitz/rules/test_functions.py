@@ -117,6 +117,7 @@ def test_settings_that_no_rule_speaks_of_are_refused():
         bound(keras.Model(x, ops.max_pool(x, 2, data_format="channels_first")), verbose=False)
 
 
+@pytest.mark.slow
 def test_radii_go_through_them():
     x = keras.Input((5,))
     y = keras.layers.Dense(4)(x)

@@ -28,6 +28,7 @@ def test_time_distributed_is_the_layer_itself():
     assert distributed == pytest.approx(itf.lipschitz.dense_norm(inner.kernel.numpy()), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_spectral_normalization_is_certified_as_the_layer_within():
     inner = layers.Dense(3, "softmax")
     wrapped = keras.Sequential([keras.Input((4,)), layers.SpectralNormalization(inner)])
