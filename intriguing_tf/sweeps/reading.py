@@ -150,9 +150,9 @@ class Sweep:
             "model", "targets", "settings", "images", "found", "already", "failed",
             "distortion, mean", "median", "seconds",
         )  # fmt: skip
-        note = f"{self.plan.images} images in {self.plan.slices} shards, seed {self.plan.seed}"
+        note = f"images: {self.plan.images}; shards: {self.plan.slices}; seed: {self.plan.seed}"
         if self.missing:
-            note += f"; {self.missing} shards are missing: run the sweep again to make them"
+            note += f"; missing shards: {self.missing}, which the sweep makes when it is run again"
         return Table("Sweep", columns, rows, [note])
 
     def __str__(self) -> str:
@@ -190,8 +190,8 @@ class Sweep:
     def _check_complete(self) -> None:
         if self.missing:
             raise ValueError(
-                f"{self.missing} shards of the sweep in {str(self.folder)!r} are missing. Run it "
-                "again to make them."
+                f"The sweep in {str(self.folder)!r} is not complete: missing shards: {self.missing}. "
+                "Run it again to make them."
             )
 
 

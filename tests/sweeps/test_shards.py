@@ -29,7 +29,7 @@ def test_only_what_is_missing_is_made_again(model, data, folder):
     gone = sorted(before)[1]
     (folder / gone).unlink()
     assert Sweep(folder).missing == 1
-    with pytest.raises(ValueError, match="1 shards of the sweep"):
+    with pytest.raises(ValueError, match="missing shards: 1"):
         Sweep(folder).result()
     after_sweep = run(model, data, folder)
     after = files(folder)

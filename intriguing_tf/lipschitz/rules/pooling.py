@@ -42,10 +42,11 @@ def overlap_bound(windows: Sequence[Axis], pool_size: Sequence[int], strides: st
     shared = math.prod(most_windows(axis) for axis in windows)
     exact = math.isqrt(shared) ** 2 == shared
     root = math.sqrt(shared)
+    most = f"at most {shared} windows share a pixel"
     return LayerBound(
         root if exact else round_up(root),
         attained=root if exact else round_down(root),
-        how=f"at most {shared} windows share a pixel",
+        how=most if shared > 1 else "no two windows share a pixel",
         size=times(*pool_size),
         stride=strides,
     )
