@@ -28,7 +28,6 @@ from intriguing_tf.lipschitz.graph import Call, Tensor, calls_of
 from intriguing_tf.lipschitz.registry import errors_named, name_of
 from intriguing_tf.lipschitz.rounding import LEAST, UNIT_ROUNDOFF, product_up
 from intriguing_tf.lipschitz.steps import (
-    SIGMOID,
     LayerBound,
     NoBoundError,
     Slopes,
@@ -41,6 +40,8 @@ from intriguing_tf.lipschitz.walk import combined, logits_graph, rule_of
 Array = np.ndarray
 # What sums of numbers that underflow in float32 may lose.
 UNDERFLOW32 = 1e-36
+# Sums of numbers that are smaller do not overflow in float32.
+LARGEST32 = 1e30
 
 
 class Evaluator:
@@ -48,12 +49,18 @@ class Evaluator:
 
     Args:
         model: a copy in float64, so that what the layers compute is what is bounded.
+        single: whether the model itself computes in float32, with fewer exponents.
+
+    Attributes:
+        floor: what numbers that underflow may lose.
+        largest: beyond it sums may overflow; of such numbers nothing is known.
 
     Raises:
         NoBoundError: a layer has no rule, or no bound of its rounding errors.
     """
 
-    def __init__(self, model: keras.Model):
+    def __init__(self, model: keras.Model, single: bool):
+        self.floor, self.largest = (UNDERFLOW32, LARGEST32) if single else (LEAST, 1 / LEAST)
         self.graph = logits_graph(calls_of(model))
         self.calls = [EvaluatedCall(call) for call in self.graph.calls]
         self._slopes = dict.fromkeys(self.graph.inputs, 1.0)
@@ -64,14 +71,16 @@ class Evaluator:
     @property
     def squashes(self) -> bool:
         """Whether a softmax or sigmoid on top of the logits was left out."""
-        return any(not each.call.squashes for each in self.calls)
+        return self.head is not None
 
     @property
-    def ends_in_sigmoid(self) -> bool:
-        """Whether what was left out is a sigmoid of each logit."""
-        opened = [each.call for each in self.calls if not each.call.squashes]
-        whole = [rule_of(dataclasses.replace(call, squashes=True)) for call in opened]
-        return any(isinstance(rule, Steps) and rule.steps[-1] is SIGMOID for rule in whole)
+    def head(self) -> Step | None:
+        """The softmax or sigmoid on top of the logits that was left out."""
+        for each in self.calls:
+            if not each.call.squashes:
+                rule = rule_of(dataclasses.replace(each.call, squashes=True))
+                return rule.steps[-1] if isinstance(rule, Steps) else None
+        return None
 
     @property
     def numbers(self) -> int:
@@ -153,14 +162,16 @@ class BatchValues:
 
     def _errors(self, radius: Any, unit: float, rounded: bool) -> dict[Tensor, Any]:
         """The errors of every tensor; arguments as in `errors`."""
-        images = self.evaluator.graph.inputs[0]
+        images, largest = self.evaluator.graph.inputs[0], self.evaluator.largest
+        floor = self.evaluator.floor if unit == UNIT_ROUNDOFF else UNDERFLOW32
         errors = {images: unit * tf.abs(self.values[images]) * float(rounded)}
         for each in self.evaluator.calls:
             sizes = [self._size(tensor, errors[tensor], radius) for tensor in each.call.inputs]
             given = [errors[tensor] for tensor in each.call.inputs]
             results = [self._size(tensor, 0.0, radius) for tensor in each.call.outputs]
             found = each.errors(sizes, given, results, unit)
-            errors.update(zip(each.call.outputs, found, strict=True))
+            for tensor, error, size in zip(each.call.outputs, found, results, strict=True):
+                errors[tensor] = tf.where(size < largest, error + floor, math.inf)
         return errors
 
     def _size(self, tensor: Tensor, error: Any, radius: Any) -> Any:
@@ -242,12 +253,10 @@ class EvaluatedCall:
     ) -> list[Any]:
         """The errors of the outputs."""
         size, found = self.linear_errors(sizes, errors, results[0], unit)
-        floor = LEAST if unit == UNIT_ROUNDOFF else UNDERFLOW32
         if self._step is None:
-            found = list(found) if isinstance(found, (list, tuple)) else [found]
-            return [each + floor for each in found]
+            return list(found) if isinstance(found, (list, tuple)) else [found]
         straight = is_straight(self._operation)
-        return [activation_error(self._step, straight, size, found, results[0], unit) + floor]
+        return [activation_error(self._step, straight, size, found, results[0], unit)]
 
     def linear_errors(
         self, sizes: Sequence[Any], errors: Sequence[Any], result: Any, unit: float

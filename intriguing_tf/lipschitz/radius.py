@@ -21,6 +21,7 @@ from intriguing_tf.lipschitz.exactness import check_call
 from intriguing_tf.lipschitz.graph import calls_of
 from intriguing_tf.lipschitz.margins import MarginBounds
 from intriguing_tf.lipschitz.rounding import UNIT_ROUNDOFF, lengths, round_down
+from intriguing_tf.lipschitz.steps import SIGMOID, Softmax, Step
 from intriguing_tf.progress import progress_bar
 
 Array = np.ndarray
@@ -37,6 +38,8 @@ MOST_GAIN = 64.0
 SATURATES = 0.6
 # So many units in the last place a computed sigmoid may be off.
 UNITS = 8
+# Two that are nearly tied, and are computed alike, are told apart from so many on.
+TIED = 4
 # Images of a batch at which the bounds are compared with gradients.
 CHECKED = 4
 # Sizes of the random inputs on which copy and model are compared, in standard deviations.
@@ -79,9 +82,10 @@ def certified_radius(
 
     Returns:
         float64 [n], in the units of the images. 0 where two classes tie, and where the model in
-        its own precision predicts another class than its copy in float64. Within the radius of a
-        model that ends in several units of a sigmoid no two of them saturate: their rounded
-        outputs would be equal, and `predict` could not tell the classes apart.
+        its own precision predicts another class than its copy in float64. What the rounding of a
+        last softmax or sigmoid may hide is taken from the margins, so that `predict` can tell the
+        classes apart: within the radius no two of several sigmoids saturate. Neither may numbers
+        within it overflow.
 
     Raises:
         ValueError: as `bound`; an unknown `method`; images that are integers, not finite, of
@@ -133,10 +137,12 @@ class Certifier:
             raise ValueError(f'`method` must be "global" or "local". Received: {method!r}.')
         self.model = model
         self._check_classifier()
-        for call in calls_of(model).calls:
+        calls = calls_of(model).calls
+        for call in calls:
             check_call(call.operation, call.node)  # of the model itself: the copy is in float64
         self._copy = float64_copy(model)
-        self._evaluate = Evaluator(self._copy)
+        single = any(x.dtype != "float64" for call in calls for x in call.node.outputs)
+        self._evaluate = Evaluator(self._copy, single)
         if math.prod(model.outputs[0].shape[1:]) == 1:
             Classifier(self._copy).graph(tuple(model.inputs[0].shape[1:]))  # refuses probabilities
         self._compare_at_random()
@@ -144,11 +150,13 @@ class Certifier:
         margins = MarginBounds(model, verbose, quick, domain)
         self.bounds = margins.values
         self._state = _state(model)
-        several = math.prod(model.outputs[0].shape[1:]) > 1
-        saturates = several and self._evaluate.ends_in_sigmoid
-        self._slope = margins.logits() if saturates else 0.0
+        head, classes = self._evaluate.head, math.prod(model.outputs[0].shape[1:])
+        self._slope = margins.logits() if head is SIGMOID and classes > 1 else 0.0
         dtype = keras.backend.standardize_dtype(model.outputs[0].dtype)
         self._precision = ml_dtypes.finfo(dtype)
+        self._hidden = (
+            0.0 if head is None else _hidden_margin(head, classes, float(self._precision.eps))
+        )
         self._local = margins.local() if method == "local" else None
 
     def radius(self, images: Any, batch_size: int = 256, verbose: bool | str = "auto") -> Array:
@@ -185,7 +193,7 @@ class Certifier:
             # Within that radius the same computation errs by at most so much more.
             finite = np.where(np.isfinite(radii), radii, 0.0)
             more = _two_classes(near.logits, near.errors(finite))[1]
-            room, lost = np.full(len(logits), np.inf), np.zeros(len(logits))
+            room, lost = np.full(len(logits), np.inf), np.full(len(logits), self._hidden)
             if self._slope:
                 room = self._unsaturated(near.logits, predicted)
                 most = np.minimum(room, radii * (1 if self._local is None else MOST_GAIN))
@@ -330,6 +338,15 @@ class Certifier:
                 f"values from {images.min():g} to {images.max():g}."
             )
         return images.astype(np.float64) if images.dtype.itemsize > 8 else images
+
+
+def _hidden_margin(head: Step, classes: int, eps: float) -> float:
+    """The margin of logits that the rounding of a softmax or sigmoid may hide.
+
+    Where margins vanish, probabilities are at most 1 and their logarithms log(classes) in size.
+    """
+    logarithms = isinstance(head, Softmax) and head.bound > 1
+    return TIED * eps * (1 + math.log(classes) * logarithms)
 
 
 def _state(model: keras.Model) -> list[str | bytes]:

@@ -19,6 +19,8 @@ UNIT_ROUNDOFF = 2.0**-53
 # Layers round constants that are not weights (a factor, an ε) to float32, up or down.
 ROUNDED = 2.0**-22
 CONSTANT = 1 + ROUNDED
+# Numbers of float32 below this are 0 where processors flush them.
+NORMAL32 = 2.0**-126
 # What underflows counts as this; it is above the range where numbers lose digits.
 LEAST = 1e-290
 # Up to this size one batched LAPACK call beats a Python loop over single factorizations.
@@ -50,8 +52,10 @@ def round_down(value: float, operations: int = 4) -> float:
 
 def constant_error(values: np.ndarray | float) -> Array:
     """How far constants lie from what a layer in float32 computes with; one in float64 does not."""
+    size = np.abs(values)
     with np.errstate(over="ignore"):
-        return np.abs(np.asarray(values, np.float32).astype(np.float64) - values)
+        error = np.abs(np.asarray(values, np.float32).astype(np.float64) - values)
+    return np.where(size < NORMAL32, size, error)
 
 
 def product_up(factors: list[float]) -> float:

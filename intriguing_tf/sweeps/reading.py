@@ -190,8 +190,8 @@ class Sweep:
     def _check_complete(self) -> None:
         if self.missing:
             raise ValueError(
-                f"The sweep in {str(self.folder)!r} is not complete: missing shards: {self.missing}. "
-                "Run it again to make them."
+                f"The sweep in {str(self.folder)!r} is not complete. Run it again to make what is "
+                f"missing. Received: missing shards: {self.missing}."
             )
 
 

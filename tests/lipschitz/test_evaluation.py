@@ -24,7 +24,7 @@ IMAGES = np.random.default_rng(0).normal(size=(4, 5, 4, 2)).astype("float32")
 )
 def test_resampled_images_have_errors(make, interpolation):
     model = sequential((5, 4, 2), make(interpolation), layers.Flatten(), layers.Dense(3))
-    found = Evaluator(float64_copy(model))(IMAGES)
+    found = Evaluator(float64_copy(model), single=True)(IMAGES)
     differences = np.abs(model(IMAGES).numpy() - found.logits)
     errors = found.errors(unit=2.0**-24, rounded=True)
     assert np.all(differences <= errors)

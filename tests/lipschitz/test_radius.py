@@ -196,3 +196,48 @@ def test_a_margin_that_never_changes_may_vanish_in_rounding(base, margin):
     assert np.isfinite(radius) and (radius > 1 or base > 0)
     points = (np.linspace(-1, 1, 2001)[:, None] * radius).astype(np.float32)
     assert (model.predict(points, verbose=0).argmax(1) == 1).all()
+
+
+@pytest.mark.parametrize("margin", [1e-5, 1e-2])
+@pytest.mark.parametrize("classes", [2, 10])
+@pytest.mark.parametrize("ending", ["softmax", "log_softmax", "sigmoid of one"])
+def test_within_the_radius_a_rounded_head_tells_the_classes_apart(ending, classes, margin):
+    """A logit of margin · x beside others of 0; 1 − x is exact in float32, and so are logits."""
+    one = ending == "sigmoid of one"
+    units = 1 if one else classes
+    model = sequential((1,), layers.Dense(units, "sigmoid" if one else ending))
+    model.set_weights([np.eye(1, units) * 2.0 ** round(math.log2(margin)), np.zeros(units)])
+    image = np.ones((1, 1), np.float32)
+    (radius,) = certified_radius(model, image)
+    assert 1 - 5e-6 / margin < radius < 1
+    points = (1 - radius * np.linspace(0.99, 1.0, 501)[:, None]).astype(np.float32)
+    outputs = model.predict(points, verbose=0)
+    assert (outputs > 0.5).all() if one else (outputs[:, :1] > outputs[:, 1:]).all()
+
+
+CHAINS = {  # factors of dense layers, an image at which something leaves float32's range within
+    "logits overflow": ([1e38], 3.0),
+    "a hidden layer overflows": ([1e38, 1e-38], 3.0),
+    "a hidden layer underflows": ([1e-20, 1e-18, 1e38], 2.0),
+}
+
+
+@pytest.mark.parametrize("name", CHAINS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_nothing_is_certified_where_numbers_leave_the_range_of_their_precision(name, dtype):
+    factors, image = CHAINS[name]
+    dense = [layers.Dense(1, use_bias=False, dtype=dtype) for _ in factors[1:]]
+    last = layers.Dense(2, use_bias=False, dtype=dtype)
+    model = keras.Sequential([keras.Input((1,), dtype=dtype), *dense, last])
+    model.set_weights([*(np.full((1, 1), f) for f in factors[:-1]), np.array([[0.0, factors[-1]]])])
+    (radius,) = certified_radius(model, np.full((1, 1), image, dtype))
+    assert radius == pytest.approx(image if dtype == "float64" else 0.0, rel=1e-6)
+
+
+def test_a_constant_too_small_for_float32_may_be_zero():
+    """1 / √(variance + ε), where TensorFlow's processors take the ε for 0."""
+    variance, epsilon = 1.5e-38, 1.1e-38
+    model = sequential((2,), layers.BatchNormalization(epsilon=epsilon))
+    model.set_weights([np.ones(2), np.zeros(2), np.zeros(2), np.full(2, variance)])
+    assert bound(model).total >= variance**-0.5
+    assert bound(model).total < 3 * variance**-0.5
