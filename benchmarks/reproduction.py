@@ -31,7 +31,10 @@ def main() -> None:
         rows = [
             ("`--quick`: 128 images per network and table", seconds(quick, "--quick")),
             ("1 000 images", seconds(full)),
-            ("then `--training_seeds=1,2`, in the same folder", seconds(full, "--training_seeds=1,2")),
+            (
+                "then `--training_seeds=1,2`, in the same folder",
+                seconds(full, "--training_seeds=1,2"),
+            ),
         ]
         for name in KEPT:
             copy(full / name, REPORT / name)

@@ -1,11 +1,12 @@
-"""Adversarial examples for a model: the least change by which each image is misclassified.
+"""Adversarial examples for a model: the least change that gives each image another class.
 
   itf-attack --model=mnist/fc100-100-10 --data=sample --number=64 --output=attack
   itf-attack --model=my.keras --data=my.npz --bounds=-1,1 --targets=nearest
   itf-attack --model=mine.py:build --data=photographs/ --save_images
 
-Prints a table, and saves the result (attack.npz, attack.json) and a picture of originals,
-perturbations and adversarial images (attack.png). Photographs are fitted to the model.
+The other class is a random one, or with --targets=nearest whichever is nearest. Prints a table, and
+saves the result (attack.npz, attack.json) and a picture of originals, perturbations and adversarial
+images (attack.png). Photographs are fitted to the model.
 """
 
 from __future__ import annotations

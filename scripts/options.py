@@ -70,7 +70,17 @@ def checked(option: Option, name: str, check: Callable[[Any], object]) -> Option
 
 def one_of(*names: str) -> Option:
     """Demands exactly one of several flags, which are `None` by default."""
-    return functools.partial(flags.mark_flags_as_mutual_exclusive, names, required=True)
+
+    def is_one(values: Mapping[str, Any]) -> bool:
+        given = [f"--{name}" for name in names if values[name] is not None]
+        if len(given) != 1:
+            choice = " or ".join(f"--{name}" for name in names)
+            raise flags.ValidationError(
+                f"give {choice}. Received: {' and '.join(given) or 'none'}."
+            )
+        return True
+
+    return functools.partial(flags.register_multi_flags_validator, names, is_one)
 
 
 def model(default: str | None, name: str = "model") -> Option:

@@ -1,10 +1,14 @@
 """The zoo inside the site: a page for each card, a table with pictures, the leaderboard.
 
-Nothing of it is kept in `docs`: it is read from the cards when the site is built.
+Nothing of it is kept in `docs`: it is read from the cards when the site is built. Links of
+notebooks are made to lead to pages, as those of Markdown do.
 """
 
+import posixpath
+import re
 from pathlib import Path
 
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 from intriguing_tf.reporting import sorting_script
@@ -14,6 +18,7 @@ from intriguing_tf.zoo.leaderboard import standings
 from intriguing_tf.zoo.locations import bundled_folder
 
 ENTRIES = "entries"  # folder of the cards in the site
+_SOURCE = re.compile(r'href="(?P<path>[^":?#]+\.(?:md|ipynb))(?=["#])')  # of a page, in this tree
 
 
 def on_files(files: Files, config) -> Files:
@@ -32,6 +37,20 @@ def on_page_markdown(markdown: str, page, config, files) -> str:
     if "<!-- leaderboard -->" in markdown:
         markdown = markdown.replace("<!-- leaderboard -->", leaderboard())
     return markdown
+
+
+def on_page_content(html: str, page, config, files) -> str:
+    """Gives links of notebooks the addresses of the pages that they name."""
+
+    def address(found: re.Match[str]) -> str:
+        source = posixpath.normpath(posixpath.join(posixpath.dirname(here.src_uri), found["path"]))
+        target = files.get_file_from_path(source)
+        if target is None:
+            raise PluginError(f"{here.src_uri} links to {found['path']}, which is no page.")
+        return f'href="{target.url_relative_to(here)}'
+
+    here = page.file
+    return _SOURCE.sub(address, html) if here.src_uri.endswith(".ipynb") else html
 
 
 def entries(zoo: Path) -> str:

@@ -71,7 +71,7 @@ class AdversarialResult(ShownAsTable):
 
         result[3]; result[result.status == "found"]  # results of these rows
         result.plot(class_names)
-        result.to_dataframe().groupby("target").l2.median()
+        result.to_dataframe().groupby("targets").l2.median()
         result.save_images("pictures")
     """
 

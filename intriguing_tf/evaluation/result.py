@@ -31,9 +31,9 @@ class Evaluation(ShownAsTable, Collected):
     """How robust a model is on a data set; prints as a table, `save` writes a page.
 
     Attributes:
-        labels, predictions, adversarial_predictions, status, l2, distortion, survives_rounding,
-            certified, why_not_certified, nearest, farthest, attack_seconds, evaluations, extent:
-            what is known of each image, as `Collected` has it.
+        labels: of each image; so are predictions, adversarial_predictions, status, l2, distortion,
+            survives_rounding, certified, why_not_certified, nearest, farthest, attack_seconds,
+            evaluations and extent, as `Collected` has them.
         model: its name.
         classes: how many it tells apart.
         class_names: in the order of its outputs, or `None`.

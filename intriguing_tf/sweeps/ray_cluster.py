@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import socket
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,10 +23,12 @@ from intriguing_tf.adversary import AdversarialResult
 from intriguing_tf.keras_graph import layers_in
 from intriguing_tf.sweeps.plan import Plan
 from intriguing_tf.sweeps.workers import Results, Task, Tasks, attack, make_adversaries
+from intriguing_tf.text import words
 
 _RETRIES = 3  # of a shard whose worker died
 _RESTARTS = 100  # of a worker
 _SMALLEST_STORE = 80 * 2**20  # Ray refuses less
+_ANSWERS = 10.0  # seconds for a cluster to take a connection
 
 
 class PackedModel:
@@ -113,6 +116,7 @@ def _connect(address: str, workers: int | None, plan: Plan, model_bytes: int) ->
     import ray
 
     if address != "local":
+        _check_answers(address)
         ray.init(address, log_to_driver=False, logging_level=logging.ERROR)
         return
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -126,6 +130,20 @@ def _connect(address: str, workers: int | None, plan: Plan, model_bytes: int) ->
         log_to_driver=False,
         logging_level=logging.ERROR,
     )
+
+
+def _check_answers(address: str) -> None:
+    """Raises where nothing answers: Ray waits for minutes, and says nothing."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():  # "auto" fails at once
+        return
+    try:
+        socket.create_connection((host, int(port)), _ANSWERS).close()
+    except (OSError, OverflowError) as error:
+        raise ConnectionError(
+            f"No Ray cluster answers at {address!r}. Give 'local', 'auto', or HOST:PORT of a "
+            f"cluster that runs. Received: {words(error)}."
+        ) from error
 
 
 def _start(models: list[Any], settings: Any, plan: Plan, workers: int | None):

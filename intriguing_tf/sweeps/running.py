@@ -85,6 +85,7 @@ def sweep(
             of, time and again. Finished shards stay.
         OSError: the folder cannot be written to. Finished shards stay.
         ImportError: `ray` is given, but Ray is not installed.
+        ConnectionError: no cluster answers at the address `ray`.
 
     Example:
 

@@ -64,3 +64,12 @@ def test_workers_that_are_killed_are_replaced_and_results_are_those_of_one_proce
         # A search that maxfun ends carries on what its process rounds differently; images mixed
         # up would be 0.3 apart.
         np.testing.assert_allclose(a.result.images, b.result.images, atol=5e-3)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "no host:99999"])
+def test_a_cluster_that_does_not_answer_is_said_at_once(address, tmp_path):
+    started = time.monotonic()
+    with pytest.raises(ConnectionError, match="No Ray cluster answers at"):
+        itf.sweep({"m": small_model()}, np.zeros((2, 6), "float32"), folder=tmp_path, ray=address,
+                  targets="nearest", verbose=False)  # fmt: skip
+    assert time.monotonic() - started < 30
