@@ -8,6 +8,8 @@ WORKERS ?= --numprocesses=auto --dist=worksteal
 export TF_CPP_MIN_LOG_LEVEL = 3
 # As many test processes as processors: more threads in each would wait for one another.
 export OPENBLAS_NUM_THREADS = 1
+# What many processes import is compiled once, also where the environment forbids Python to keep it.
+export PYTHONDONTWRITEBYTECODE =
 
 .PHONY: demo test fast guard guard-record faults evidence lint types wheel docs clean
 
