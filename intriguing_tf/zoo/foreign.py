@@ -44,6 +44,12 @@ class Budget:
         fields: of a protocol buffer, those that are skipped included. GoogLeNet's has 5 000.
         objects: groups, arrays and their lists in an HDF5 file. EfficientNet-Lite0's has 1 254.
         headers: bytes that an HDF5 file spends on one object's description; Keras's have 300.
+        calls: of layers while a network is made, each as often as it is made; NASNetLarge's are
+            1 042, and those of a `Sequential` of 150 layers 12 000.
+        number: of units, pixels and the like in a network's configuration. The largest images of
+            `keras.applications` have 1 080 000 values.
+        computed: numbers that are computed while a network is made and are no weights. Most compute
+            none; normalization by every pixel of the largest images computes 7 million.
     """
 
     file: int = 4 << 30
@@ -59,6 +65,9 @@ class Budget:
     fields: int = 100_000
     objects: int = 100_000
     headers: int = 64 << 10
+    calls: int = 15_000
+    number: int = 11_000_000
+    computed: int = 70_000_000
 
 
 BUDGET = Budget()
@@ -110,7 +119,7 @@ def read_bytes(file: str | Path, budget: Budget = BUDGET) -> bytes:
         raise IntegrityError(str(error)) from None
 
 
-def within(budget: int, found: int, what: str) -> None:
+def within(budget: int, found: float, what: str) -> None:
     """Raises an `IntegrityError` if there is more of something than its budget."""
     if found > budget:
         raise IntegrityError(f"{what}: {found:,}, and {budget:,} are accepted")

@@ -2,21 +2,18 @@
 
 `keras.saving.load_model(safe_mode=True)` stops Lambda layers; older releases of Keras were talked
 into more than that by names in the configuration, and the HDF5 library trusts what a file says. So
-neither sees the file: this module checks that the archive holds what Keras itself writes, that
-every class named in it is a layer or a part of one, that the weights are finite numbers, and that
-the network has no more of them. Keras then makes the network and opens a new file of weights.
+neither sees the file: this module checks that the archive holds what Keras itself writes, that its
+configuration names layers and parts of them only, that the weights are finite numbers, and that the
+network has no more of them. Keras then makes the network and opens a new file of weights.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
-import importlib
 import json
-import re
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +21,7 @@ import h5py
 import keras
 import numpy as np
 
-from intriguing_tf.zoo import foreign, hdf5, rehearsal
+from intriguing_tf.zoo import configurations, foreign, hdf5, rehearsal
 from intriguing_tf.zoo.errors import IntegrityError
 
 WEIGHTS = "model.weights.h5"
@@ -35,21 +32,6 @@ MOST_UNPACKED = 4
 
 # What newer releases of Keras write for each layer, mostly as null, and older ones cannot read.
 NEWER = {"quantization_config", "input_axes", "output_axes"}
-
-# Layers that run foreign code, or read files that the configuration names.
-FOREIGN = {
-    "FlaxLayer",
-    "IntegerLookup",
-    "JaxLayer",
-    "Lambda",
-    "StringLookup",
-    "TextVectorization",
-    "TFSMLayer",
-    "TorchModuleWrapper",
-}
-# What Keras writes for plain values: tensors' places in the graph, slices and the like.
-PLAIN = {"__bytes__", "__ellipsis__", "__keras_tensor__", "__numpy__", "__slice__", "__tensor__"}
-MODULES = re.compile(r"(keras|intriguing_tf\.layers)(\.[a-z0-9_]+)*")
 
 
 def load(file: Path) -> keras.Model:
@@ -68,6 +50,10 @@ def load(file: Path) -> keras.Model:
         with _reading(file):
             model = _network(network)
             model.load_weights(weights)
+            # Once more: a number may be too large for the precision of its variable.
+            _check_finite(
+                {weight.path: keras.ops.convert_to_numpy(weight) for weight in model.weights}
+            )
             return model
 
 
@@ -112,12 +98,11 @@ def _read(file: Path) -> tuple[bytes, dict[str, np.ndarray]]:
             if sorted(archive.namelist()) != sorted(MEMBERS):
                 raise IntegrityError(f"its members must be {', '.join(MEMBERS)}")
             metadata, network, weights = map(archive.read, MEMBERS)
-        _check_configuration(foreign.json_values(metadata))
-        _check_configuration(foreign.json_values(network))
+        configurations.check(foreign.json_values(metadata))
+        configurations.check(foreign.json_values(network))
         arrays = hdf5.read_arrays(weights)
-        _check_arrays(arrays)
-        size = rehearsal.count_weights(lambda: _network(network))
-        foreign.within(sum(array.size for array in arrays.values()), size, "weights of its network")
+        _check_finite(arrays)
+        _check_needs(rehearsal.rehearse(lambda: _network(network)), arrays)
     return network, arrays
 
 
@@ -130,9 +115,19 @@ def _network(text: bytes) -> keras.Model:
     return network
 
 
-def _check_arrays(arrays: dict[str, np.ndarray]) -> None:
+def _check_needs(needs: rehearsal.Needs, arrays: dict[str, np.ndarray]) -> None:
+    """The file holds as many numbers of each kind as the network has, which computes few others."""
+    foreign.within(foreign.BUDGET.computed, needs.computed, "numbers computed beside its weights")
+    held: Counter[str] = Counter()
+    for array in arrays.values():
+        held[rehearsal.kind(array.dtype.name)] += array.size
+    for kind, size in needs.weights.items():
+        foreign.within(held[kind], size, f"{kind} weights of its network")
+
+
+def _check_finite(arrays: dict[str, np.ndarray]) -> None:
     for path, array in arrays.items():
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
+        if rehearsal.kind(array.dtype.name) == "floating" and not np.isfinite(array).all():
             raise IntegrityError(f"its weights {path} are not finite")
 
 
@@ -140,65 +135,6 @@ def _write_weights(file: Path, arrays: dict[str, np.ndarray]) -> None:
     with h5py.File(file, "w") as groups:
         for path, array in arrays.items():
             groups[path] = array
-
-
-def _check_configuration(configuration: Any) -> None:
-    """Every object that the configuration names is a layer, or a part of a layer, as data."""
-    for named in _named_objects(configuration):
-        name, module = named["class_name"], named.get("module")
-        what = f"it names {foreign.shown(name)} of {foreign.shown(module)}"
-        if type(name) is not str or type(module) not in (str, type(None)):
-            raise IntegrityError(f"{what}, which are not names")
-        if name in PLAIN and module is None:
-            continue
-        if name == "function":
-            _check_function(module, named.get("config"))
-            continue
-        if module is None or not MODULES.fullmatch(module) or name in FOREIGN:
-            raise IntegrityError(f"{what}, which may run foreign code")
-        registered = named.get("registered_name")
-        if registered not in (None, name, f"intriguing_tf>{name}"):
-            raise IntegrityError(f"{what}, registered as {foreign.shown(registered)}")
-        if not _is_part_of_network(module, name):
-            raise IntegrityError(f"{what}, which is no part of a network")
-
-
-def _check_function(module: str | None, name: Any) -> None:
-    known = type(name) is str and hasattr(keras.activations, name)
-    if module not in ("builtins", "keras.activations") or not known:
-        raise IntegrityError(
-            f"it names the function {foreign.shown(name)} of {foreign.shown(module)}"
-        )
-
-
-@functools.lru_cache(maxsize=1000)
-def _is_part_of_network(module: str, name: str) -> bool:
-    """Whether a name of a module is a layer, or what a layer is made of."""
-    parts = (
-        keras.Operation,  # layers and models are operations
-        keras.initializers.Initializer,
-        keras.regularizers.Regularizer,
-        keras.constraints.Constraint,
-        keras.dtype_policies.DTypePolicy,
-    )
-    try:
-        found = getattr(importlib.import_module(module), name, None)
-    except ImportError:
-        return False
-    return isinstance(found, type) and issubclass(found, parts)
-
-
-def _named_objects(configuration: Any) -> Iterator[dict[str, Any]]:
-    """Yields every mapping that Keras would make an object of."""
-    todo = [configuration]
-    while todo:
-        value = todo.pop()
-        if isinstance(value, dict):
-            if "class_name" in value:
-                yield value
-            todo += value.values()
-        elif isinstance(value, list):
-            todo += value
 
 
 def _make_portable(file: Path, method: int) -> None:

@@ -187,6 +187,9 @@ HOSTILE_LAYERS = {
     "a SavedModel": layer("keras.layers", "TFSMLayer", filepath="/etc/passwd"),
     "a torch module": layer("keras.layers", "TorchModuleWrapper", module="x"),
     "a vocabulary file": layer("keras.layers", "StringLookup", vocabulary="/etc/passwd"),
+    "the parent of layers that read files": layer(
+        "keras.src.layers.preprocessing.index_lookup", "IndexLookup", vocabulary="/etc/passwd"
+    ),
     "Keras's own downloader": layer("keras.utils", "get_file", origin="http://127.0.0.1/"),
     "Keras's own switch": layer("keras.config", "enable_unsafe_deserialization"),
     "a module that does not exist": layer("keras.no_such_module", "Dense"),
@@ -282,3 +285,29 @@ def test_a_loop_in_the_weights(keras_file):
 def test_weights_that_are_not_hdf5(keras_file):
     refused(rewritten(keras_file, model_weights_h5=b"not HDF5"), "not a .keras file")
     assert not payload_ran()
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int8", "bool", "uint32"])
+def test_weights_of_another_kind_than_the_networks(keras_file, dtype):
+    def change(weights):
+        del weights["layers/dense/vars/1"]
+        weights["layers/dense/vars/1"] = np.ones(2, dtype)
+
+    refused(with_weights(keras_file, change), "8, and 6 are accepted")
+
+
+def test_numbers_that_are_finite_in_the_file_only(keras_file):
+    def change(weights):
+        del weights["layers/dense/vars/1"]
+        weights["layers/dense/vars/1"] = np.array([1.0, 1e300])
+
+    refused(with_weights(keras_file, change), "not finite")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float64", "mixed_bfloat16"])
+def test_weights_of_every_precision(dtype, tmp_path):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2, dtype=dtype)])
+    loaded = keras_files.load(save(model, tmp_path / "model.keras"))
+    for before, after in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        assert before.dtype == after.dtype
+        np.testing.assert_array_equal(before, after)
