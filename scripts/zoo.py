@@ -47,7 +47,7 @@ def show_list(flags: Any, names: Sequence[str]) -> int:
             card.name,
             f"{card.parameters:,}",
             f"{card.size / 1e6:,.2f} MB" if card.size else "?",
-            "" if card.pinned else "no",
+            "yes" if card.pinned else "no",
             f"{card.metrics['test_error']:.2%}" if "test_error" in card.metrics else "",
             card.title if room is None else textwrap.shorten(card.title, room, placeholder=" …"),
         )
@@ -167,7 +167,8 @@ def site(flags: Any, names: Sequence[str]) -> int:
     _matching(patterns)  # complains before the first is copied
     for pattern in patterns or ["*"]:
         cards = export(expanded(folder), pattern)
-    print(f"{folder}: {len(cards)} entries. Serve it, and set INTRIGUING_TF_ZOO to its address.")
+    number = "1 entry" if len(cards) == 1 else f"{len(cards)} entries"
+    print(f"{folder}: {number}. Serve it, and set INTRIGUING_TF_ZOO to its address.")
     return 0
 
 

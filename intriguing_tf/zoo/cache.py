@@ -65,8 +65,8 @@ def verify(pattern: str = "*") -> list[Check]:
     """Checks size and SHA-256 of every local file of the zoo, downloading nothing.
 
     Args:
-        pattern: as in `zoo.list`. With "*", files in the cache that belong to no entry are
-            reported too.
+        pattern: as in `zoo.list`. With "*", downloads in the cache that belong to no entry are
+            reported too; what does not lie where downloads do is not the zoo's.
 
     Returns:
         One `Check` per local file or absent entry.

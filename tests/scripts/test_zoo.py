@@ -102,14 +102,18 @@ def test_mistakes_are_told(arguments, status, words, capsys):
 
 def test_list_and_info(capsys):
     assert run.main(["list", "mnist/fc10-*"]) == 0
-    assert capsys.readouterr().out.count("mnist/fc10-") == 3
+    printed = capsys.readouterr().out
+    assert printed.count("mnist/fc10-") == 3
+    heads, *rows = (line for line in printed.splitlines() if " MB " in line or "pinned" in line)
+    at = heads.index("pinned")
+    assert [row[at : at + len("pinned")].strip() for row in rows] == ["yes"] * 3
     assert run.main(["info", "mnist/fc10-1"]) == 0
     assert zoo.info("mnist/fc10-1").sha256 in capsys.readouterr().out
 
 
 def test_site_writes_a_zoo_that_can_be_served(tmp_path, capsys):
     assert run.main(["site", str(tmp_path / "site"), "mnist/fc10-1"]) == 0
-    assert "1 entries" in capsys.readouterr().out
+    assert ": 1 entry. Serve it" in capsys.readouterr().out
     assert (tmp_path / "site" / "mnist" / "fc10-1" / "model.keras").exists()
 
 

@@ -42,6 +42,8 @@ def test_clear_leaves_folders_of_others_and_links_alone(server, entry, own_cache
     for other in others:
         other.parent.mkdir(parents=True)
         other.write_text("precious")
+    others.append(own_cache / "test/entry/model.keras")  # not where a download of it would be
+    others[-1].write_text("precious")
     (own_cache / "test/linked").symlink_to(outside)
     assert {check.name for check in zoo.verify()} == {"test/entry"}
     zoo.clear()
