@@ -15,7 +15,7 @@ from absl import app, flags
 
 import intriguing_tf as itf
 from intriguing_tf.experiments.adversarial_training import load_method
-from intriguing_tf.publishing.training import STEPS_PER_CALL, adversarial_model, build
+from intriguing_tf.publishing.training import adversarial_model, build, steps_per_call
 
 flags.DEFINE_integer("epochs", 3, "timed epochs", lower_bound=1)
 flags.DEFINE_integer("images", 20_000, "training images", lower_bound=1_000)
@@ -44,7 +44,7 @@ def seconds_per_epoch(name: str, images, labels, epochs: int) -> tuple[float, fl
     keras.utils.set_random_seed(0)
     model = adversarial_model(recipe, build(recipe), len(images))
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adam", loss, steps_per_execution=STEPS_PER_CALL)
+    model.compile("adam", loss, steps_per_execution=steps_per_call(recipe))
     clock = Clock()
     history = model.fit(
         images, labels, batch_size=100, epochs=epochs + 1, verbose=0, callbacks=[clock]

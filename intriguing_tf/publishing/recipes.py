@@ -15,7 +15,7 @@ from msgspec import UNSET, Meta, UnsetType, field
 
 from intriguing_tf.files import expanded, not_there
 from intriguing_tf.fingerprints import json_fingerprint
-from intriguing_tf.zoo.cards import Name
+from intriguing_tf.zoo.cards import Line, Name
 from intriguing_tf.zoo.locations import bundled_folder
 from intriguing_tf.zoo.records import Record, read
 
@@ -101,9 +101,13 @@ class Attack(Part, frozen=True):
 
 
 class Pool(Part, frozen=True):
-    """Arguments of `intriguing_tf.training.AdversarialPool`; `layer` `None`: the images."""
+    """Arguments of `intriguing_tf.training.AdversarialPool`; `layer` `None`: the images.
 
-    layer: str | None
+    Pools are renewed between compiled calls, which have as many steps as the smallest `interval`
+    that is not 0, and at most 50: other intervals are rounded up to whole calls.
+    """
+
+    layer: str | UnsetType | None = UNSET
     size: Count | UnsetType = UNSET
     share: Share | UnsetType = UNSET
     refresh: Count | UnsetType = UNSET
@@ -178,6 +182,7 @@ class Recipe(Record, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
         penalties: that it is trained with.
         constraint: of the kernels below the last while it is trained; None: none.
         shift: pixels by which a batch of training images is moved at most, both ways.
+        license: of the weights, for the card of a recipe of one's own; None: not stated.
         rounding: precision to which the trained weights are rounded, so that they can be stored in
             half the bytes; None: as they are.
     """
@@ -200,6 +205,7 @@ class Recipe(Record, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
     constraint: Literal["orthogonal"] | None = None
     shift: Annotated[int, Meta(ge=0, le=27)] = 0
     rounding: Literal["float16"] | None = None
+    license: Line | None = field(name="licence", default=None)
 
     def __post_init__(self) -> None:
         by_minibatches = isinstance(self.fitting, Minibatches) and self.autoencoder is None

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -49,7 +51,7 @@ from intriguing_tf.training import (
 from intriguing_tf.training.adversarial_model import Penalty
 from intriguing_tf.training.fitting import use_xla
 
-STEPS_PER_CALL = 50  # of `AdversarialModel.fit`; pools are renewed between calls
+STEPS_PER_CALL = 50  # of `AdversarialModel.fit`, at most
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,8 +62,8 @@ class TrainedModel:
         recipe: the recipe, with the seed that was used.
         model: the trained `keras.Model`, images to logits.
         train_error: fraction of the recipe's own training images that it misclassifies.
-        curve: the course of the objective.
-        seconds: wall time of the whole training, without reading the data.
+        curve: the course of the objective; of a training that was resumed, since then.
+        seconds: wall time of the training, without reading the data; as `curve`.
         data_sha256: `intriguing_tf.datasets.fingerprint` of the training images.
         autoencoder_curve: that of the autoencoder, if the recipe has one.
     """
@@ -107,7 +109,7 @@ def train(
             that it resumes; it is emptied at the end.
 
     Raises:
-        ValueError: as `load_recipe`.
+        ValueError: as `load_recipe` and `train_on`.
         FileNotFoundError: when MNIST is unavailable.
 
     Example:
@@ -138,20 +140,26 @@ def train_on(
         images: float32 `[n, 28, 28, 1]` in [0, 1].
         labels: int64 `[n]`.
         verbose, backup: as in `train`.
+
+    Raises:
+        ValueError: the recipe's batches are larger than there are images, or its builder does not
+            take its arguments.
     """
     start = time.perf_counter()
+    _check_batches(recipe, len(images))
     keras.utils.set_random_seed(recipe.seed)
+    seed = recipe.seed % 2**31  # as far as the order of batches takes them
     model = build(recipe)
     trainable, inputs, autoencoder_curve = model, images, None
     if recipe.autoencoder is not None:
-        autoencoder_curve = _pretrain(model, recipe.autoencoder, images, recipe.seed, verbose)
+        autoencoder_curve = _pretrain(model, recipe.autoencoder, images, seed, verbose)
         # The first layer stays as it is, so it is computed once.
         trainable = above(model, "fc1")
         inputs = up_to(model, "fc1").predict(images, batch_size=1000, verbose=0)
     if recipe.pools or recipe.penalties:
         curve = _fit_with_adversary(recipe, model, images, labels, verbose, backup)
     else:
-        curve = _fit(trainable, recipe.fitting, inputs, labels, recipe.seed, verbose)
+        curve = _fit(trainable, recipe.fitting, inputs, labels, seed, verbose)
     if recipe.rounding:
         model.set_weights([w.astype(recipe.rounding).astype(w.dtype) for w in model.get_weights()])
     train_error = float((Classifier(model).predict(images) != labels).mean())
@@ -167,13 +175,39 @@ def train_on(
 
 
 def build(recipe: Recipe) -> keras.Model:
-    """Returns the untrained network of a recipe; Keras's global seed decides its weights."""
+    """Returns the untrained network of a recipe; Keras's global seed decides its weights.
+
+    Raises:
+        ValueError: the builder does not take the recipe's arguments.
+    """
+    builder = getattr(models, recipe.builder)
     arguments = dict(recipe.arguments)
+    _check_arguments(recipe, builder)
     if recipe.initialization is not None:
         arguments["kernel_initializer"] = keras.initializers.VarianceScaling(
             mode="fan_avg", **recipe.initialization.keywords()
         )
-    return getattr(models, recipe.builder)(**arguments)
+    return builder(**arguments)
+
+
+def _check_arguments(recipe: Recipe, builder: Callable[..., keras.Model]) -> None:
+    known = inspect.signature(builder).parameters
+    for name in recipe.arguments.keys() - known.keys():
+        raise ValueError(
+            f"The recipe {recipe.name!r} gives {recipe.builder} `arguments` that it does not take. "
+            f"Valid: {', '.join(known)}. Received: {name!r}."
+        )
+
+
+def _check_batches(recipe: Recipe, images: int) -> None:
+    """An epoch has at least one batch, or a schedule would have no steps."""
+    fits = [recipe.fitting, recipe.autoencoder and recipe.autoencoder.fitting]
+    for fitting in fits:
+        if isinstance(fitting, Minibatches) and fitting.batch_size > images:
+            raise ValueError(
+                f"The recipe {recipe.name!r} is trained on {images:,} images, which is the largest "
+                f"`batch_size`. Received: {fitting.batch_size:,}."
+            )
 
 
 def adversarial_model(recipe: Recipe, model: keras.Model, images: int = 60_000) -> AdversarialModel:
@@ -187,6 +221,12 @@ def adversarial_model(recipe: Recipe, model: keras.Model, images: int = 60_000) 
     pools = [AdversarialPool(**pool.keywords()) for pool in recipe.pools]
     steps = _steps(cast(Minibatches, recipe.fitting), images)
     return AdversarialModel(model, pools, [_penalty(each, steps) for each in recipe.penalties])
+
+
+def steps_per_call(recipe: Recipe) -> int:
+    """Returns how many steps a compiled call has: pools are renewed between calls only."""
+    intervals = [pool.interval for pool in recipe.pools if pool.interval]
+    return min([STEPS_PER_CALL, *intervals])
 
 
 def _penalty(part: Lipschitz | Gradient | Certified, steps: int) -> Penalty:
@@ -214,7 +254,7 @@ def _fit_with_adversary(recipe: Recipe, model, images, labels, verbose, backup) 
     trainer.compile(
         _optimizer(fitting, len(images)),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-        steps_per_execution=STEPS_PER_CALL,
+        steps_per_execution=steps_per_call(recipe),
         jit_compile=use_xla(model),
     )
     options: dict[str, Any] = {"x": images, "y": labels, "batch_size": fitting.batch_size}

@@ -18,7 +18,8 @@ class Needs(NamedTuple):
 
     Args:
         weights: how many it has by their `kind`.
-        computed: numbers that are computed meanwhile and are no weights; `inf` where no shape is known.
+        computed: numbers that are computed meanwhile and are no weights; `inf` where a shape is
+            unknown.
     """
 
     weights: dict[str, int]

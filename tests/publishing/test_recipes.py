@@ -22,6 +22,7 @@ from intriguing_tf.publishing import (
     recipes,
     train_on,
 )
+from intriguing_tf.publishing import training as publishing_training
 from intriguing_tf.publishing.autoencoder import filters_figure, sparse_reconstruction
 
 NAMES = [
@@ -170,6 +171,40 @@ def test_training_repeats_for_a_seed_and_only_for_it(digits):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["mnist/fc10-1", "mnist/fc100-100-10"])
+def test_every_seed_of_the_schema_trains(name, digits):
+    values = load_recipe(name).json() | {"seed": 2**32 - 1}
+    recipe = Recipe.from_json(values)
+    if name != "mnist/fc10-1":
+        recipe = recipe.replace(fitting=BRIEF.replace(epochs=1))
+    assert train_on(recipe, *digits, verbose=False).recipe.seed == 2**32 - 1
+
+
+def test_batches_are_not_larger_than_the_data(digits, monkeypatch):
+    monkeypatch.setattr(publishing_training, "build", None)  # it is told before
+    for recipe in (
+        brief("mnist/fc10-1").replace(fitting=BRIEF.replace(batch_size=301)),
+        load_recipe("mnist/fc100-100-10-pools").replace(fitting=BRIEF.replace(batch_size=301)),
+        load_recipe("mnist/conv").replace(fitting=BRIEF.replace(batch_size=301)),
+    ):
+        with pytest.raises(ValueError, match=r"300 images.*`batch_size`\. Received: 301"):
+            train_on(recipe, *digits)
+    stage = load_recipe("mnist/ae400-10").autoencoder
+    stage = stage.replace(fitting=BRIEF.replace(batch_size=301))
+    with pytest.raises(ValueError, match="`batch_size`"):
+        train_on(brief("mnist/ae400-10").replace(autoencoder=stage), *digits)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_arguments_that_the_builder_does_not_take_are_named(name):
+    recipe = load_recipe(name)
+    with pytest.raises(
+        ValueError, match=rf"'{name}'.*Valid: .*kernel_initializer.*Received: 'foo'"
+    ):
+        build(recipe.replace(arguments={"foo": 1}))
+
+
+@pytest.mark.slow
 def test_training_learns_and_tells_the_truth_about_it(digits):
     recipe = brief("mnist/conv").replace(arguments={"filters": 4, "units": 32})
     trained = train_on(recipe, *digits)
@@ -188,7 +223,7 @@ def with_parts(**parts):
 
 def test_pools_and_penalties_are_data():
     recipe = with_parts(
-        pools=[{"layer": None, "size": 64, "refresh": 16}, {"layer": "fc2", "distortion": 0.1}],
+        pools=[{"size": 64, "refresh": 16}, {"layer": "fc2", "distortion": 0.1}],
         penalties=[{"kind": "lipschitz", "total": 9.0}, {"kind": "gradient", "weight": 0.2}],
     )
     assert Recipe.from_json(recipe.json()) == recipe
@@ -196,6 +231,46 @@ def test_pools_and_penalties_are_data():
     assert [(pool.layer, pool.distortion) for pool in trainer.pools] == [(None, None), ("fc2", 0.1)]
     lipschitz, gradient = trainer.penalties
     assert (lipschitz.total, gradient.weight) == (9.0, 0.2)
+
+
+@pytest.mark.parametrize(
+    ("intervals", "steps"),
+    [([], 50), ([None], 50), ([0], 50), ([75], 50), ([50], 50), ([5], 5), ([0, None, 7, 100], 7)],
+)
+def test_pools_are_new_as_often_as_their_recipe_says(intervals, steps, digits, monkeypatch):
+    """They are renewed between calls, of which none may be longer than an interval."""
+    pools = [
+        {"distortion": 0.1} | ({} if interval is None else {"interval": interval})
+        for interval in intervals
+    ]
+    recipe = with_parts(penalties=[{"kind": "gradient"}], **({"pools": pools} if pools else {}))
+    found = []
+
+    def fit(self, **_):
+        found.append(self.steps_per_execution)
+        return keras.callbacks.History()
+
+    monkeypatch.setattr(training.AdversarialModel, "fit", fit)
+    with pytest.raises(KeyError, match="loss"):
+        train_on(recipe, *digits)
+    assert found == [steps]
+
+
+@pytest.mark.slow
+def test_a_short_interval_is_kept(digits, monkeypatch):
+    pool = {"layer": None, "size": 8, "refresh": 8, "interval": 2, "distortion": 0.1}
+    recipe = with_parts(pools=[pool]).replace(fitting=BRIEF.replace(epochs=1))
+    renewed = []
+    original = training.AdversarialModel.renew_pools
+
+    def renew(self):
+        made = original(self)
+        renewed.extend(int(self.steps.numpy()) for _ in made)
+        return made
+
+    monkeypatch.setattr(training.AdversarialModel, "renew_pools", renew)
+    train_on(recipe, *digits, verbose=False)
+    assert renewed == [2, 4, 6]
 
 
 @pytest.mark.parametrize(
