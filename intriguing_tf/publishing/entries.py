@@ -33,7 +33,7 @@ from intriguing_tf.zoo.integrity import fault
 from intriguing_tf.zoo.records import Facts
 
 WEIGHTS = "model.keras"
-LICENSE = "Apache-2.0"
+LICENSE = "Apache-2.0"  # of the weights that come with this package
 
 
 def publish(
@@ -79,7 +79,14 @@ def publish(
         metrics, pictures = measure_and_draw(model, card, verbose=verbose)
         for stem, picture in pictures.items():
             write_atomically(home / f"{stem}.png", picture)
-        card = card.replace(title=recipe.title, recipe=Facts(recipe.json()), metrics=Facts(metrics))
+        license, source = _origin(recipe)
+        card = card.replace(
+            title=recipe.title,
+            recipe=Facts(recipe.json()),
+            license=license,
+            source=source,
+            metrics=Facts(metrics),
+        )
         site.write_card(folder, card)
         site.refresh(folder)
     return card
@@ -143,10 +150,18 @@ def writable_zoo(folder: str | os.PathLike | None) -> Path:
     return bundled
 
 
+def _origin(recipe: Recipe) -> tuple[str, str]:
+    """Returns the license of a recipe's weights, and where they come from, in words."""
+    if recipe.name in recipe_names() and recipe == load_recipe(recipe.name):
+        return LICENSE, f"trained here: itf-zoo publish {recipe.name}"
+    return recipe.license or "not stated", "trained here, by the recipe in this card"
+
+
 def _write_trained(trained: TrainedModel, folder: Path) -> ModelCard:
     """Writes weights, filters and a card without metrics; returns the card."""
     recipe, model = trained.recipe, trained.model
     weights = keras_files.to_bytes(model, compressed=recipe.rounding is not None)
+    license, source = _origin(recipe)
     card = ModelCard(
         name=recipe.name,
         title=recipe.title,
@@ -160,8 +175,8 @@ def _write_trained(trained: TrainedModel, folder: Path) -> ModelCard:
         bounds=(0.0, 1.0),
         classes=model.output_shape[-1],
         parameters=model.count_params(),
-        license=LICENSE,
-        source=f"trained here: itf-zoo publish {recipe.name}",
+        license=license,
+        source=source,
         recipe=Facts(recipe.json()),
         training=Facts(
             {

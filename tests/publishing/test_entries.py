@@ -130,8 +130,9 @@ def test_the_card_says_how_it_was_made(published):
 def test_page_and_picture(published):
     folder, card = published
     page = (folder / "mnist/tiny/README.md").read_text()
-    for text in (card.title, card.sha256, "picture.png", '"weight_decay": 0.01', "Apache-2.0"):
+    for text in (card.title, card.sha256, "picture.png", '"weight_decay": 0.01', "not stated"):
         assert text in page
+    assert "itf-zoo publish FILE.json" in page and "publish mnist/tiny" not in page
     assert f"{card.metrics['test_error']:.2%}" in page
     picture = (folder / "mnist/tiny/picture.png").read_bytes()
     assert picture.startswith(b"\x89PNG") and len(picture) < 200_000
@@ -160,6 +161,25 @@ def test_a_published_file_says_nothing_that_older_keras_refuses(published):
         assert json.loads(archive.read("metadata.json"))["date_saved"] == ""
     assert '"units"' in configuration
     assert not any(f'"{key}"' in configuration for key in keras_files.NEWER)
+
+
+def test_a_card_says_whose_the_weights_are():
+    own = publishing.Recipe.from_json(RECIPE)
+    source = "trained here, by the recipe in this card"
+    assert entries._origin(own) == ("not stated", source)
+    stated = publishing.Recipe.from_json(RECIPE | {"licence": "CC0-1.0"})
+    assert entries._origin(stated) == ("CC0-1.0", source)
+    assert publishing.fingerprint(own) == publishing.fingerprint(stated)
+    with pytest.raises(ValueError, match="licence"):
+        publishing.Recipe.from_json(RECIPE | {"licence": "\x1b[2J"})
+    bundled = publishing.load_recipe("mnist/fc10-1")
+    assert entries._origin(bundled.replace(seed=7)) == ("not stated", source)
+
+
+@pytest.mark.parametrize("name", publishing.recipe_names())
+def test_bundled_cards_say_it_as_they_did(name):
+    card = zoo.info(name)
+    assert entries._origin(publishing.load_recipe(name)) == (card.license, card.source)
 
 
 def test_only_what_determines_the_weights_asks_for_training():
