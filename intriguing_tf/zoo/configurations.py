@@ -41,9 +41,8 @@ PARTS = (
     keras.constraints.Constraint,
     keras.dtype_policies.DTypePolicy,
 )
-COPIES = (
-    3  # that a layer makes of a layer in it, at most: Bidirectional, of its own and one per way
-)
+# How often at most a layer makes a layer in it: Bidirectional its own, and one for each way.
+COPIES = 3
 SEEDS = {"seed", "salt"}  # numbers that are no sizes
 
 Named = dict[str, Any]  # what Keras would make an object of
