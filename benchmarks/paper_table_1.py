@@ -33,7 +33,7 @@ def main() -> None:
                 f"{printed.distortion:g}, **{distortion:.3f}**",
             )
         )
-    quantities = ("train error", "test error", "av. min. distortion")
+    quantities = ("train error", "test error", "distortion of the correctly classified")
     columns = ("model", *(f"{quantity}: paper, here" for quantity in quantities))
     print(Table("", columns, rows).markdown())
 
