@@ -19,7 +19,6 @@ import scipy.optimize
 import tensorflow as tf
 from threadpoolctl import threadpool_limits
 
-from intriguing_tf.adversary.targets import class_array
 from intriguing_tf.aliases import renamed_function
 from intriguing_tf.checks import (
     check_choice,
@@ -32,7 +31,7 @@ from intriguing_tf.classifier import Classifier
 from intriguing_tf.keras_graph import float64_copy, layers_in
 from intriguing_tf.lipschitz.differentiable import in_one_dtype
 from intriguing_tf.progress import progress_bar
-from intriguing_tf.training.parts import width
+from intriguing_tf.training.fitting_data import check_data
 
 Loss = Callable[[tf.Tensor, Any], tf.Tensor]
 
@@ -118,7 +117,7 @@ def fit(
             model, images, labels, optimizer=keras.optimizers.Adam(), epochs=5
         )
     """
-    inputs, targets = _check_data(model, inputs, targets, loss)
+    inputs, targets = check_data(model, inputs, targets, loss, loss is cross_entropy)
     optimizer = keras.optimizers.get(optimizer)
     check_kind("optimizer", optimizer, keras.optimizers.Optimizer, "a Keras optimizer, or its name")
     count = len(inputs)
@@ -170,7 +169,8 @@ def minimize(
             `[n, 1]`, or one-hot rows.
         tolerance: largest component of the gradient at which the search ends.
         iterations: at most so many.
-        loss: `loss(targets, outputs)` gives the mean over the data, a scalar.
+        loss: `loss(targets, outputs)` gives the mean over the data, a scalar, in float64: targets
+            that are floats, and outputs, are given in float64, and losses of Keras compute in it.
         verbose: True or False for the progress bar, or "auto": when stderr is a terminal.
 
     Returns:
@@ -179,27 +179,36 @@ def minimize(
     Raises:
         TypeError: not a Keras model or a function, or data that is no array of numbers.
         ValueError: as `fit`; a tolerance or a number of iterations out of range, or a model without
-            a graph of layers.
-        RuntimeError: when the search ends with the gradient above the tolerance.
+            a graph of layers; a loss that gives less than float64. The weights are as before.
+        RuntimeError: when the search ends with the gradient above the tolerance. The model holds
+            the weights that it reached.
 
     Example:
 
         model = itf.models.fc10(weight_decay=1e-2)
         print(itf.training.minimize(model, *itf.datasets.mnist_sample(), tolerance=1e-4))
     """
-    inputs, targets = _check_data(model, inputs, targets, loss)
+    inputs, targets = check_data(model, inputs, targets, loss, loss is cross_entropy)
     check_positive("tolerance", tolerance)
     check_positive_integer("iterations", iterations)
     precise = float64_copy(model)
     weights = [variable.value for variable in precise.trainable_variables]
-    inputs = tf.cast(inputs, tf.float64)
+    inputs, targets, loss = (
+        tf.cast(inputs, tf.float64),
+        _floats_in_float64(targets),
+        _in_float64(loss),
+    )
 
     @tf.function(jit_compile=use_xla(model, "auto"), autograph=False)
     def value_and_gradient(inputs, targets):
         with tf.GradientTape() as tape:
             value = _objective(precise, loss, inputs, targets, training=False)
-        gradients = tape.gradient(value, weights)
+        zero = tf.UnconnectedGradients.ZERO
+        gradients = tape.gradient(value, weights, unconnected_gradients=zero)
         return value, tf.concat([tf.reshape(gradient, [-1]) for gradient in gradients], 0)
+
+    # Traced once for all; TensorFlow would warn of short searches that trace one after another.
+    value_and_gradient = value_and_gradient.get_concrete_function(inputs, targets)
 
     def evaluate(point):
         _assign(weights, point)
@@ -287,13 +296,40 @@ def compile_epoch(
             value = train_step(tf.gather(inputs, batch), tf.gather(targets, batch))
             return i + 1, total + tf.cast(value, total.dtype)
 
-        start = (0, tf.zeros((), model.variable_dtype))
+        # Half precision would lose the later batches beside the sum of the earlier ones.
+        dtype = "float64" if model.variable_dtype == "float64" else "float32"
+        start = (0, tf.zeros((), dtype))
         _, total = tf.while_loop(lambda i, _: i < batches, step, start)
         return total / batches
 
     order = tf.TensorSpec([len(inputs)], tf.int32)
     run_epoch = run_epoch.get_concrete_function(inputs, targets, order)
     return lambda order: run_epoch(inputs, targets, order)
+
+
+def _floats_in_float64(tensor: tf.Tensor) -> tf.Tensor:
+    return tf.cast(tensor, tf.float64) if tensor.dtype.is_floating else tensor
+
+
+def _in_float64(loss: Loss) -> Loss:
+    """Returns a loss that gives float64, those of Keras computed in it, or raises in its call."""
+    if loss is cross_entropy:
+        return loss
+    if isinstance(loss, keras.losses.Loss) and type(loss).__module__.startswith("keras."):
+        # What else a loss of the user's is made of, its configuration may not say.
+        loss = type(loss).from_config(loss.get_config() | {"dtype": "float64"})
+
+    def in_float64(targets: tf.Tensor, outputs: Any) -> tf.Tensor:
+        value = tf.convert_to_tensor(loss(targets, outputs))
+        if value.dtype != tf.float64:
+            raise ValueError(
+                "`loss` must give float64, which the search needs: compute in the dtype of the "
+                'outputs, or give a loss of your own `dtype="float64"`. Received: a loss that '
+                f"gives {value.dtype.name}."
+            )
+        return value
+
+    return in_float64
 
 
 def _objective(model, loss: Loss, inputs, targets, training: bool) -> tf.Tensor:
@@ -313,67 +349,6 @@ def _assign(weights, point: np.ndarray) -> None:
     ends = np.cumsum([np.prod(w.shape, dtype=int) for w in weights])
     for w, part in zip(weights, np.split(point, ends[:-1]), strict=True):
         w.assign(part.reshape(w.shape))
-
-
-def _check_data(model, inputs, targets, loss) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the data as tensors, or raises."""
-    check_kind("model", model, keras.Model, "a keras.Model")
-    if not model.built or not model.trainable_variables:
-        raise ValueError(
-            f"The model must be built and have trainable weights. Received: {model.name!r}"
-        )
-    if not callable(loss):
-        raise TypeError(f"`loss` must be a function loss(targets, outputs). Received: {loss!r}.")
-    inputs, targets = _tensor("inputs", inputs), _tensor("targets", targets)
-    if len(inputs) != len(targets) or len(inputs) == 0:
-        raise ValueError(
-            "inputs and targets must have the same length, at least 1. "
-            f"Received: {len(inputs)} and {len(targets)}"
-        )
-    if loss is cross_entropy:
-        classes = _classes(model, inputs)
-        targets = tf.constant(class_array("targets", targets, len(targets), classes))
-    return inputs, targets
-
-
-def _tensor(name: str, values: Any) -> tf.Tensor:
-    """Returns an array of numbers as a tensor, or raises."""
-    try:
-        tensor = tf.convert_to_tensor(values)
-        what = f"{tensor.dtype.name} of shape {tensor.shape}"
-        fits = (tensor.dtype.is_floating or tensor.dtype.is_integer) and tensor.shape.rank > 0
-    except (TypeError, ValueError):
-        fits, what = False, type(values).__name__
-    if not fits:
-        raise TypeError(f"`{name}` must be an array of numbers, [n, ...]. Received: {what}.")
-    return tensor
-
-
-def _classes(model, inputs: tf.Tensor) -> int:
-    """Returns how many classes a model tells apart, or raises."""
-    outputs = getattr(model, "outputs", None)
-    if not outputs:  # subclassed models tell them for their inputs
-        example = keras.KerasTensor((None, *inputs.shape[1:]), inputs.dtype.name)
-        outputs = keras.tree.flatten(model.compute_output_spec(example))
-    if len(outputs) != 1 or len(outputs[0].shape) > 2:
-        raise ValueError(
-            "The cross-entropy is that of one row of class scores for each input; give a `loss` "
-            f"for other outputs. Received: outputs of shape {[o.shape for o in outputs]}."
-        )
-    return max(width(outputs[0].shape), 2)
-
-
-def check_labels(labels: np.ndarray, classes: int, ignored: int | None = None) -> None:
-    """Raises unless integer labels, [n] or [n, 1], are from 0 to below `classes`, or `ignored`."""
-    flat = labels.ndim == 1 or (labels.ndim == 2 and labels.shape[1] == 1)
-    if labels.dtype.kind not in "iu" or not flat:
-        return  # one row of probabilities for each image: the loss's own business
-    outside = labels[((labels < 0) | (labels >= classes)) & (labels != ignored)]
-    if outside.size:
-        raise ValueError(
-            f"Labels must lie between 0 and {classes - 1}, the model's classes. "
-            f"Received: {outside[0]}."
-        )
 
 
 def use_xla(model: keras.Model, jit_compile: bool | str = "auto") -> bool:

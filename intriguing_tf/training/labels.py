@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.training.batch import Batch
-from intriguing_tf.training.fitting import check_labels
 
 
 def unreadable_labels(width: int | None) -> str:
@@ -67,6 +66,19 @@ def check_given_labels(
         check_label_array(labels, weights, width, as_classes)
     elif width is not None and width > 1:
         check_labels(array, width, ignored)
+
+
+def check_labels(labels: np.ndarray, classes: int, ignored: int | None = None) -> None:
+    """Raises unless integer labels, [n] or [n, 1], are from 0 to below `classes`, or `ignored`."""
+    flat = labels.ndim == 1 or (labels.ndim == 2 and labels.shape[1] == 1)
+    if labels.dtype.kind not in "iu" or not flat:
+        return  # one row of probabilities for each image: the loss's own business
+    outside = labels[((labels < 0) | (labels >= classes)) & (labels != ignored)]
+    if outside.size:
+        raise ValueError(
+            f"Labels must lie between 0 and {classes - 1}, the model's classes. "
+            f"Received: {outside[0]}."
+        )
 
 
 def check_label_array(labels: Any, weights: Any, width: int, classes_only: bool) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
 
 from intriguing_tf.adversary.inputs import check_logits
 from intriguing_tf.classifier import Classifier
 from intriguing_tf.keras_graph import layers_in
+from intriguing_tf.training.pool import AdversarialPool
 
 
 def check_parts(name: str, parts: Any, kinds: tuple[type, ...]) -> tuple:
@@ -23,13 +25,28 @@ def check_parts(name: str, parts: Any, kinds: tuple[type, ...]) -> tuple:
     return tuple(parts)
 
 
+def check_plain(model: keras.Model) -> None:
+    """Raises if a model trains in a way of its own, of which nothing would be left.
+
+    Raises:
+        ValueError: as said.
+    """
+    if type(model).train_step is not keras.Model.train_step:
+        raise ValueError(
+            f"{type(model).__name__} has a `train_step` of its own, which would be left out. Call "
+            "its own `fit`, or give a model without: `model.model` of an `AdversarialModel`. "
+            f"Received: {model.name!r}."
+        )
+
+
 def check_classifier(model: Any) -> int | None:
-    """Checks that a model is a classifier in float32 or float64.
+    """Checks that a model is a classifier in float32 or float64, without a `train_step` of its own.
 
     Returns:
         The width of its outputs; `None` where the model does not say (subclassed models).
     """
     classifier = Classifier(model)
+    check_plain(model)
     for layer in [model, *layers_in(model)]:
         if layer.compute_dtype not in ("float32", "float64"):
             raise ValueError(
@@ -49,3 +66,43 @@ def check_classifier(model: Any) -> int | None:
 def width(output_shape: Sequence[int | None]) -> int:
     """Returns how many numbers a classifier's outputs of a shape, `[n]` or `[n, width]`, have."""
     return int(output_shape[1] or 1) if len(output_shape) == 2 else 1
+
+
+def check_turns(pools: Sequence[AdversarialPool], replicas: int, steps: int) -> None:
+    """Raises unless pools can be renewed between calls of compiled steps.
+
+    Args:
+        pools: of the model.
+        replicas: of its distribution strategy.
+        steps: of one call, `steps_per_execution`.
+
+    Raises:
+        ValueError: as said.
+    """
+    if pools and replicas > 1:
+        raise ValueError(f"Pools train on one device. Received: a strategy with {replicas}.")
+    for pool in pools:
+        if 0 < pool.interval < steps:
+            raise ValueError(
+                "Pools are renewed between calls of `steps_per_execution` steps: `interval` must "
+                f"be 0 or at least as many. Received: interval={pool.interval} of {_place(pool)}, "
+                f"steps_per_execution={steps}."
+            )
+
+
+def check_shares(pools: Sequence[AdversarialPool], rows: int) -> None:
+    """Raises unless examples of each pool join batches of so many images, 0: none yet.
+
+    Raises:
+        ValueError: as said.
+    """
+    for pool in pools:
+        if rows and not pool.rows(rows):
+            raise ValueError(
+                f"A batch of {rows} images is too small for the share {pool.share} of "
+                f"{_place(pool)}: no example would join it."
+            )
+
+
+def _place(pool: AdversarialPool) -> str:
+    return f"the pool at {pool.layer or 'the input'}"

@@ -170,6 +170,99 @@ def test_fit_takes_models_with_several_outputs_and_their_loss():
     np.testing.assert_allclose([w.item() for w in model.get_weights()], [0.5, -0.5], atol=1e-5)
 
 
+def regression(outputs=1):
+    """Points in the plane, targets in float32, and a linear model that starts at zero."""
+    random = np.random.default_rng(3)
+    x = random.normal(size=(40, 2)).astype(np.float32)
+    y = random.normal(size=(40, 1)).astype(np.float32)
+    inputs = keras.Input((2,))
+    dense = [keras.layers.Dense(1, kernel_initializer="zeros")(inputs) for _ in range(outputs)]
+    return keras.Model(inputs, dense if outputs > 1 else dense[0]), x, y
+
+
+def least_squares(x, y):
+    columns = np.concatenate([x, np.ones((len(x), 1))], 1).astype(np.float64)
+    return np.linalg.lstsq(columns, y.astype(np.float64), rcond=None)[0][:, 0]
+
+
+@keras.saving.register_keras_serializable("tests")
+class Squares(keras.losses.Loss):
+    def call(self, y_true, y_pred):
+        return keras.ops.mean((y_true - y_pred) ** 2, axis=-1)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda t, o: tf.reduce_mean((t - o) ** 2),
+        lambda t, o: tf.reduce_mean(keras.losses.mean_squared_error(t, o)),
+        keras.losses.MeanSquaredError(),
+        Squares(dtype="float64"),
+    ],
+    ids=["tensorflow", "function", "loss of keras", "loss of one's own"],
+)
+def test_minimize_solves_least_squares_in_float64_whatever_the_loss(loss, uncompiled):
+    model, x, y = regression()
+    curve = training.minimize(model, x, y, loss=loss, tolerance=1e-9)
+    assert curve.gradient_norm <= 1e-9  # float32 stops above 1e-8
+    kernel, bias = model.get_weights()
+    np.testing.assert_allclose([*kernel[:, 0], *bias], least_squares(x, y), rtol=1e-6)
+
+
+def test_minimize_leaves_alone_what_the_loss_does_not_read(uncompiled):
+    model, x, y = regression(outputs=2)
+    before = model.get_weights()
+    training.minimize(model, x, y, loss=lambda t, o: tf.reduce_mean((t - o[1]) ** 2))
+    after = model.get_weights()
+    np.testing.assert_array_equal(after[0], before[0])
+    np.testing.assert_allclose([*after[2][:, 0], *after[3]], least_squares(x, y), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [Squares(), lambda t, o: tf.reduce_mean(tf.cast(t - o, tf.float32) ** 2)],
+    ids=["loss of one's own", "function"],
+)
+def test_minimize_refuses_a_loss_in_less_than_float64(loss, uncompiled):
+    model, x, y = regression()
+    with pytest.raises(ValueError, match=r"`loss` must give float64.*gives float32"):
+        training.minimize(model, x, y, loss=loss)
+
+
+def test_minimize_leaves_the_weights_that_it_reached(uncompiled):
+    """An objective that is not finite leaves those before."""
+    model, x, y = regression()
+    before = model.get_weights()
+    with pytest.raises(ValueError, match=r"objective of .* is nan"):
+        training.minimize(model, x, y, loss=lambda t, o: tf.reduce_mean(tf.math.log(o - 1)))
+    np.testing.assert_array_equal(model.get_weights()[0], before[0])
+    with pytest.raises(RuntimeError, match="after 1 iterations"):
+        training.minimize(
+            model, x, y, loss=keras.losses.MeanSquaredError(), tolerance=1e-9, iterations=1
+        )
+    assert (model.get_weights()[0] != before[0]).all()
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_fit_adds_up_the_losses_of_many_batches(dtype, uncompiled):
+    """In half precision the sum stood still at some hundred batches."""
+    model = keras.Sequential([keras.Input((2,), dtype=dtype), keras.layers.Dense(3, dtype=dtype)])
+    inputs, targets = np.zeros((4000, 2), np.float32), np.arange(4000) % 3
+    optimizer = keras.optimizers.SGD(0.0)
+    curve = training.fit(model, inputs, targets, optimizer=optimizer, epochs=1, batch_size=1)
+    assert curve.loss[0] == pytest.approx(np.log(3), rel=1e-2)
+
+
+def test_training_of_ones_own_is_not_left_out():
+    inner = small()
+    model = training.AdversarialModel(inner, penalties=[training.GradientPenalty(1.0)])
+    for train in BOTH:
+        with pytest.raises(ValueError, match="AdversarialModel has a `train_step` of its own"):
+            train(model, CLASSES)
+    with pytest.raises(ValueError, match=r"give a model without: `model\.model`"):
+        training.AdversarialModel(model)
+
+
 @pytest.mark.slow
 def test_fit_shows_progress_only_where_it_is_wanted(digits, capsys, uncompiled):
     options = {"optimizer": keras.optimizers.SGD(), "epochs": 2, "batch_size": 1000}
