@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -16,7 +17,7 @@ from intriguing_tf.classifier import Classifier
 from intriguing_tf.lipschitz.differentiable import in_one_dtype
 from intriguing_tf.training.batch import Batch, only_tensor, row_weights
 from intriguing_tf.training.certified_margin import CertifiedMargin
-from intriguing_tf.training.faults import LABELS, NONE, NOT_FINITE, OUTSIDE, Fault
+from intriguing_tf.training.faults import LABELS, NONE, NOT_FINITE, OUTSIDE, Fault, raise_first
 from intriguing_tf.training.gradient_penalty import GradientPenalty
 from intriguing_tf.training.labels import (
     SOFT_LABELS,
@@ -25,7 +26,13 @@ from intriguing_tf.training.labels import (
     unreadable_labels,
 )
 from intriguing_tf.training.lipschitz_penalty import LipschitzPenalty
-from intriguing_tf.training.parts import check_classifier, check_parts, width
+from intriguing_tf.training.parts import (
+    check_classifier,
+    check_parts,
+    check_shares,
+    check_turns,
+    width,
+)
 from intriguing_tf.training.pool import (
     AdversarialPool,
     ExamplesOfBatch,
@@ -33,7 +40,7 @@ from intriguing_tf.training.pool import (
     PoolMemory,
 )
 from intriguing_tf.training.recent_images import RecentImages
-from intriguing_tf.training.upkeep import Upkeep
+from intriguing_tf.training.upkeep import with_upkeep
 
 Penalty = LipschitzPenalty | GradientPenalty | CertifiedMargin
 
@@ -62,10 +69,11 @@ class AdversarialModel(keras.Model):
         **kwargs: of `keras.Model`, such as `name`.
 
     Raises:
-        TypeError, ValueError: a model without logits, or in mixed precision; pools or penalties
-            that do not fit it. In `fit`: batches too small for a pool's share; labels that a part
-            cannot read, images out of bounds, or a loss that is not finite, with the step where it
-            happened.
+        TypeError, ValueError: a model without logits, in mixed precision, or with a `train_step`
+            of its own; pools or penalties that do not fit it. In `fit`: batches too small for a
+            pool's share, pools that would be renewed within a call of compiled steps; labels that a
+            part cannot read, images out of bounds, or a loss that is not finite, with the step
+            where it happened.
 
     Example:
 
@@ -125,6 +133,7 @@ class AdversarialModel(keras.Model):
         self._margins = tuple(each.prepare(model, self.add_weight) for each in margins)
         self._terms = tuple(each.prepare(model) for each in others)
         self._unreadable = self._fault("unreadable_step", LABELS + unreadable_labels(outputs))
+        self._faults = (self._unreadable, self._soft, self._outside, self._not_finite)
         self._reads_classes = bool(self._memories) or any(m.loss == "worst" for m in margins)
         self._reads_labels = (
             self._reads_classes
@@ -170,7 +179,8 @@ class AdversarialModel(keras.Model):
         if not self.trainable_weights:
             raise ValueError(f"Some weights must be trainable. Received: {self.model.name!r}.")
         # Eagerly, Keras hands over what it was given.
-        x, y = tf.cast(only_tensor(x), self._classifier.dtype), tf.convert_to_tensor(y)
+        x = tf.cast(only_tensor(x), self._classifier.dtype)
+        y = tf.convert_to_tensor(only_tensor(y, "output"))
         y = tf.cast(y, x.dtype) if y.dtype == tf.bool else y
         weights = None if weights is None else tf.convert_to_tensor(weights)
         batch = Batch(x, y, row_weights(weights, x.dtype), self._width_for(x))
@@ -276,42 +286,31 @@ class AdversarialModel(keras.Model):
             self._soft.note(tf.reduce_any(batch.soft & batch.counting), step)
         self._most_rows.assign(tf.maximum(self._most_rows.value, tf.cast(rows, tf.int64)))
 
-    def fit(
-        self,
-        x: Any = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        epochs: int = 1,
-        verbose: Any = "auto",
-        callbacks: Any = None,
-        **kwargs: Any,
-    ) -> keras.callbacks.History:
-        """Trains as `keras.Model.fit` does, and renews the pools on the way.
+    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """Trains as `keras.Model.fit` does, with its arguments, and renews the pools on the way.
 
         Raises:
             ValueError: a loss that is not finite; a batch too small for a pool's share; pools
-                with a distribution strategy of several replicas; labels that are not the model's
-                classes, or that pools or penalties cannot read.
+                with a distribution strategy of several replicas, or renewed more often than
+                `steps_per_execution` lets them; labels that are not the model's classes, or that
+                pools or penalties cannot read.
         """
+        given = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs).arguments
+        del given["self"]
+        y = only_tensor(given.get("y"), "output")
         if isinstance(y, (np.ndarray, tf.Tensor)):
-            weights = row_weights(kwargs.get("sample_weight"))
+            weights = row_weights(given.get("sample_weight"))
             ignored = getattr(self.loss, "ignore_class", None)
             parts = {"read": self._reads_labels, "as_classes": self._reads_classes}
             check_given_labels(y, weights, self._width, ignored, **parts)
         replicas = self.distribute_strategy.num_replicas_in_sync
-        if self.pools and replicas > 1:
-            raise ValueError(f"Pools train on one device. Received: a strategy with {replicas}.")
-        upkeep = Upkeep()
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            upkeep.set_model(self)
-            others = [each for each in callbacks.callbacks if not isinstance(each, Upkeep)]
-            callbacks.callbacks[:] = [upkeep, *others]  # that of an earlier `fit` goes
-        elif callbacks is None or isinstance(callbacks, keras.callbacks.Callback):
-            callbacks = [upkeep, *([callbacks] if callbacks else [])]
-        else:
-            callbacks = [upkeep, *callbacks]
+        check_turns(self.pools, replicas, self.steps_per_execution)
+        for fault in self._faults:
+            fault.forget()
+        self._most_rows.assign(0)
+        given["callbacks"] = with_upkeep(given.get("callbacks"), self)
         with self._kept_up_here():
-            return super().fit(x, y, batch_size, epochs, verbose, callbacks, **kwargs)
+            return super().fit(**given)
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """Trains as `keras.Model.train_on_batch` does, and renews the pools when it is time.
@@ -340,15 +339,8 @@ class AdversarialModel(keras.Model):
             ValueError: labels that pools or penalties cannot read, images out of bounds, a loss
                 that is not finite, batches that no example would join.
         """
-        for fault in (self._unreadable, self._soft, self._outside, self._not_finite):
-            fault.check(self.model.name)
-        rows = int(self._most_rows.numpy())
-        for pool in self.pools:
-            if rows and not pool.rows(rows):
-                raise ValueError(
-                    f"A batch of {rows} images is too small for the share {pool.share} of the pool "
-                    f"at {pool.layer or 'the input'}: no example would join it."
-                )
+        raise_first(self._faults, self.model.name)
+        check_shares(self.pools, int(self._most_rows.numpy()))
 
     @property
     def renews_pools(self) -> bool:

@@ -127,18 +127,20 @@ class Batch:
         )
 
 
-def only_tensor(inputs: Any) -> Any:
-    """Returns a model's one input, which Keras lets stand under its name, or in a tuple.
+def only_tensor(values: Any, what: str = "input") -> Any:
+    """Returns the one tensor of a model's inputs or labels.
+
+    Keras lets it stand under its name, or in a tuple or a list; other lists hold the numbers.
 
     Raises:
         ValueError: there are several.
     """
-    if not isinstance(inputs, (dict, tuple)):
-        return inputs
-    tensors = keras.tree.flatten(inputs)
+    tensors = keras.tree.flatten(values) if isinstance(values, (dict, tuple, list)) else [values]
+    if isinstance(values, list) and not any(hasattr(each, "shape") for each in tensors):
+        return values
     if len(tensors) != 1:
         raise ValueError(
-            f"The model has one input, a single tensor. Received: {len(tensors)} tensors."
+            f"The model has one {what}, a single tensor. Received: {len(tensors)} tensors."
         )
     return tensors[0]
 

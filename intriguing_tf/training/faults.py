@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import keras
 import tensorflow as tf
 
@@ -33,16 +35,30 @@ class Fault:
         first = wrong & (self._step.value == NONE)
         self._step.assign(tf.where(first, step, self._step.value))
 
-    def check(self, model: str) -> None:
-        """Raises if a step was noted, and forgets it: what follows may be right.
-
-        Args:
-            model: its name, for the message.
-
-        Raises:
-            ValueError: as said.
-        """
+    def forget(self) -> int:
+        """Returns the step that was noted, or -1, and notes from here on."""
         step = int(self._step.numpy())
         if step != NONE:
             self._step.assign(NONE)
-            raise ValueError(self._message.format(step=step, model=model))
+        return step
+
+    def said_of(self, step: int, model: str) -> str:
+        """Returns in words what was wrong with a step of a model of this name."""
+        return self._message.format(step=step, model=model)
+
+
+def raise_first(faults: Iterable[Fault], model: str) -> None:
+    """Raises the earliest of what was noted, and forgets all of it: what follows may be right.
+
+    Args:
+        faults: of two that were noted in one step, the first is raised.
+        model: its name, for the message.
+
+    Raises:
+        ValueError: as said.
+    """
+    noted = [(fault.forget(), fault) for fault in faults]
+    noted = [(step, fault) for step, fault in noted if step != NONE]
+    if noted:
+        step, fault = min(noted, key=lambda each: each[0])
+        raise ValueError(fault.said_of(step, model))

@@ -50,10 +50,10 @@ class AdversarialPool:
             epoch stays.
         refresh: new examples made at a time; they replace as many at random. Without
             `distortion`, a power of four suits networks that XLA compiles.
-        interval: steps from one refresh to the next (at least `steps_per_execution`). 0: the
-            examples are recomputed within every step, of the batch's own images, each beside its
-            image, by one gradient; then `distortion` must be given, and there is nothing to keep:
-            `size`, `refresh` and `attack` play no part.
+        interval: steps from one refresh to the next; `fit` refuses one below the model's
+            `steps_per_execution`. 0: the examples are recomputed within every step, of the batch's
+            own images, each beside its image, by one gradient; then `distortion` must be given, and
+            there is nothing to keep: `size`, `refresh` and `attack` play no part.
         distortion: root mean square change per variable, in units of the bounds' range, before
             clipping. The examples then are the first steps of the solver's L-BFGS towards the
             target, as many as `attack`'s "maxfun", rescaled; no search for the border is needed,

@@ -36,3 +36,16 @@ class Upkeep(keras.callbacks.Callback):
         logs["pool_seconds"] = self._seconds
         logs["pool_new"] = new
         logs["pool_distortion"] = float(np.mean(moved)) if moved else 0.0
+
+
+def with_upkeep(callbacks: Any, model: keras.Model) -> Any:
+    """Returns the callbacks of a `fit` in one of the forms that Keras takes, upkeep before all."""
+    upkeep = Upkeep()
+    if isinstance(callbacks, keras.callbacks.CallbackList):
+        upkeep.set_model(model)
+        others = [each for each in callbacks.callbacks if not isinstance(each, Upkeep)]
+        callbacks.callbacks[:] = [upkeep, *others]  # that of an earlier `fit` goes
+        return callbacks
+    if callbacks is None or isinstance(callbacks, keras.callbacks.Callback):
+        return [upkeep, *([callbacks] if callbacks else [])]
+    return [upkeep, *callbacks]

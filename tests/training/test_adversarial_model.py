@@ -10,6 +10,8 @@ import pytest
 import tensorflow as tf
 
 from intriguing_tf import datasets, lipschitz, training
+from intriguing_tf.training.faults import NONE, Fault, raise_first
+from intriguing_tf.training.pool import PoolMemory
 from tests.training.small_networks import (
     LOGITS,
     network,
@@ -113,6 +115,105 @@ def test_divergence_stops_with_the_step_named(points):
     x[60] = np.nan  # in the third batch of 24
     with pytest.raises(ValueError, match="not finite in step 3"):
         trained(training.AdversarialModel(network()), (x, points[1]))
+
+
+@pytest.mark.slow
+def test_what_was_wrong_with_one_fit_is_not_raised_by_the_next(points):
+    x, labels = points
+    wrong = x.copy()
+    wrong[0] = np.inf  # outside the bounds, and a loss that is not finite
+    model = training.AdversarialModel(network(), [pool(interval=0, distortion=0.05)])
+    weights = model.get_weights()
+    with pytest.raises(ValueError, match="Images of step 1 lie outside the bounds"):
+        trained(model, (wrong, labels))
+    model.set_weights(weights)
+    model.compile("sgd", LOGITS, jit_compile=False)
+    assert np.isfinite(model.fit(x, labels, verbose=0).history["loss"]).all()
+
+
+def test_the_first_of_several_faults_is_raised_and_all_are_forgotten():
+    faults = [
+        Fault(keras.Variable(NONE, dtype="int64"), f"{name} of {{model}} in step {{step}}")
+        for name in ("labels", "images", "loss")
+    ]
+    for fault, steps in zip(faults, [(9, 10), (4, 5), (4, 9)], strict=True):
+        for step in steps:
+            fault.note(tf.constant(True), tf.constant(step, tf.int64))
+    with pytest.raises(ValueError, match="images of net in step 4"):
+        raise_first(faults, "net")
+    raise_first(faults, "net")
+
+
+@pytest.mark.slow
+def test_a_fault_that_nobody_looked_at_ends_with_the_next_fit(points):
+    model = training.AdversarialModel(network())
+    model._not_finite.note(tf.constant(True), tf.constant(7, tf.int64))
+    assert np.isfinite(trained(model, points).history["loss"]).all()
+
+
+@pytest.mark.slow
+def test_each_fit_has_its_own_largest_batch(points, tmp_path):
+    """A share of 0.3 of batches of 1 is none; an earlier fit's of 24, even a saved one's, is."""
+    x, labels = points
+    model = training.AdversarialModel(network(), [pool(interval=0, distortion=0.05, share=0.3)])
+    trained(model, points)
+    model.save(tmp_path / "model.keras")
+    for each in (model, keras.models.load_model(tmp_path / "model.keras")):
+        with pytest.raises(ValueError, match=r"batch of 1 images is too small.*at the input"):
+            trained(each, (x[:5], labels[:5]), batch_size=1)
+
+
+def test_pools_are_not_renewed_less_often_than_they_say(points):
+    model = training.AdversarialModel(network(), [pool("hidden", interval=5)])
+    model.compile("sgd", LOGITS, steps_per_execution=6)
+    words = r"interval=5 of the pool at hidden, steps_per_execution=6"
+    with pytest.raises(ValueError, match=words):
+        model.fit(*points, verbose=0)
+    assert int(model.steps.numpy()) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [1, 5])
+@pytest.mark.drawn(1)
+def test_pools_are_renewed_at_their_interval(points, steps, monkeypatch):
+    made = []
+    monkeypatch.setattr(PoolMemory, "renew", lambda self, *data: made.append(data[2]) or (0, 0.0))
+    monkeypatch.setattr(PoolMemory, "is_due", lambda self, step: step % self.pool.interval == 0)
+    model = training.AdversarialModel(network(), [pool(interval=5), pool(interval=0, distortion=1)])
+    model.compile("sgd", LOGITS, steps_per_execution=steps, jit_compile=False)
+    model.fit(*points, batch_size=16, verbose=0)
+    assert made == [5, 10, 15]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", [list, tuple, dict], ids=lambda form: form.__name__)
+@pytest.mark.drawn(1)
+def test_labels_may_come_in_a_list_or_under_a_name(points, form):
+    x, labels = points
+    given = {"logits": labels} if form is dict else form([labels])
+    losses = []
+    for y in (labels, given):
+        model = training.AdversarialModel(network(), penalties=[training.GradientPenalty(0.1)])
+        losses.append(trained(model, (x, y)).history["loss"])
+    assert losses[0] == losses[1]
+    with pytest.raises(ValueError, match=r"one output, a single tensor\. Received: 2 tensors"):
+        model.fit(x, [labels, labels], verbose=0)
+    wrong = {"logits": labels + 1} if form is dict else form([labels + 1])
+    with pytest.raises(ValueError, match="Received: 3"):
+        model.fit(x, wrong, verbose=0)
+
+
+@pytest.mark.slow
+def test_fit_takes_its_arguments_by_place_as_keras_does(points):
+    x, labels = points
+    histories = []
+    for model in (network(), training.AdversarialModel(network())):
+        model.compile(keras.optimizers.SGD(0.1), LOGITS, jit_compile=False)
+        history = model.fit(x, labels, 24, 2, 0, None, 0.2, None, False).history
+        histories.append(history)
+    assert histories[0]["val_loss"] == pytest.approx(histories[1]["val_loss"], rel=1e-5)
+    with pytest.raises(TypeError, match="epoch"):
+        model.fit(x, labels, epoch=2)
 
 
 def test_labels_that_are_no_class_are_refused(points):
