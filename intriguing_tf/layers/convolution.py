@@ -18,6 +18,7 @@ class GroupedConv2D(keras.layers.Conv2D):
     depthwise convolutions use `keras.layers.DepthwiseConv2D`.
 
     Input: float `[n, height, width, channels]`. Output: float `[n, height', width', filters]`.
+    With `data_format="channels_first"`, channels and filters stand before height and width.
 
     Example:
 
@@ -28,21 +29,23 @@ class GroupedConv2D(keras.layers.Conv2D):
     def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         if self.groups == 1:
             return super().convolution_op(inputs, kernel)
-        return ops.concatenate(
-            [
-                ops.conv(
-                    part,
-                    weights,
-                    strides=list(self.strides),
-                    padding=self.padding,
-                    dilation_rate=self.dilation_rate,
-                    data_format="channels_last",
-                )
-                for part, weights in zip(
-                    ops.split(inputs, self.groups, axis=-1),
-                    ops.split(kernel, self.groups, axis=-1),
-                    strict=True,
-                )
-            ],
-            axis=-1,
+        if self.data_format == "channels_last":
+            return self._convolved(inputs, kernel)
+        # Channels last and back: on many CPUs TensorFlow convolves nothing else.
+        outputs = self._convolved(ops.transpose(inputs, (0, 2, 3, 1)), kernel)
+        return ops.transpose(outputs, (0, 3, 1, 2))
+
+    def _convolved(self, inputs: Any, kernel: Any) -> Any:
+        """Convolves the groups of inputs with channels last, one by one."""
+        parts = zip(
+            ops.split(inputs, self.groups, axis=-1),
+            ops.split(kernel, self.groups, axis=-1),
+            strict=True,
         )
+        options = {
+            "strides": list(self.strides),
+            "padding": self.padding,
+            "dilation_rate": self.dilation_rate,
+            "data_format": "channels_last",
+        }
+        return ops.concatenate([ops.conv(part, own, **options) for part, own in parts], axis=-1)

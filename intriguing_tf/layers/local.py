@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
+from intriguing_tf.checks import check_positive_integer
 from intriguing_tf.layers.pooling import pair
 
 
@@ -56,12 +57,12 @@ class LocallyConnected2D(keras.layers.Layer):
         super().__init__(**kwargs)
         self.kernel_size = pair(kernel_size, "kernel_size", least=1)
         self.strides = pair(strides, "strides", least=1)
-        if not isinstance(filters, int) or filters < 1:
-            raise ValueError(f"`filters` must be a positive integer. Received: {filters!r}.")
-        self.filters = filters
+        check_positive_integer("filters", filters)
+        self.filters = int(filters)
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.input_spec = keras.InputSpec(ndim=4)
 
     def build(self, input_shape: Any) -> None:
         _, rows, columns, _ = self.compute_output_shape(input_shape)

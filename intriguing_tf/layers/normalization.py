@@ -8,7 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from intriguing_tf.checks import check_positive_integer
+from intriguing_tf.checks import check_positive, check_positive_integer, one_number
+from intriguing_tf.layers.precision import narrowed, widened
 
 
 @keras.saving.register_keras_serializable(package="intriguing_tf")
@@ -28,6 +29,7 @@ class LocalResponseNormalization(keras.layers.Layer):
     Input and output: float `[..., channels]`.
 
     Raises:
+        TypeError: if an argument is no number.
         ValueError: if an argument is out of its range.
 
     Example:
@@ -46,23 +48,24 @@ class LocalResponseNormalization(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         _check_size(size, 9999)
-        if not (0 <= alpha < np.inf and 0 <= beta < np.inf and 0 < k < np.inf):
+        self.size = int(size)
+        self.alpha = one_number("alpha", alpha)
+        self.beta = one_number("beta", beta)
+        self.k = one_number("k", k)
+        if not (0 <= self.alpha < np.inf and 0 <= self.beta < np.inf and 0 < self.k < np.inf):
             raise ValueError(
                 "`alpha` and `beta` must be at least 0, `k` positive, and all finite. "
                 f"Received: alpha={alpha}, beta={beta}, k={k}."
             )
-        self.size = int(size)
-        self.alpha = float(alpha)
-        self.beta = float(beta)
-        self.k = float(k)
 
     def call(self, inputs: Any) -> Any:
         # tf.nn.local_response_normalization would do, but has no float64 and no second derivative.
         # One product with a banded matrix sums every window at once.
         channels = np.arange(inputs.shape[-1])
         window = np.abs(channels[:, None] - channels) <= self.size // 2
-        energy = ops.matmul(ops.square(inputs), ops.cast(window, inputs.dtype))
-        return inputs * (self.k + self.alpha / self.size * energy) ** -self.beta
+        x = widened(inputs)
+        energy = ops.matmul(ops.square(x), ops.cast(window, x.dtype))
+        return narrowed(x * (self.k + self.alpha / self.size * energy) ** -self.beta, self, inputs)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         return input_shape
@@ -92,6 +95,7 @@ class LocalContrastNormalization(keras.layers.Layer):
     Input and output: float `[n, height, width, channels]`.
 
     Raises:
+        TypeError: if an argument is no number.
         ValueError: if an argument is out of its range.
 
     Example:
@@ -108,14 +112,10 @@ class LocalContrastNormalization(keras.layers.Layer):
     ) -> None:
         super().__init__(**kwargs)
         _check_size(size, 999)  # the window is an array of size²
-        if not 0 < floor < np.inf or not (stddev is None or 0 < stddev < np.inf):
-            raise ValueError(
-                "`floor` and `stddev` must be positive and finite. Received: "
-                f"floor={floor}, stddev={stddev}."
-            )
         self.size = int(size)
-        self.stddev = None if stddev is None else float(stddev)
-        self.floor = float(floor)
+        self.stddev = None if stddev is None else check_positive("stddev", stddev)
+        self.floor = check_positive("floor", floor)
+        self.input_spec = keras.InputSpec(ndim=4)
 
     @property
     def window(self) -> np.ndarray:
@@ -126,10 +126,12 @@ class LocalContrastNormalization(keras.layers.Layer):
         return window / window.sum()
 
     def call(self, inputs: Any) -> Any:
-        centered = inputs - self._local_mean(inputs)
+        x = widened(inputs)
+        centered = x - self._local_mean(x)
         variance = self._local_mean(ops.square(centered))
         # The maximum is taken of the squares: the root has no finite slope at zero.
-        return centered / ops.sqrt(ops.maximum(variance, self.floor * self.floor))
+        normalized = centered / ops.sqrt(ops.maximum(variance, self.floor * self.floor))
+        return narrowed(normalized, self, inputs)
 
     def _local_mean(self, values: Any) -> Any:
         over_channels = ops.mean(values, axis=-1, keepdims=True)

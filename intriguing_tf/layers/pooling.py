@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
-from intriguing_tf.checks import check_between
+from intriguing_tf.checks import check_positive
+from intriguing_tf.layers.precision import narrowed, widened
 
 Shape = tuple[int | None, ...]
 
@@ -26,6 +28,7 @@ class _CeilPooling2D(keras.layers.Layer):
         self.pool_size = pair(pool_size, "pool_size", least=1)
         self.strides = pair(pool_size if strides is None else strides, "strides", least=1)
         self.padding = pair(padding, "padding", least=0)
+        self.input_spec = keras.InputSpec(ndim=4)
         if any(p >= k for p, k in zip(self.padding, self.pool_size, strict=True)):
             raise ValueError(
                 "`padding` must be smaller than `pool_size`, or windows lie wholly outside. "
@@ -174,6 +177,7 @@ class L2Pooling2D(keras.layers.Layer):
     Input: float `[n, height, width, channels]`.
 
     Raises:
+        TypeError: if `epsilon` is no number.
         ValueError: if an argument is out of its range, or the windows are larger than the map.
 
     Example:
@@ -191,8 +195,8 @@ class L2Pooling2D(keras.layers.Layer):
         super().__init__(**kwargs)
         self.pool_size = pair(pool_size, "pool_size", least=1)
         self.strides = pair(1 if strides is None else strides, "strides", least=1)
-        check_between("epsilon", epsilon, 0)
-        self.epsilon = float(epsilon)
+        self.epsilon = check_positive("epsilon", epsilon)
+        self.input_spec = keras.InputSpec(ndim=4)
 
     def build(self, input_shape: Shape) -> None:
         if min(size or 1 for size in self.compute_output_shape(input_shape)[1:3]) < 1:
@@ -203,13 +207,14 @@ class L2Pooling2D(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         means = ops.average_pool(
-            ops.square(inputs),
+            ops.square(widened(inputs)),
             self.pool_size,
             self.strides,
             padding="valid",
             data_format="channels_last",
         )
-        return ops.sqrt(self.epsilon + means * (self.pool_size[0] * self.pool_size[1]))
+        norms = ops.sqrt(self.epsilon + means * (self.pool_size[0] * self.pool_size[1]))
+        return narrowed(norms, self, inputs)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         batch, *size, channels = input_shape
@@ -228,9 +233,11 @@ class L2Pooling2D(keras.layers.Layer):
 
 
 def pair(value: int | tuple[int, int], name: str, least: int) -> tuple[int, int]:
-    pair = (value, value) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2 or not all(isinstance(v, int) and v >= least for v in pair):
+    """Returns two integers, given as such or as one for both, or raises a ValueError."""
+    values = list(value) if isinstance(value, (list, tuple, np.ndarray)) else [value] * 2
+    whole = all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in values)
+    if len(values) != 2 or not whole or min(values) < least:
         raise ValueError(
             f"`{name}` must be an integer of at least {least} or two of them. Received: {value!r}."
         )
-    return pair[0], pair[1]
+    return int(values[0]), int(values[1])

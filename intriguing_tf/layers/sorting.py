@@ -16,10 +16,10 @@ Shape = tuple[int | None, ...]
 class GroupSort(keras.layers.Layer):
     """Sorts neighboring features in groups, in ascending order (Anil, Lucas and Grosse, ICML 2019).
 
-    Each group is permuted, so that gradients keep their norm where a ReLU drops half of them. Of
-    equal features each passes an equal part of the gradient. The Lipschitz constant is 1. Unlike
-    the slopes of a ReLU, a permutation may reverse the sign of a difference of two features
-    (eigenvalue −1): bounds of chains end here.
+    Each group is permuted, so that gradients keep their norm where a ReLU drops half of them. Where
+    the two features of a pair are equal, each passes half of the gradient; larger groups are
+    permuted there, too. The Lipschitz constant is 1. Unlike the slopes of a ReLU, a permutation may
+    reverse the sign of a difference of two features (eigenvalue −1): bounds of chains end here.
 
     Args:
         group_size: features per group, at least 2; 2 sorts pairs ("MaxMin").
@@ -46,7 +46,7 @@ class GroupSort(keras.layers.Layer):
                 "`group_size` must be at least 2 and `axis` not 0, the batch. Received: "
                 f"group_size={group_size}, axis={axis}."
             )
-        self.group_size, self.axis = group_size, axis
+        self.group_size, self.axis = int(group_size), axis
 
     def build(self, input_shape: Shape) -> None:
         self._place(input_shape)
