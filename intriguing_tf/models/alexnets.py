@@ -40,7 +40,7 @@ def alexnet(
 
         model = itf.models.alexnet()
     """
-    inputs, x = pixels(input_shape, CAFFE_MEAN, 1.0, classes)
+    inputs, x = pixels(input_shape, CAFFE_MEAN, 1.0, classes, least=67)
     x = _conv(x, "conv1", 96, 11, strides=4, padding="valid")
     x = LocalResponseNormalization(5, alpha=1e-4, beta=0.75, name="norm1")(x)
     x = layers.MaxPooling2D(3, 2, name="pool1")(x)
@@ -82,7 +82,7 @@ def alexnet_one_tower(
 
         model = itf.models.alexnet_one_tower()
     """
-    inputs, x = pixels(input_shape, TORCHVISION_MEAN, TORCHVISION_STDDEV, classes)
+    inputs, x = pixels(input_shape, TORCHVISION_MEAN, TORCHVISION_STDDEV, classes, least=63)
     x = layers.ZeroPadding2D(2, name="features_0_padding")(x)
     x = _conv(x, "features_0", 64, 11, strides=4, padding="valid")
     x = layers.MaxPooling2D(3, 2, name="features_2")(x)

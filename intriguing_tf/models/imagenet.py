@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import layers
 
 from intriguing_tf.checks import check_positive_integer
@@ -26,6 +27,7 @@ def pixels(
     mean: Sequence[float],
     stddev: Sequence[float] | float,
     classes: int,
+    least: int = 1,
 ) -> tuple[Any, Any]:
     """Returns the input of a network and the same with mean and scale taken off.
 
@@ -34,18 +36,26 @@ def pixels(
         mean: of red, green and blue, for pixels in [0, 255].
         stddev: likewise, or one for all; what the difference is divided by.
         classes: of the network; checked here, before anything large is built.
+        least: pixels each way, below which the network's windows do not fit.
 
     Raises:
-        ValueError: when `input_shape` is not three positive integers, the last of them 3, or
-            `classes` is not a positive integer.
+        ValueError: when `input_shape` is not three positive integers, the last of them 3, or less
+            than the least size, or `classes` is not a positive integer.
     """
     check_positive_integer("classes", classes)
-    if len(input_shape) != 3 or min(input_shape) < 1 or input_shape[2] != 3:
+    shape = tuple(input_shape) if isinstance(input_shape, Sequence) else ()
+    whole = all(isinstance(size, (int, np.integer)) for size in shape)
+    if len(shape) != 3 or not whole or min(shape) < 1 or shape[2] != 3:
         raise ValueError(
-            f"`input_shape` must be (height, width, 3). Received: {tuple(input_shape)}."
+            "`input_shape` must be (height, width, 3), two positive integers and the colors. "
+            f"Received: {input_shape!r}."
+        )
+    if min(shape[:2]) < least:
+        raise ValueError(
+            f"`input_shape` must be at least {least} pixels each way. Received: {input_shape!r}."
         )
     spread = [stddev] * 3 if isinstance(stddev, (int, float)) else list(stddev)
-    inputs = keras.Input(input_shape, name="image")
+    inputs = keras.Input(shape, name="image")
     scaled = layers.Rescaling(
         scale=[255.0 / s for s in spread],
         offset=[-m / s for m, s in zip(mean, spread, strict=True)],

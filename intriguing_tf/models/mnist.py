@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import keras
+import numpy as np
 
-from intriguing_tf.checks import check_positive_integer
+from intriguing_tf.checks import check_positive_integer, one_number
 from intriguing_tf.layers import GroupSort
 
 IMAGE_SHAPE = (28, 28, 1)
@@ -27,6 +28,7 @@ def fc10(weight_decay: float = 1e-4, kernel_initializer="glorot_uniform") -> ker
         kernel_initializer: Keras initialiser, or its name.
 
     Raises:
+        TypeError: when λ is no number.
         ValueError: when λ is negative or not finite.
 
     Example:
@@ -51,6 +53,7 @@ def fc100_100_10(
         dropout: share of the hidden activations dropped in training, in [0, 1).
 
     Raises:
+        TypeError: when a λ or the dropout is no number.
         ValueError: when there are not three λ, or one is negative or not finite; a dropout out of
             range; an activation that Keras does not know.
 
@@ -95,14 +98,15 @@ def fc123_456_10(
 def ae400_10(weight_decay: float = 1e-6, kernel_initializer="glorot_uniform") -> keras.Model:
     """Returns AE400-10: 400 sigmoid units of a sparse autoencoder below a softmax classifier.
 
-    The first layer, "fc1", is not trainable: its weights come from a sparse autoencoder (see
-    `sparse_autoencoder`) and are not fine-tuned.
+    The first layer, "fc1", is not trainable: its weights come from a sparse autoencoder and are not
+    fine-tuned. `itf.publishing.train("mnist/ae400-10")` trains both, one after the other.
 
     Args:
         weight_decay: λ of the classifier, at least 0.
         kernel_initializer: Keras initialiser of both layers, or its name.
 
     Raises:
+        TypeError: when λ is no number.
         ValueError: when λ is negative or not finite.
 
     Example:
@@ -133,8 +137,9 @@ def conv(
         kernel_initializer: Keras initialiser of every layer, or its name.
 
     Raises:
-        ValueError: when λ is negative or not finite, or a number of filters or units is not a
-            positive integer.
+        TypeError: when λ or the dropout is no number.
+        ValueError: when λ is negative or not finite, a dropout is out of range, or a number of
+            filters or units is not a positive integer.
 
     Example:
 
@@ -163,7 +168,7 @@ def conv(
                 name="fc1",
                 **options,
             ),
-            keras.layers.Dropout(dropout, name="dropout"),
+            keras.layers.Dropout(_dropout(dropout), name="dropout"),
             keras.layers.Dense(
                 CLASSES,
                 kernel_regularizer=_decay(weight_decay, CLASSES),
@@ -249,15 +254,15 @@ def _perceptron(
     dropout: float = 0.0,
 ) -> keras.Model:
     """Layers "fc1", "fc2", ... of these widths; the last one, "logits", is linear."""
-    if not 0 <= dropout < 1:
-        raise ValueError(f"dropout must lie in [0, 1). Received: {dropout!r}")
-    if isinstance(weight_decay, float | int) or len(weight_decay) != len(widths):
+    dropout = _dropout(dropout)
+    decays = list(weight_decay) if np.iterable(weight_decay) else []
+    if len(decays) != len(widths):
         raise ValueError(
             f"weight_decay must hold one λ for each of the {len(widths)} layers of {name}. "
             f"Received: {weight_decay!r}"
         )
     layers = [keras.Input(IMAGE_SHAPE, name="images"), keras.layers.Flatten(name="flatten")]
-    for i, (units, decay) in enumerate(zip(widths, weight_decay, strict=True), start=1):
+    for i, (units, decay) in enumerate(zip(widths, decays, strict=True), start=1):
         last = i == len(widths)
         layers.append(
             keras.layers.Dense(
@@ -275,8 +280,17 @@ def _perceptron(
 
 def _decay(weight_decay: float, units: int) -> keras.regularizers.Regularizer | None:
     """The paper's λ Σ w² / k for a layer of k units."""
+    weight_decay = one_number("weight_decay", weight_decay)
     if not 0 <= weight_decay < float("inf"):
         raise ValueError(
             f"weight_decay (λ) must be finite and at least 0. Received: {weight_decay!r}"
         )
     return keras.regularizers.L2(weight_decay / units) if weight_decay else None
+
+
+def _dropout(dropout: float) -> float:
+    """Returns the share that a layer drops, as a float, or raises."""
+    dropout = one_number("dropout", dropout)
+    if not 0 <= dropout < 1:
+        raise ValueError(f"dropout must lie in [0, 1). Received: {dropout!r}")
+    return dropout

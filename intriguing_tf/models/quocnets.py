@@ -149,6 +149,7 @@ def with_binary_classifier(features: keras.Model) -> keras.Model:
 
     Raises:
         TypeError: `features` is not a Keras model.
+        ValueError: it has no graph of layers yet, or several inputs or outputs.
 
     Example:
 
@@ -156,6 +157,12 @@ def with_binary_classifier(features: keras.Model) -> keras.Model:
         classifier = itf.models.with_binary_classifier(features)
     """
     check_kind("features", features, keras.Model, "a Keras model")
+    ends = [getattr(features, each, None) or [] for each in ("inputs", "outputs")]
+    if [len(each) for each in ends] != [1, 1]:
+        raise ValueError(
+            "`features` must be a built Sequential or Functional model with one input and one "
+            f"output. Received: {features.name!r}."
+        )
     x = keras.layers.Flatten(name="flatten")(features.outputs[0])
     logit = keras.layers.Dense(1, name="logit")(x)
     return keras.Model(features.inputs[0], logit, name=f"{features.name}_binary")

@@ -21,7 +21,8 @@ def squeezenet_1_1(
 
     Args:
         classes: number of logits.
-        input_shape: `(height, width, 3)`; pretrained weights were made at 227.
+        input_shape: `(height, width, 3)`; at least 3 pixels each way. Pretrained weights
+            were made at 227.
 
     Returns:
         A `keras.Model`: RGB images `[n, height, width, 3]` in [0, 1] to logits `[n, classes]`.
@@ -34,7 +35,7 @@ def squeezenet_1_1(
 
         model = itf.models.squeezenet_1_1()
     """
-    inputs, x = pixels(input_shape, CAFFE_MEAN, 1.0, classes)
+    inputs, x = pixels(input_shape, CAFFE_MEAN, 1.0, classes, least=3)
     x = layers.Conv2D(64, 3, strides=2, activation="relu", name="conv1")(x)
     x = CeilMaxPooling2D(3, 2, name="pool1")(x)
     x = _fire(x, "fire2", 16, 64)

@@ -23,6 +23,8 @@ from intriguing_tf.reporting import adversarial_rows
 from intriguing_tf.training.adversarial_model import AdversarialModel
 from intriguing_tf.transfer.distortions import finite_images
 
+_ONLY_IN_FIT = "The callback measures while `fit` runs."
+
 
 class _Monitor(keras.callbacks.Callback):
     """Measures after some of the epochs and logs to a TensorBoard folder, if there is one."""
@@ -36,6 +38,8 @@ class _Monitor(keras.callbacks.Callback):
     @property
     def classifier(self) -> keras.Model:
         """The model in training; of an `AdversarialModel` the one inside."""
+        if self.model is None:
+            raise ValueError(_ONLY_IN_FIT)
         return self.model.model if isinstance(self.model, AdversarialModel) else self.model
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -255,7 +259,7 @@ class AdversarialAccuracy(_Monitor):
     def measure(self) -> dict[str, float]:
         """Returns the accuracy within the distortion, and the average distortion."""
         if self._adversary is None:
-            raise ValueError("The callback measures while `fit` runs.")
+            raise ValueError(_ONLY_IN_FIT)
         self.result = self._adversary(
             self.images, self.labels, targets=self.targets, seed=self.seed, verbose=False
         )

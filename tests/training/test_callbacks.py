@@ -117,6 +117,42 @@ def test_what_cannot_be_measured_is_refused():
         itf.training.AdversarialAccuracy(IMAGES, LABELS[:3])
 
 
+@pytest.mark.parametrize(
+    "monitor",
+    [
+        training.LipschitzMonitor(),
+        training.CertifiedAccuracy(IMAGES, LABELS),
+        training.AdversarialAccuracy(IMAGES, LABELS),
+    ],
+    ids=lambda monitor: type(monitor).__name__,
+)
+def test_nothing_is_measured_outside_of_fit(monitor):
+    with pytest.raises(ValueError, match="measures while `fit` runs"):
+        monitor.measure()
+
+
+@pytest.mark.slow
+def test_in_mixed_precision_attacks_hold_and_certificates_do_not():
+    """What is found is adversarial to the model as it rounds; a bound is none of the rounding."""
+    dense = keras.layers.Dense(2, use_bias=False, dtype="mixed_float16")
+    model = keras.Sequential([keras.Input((3,)), dense])
+    model.set_weights([np.asarray(WEIGHTS[0], np.float32)])
+    model.compile(
+        keras.optimizers.SGD(0.0),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        jit_compile=False,
+    )
+    monitor = training.AdversarialAccuracy(IMAGES, LABELS, distortion=0.2, jit_compile=False)
+    model.fit(IMAGES, LABELS, callbacks=[monitor], verbose=0)
+    found = monitor.result.status == "found"
+    assert found.all()
+    answers = model.predict(monitor.result.images, verbose=0).argmax(1)
+    assert (answers != LABELS).all()
+    for refused in (training.LipschitzMonitor(), training.CertifiedAccuracy(IMAGES, LABELS)):
+        with pytest.raises(ValueError, match="float32 and float64 only"):
+            model.fit(IMAGES, LABELS, callbacks=[refused], verbose=0)
+
+
 @pytest.mark.parametrize("kind", [training.CertifiedAccuracy, training.AdversarialAccuracy])
 @pytest.mark.parametrize(
     ("images", "labels", "message"),
