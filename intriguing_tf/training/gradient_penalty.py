@@ -22,9 +22,9 @@ class GradientPenalty:
     With `of="loss"` it is `weight` · mean over the batch of ‖∂ loss / ∂ x‖₂², the penalty of double
     back-propagation (Drucker and LeCun, IEEE Trans. Neural Networks 1992); the loss is the
     cross-entropy of the logits. With `of="jacobian"` it is `weight` · mean of ‖∂ logits / ∂ x‖_F²,
-    estimated without bias from random directions v on the unit sphere as classes · ‖∂ vᵀ logits /
-    ∂ x‖² (Hoffman, Roberts and Yaida, arXiv 1908.02729). The model runs with `training=False`, as
-    it does under attack.
+    estimated without bias from random directions v as ‖∂ vᵀ logits / ∂ x‖² (Hoffman, Roberts and
+    Yaida, arXiv 1908.02729); the components of v are −1 and 1. The model runs with
+    `training=False`, as it does under attack.
 
     Args:
         weight: above 0. For inputs in [0, 1].
@@ -75,12 +75,12 @@ class GradientPenalty:
                 tape.watch(x)
                 logits = classifier.logits(x)
                 shape = [self.projections, *tf.unstack(tf.shape(logits))]
-                noise = tf.random.stateless_normal(shape, [self.seed, step], dtype=logits.dtype)
-                v = tf.math.l2_normalize(noise, axis=-1)
+                # Whole numbers are drawn alike with XLA and without; normal ones are not.
+                heads = tf.random.stateless_uniform(shape, [self.seed, step], 0, 2, tf.int32)
+                v = tf.cast(2 * heads - 1, logits.dtype)
                 projected = [tf.reduce_sum(v[i] * logits, axis=1) for i in range(self.projections)]
             squares = [_mean_square(input_gradient(tape, each, x), batch) for each in projected]
-            width = tf.cast(tf.shape(logits)[1], logits.dtype)
-            return self.weight * width * tf.add_n(squares) / self.projections
+            return self.weight * tf.add_n(squares) / self.projections
 
         return of_loss if self.of == "loss" else of_jacobian
 

@@ -100,7 +100,11 @@ def test_pools_and_penalties_under_xla_are_those_without(points):
         model = training.AdversarialModel(
             network(),
             [pool("hidden", distortion=0.1)],
-            [training.GradientPenalty(0.1), training.LipschitzPenalty(total=1.0)],
+            [
+                training.GradientPenalty(0.1),
+                training.GradientPenalty(0.1, of="jacobian"),
+                training.LipschitzPenalty(total=1.0),
+            ],
         )
         model.compile(keras.optimizers.SGD(0.1), LOGITS, jit_compile=jit_compile)
         model.fit(*points, batch_size=24, epochs=2, shuffle=False, verbose=0)

@@ -47,3 +47,28 @@ def test_random_projections_estimate_the_jacobian_norm(points):
     values = [float(run(tf.constant(step))) for step in range(20)]
     assert np.mean(values) == pytest.approx(exact, rel=0.02)
     assert np.std(values) > 0  # new directions in every step
+
+
+def test_random_projections_of_one_output_leave_nothing_to_chance(points):
+    x, labels = points
+    model = network(output=1)
+    exact = np.mean(np.sum(jacobians(model, x) ** 2, axis=(1, 2)))
+    term = training.GradientPenalty(1.0, of="jacobian").prepare(model)
+    value = float(term(Batch(tf.constant(x), tf.constant(labels), None, 1), tf.constant(3)))
+    assert value == pytest.approx(exact, rel=1e-5)
+
+
+@pytest.mark.slow
+def test_random_projections_are_the_same_when_compiled(points):
+    x, labels = points
+    term = training.GradientPenalty(1.0, of="jacobian", seed=2).prepare(network())
+    batch = Batch(tf.constant(x), tf.constant(labels), None, 3)
+    values = [
+        [
+            float(tf.function(lambda step: term(batch, step), jit_compile=jit)(tf.constant(step)))
+            for step in range(3)
+        ]
+        for jit in (False, True)
+    ]
+    np.testing.assert_allclose(*values, rtol=1e-5)
+    assert np.ptp(values[0]) > 1e-3 * np.mean(values)
