@@ -17,6 +17,7 @@ from intriguing_tf.scripts import options
 from intriguing_tf.scripts.command import command
 
 import intriguing_tf as itf
+from intriguing_tf.experiments.methods import METHODS
 from intriguing_tf.files import write_atomically
 
 
@@ -24,7 +25,7 @@ from intriguing_tf.files import write_atomically
     options.strings(
         "methods",
         ["decay", "dropout", "pool-input", "pools-hidden", "pools-all", "gradient", "lipschitz"],
-        "ways to train; also certified, combined, and paths of recipes of your own (.json)",
+        f"ways to train, of {', '.join(METHODS)}, or paths of recipes of your own (.json)",
     ),
     options.seeds("seeds", [0, 1, 2, 3, 4], "of the training"),
     options.boolean(

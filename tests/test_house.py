@@ -238,7 +238,9 @@ ACROSS = {
     "test_readme.py",
     "test_seeds.py",
     "test_words.py",
+    "layers/test_arguments.py",
     "lipschitz/test_soundness.py",
+    "models/test_arguments.py",
 }
 ACROSS_FOLDERS = {"cases", "compat", "faults", "guard"}
 

@@ -18,6 +18,7 @@ from intriguing_tf.adversary import LBFGSAdversary
 from intriguing_tf.aliases import warn_renamed
 from intriguing_tf.checks import check_positive, check_positive_integer, check_seed
 from intriguing_tf.classifier import Classifier
+from intriguing_tf.experiments.methods import ENTRIES, METHODS, PLAIN, POOLS_AT
 from intriguing_tf.experiments.networks import Images, published_or_trained
 from intriguing_tf.files import write_atomically
 from intriguing_tf.fingerprints import array_fingerprint, model_fingerprint
@@ -30,21 +31,6 @@ from intriguing_tf.store import Piece, Store
 
 VALIDATION = 10_000  # the last training images, on which settings are chosen
 DROPOUT = 0.2
-PLAIN = "mnist/fc100-100-10"  # with weight decay alone
-ENTRIES = {
-    "decay": PLAIN,
-    "pools": f"{PLAIN}-pools",
-    "gradient": f"{PLAIN}-gradient",
-    "lipschitz": f"{PLAIN}-lipschitz",
-    "certified": f"{PLAIN}-certified",
-    "combined": f"{PLAIN}-combined",
-}
-POOLS_AT = {
-    "pool-input": (None,),
-    "pools-hidden": ("fc1", "fc2"),
-    "pools-all": (None, "fc1", "fc2"),
-}
-METHODS = ("decay", "dropout", *POOLS_AT, "pools-moved", *list(ENTRIES)[1:])
 
 
 def load_method(name: str) -> Recipe:

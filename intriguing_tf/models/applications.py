@@ -24,7 +24,7 @@ def keras_application(name: str, weights: str | None = "imagenet") -> keras.Mode
         A `keras.Model`: RGB images `[n, height, width, 3]` in [0, 1] to 1000 probabilities.
 
     Raises:
-        TypeError: `name` is no string.
+        TypeError: `name` is not a str.
         ValueError: `keras.applications` has no such classifier, or Keras cannot get the weights.
 
     Example:
@@ -32,7 +32,7 @@ def keras_application(name: str, weights: str | None = "imagenet") -> keras.Mode
         model = itf.models.keras_application("MobileNetV2")
         itf.LBFGSAdversary(model)(images, labels, targets=ostriches)
     """
-    check_kind("name", name, str, "the name of a network, a string")
+    check_kind("name", name, str, "the name of a network, a str")
     build = getattr(keras.applications, name, None)
     if not callable(build):
         valid = sorted(n for n in dir(keras.applications) if callable(_attribute(n)))

@@ -1,6 +1,7 @@
 """itf-train-adversarial: what its flags ask for. What it trains is tested with the experiments."""
 
 import os
+import re
 
 import numpy as np
 import pytest
@@ -42,6 +43,14 @@ def test_comparison(asked, tmp_path, capsys):
     assert asked == [("compare", arguments, {"attacked": 7, "radius": 0.5})]
     assert "the comparison" in capsys.readouterr().out
     assert (tmp_path / "table.md").read_text() == Result().table().markdown() + "\n"
+
+
+def test_help_names_every_way_to_train(capsys):
+    assert run.main(["--help"]) == 0
+    lines = re.sub(r"-\n\s+", "-", capsys.readouterr().out)  # names are broken at their hyphens
+    names = ", ".join(adversarial_training.METHODS)
+    assert f"ways to train, of {names}, or paths of recipes" in " ".join(lines.split())
+    assert all(adversarial_training.load_method(name) for name in adversarial_training.METHODS)
 
 
 def test_validation_leaves_the_test_set_alone(asked, tmp_path):
