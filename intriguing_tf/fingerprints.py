@@ -13,7 +13,7 @@ import hashlib
 import inspect
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,14 @@ import scipy
 import tensorflow as tf
 
 import intriguing_tf
-from intriguing_tf.keras_graph import layers_in
+from intriguing_tf.keras_graph import (
+    call_arguments,
+    is_functional,
+    layers_in,
+    named_tensors,
+    nodes_of,
+)
+from intriguing_tf.traced_structure import structure
 
 _PACKAGE = Path(__file__).parent
 _REFERENCES = ("keras_history", "input_layers", "output_layers")  # [a layer's name, node, tensor]
@@ -32,6 +39,14 @@ _PACKAGES = ("builtins", "abc", "keras", "tensorflow", "intriguing_tf")
 _NOT_COMPUTING = ("compile_config", "build_config")
 # Functions of a model may be those it was compiled with; a Lambda's is in its configuration.
 _HOLD_OTHERS = (keras.Model, keras.layers.Lambda)
+# Callables that have a configuration, and no part in computing outputs or weights of their own.
+_DECLARED = (
+    type,
+    keras.layers.Layer,
+    keras.initializers.Initializer,
+    keras.regularizers.Regularizer,
+    keras.constraints.Constraint,
+)
 
 
 def array_fingerprint(*arrays: Any, chunk: int = 2**26) -> str:
@@ -97,23 +112,38 @@ def plain(value: Any) -> Any:
     )
 
 
-def model_fingerprint(model: keras.Model) -> str:
+def model_fingerprint(model: keras.Model, shape: Sequence[int] | None = None) -> str:
     """Returns the SHA-256 of a model's architecture and weights.
 
     Names of layers do not count, since Keras numbers them through a session, nor does how the
-    model was compiled. The source code of the user's own layers and activation functions does, as
-    far as Python finds it, and so do attributes of these layers, and of subclassed models, that
-    are named as an argument of their `__init__`, whether `get_config` has them or not.
+    model was compiled. Where code of the user's own takes part, in layers, activations or models,
+    its source counts as far as Python finds it; so do attributes that are named as an argument of
+    `__init__`, and the operations and constants of the graph that the model's call traces, which
+    tell what globals, closures and settings that no `get_config` has make of it. Code behind a
+    `py_function` cannot be seen: a model with such equals none, not even itself.
+
+    Args:
+        model: of any kind.
+        shape: of one input, for a model that does not say it (subclassed models). Otherwise it is
+            traced for inputs as those it was built on, and not at all if these are not known.
     """
+    parts = [model, *layers_in(model)]
     try:
         architecture = _without_names(json.loads(model.to_json()), {}, {})
-    except (NotImplementedError, TypeError):
-        architecture = f"{type(model).__module__}.{type(model).__qualname__}"
+        own = any(map(_is_own, _code_of(parts)))
+    except (AttributeError, NotImplementedError, TypeError, ValueError):
+        architecture = _without_names(list(map(_config, parts)), {}, {})
+        own = True
     weights = (weight.numpy() for weight in model.weights)
-    parts = [model, *layers_in(model)]
-    values = list(filter(None, map(_own_values, parts)))
     content = [architecture, own_code(parts), array_fingerprint(*weights)]
-    return json_fingerprint([*content, values] if values else content)
+    if own:
+        content += [list(filter(None, map(_own_values, parts))), _traced(model, shape)]
+    return json_fingerprint(content)
+
+
+def function_fingerprint(function: Callable[..., Any], *specs: tf.TensorSpec) -> str:
+    """Returns the SHA-256 of the operations and constants that a function of tensors traces."""
+    return json_fingerprint(_structure(lambda *tensors: function(*tensors), specs))
 
 
 def own_code(objects: Iterable[Any]) -> list[str]:
@@ -129,9 +159,84 @@ def own_code(objects: Iterable[Any]) -> list[str]:
     return sorted(map(_source, filter(_is_own, found)))
 
 
+def plain_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns those values that are settings, as JSON's types: see `plain`; tensors as arrays."""
+    kept = {}
+    for name, value in values.items():
+        with contextlib.suppress(TypeError, NotImplementedError):  # a layer, say
+            kept[name] = plain(keras.tree.map_structure(_as_array, value))
+    return kept
+
+
 def _is_own(code: Any) -> bool:
-    """Whether a class or function is brought by no package here."""
-    return code.__module__.split(".")[0] not in _PACKAGES
+    """Whether a class, function or callable object is brought by no package here."""
+    return (getattr(code, "__module__", None) or "").split(".")[0] not in _PACKAGES
+
+
+def _code_of(parts: Iterable[Any]) -> Iterator[Any]:
+    """Yields the classes of layers and operations, and what they hold and call."""
+    for part in parts:
+        yield from type(part).__mro__
+        if isinstance(part, keras.Model):  # it also holds what it was compiled with
+            held = [vars(part).get("call")]
+        else:
+            held = list(vars(part).values())
+        if is_functional(part):
+            held += keras.tree.flatten([call_arguments(node) for node in nodes_of(part)])
+            operations = {id(node.operation): node.operation for node in nodes_of(part)}
+            yield from _code_of(
+                each for each in operations.values() if not isinstance(each, keras.layers.Layer)
+            )
+        yield from (each for each in held if callable(each) and not isinstance(each, _DECLARED))
+
+
+def _config(part: keras.layers.Layer) -> dict[str, Any]:
+    """Returns the class of a layer or model, and its configuration if JSON can hold it."""
+    described: dict[str, Any] = {"class_name": f"{type(part).__module__}.{type(part).__qualname__}"}
+    with contextlib.suppress(Exception):  # code of anyone's
+        described["config"] = json.loads(json.dumps(part.get_config()))
+    return described
+
+
+def _traced(model: keras.Model, shape: Sequence[int] | None) -> Any:
+    """Returns what a model's call computes, in the graph that it traces; `None` if not known."""
+    specs = _specs(model, shape)
+    if specs is None:
+        return None
+
+    def call(*tensors: tf.Tensor) -> list[tf.Tensor]:
+        inputs = keras.tree.pack_sequence_as(specs, list(tensors))
+        return keras.tree.flatten(model(inputs, training=False))
+
+    weights = [w if isinstance(w, tf.Variable) else w.value for w in model.weights]
+    return _structure(call, keras.tree.flatten(specs), weights)
+
+
+def _structure(
+    function: Callable[..., Any],
+    specs: Sequence[tf.TensorSpec],
+    known: Sequence[tf.Variable] = (),
+) -> Any:
+    traced = tf.function(function, autograph=False).get_concrete_function(*specs)
+    return plain(structure(traced, known))
+
+
+def _specs(model: keras.Model, shape: Sequence[int] | None) -> Any:
+    """Returns the kind of a model's inputs, or of one of that shape; `None` if it is not known."""
+    inputs = named_tensors(model, "inputs")
+    if inputs is None and getattr(model, "inputs", None):  # a Sequential model
+        inputs = model.inputs[0]
+    if inputs is not None:
+        return keras.tree.map_structure(lambda x: _batch_of(x.shape[1:], x.dtype), inputs)
+    if shape is None and model.built:
+        shape = (model.get_build_config() or {}).get("input_shape", (None,))[1:]
+    if not shape:
+        return None
+    return _batch_of(shape, "float64" if model.compute_dtype == "float64" else "float32")
+
+
+def _batch_of(shape: Sequence[int | None], dtype: str) -> tf.TensorSpec:
+    return tf.TensorSpec([None, *shape], dtype)
 
 
 def _own_values(part: keras.layers.Layer) -> dict[str, Any]:
@@ -142,12 +247,10 @@ def _own_values(part: keras.layers.Layer) -> dict[str, Any]:
     own = [vars(kind) for kind in type(part).__mro__ if _is_own(kind)]
     makers = [each["__init__"] for each in own if "__init__" in each]
     names = {name for maker in makers for name in inspect.signature(maker).parameters}
-    values = {}
-    for name in names - _NO_SETTINGS:
-        value = vars(part).get(name, vars(part).get(f"_{name}"))
-        with contextlib.suppress(TypeError, NotImplementedError):  # a layer, say
-            values[name] = plain(keras.tree.map_structure(_as_array, value))
-    return values
+    kept = vars(part)
+    return plain_values(
+        {name: kept.get(name, kept.get(f"_{name}")) for name in names - _NO_SETTINGS}
+    )
 
 
 def _as_array(value: Any) -> Any:
@@ -213,6 +316,8 @@ def _without_names(config: Any, layers: dict[str, int], objects: dict[int, int])
     if isinstance(inner, dict) and isinstance(inner.get("name"), str) and not is_policy:
         config["name"] = layers.setdefault(inner["name"], len(layers))
         config["config"] = {key: value for key, value in inner.items() if key != "name"}
+    elif "inbound_nodes" in config and isinstance(config.get("name"), str):  # an operation's
+        config["name"] = layers.setdefault(config["name"], len(layers))
     if "shared_object_id" in config:
         address = config["shared_object_id"]
         config["shared_object_id"] = objects.setdefault(address, len(objects))

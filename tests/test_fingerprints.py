@@ -4,6 +4,8 @@ import dataclasses
 import os
 import subprocess
 import sys
+from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import keras
@@ -269,20 +271,208 @@ def test_what_keras_keeps_of_a_model_of_ones_own_does_not_count():
     assert model_fingerprint(used) == model_fingerprint(fresh)
 
 
+def with_activation(function):
+    x = keras.Input((4,))
+    return keras.Model(x, keras.layers.Dense(2, function, kernel_initializer="ones")(x))
+
+
+def with_layer(layer, after=None):
+    """A model whose other layers are Keras's."""
+    x = keras.Input((4,))
+    y = keras.layers.Dense(2, after, kernel_initializer="ones")(layer(x))
+    return keras.Model(x, y)
+
+
+def closure(factor):
+    return lambda x: x * factor
+
+
+@dataclasses.dataclass
+class Times:
+    factor: float
+
+    def __call__(self, x):
+        return x * self.factor
+
+
+class Bare(keras.layers.Layer):
+    """A layer that Keras finds no configuration of."""
+
+    def __init__(self, thing):
+        super().__init__()
+
+    def call(self, inputs):
+        return inputs
+
+
+class Silent(keras.layers.Layer):
+    """A layer with a part that its configuration leaves out."""
+
+    def __init__(self, kind):
+        super().__init__()
+        self.inner = keras.layers.Dense(2, kind, kernel_initializer="ones")
+
+    def call(self, inputs):
+        return self.inner(inputs)
+
+    def get_config(self):
+        return {"name": self.name}
+
+
+class Listed(keras.Model):
+    """A model that keeps nothing of its arguments but the layers."""
+
+    def __init__(self, *layers):
+        super().__init__()
+        self.chain = list(layers)
+
+    def call(self, inputs):
+        for layer in self.chain:
+            inputs = layer(inputs)
+        return inputs
+
+
+class Global(keras.Model):
+    FACTOR = 2.0
+
+    def call(self, inputs):
+        return inputs * Global.FACTOR
+
+
+class Doubling(keras.Operation):
+    def __init__(self, factor):
+        super().__init__()
+        self._kept = {"factor": factor}
+
+    def call(self, x):
+        return x * self._kept["factor"]
+
+    def compute_output_spec(self, x):
+        return keras.KerasTensor(x.shape, x.dtype)
+
+
+def ran(model):
+    model(np.ones((2, 4), np.float32))
+    return model
+
+
+def with_attribute(kind):
+    model = Listed(keras.layers.Dense(2, kernel_initializer="ones"))
+    model.chain[0].activation = keras.activations.get(kind)
+    return ran(model)
+
+
+def with_global(factor):
+    Global.FACTOR = factor
+    return ran(Global())
+
+
+def with_call(factor):
+    model = with_activation("linear")
+    call = model.call
+    model.call = lambda *args, **kwargs: factor * call(*args, **kwargs)
+    return model
+
+
+def with_operation(factor):
+    x = keras.Input((4,))
+    return keras.Model(x, Doubling(factor)(x))
+
+
+def mapped(factor):
+    x = keras.Input((4,))
+    return keras.Model(x, keras.ops.vectorized_map(closure(factor), x))
+
+
+# Models of which no configuration and no source tells the one from the other.
+UNTOLD = {
+    "closure": (lambda a: with_activation(closure(a)), 1.0, -2.0),
+    "partial": (
+        lambda a: with_activation(partial(keras.activations.leaky_relu, negative_slope=a)),
+        0.1,
+        0.9,
+    ),
+    "callable object": (lambda a: with_activation(Times(a)), 1.0, 3.0),
+    "traced function": (lambda a: with_activation(tf.function(closure(a))), 1.0, 3.0),
+    "Lambda of a closure": (lambda a: with_layer(keras.layers.Lambda(closure(a))), 1.0, 3.0),
+    "Lambda of an object": (lambda a: with_layer(keras.layers.Lambda(Times(a))), 1.0, 3.0),
+    "beside one without": (lambda kind: with_layer(Bare(object()), kind), "relu", "tanh"),
+    "slope beside one without": (
+        lambda a: with_layer(Bare(object()), keras.layers.LeakyReLU(a)), 0.1, 0.9,
+    ),
+    "left out": (lambda kind: with_layer(Silent(kind)), "relu", "tanh"),
+    "list of layers": (lambda a: ran(Listed(keras.layers.LeakyReLU(a))), 0.1, 0.9),
+    "attribute": (with_attribute, "relu", "tanh"),
+    "global": (with_global, 2.0, 3.0),
+    "call of an object": (with_call, 2.0, 3.0),
+    "operation": (with_operation, 2.0, 3.0),
+    "given to an operation": (mapped, 2.0, 3.0),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:The object being serialized")
+@pytest.mark.parametrize("kind", UNTOLD)
+def test_what_a_model_computes_counts_however_it_came_about(kind):
+    make, one, other = UNTOLD[kind]
+    first = model_fingerprint(make(one))
+    assert model_fingerprint(make(one)) == first != model_fingerprint(make(other))
+    inputs = np.full((2, 4), -0.5, np.float32)
+    assert np.abs(make(one)(inputs) - make(other)(inputs)).max() > 0.01
+
+
+def test_the_shape_of_inputs_is_taken_where_a_model_does_not_say_it():
+    class Turned(keras.Model):
+        def call(self, inputs):
+            return inputs * Global.FACTOR
+
+        def get_build_config(self):
+            return None
+
+    def found(factor, *shape):
+        Global.FACTOR = factor
+        return model_fingerprint(ran(Turned()), *shape)
+
+    assert found(2.0, [4]) == found(2.0, [4]) != found(3.0, [4])
+    assert found(2.0) == found(3.0)  # nobody knows how to call it
+    assert model_fingerprint(with_global(2.0), (4,)) == model_fingerprint(with_global(2.0))
+
+
+def test_models_of_layers_of_keras_are_told_apart_without_tracing(monkeypatch):
+    """Their fingerprints stay what they were, whichever release would trace them."""
+
+    def model(slope):
+        keras.utils.set_random_seed(0)
+        x = keras.Input((8, 8, 1))
+        y = keras.layers.Conv2D(2, 3, activation="gelu", kernel_regularizer="l2")(x)
+        y = keras.layers.TimeDistributed(keras.layers.Dense(3, "relu"))(y)
+        y = keras.layers.BatchNormalization()(keras.layers.Activation(keras.ops.silu)(y))
+        made = keras.Model(x, keras.ops.mean(keras.layers.LeakyReLU(slope)(y), axis=(1, 2)))
+        made.compile("sgd", keras.losses.MeanSquaredError())
+        made.predict_step = lambda inputs: inputs
+        return made
+
+    made = [model(slope) for slope in (0.1, 0.1, 0.2)]
+    monkeypatch.setattr(tf, "function", None)
+    one, same, other = map(model_fingerprint, made)
+    assert one == same != other
+
+
 def fingerprints_here():
-    return [model_fingerprint(dense()), array_fingerprint(IMAGES), json_fingerprint({"a": [1.5]})]
+    own = [UNTOLD[kind][0](UNTOLD[kind][1]) for kind in ("closure", "left out", "global")]
+    models = map(model_fingerprint, [dense(), *own])
+    return [*models, array_fingerprint(IMAGES), json_fingerprint({"a": [1.5]})]
 
 
 @pytest.mark.slow
 def test_another_process_finds_the_same_fingerprints():
     code = (
         "import sys; sys.path.insert(0, sys.argv[1]);"
-        "from test_fingerprints import *;"
+        f"from {__name__} import *;"
         "print(*fingerprints_here())"
     )
     environment = dict(os.environ, PYTHONHASHSEED="7")
     done = subprocess.run(
-        [sys.executable, "-c", code, os.path.dirname(__file__)],
+        [sys.executable, "-c", code, str(Path(__file__).parents[1])],
         capture_output=True, text=True, env=environment, check=True,
     )  # fmt: skip
     assert done.stdout.split() == fingerprints_here()

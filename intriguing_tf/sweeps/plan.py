@@ -12,17 +12,21 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from intriguing_tf.adversary import LBFGSAdversary
 from intriguing_tf.adversary.inputs import check_images, check_logits
+from intriguing_tf.adversary.losses import Loss
 from intriguing_tf.adversary.settings import check_arguments
 from intriguing_tf.adversary.targets import KINDS, class_array
 from intriguing_tf.fingerprints import (
     array_fingerprint,
+    function_fingerprint,
     json_fingerprint,
     model_fingerprint,
     own_code,
     plain,
+    plain_values,
     versions,
 )
 from intriguing_tf.sweeps.manifests import check_manifest
@@ -166,7 +170,6 @@ def make_plan(
         TypeError, ValueError: images, labels or targets that do not fit a model or its bounds.
     """
     of_model = {cell.model: adversary for cell, adversary in adversaries.items()}
-    of_settings = {cell.settings: adversary for cell, adversary in adversaries.items()}
     data, classes = _read(source, of_model, list(dict.fromkeys(adversaries.values())))
     for name, value in targets.items():
         if not isinstance(value, str):
@@ -177,15 +180,19 @@ def make_plan(
                     f"`targets[{name!r}]` must have shape ({count},). Received: shape "
                     f"{np.shape(value)}."
                 )
+    described = {
+        cell.settings: adversary_settings(adversary, classes[cell.model])
+        for cell, adversary in adversaries.items()
+    }
     return Plan(
         data=data,
         models={
-            name: {"sha256": model_fingerprint(model), "classes": classes[name]}
+            name: {"sha256": model_fingerprint(model, data["shape"]), "classes": classes[name]}
             | _places(model, settings)
             for name, model in models.items()
         },
         targets=_described(targets),
-        settings={name: adversary_settings(of_settings[name]) for name in settings},
+        settings={name: described[name] for name in settings},
         seed=seed,
         shard_size=source.size,
         versions=versions(),
@@ -200,14 +207,31 @@ def _described(targets: Mapping[str, Any], rows: int | None = None) -> dict[str,
     }
 
 
-def adversary_settings(adversary: LBFGSAdversary) -> dict[str, Any]:
-    """Returns the settings that an adversary's results depend on, as JSON's types."""
+def adversary_settings(adversary: LBFGSAdversary, classes: int | None = None) -> dict[str, Any]:
+    """Returns the settings that an adversary's results depend on, as JSON's types.
+
+    Args:
+        adversary: whose.
+        classes: number of them, for a loss of one's own that asks for it.
+    """
     settings = adversary.settings
     values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
     values["loss"] = str(settings.loss)
     if code := own_code([settings.loss]):
-        values["own_loss"] = {"parameters": vars(settings.loss), "code": code}
+        values["loss"] = settings.loss.name
+        computed = _own_loss(settings.loss, adversary.classifier.dtype, classes)
+        values["own_loss"] = {"code": code, **computed}
     return plain(values)
+
+
+def _own_loss(loss: Loss, dtype: tf.DType, classes: int | None) -> dict[str, Any]:
+    """Returns what a loss of one's own computes, and what it keeps."""
+    return {
+        "parameters": plain_values(vars(loss)),
+        "adapts_weights": loss.adapts_weights,
+        "value": function_fingerprint(loss.value, tf.TensorSpec([None, classes], dtype)),
+        "sharpness": function_fingerprint(loss.sharpness, tf.TensorSpec([None], dtype)),
+    }
 
 
 def _read(

@@ -7,6 +7,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import intriguing_tf as itf
 from intriguing_tf.adversary.losses import Loss
@@ -138,6 +139,35 @@ def test_a_loss_of_ones_own_counts_with_its_parameters_and_code(model):
     assert described(own_loss(1.0, 2)) == described(own_loss(1.0, 2))
     assert described(own_loss(1.0, 2)) != described(own_loss(2.0, 2))
     assert "scale * above" in described(own_loss(1.0, 2))["own_loss"]["code"][0]
+
+
+def test_what_a_loss_of_ones_own_computes_counts_however_it_came_about(model):
+    def made(function, factor, room):
+        class Own(Loss):
+            name = "own"
+            scale = factor
+
+            def __init__(self):
+                self.function = function
+
+            def value(self, above):
+                above = tf.where(tf.one_hot(0, above.shape[1]) > 0, above, 0.0)
+                return self.function(self.scale * above)
+
+            def sharpness(self, gap):
+                return room / gap
+
+        return Own()
+
+    def described(*settings):
+        return adversary_settings(itf.LBFGSAdversary(model, loss=made(*settings)), classes=3)
+
+    first = described(tf.reduce_logsumexp, 1.0, 1.0)
+    assert described(tf.reduce_logsumexp, 1.0, 1.0) == first
+    others = (tf.reduce_sum, 1.0, 1.0), (tf.reduce_logsumexp, 2.0, 1.0)
+    for settings in (*others, (tf.reduce_logsumexp, 1.0, 2.0)):
+        assert described(*settings) != first
+    json.dumps(first)
 
 
 def test_any_name_of_a_model_becomes_a_valid_one_of_its_own():
