@@ -12,7 +12,8 @@ import tensorflow as tf
 from intriguing_tf import keras_graph, traced_outputs
 from intriguing_tf.aliases import moved_names
 from intriguing_tf.checks import check_choice
-from intriguing_tf.keras_graph import folded_call, named_tensors
+from intriguing_tf.folded_calls import folded_call
+from intriguing_tf.keras_graph import named_tensors
 
 __getattr__ = moved_names(__name__, "intriguing_tf.keras_graph", "above", "find_layer", "up_to")
 

@@ -1,4 +1,4 @@
-"""What a Keras model computes: its graph of layers, its parts, copies, a faster way through it.
+"""What a Keras model computes: its graph of layers, its parts, copies.
 
 The one room that touches names which Keras and TensorFlow do not promise to keep. Where one is
 missing, `private` says so, naming the release.
@@ -7,7 +7,6 @@ missing, `private` says so, naming the release.
 from __future__ import annotations
 
 import importlib
-import inspect
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -16,15 +15,9 @@ import keras
 import tensorflow as tf
 
 _KNOWN_TO_WORK = "Keras 3.10 to 3.15 with TensorFlow 2.18 to 2.21"
-_CONVOLUTIONS = frozenset(
-    {
-        keras.layers.Conv1D,
-        keras.layers.Conv2D,
-        keras.layers.Conv3D,
-        keras.layers.DepthwiseConv1D,
-        keras.layers.DepthwiseConv2D,
-    }
-)
+_PACKAGES = ("keras", "intriguing_tf")
+# What makes or trains weights, by the last word of its name in a configuration; what does without.
+_OF_WEIGHTS = {"initializer": "zeros", "regularizer": None, "constraint": None}
 
 
 def private(owner: Any, name: str) -> Any:
@@ -83,6 +76,11 @@ def nodes_of(graph: Any) -> list[Any]:
     """Returns the calls of layers that a graph consists of, from its inputs to its outputs."""
     by_depth = private(graph, "_nodes_by_depth")
     return [node for depth in sorted(by_depth, reverse=True) for node in by_depth[depth]]
+
+
+def run_through(graph: Any, inputs: tf.Tensor, operation: Any) -> Any:
+    """Returns the outputs of a graph, with `operation(each)` in the place of each operation."""
+    return private(graph, "_run_through_graph")(inputs, operation)
 
 
 def is_functional(model: Any) -> bool:
@@ -260,7 +258,7 @@ def float64_copy(model: keras.Model) -> keras.Model:
     """Returns a copy of a Sequential or Functional model that computes in float64.
 
     Models within it and layers within its layers compute in float64 too. It has its own weights,
-    with the model's values.
+    with the model's values, and shares the model's regularizers and constraints.
 
     Raises:
         ValueError: the model has no graph of layers, or a layer cannot be copied from its
@@ -272,7 +270,10 @@ def float64_copy(model: keras.Model) -> keras.Model:
         copy.set_weights(model.get_weights())
     except (NotImplementedError, TypeError, ValueError) as error:
         raise ValueError(f"Model {model.name!r} cannot be copied to float64: {error}") from error
-    for layer in layers_in(copy):
+    for weight, original in zip(copy.weights, model.weights, strict=True):
+        weight.regularizer, weight.constraint = original.regularizer, original.constraint
+    for layer, original in zip(layers_in(copy), layers_in(model), strict=True):
+        layer.activity_regularizer = original.activity_regularizer
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()  # it computes with what it derives from its weights
     return copy
@@ -282,7 +283,8 @@ def _clone_in_float64(model: Any) -> keras.Model:
     def clone(layer: Any) -> Any:
         if isinstance(layer, keras.Sequential) or is_functional(layer):
             return _clone_in_float64(layer)
-        return type(layer).from_config(_float64_config(layer.get_config()))
+        known = _is_known(type(layer).__module__)
+        return type(layer).from_config(_float64_config(layer.get_config(), known))
 
     # A clone's own inputs would keep their dtype, and round what enters it.
     inputs = keras.tree.map_structure(
@@ -296,100 +298,27 @@ def _clone_in_float64(model: Any) -> keras.Model:
     return keras.models.clone_model(model, input_tensors=inputs, clone_function=clone)
 
 
-def _float64_config(config: Any) -> Any:
-    """A layer's configuration with every dtype in it, of wrapped layers too, set to float64."""
-    if isinstance(config, dict):
-        return {
-            key: "float64" if key == "dtype" else _float64_config(value)
-            for key, value in config.items()
-        }
-    if isinstance(config, list):
-        return [_float64_config(value) for value in config]
-    return config
+def _float64_config(config: Any, known: bool) -> Any:
+    """A layer's configuration with every dtype in it, of wrapped layers too, set to float64.
 
-
-def folded_call(model: keras.Model, inputs: tf.Tensor) -> tf.Tensor:
-    """Returns `model(inputs, training=False)` up to rounding, in less time.
-
-    Each `BatchNormalization` that alone follows a convolution is folded into its kernel, which
-    saves passes over the activations, forwards and backwards. The kernel is folded within each
-    call, so changed weights are followed.
-
-    Args:
-        model: a built Keras model. One without a graph of layers is called as it is.
-        inputs: a batch for it.
+    Functions that make or train weights have no part in the copy, whose weights are set, and not
+    all can be copied: they are left out where the layer is `known` to do nothing else with them.
     """
-    try:
-        graph = graph_of(model)
-    except ValueError:
-        return model(inputs, training=False)
-    if len(graph.inputs) != 1 or graph.inputs[0].dtype != inputs.dtype.name:
-        return model(inputs, training=False)
-    convolutions = _followed_by_normalization(graph)
-    normalizations = set(convolutions.values())
-
-    def operation(each: Any) -> Any:
-        if each in convolutions:
-            return lambda x, **_: _convolve(each, convolutions[each], x)
-        if each in normalizations:
-            return lambda x, **_: x
-        if isinstance(each, keras.Model) and len(each.inputs or ()) == 1:
-            return lambda x, **_: folded_call(each, x)
-        if "training" in inspect.signature(each.call).parameters:
-            return lambda *args, **kwargs: each(*args, **{**kwargs, "training": False})
-        return each
-
-    outputs = private(graph, "_run_through_graph")(inputs, operation)
-    return outputs[0] if isinstance(outputs, (list, tuple)) and len(outputs) == 1 else outputs
+    if isinstance(config, list):
+        return [_float64_config(value, known) for value in config]
+    if not isinstance(config, dict):
+        return config
+    known = _is_known(config["module"]) if config.get("module") else known
+    replaced: dict[str, Any] = {"dtype": "float64"}
+    for key in config if known else ():
+        last = key.rpartition("_")[2]
+        if last in _OF_WEIGHTS:
+            replaced[key] = _OF_WEIGHTS[last]
+    return {
+        key: replaced[key] if key in replaced else _float64_config(value, known)
+        for key, value in config.items()
+    }
 
 
-def _followed_by_normalization(graph: Any) -> dict[Any, keras.layers.BatchNormalization]:
-    """Returns the convolutions whose output goes through a normalization and nowhere else."""
-    nodes = nodes_of(graph)
-    by_operation: dict[Any, list[Any]] = {}
-    readers: dict[int, list[Any]] = {id(tensor): [None] for tensor in graph.outputs}
-    for node in nodes:
-        by_operation.setdefault(node.operation, []).append(node)
-        for tensor in node.input_tensors:
-            readers.setdefault(id(tensor), []).append(node)
-    found = {}
-    for layer, calls in by_operation.items():
-        if type(layer) not in _CONVOLUTIONS or len(calls) != 1 or not _is_plain(layer):
-            continue
-        after = readers.get(id(calls[0].outputs[0]), [])
-        if len(after) != 1 or after[0] is None or len(by_operation[after[0].operation]) != 1:
-            continue
-        norm = after[0].operation
-        if type(norm) is keras.layers.BatchNormalization:
-            by_channel = norm.axis in (-1, len(calls[0].outputs[0].shape) - 1)
-            if by_channel and norm.compute_dtype == layer.compute_dtype:
-                found[layer] = norm
-    return found
-
-
-def _is_plain(layer: Any) -> bool:
-    """Whether a convolution is no more than one, over the last axis, in the dtype of its kernel."""
-    return (
-        layer.activation is keras.activations.linear
-        and layer.data_format == "channels_last"
-        and layer.padding in ("valid", "same")
-        and layer.compute_dtype == layer.variable_dtype
-        and getattr(layer, "quantization_mode", None) is None
-    )
-
-
-def _convolve(layer: Any, norm: keras.layers.BatchNormalization, x: tf.Tensor) -> tf.Tensor:
-    """Returns norm(layer(x)) = (s · kernel) * x + s · (bias − mean) + beta."""
-    ops = keras.ops
-    scale = ops.rsqrt(norm.moving_variance + norm.epsilon)
-    scale = scale * norm.gamma if norm.scale else scale
-    shift = -scale * norm.moving_mean
-    shift = shift + scale * layer.bias if layer.use_bias else shift
-    shift = shift + norm.beta if norm.center else shift
-    kernel = ops.convert_to_tensor(layer.kernel)
-    settings = (layer.strides, layer.padding, layer.data_format, layer.dilation_rate)
-    if isinstance(layer, (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)):
-        convolved = ops.depthwise_conv(x, kernel * ops.reshape(scale, kernel.shape[-2:]), *settings)
-    else:
-        convolved = ops.conv(x, kernel * scale, *settings)
-    return convolved + shift
+def _is_known(module: str) -> bool:
+    return module.split(".")[0] in _PACKAGES
