@@ -44,7 +44,7 @@ class Classifier:
         ValueError: with "auto", one output unit of which nobody can tell that 0 divides the
             classes, such as an average of sigmoids; Keras runs on another backend than TensorFlow;
             the model is not built, has several inputs or outputs or named ones, or a `predict` or
-            `predict_step` of its own; the sub-network above `layer` needs more than that layer's
+            `predict_step` of its own, in its class or set on it; the sub-network above `layer` needs more than that layer's
             output.
 
     Example:
@@ -225,7 +225,15 @@ def check_model(model: Any, single: Collection[str] = ("inputs", "outputs")) -> 
 
 def _check_predicting(model: keras.Model) -> None:
     """Raises if what users are shown need not be what calling the model returns."""
-    own = [name for name in _PREDICTING if getattr(type(model), name) != getattr(keras.Model, name)]
+    kind, kept = type(model), vars(model)
+    own = [
+        name
+        for name in _PREDICTING
+        if name in kept or getattr(kind, name) != getattr(keras.Model, name)
+    ]
+    traced = kept.get("predict_function")  # Keras's own once `predict` was called
+    if traced is not None and traced.__module__.split(".")[0] != "keras":
+        own.append("predict_function")
     if own:
         raise ValueError(
             "A classifier's `predict` must return what calling it returns. Received: model "

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import intriguing_tf as itf
 from intriguing_tf.classifier import Classifier
 from intriguing_tf.keras_graph import above, find_layer, up_to
 
@@ -123,6 +124,50 @@ def test_a_prediction_of_ones_own_is_refused_and_what_to_do_works():
     wrapped = keras.Sequential([keras.Input((5,)), model])
     seen = wrapped.predict(X, verbose=0).argmax(axis=1)
     np.testing.assert_array_equal(Classifier(wrapped).predict(X), seen)
+
+
+def reversed_function(model):
+    def function(iterator):
+        return -model(next(iterator)[0])
+
+    return function
+
+
+SET = {
+    "predict": lambda model: lambda x, **_: -keras.Model.predict(model, x, verbose=0),
+    "predict_on_batch": lambda model: lambda x: -model(x),
+    "predict_step": lambda model: lambda data: -model(data[0]),
+    "make_predict_function": lambda model: lambda force=False: reversed_function(model),
+    "predict_function": lambda model: tf.function(reversed_function(model)),
+}
+
+
+@pytest.mark.parametrize("name", SET)
+def test_a_prediction_that_was_set_on_a_model_is_refused_too(name):
+    model = network()
+    Classifier(model)
+    setattr(model, name, SET[name](model))
+    for use in (
+        Classifier,
+        itf.LBFGSAdversary,
+        lambda model: itf.lipschitz.certified_radius(model, X, verbose=False),
+        lambda model: itf.evaluate(model, X, np.zeros(11, int), bounds=(-3, 3), verbose=False),
+    ):
+        with pytest.raises(ValueError, match=f"with {name} of its own"):
+            use(model)
+
+
+@pytest.mark.slow
+def test_what_keras_keeps_for_predicting_is_not_taken_for_ones_own():
+    for eager in (False, True):
+        model = network()
+        model.compile("sgd", "mse", run_eagerly=eager)
+        model.fit(X, np.zeros((11, 3)), verbose=0)
+        model.predict(X, verbose=0)
+        assert model.predict_function is not None
+        np.testing.assert_array_equal(
+            Classifier(model).predict(X), model.predict(X, verbose=0).argmax(axis=1)
+        )
 
 
 @pytest.mark.slow
