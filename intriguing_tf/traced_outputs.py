@@ -39,11 +39,12 @@ def read_outputs(outputs: tf.Tensor, width: int, kind: str) -> tuple[str, tf.Ten
     """
     if kind != "auto":
         return kind, outputs
+    before = _entering_softmax(outputs, width)
+    if before is not None:
+        return "softmax", before
     tensor = outputs
-    while tensor.op.type in _TRANSPARENT or _moves_one_axis(tensor.op):
+    while _is_transparent(tensor.op):
         tensor = tensor.op.inputs[0]
-    if tensor.op.type in {"Softmax", "LogSoftmax"} and tensor.shape[-1] == width > 1:
-        return "softmax", tensor.op.inputs[0]
     if tensor.op.type == "Sigmoid":
         return "sigmoid" if width == 1 else "sigmoids", tensor.op.inputs[0]
     if tensor.op.type == "Tanh" and width > 1:
@@ -93,6 +94,45 @@ def unclipped(logits: tf.Tensor) -> tf.Tensor:
     if entering is logits or entering.shape[1:] != logits.shape[1:]:
         return logits
     return tf.cast(entering, logits.dtype)
+
+
+def _entering_softmax(outputs: tf.Tensor, width: int) -> tf.Tensor | None:
+    """What enters the softmax that the outputs are, clipped or not; `None` if they are none.
+
+    Clipped below 1 / classes and above 1/2 the largest number stays the largest: it is at least the
+    one, and no other is above the other.
+    """
+    tensor, low, high = outputs, -math.inf, math.inf
+    while True:
+        before = _varying_input(tensor.op)
+        if tensor.op.type in _CLIPPING and before is not None:
+            least, most = _ends(tensor.op)
+            tensor, low, high = before, max(low, least), min(high, most)
+        elif _is_transparent(tensor.op):
+            tensor = tensor.op.inputs[0]
+        else:
+            break
+    kind = tensor.op.type
+    if kind not in {"Softmax", "LogSoftmax"} or not tensor.shape[-1] == width > 1:
+        return None
+    share, half = 1 / width, 0.5
+    if kind == "LogSoftmax":
+        share, half = math.log(share), math.log(half)
+    return tensor.op.inputs[0] if low < share and high > half else None
+
+
+def _ends(operation: tf.Operation) -> tuple[float, float]:
+    """Between which numbers an operation clips; of several for different classes, the nearest."""
+    if operation.type in {"Relu", "Relu6"}:
+        return 0.0, 6.0 if operation.type == "Relu6" else math.inf
+    constants = [each for each in map(tf.get_static_value, operation.inputs) if each is not None]
+    low = -math.inf if operation.type == "Minimum" else float(np.max(constants[0]))
+    high = math.inf if operation.type == "Maximum" else float(np.min(constants[-1]))
+    return low, high
+
+
+def _is_transparent(operation: tf.Operation) -> bool:
+    return operation.type in _TRANSPARENT or _moves_one_axis(operation)
 
 
 def _varying_input(operation: tf.Operation) -> tf.Tensor | None:

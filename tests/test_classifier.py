@@ -43,6 +43,58 @@ def test_logits_outlive_probabilities_that_round_to_zero():
     np.testing.assert_allclose(Classifier(model).predict_logits(X), expected, rtol=1e-3)
 
 
+def clipped(clip, last="softmax"):
+    model = network(last)
+    model.set_weights([3 * w for w in model.get_weights()])
+    return keras.Model(model.inputs, clip(model.outputs[0]))
+
+
+@pytest.mark.parametrize(
+    "clip, last",
+    [
+        (lambda p: keras.ops.clip(p, 1e-7, 1 - 1e-7), "softmax"),
+        (lambda p: keras.ops.clip(p, 0.3, 0.51), "softmax"),
+        (
+            lambda p: keras.ops.minimum(
+                0.7, keras.ops.maximum(p, np.array([0.1, 0.2, 0.3], np.float32))
+            ),
+            "softmax",
+        ),
+        (lambda p: keras.layers.ReLU(max_value=1.0)(p), "softmax"),
+        (lambda p: keras.ops.clip(keras.ops.cast(p, "float64"), 0.1, 0.9), "softmax"),
+        (lambda p: keras.ops.clip(p, -9.0, -0.1), "log_softmax"),
+    ],
+)
+def test_a_softmax_is_found_below_a_clip_that_leaves_its_largest_number_the_largest(clip, last):
+    model = clipped(clip, last)
+    classifier = Classifier(model)
+    np.testing.assert_allclose(
+        classifier.predict_logits(X), logits_by_hand(model, X), rtol=1e-4, atol=1e-5
+    )
+    assert classifier.squashes
+    seen = model.predict(X, verbose=0).argmax(axis=1)
+    np.testing.assert_array_equal(classifier.predict(X), seen)
+    np.testing.assert_array_equal(logits_by_hand(model, X).argmax(axis=1), seen)
+
+
+@pytest.mark.parametrize(
+    "clip, last",
+    [
+        (lambda p: keras.ops.clip(p, 1e-7, 0.5), "softmax"),  # where two are 1/2, the first wins
+        (lambda p: keras.ops.clip(p, 0.4, 1.0), "softmax"),
+        (lambda p: keras.ops.minimum(p, np.array([0.9, 0.9, 0.2], np.float32)), "softmax"),
+        (lambda p: keras.ops.clip(p, -9.0, -0.7), "log_softmax"),
+        (lambda p: keras.ops.maximum(p, p[:, ::-1]), "softmax"),
+    ],
+)
+def test_a_clip_that_makes_numbers_equal_hides_the_softmax(clip, last):
+    model = clipped(clip, last)
+    classifier = Classifier(model)
+    np.testing.assert_array_equal(classifier.predict_logits(X), model(X))
+    assert not classifier.squashes
+    np.testing.assert_array_equal(classifier.predict(X), np.asarray(model(X)).argmax(axis=1))
+
+
 @pytest.mark.parametrize("last", [None, "sigmoid"])
 def test_one_unit_is_two_classes(last):
     model = network(last, classes=1)

@@ -88,7 +88,7 @@ def check_logits(logits: np.ndarray, classifier: Classifier) -> np.ndarray:
         raise ValueError(f"The model must tell two classes or more. Received: {logits.shape[1]}.")
     finite = np.isfinite(logits).all(axis=1)
     rows = logits[finite]
-    if classifier.outputs == "auto" and _are_probabilities(rows):
+    if classifier.outputs == "auto" and not classifier.squashes and _are_probabilities(rows):
         raise ValueError(
             "The model's outputs look like probabilities, and no softmax was found in its graph "
             'whose input would be the logits. Let the model return logits, or give outputs="proba'

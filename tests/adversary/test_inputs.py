@@ -138,6 +138,19 @@ def test_probabilities_without_a_softmax_in_the_graph():
         itf.LBFGSAdversary(model)(images())
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "head", [keras.layers.Softmax(), lambda p: keras.ops.clip(p, 1e-7, 1 - 1e-7)]
+)
+def test_probabilities_that_enter_a_softmax_or_a_clip_are_attacked(head):
+    inputs = keras.Input((8,))
+    model = keras.Model(inputs, head(keras.layers.Softmax()(small_network()(inputs))))
+    result = itf.LBFGSAdversary(model, bounds=(-5, 5))(images(), targets="nearest")
+    assert result.success.all() and (result.predictions != result.original_predictions).all()
+    seen = model.predict(result.images, verbose=0).argmax(axis=1)
+    np.testing.assert_array_equal(result.predictions, seen)
+
+
 def test_a_model_without_gradient():
     inputs = keras.Input((8,))
     rounded = keras.layers.Lambda(keras.ops.stop_gradient)(inputs)
