@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from intriguing_tf.checks import real_numbers
 from intriguing_tf.keras_graph import find_layer
@@ -15,7 +16,7 @@ _LEAST_FILLED = 0.01  # images that fill less of the bounds have another scale
 
 _PACKAGES = ("keras", "intriguing_tf")
 # Ranges of activation functions, for attacks on the layers above them.
-_RANGES = {
+_RANGES_BY_NAME = {
     "linear": (-np.inf, np.inf),
     "sigmoid": (0.0, 1.0),
     "hard_sigmoid": (0.0, 1.0),
@@ -28,6 +29,13 @@ _RANGES = {
     "relu6": (0.0, 6.0),
     "elu": (-1.0, np.inf),
 }
+# The functions themselves: one's own may have the same names.
+_RANGES = {
+    id(getattr(module, name)): found
+    for module in (keras.activations, keras.ops, tf.nn)
+    for name, found in _RANGES_BY_NAME.items()
+    if hasattr(module, name)
+}
 
 
 def default_bounds(model: keras.Model, layer: Any, bounds: Any) -> Any:
@@ -37,16 +45,22 @@ def default_bounds(model: keras.Model, layer: Any, bounds: Any) -> Any:
     if layer is None:
         return 0.0, 1.0
     layer = find_layer(model, layer)
-    known = type(layer).__module__.split(".")[0] in _PACKAGES  # others may do anything with theirs
-    name = getattr(getattr(layer, "activation", None), "__name__", None) if known else None
-    if known and isinstance(layer, keras.layers.ReLU) and not layer.negative_slope:
-        name = "relu" if layer.max_value is None else None
-    if name not in _RANGES:
+    found = _range_of_outputs(layer)
+    if found is None:
         raise ValueError(
             f"The range of the outputs of layer {layer.name!r} is not known. Give `bounds`, for "
             "example bounds=(-np.inf, np.inf)."
         )
-    return _RANGES[name]
+    return found
+
+
+def _range_of_outputs(layer: keras.layers.Layer) -> tuple[float, float] | None:
+    """The range of what a layer's activation gives; `None` where it is not known."""
+    if type(layer).__module__.split(".")[0] not in _PACKAGES or "call" in vars(layer):
+        return None  # it may do anything with its attributes
+    if isinstance(layer, keras.layers.ReLU) and not layer.negative_slope:
+        return _RANGES_BY_NAME["relu"] if layer.max_value is None else None
+    return _RANGES.get(id(getattr(layer, "activation", None)))
 
 
 def check_bounds(bounds: Any, dtype: str = "float64") -> tuple[np.ndarray, np.ndarray]:

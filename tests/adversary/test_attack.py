@@ -1,11 +1,14 @@
 """What must not change the answer: the batch, its order, its size, the make of the model."""
 
+import dataclasses
+import functools
 import gc
 import weakref
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -372,6 +375,7 @@ def attack(model, **settings):
 RANGES = [
     ("sigmoid", 0, 1), ("tanh", -1, 1), ("relu", 0, np.inf), ("linear", -np.inf, np.inf),
     ("softplus", 0, np.inf), ("elu", -1, np.inf), ("relu6", 0, 6),
+    (keras.ops.relu, 0, np.inf), (tf.nn.tanh, -1, 1),
 ]  # fmt: skip
 
 
@@ -380,6 +384,37 @@ def test_bounds_at_a_layer_are_its_activations_range(activation, lower, upper):
     model = small_network(activation=activation)
     adversary = itf.LBFGSAdversary(model, layer="hidden")
     assert tuple(map(float, adversary.bounds)) == (lower, upper)
+
+
+def relu(z):
+    return 10 * keras.ops.tanh(z) - 5
+
+
+@functools.wraps(keras.activations.relu)
+def shifted(z):
+    return keras.activations.relu(z) - 1
+
+
+@dataclasses.dataclass(eq=True)  # and so not hashable
+class Named:
+    __name__: str = "relu"
+
+    def __call__(self, z):
+        return relu(z)
+
+
+@pytest.mark.parametrize("activation", [relu, shifted, Named()], ids=["name", "wrapped", "object"])
+def test_the_range_of_an_activation_is_not_told_by_its_name(activation):
+    model = small_network(activation=activation)
+    with pytest.raises(ValueError, match="'hidden' is not known"):
+        itf.LBFGSAdversary(model, layer="hidden")
+
+
+def test_the_range_of_a_layer_whose_call_was_replaced_is_not_known():
+    model = small_network(activation="relu")
+    model.get_layer("hidden").call = lambda x: x[:, :12] - 1
+    with pytest.raises(ValueError, match="'hidden' is not known"):
+        itf.LBFGSAdversary(model, layer="hidden")
 
 
 @pytest.mark.slow
