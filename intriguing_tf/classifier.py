@@ -44,8 +44,8 @@ class Classifier:
         ValueError: with "auto", one output unit of which nobody can tell that 0 divides the
             classes, such as an average of sigmoids; Keras runs on another backend than TensorFlow;
             the model is not built, has several inputs or outputs or named ones, or a `predict` or
-            `predict_step` of its own, in its class or set on it; the sub-network above `layer` needs more than that layer's
-            output.
+            `predict_step` of its own, in its class or set on it; the sub-network above `layer`
+            needs more than that layer's output.
 
     Example:
 

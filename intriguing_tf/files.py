@@ -11,6 +11,8 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from intriguing_tf.text import printable
+
 _NEAR = 0.75  # how alike names are of which one may be meant
 
 
@@ -27,7 +29,7 @@ def expanded(path: str | os.PathLike) -> Path:
     if first.startswith("~") and not Path(first).exists():
         raise ValueError(
             f"No home folder is known for {first!r}: a folder of that name here is "
-            f"{os.path.join('.', first)}. Received: {path}."
+            f"{_shown(os.path.join('.', first))}. Received: {_shown(path)}."
         )
     return found
 
@@ -42,9 +44,11 @@ def check_folder(path: str | os.PathLike) -> Path:
     path = expanded(path)
     there = next(each for each in (path, *path.parents) if os.path.lexists(each))
     if not there.is_dir():
-        raise NotADirectoryError(f"{there} is a file, where a folder is needed. Received: {path}.")
+        raise NotADirectoryError(
+            f"{_shown(there)} is a file, where a folder is needed. Received: {_shown(path)}."
+        )
     if not os.access(there, os.W_OK | os.X_OK):
-        raise PermissionError(f"{there} may not be written to. Received: {path}.")
+        raise PermissionError(f"{_shown(there)} may not be written to. Received: {_shown(path)}.")
     return path
 
 
@@ -107,21 +111,22 @@ def not_there(name: str | os.PathLike, what: str = "file") -> FileNotFoundError:
         name: as the user gave it.
         what: a "file", or a "file or folder".
     """
-    path = expanded(name)
+    path, shown = expanded(name), _shown(name)
     if path.is_symlink() and not path.exists():
-        return FileNotFoundError(f"{name} is a link to {os.readlink(path)}, which is not there.")
+        target = _shown(os.readlink(path))
+        return FileNotFoundError(f"{shown} is a link to {target}, which is not there.")
     if path.is_dir():
-        return FileNotFoundError(f"{name} is a folder, where a file is needed.")
+        return FileNotFoundError(f"{shown} is a folder, where a file is needed.")
     if path.exists():
-        return FileNotFoundError(f"{name} is a pipe or a device, where a file is needed.")
-    return FileNotFoundError(f"no such {what}: {name}.{meant_by(name)}")
+        return FileNotFoundError(f"{shown} is a pipe or a device, where a file is needed.")
+    return FileNotFoundError(f"no such {what}: {shown}.{meant_by(name)}")
 
 
 def unreadable(path: str | os.PathLike) -> str | None:
     """Returns why something that a folder lists cannot be read as a file; `None` if it can."""
     path = Path(path)
     if path.is_symlink() and not os.path.exists(path):
-        return f"a link to {os.readlink(path)}, which is not there"
+        return f"a link to {_shown(os.readlink(path))}, which is not there"
     if not os.access(path, os.R_OK):
         return "it may not be read"
     if not os.path.isfile(path):
@@ -137,7 +142,7 @@ def meant_by(name: str | os.PathLike) -> str:
     except OSError:
         return ""
     near = difflib.get_close_matches(path.name.lower(), there, n=2, cutoff=_NEAR)
-    return f" Did you mean {' or '.join(str(there[each]) for each in near)}?" if near else ""
+    return f" Did you mean {' or '.join(_shown(there[each]) for each in near)}?" if near else ""
 
 
 def is_plain_file(path: str | os.PathLike) -> bool:
@@ -162,7 +167,12 @@ def read_content(path: str | os.PathLike, largest: int | None = None) -> bytes:
     """
     state = os.stat(path)
     if not stat.S_ISREG(state.st_mode) and not stat.S_ISDIR(state.st_mode):
-        raise ValueError(f"{path} must be a regular file. Received: a pipe or a device.")
+        raise ValueError(f"{_shown(path)} must be a regular file. Received: a pipe or a device.")
     if largest is not None and state.st_size > largest:
-        raise ValueError(f"{path} may have {largest:,} bytes. Received: {state.st_size:,}.")
+        raise ValueError(f"{_shown(path)} may have {largest:,} bytes. Received: {state.st_size:,}.")
     return Path(path).read_bytes()
+
+
+def _shown(path: str | os.PathLike) -> str:
+    """A path as an error may print it: names of files may hold what a terminal obeys."""
+    return printable(str(path))

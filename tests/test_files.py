@@ -13,6 +13,7 @@ from intriguing_tf.files import (
     meant_by,
     not_there,
     read_content,
+    unreadable,
     write_atomically,
 )
 
@@ -116,6 +117,30 @@ def test_what_stands_in_a_files_place_is_said(tmp_path):
     }.items():
         said = str(not_there(tmp_path / name))
         assert reason in said and f"Did you mean {tmp_path / name}?" not in said
+
+
+def test_no_error_has_a_terminal_do_what_a_path_says(tmp_path):
+    evil, near = "\x1b[31mred.npz", "\x1b[31mrd.npz"
+    (tmp_path / evil).symlink_to(tmp_path / "\x1b[2Jnone")
+    (tmp_path / near).mkdir()
+    (tmp_path / "\x1bfile").write_bytes(b"12345")
+    said = [
+        not_there(tmp_path / evil),
+        not_there(tmp_path / near),
+        not_there(tmp_path / "\x1b[31mr.npz"),
+        unreadable(tmp_path / evil),
+    ]
+    for use in (
+        lambda: check_folder(tmp_path / "\x1bfile" / "below"),
+        lambda: read_content(tmp_path / "\x1bfile", largest=2),
+        lambda: expanded("~\x1b[31m/a"),
+    ):
+        with pytest.raises((OSError, ValueError)) as error:
+            use()
+        said.append(error.value)
+    for each in map(str, said):
+        assert "\x1b" not in each and r"\x1b" in each
+    assert "Did you mean" in str(said[2])
 
 
 def test_a_folder_that_cannot_be_made_is_told_before_the_work(tmp_path):

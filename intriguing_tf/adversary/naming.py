@@ -7,6 +7,8 @@ import functools
 import re
 from collections.abc import Sequence
 
+from intriguing_tf.text import printable
+
 _ABOVE_PICTURES, _IN_FILES = 18, 36  # letters at most
 _BYTES = 110  # of a file's name, which has two of them and may have 255
 _BETWEEN = ", "  # synonyms, as ImageNet's names have them
@@ -53,7 +55,7 @@ def _name(label: int, class_names: Names, longest: int | None) -> str:
 @functools.lru_cache(maxsize=16)
 def _told_apart(class_names: tuple[str, ...], longest: int | None) -> tuple[str, ...]:
     """Returns the names, each as short as it may be without being another's, too."""
-    whole = [" ".join(name.split()) for name in class_names]
+    whole = [printable(" ".join(name.split())) for name in class_names]
     shown = [_cut(name.split(_BETWEEN)[0], longest) for name in whole]
     shared = _shared(shown)
     shown = [_cut(whole[i], longest) if shared[i] else name for i, name in enumerate(shown)]

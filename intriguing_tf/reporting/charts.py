@@ -15,6 +15,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from intriguing_tf.checks import check_between, check_kind, check_kinds
+from intriguing_tf.text import printable
 
 # Drawn for black on white, then swapped for colors that follow the reader's setting.
 INK = "#010203"
@@ -51,7 +52,8 @@ class Picture:
 
     Args:
         name: of its file, without ending.
-        caption: what it shows; also the text for readers who do not see it.
+        caption: what it shows; also the text for readers who do not see it. Control characters
+            become escapes, here and in all names that are drawn.
         figure: of matplotlib.
 
     Raises:
@@ -66,6 +68,7 @@ class Picture:
         check_kind("name", self.name, str, "a str")
         check_kind("caption", self.caption, str, "a str")
         check_kind("figure", self.figure, Figure, "a matplotlib.figure.Figure")
+        object.__setattr__(self, "caption", printable(self.caption))
 
     def svg(self, captioned: bool = False) -> str:
         """Returns an SVG document whose ink is dark in a light setting and light in a dark one.
@@ -160,7 +163,7 @@ def image_rows(
         )
     check_fractions("images", images)
     rows, columns, height, width, channels = images.shape
-    check_names("row_names", row_names, rows)
+    row_names = printable_names("row_names", row_names, rows)
     if not isinstance(gap, int) or gap < 0:
         raise ValueError(f"`gap` must be an integer of at least 0. Received: {gap!r}.")
     colors = np.repeat(images, 3, axis=-1) if channels == 1 else images
@@ -197,7 +200,7 @@ def interval_chart(
     Raises:
         TypeError, ValueError: arguments that are not as above.
     """
-    check_names("groups", groups)
+    groups = printable_names("groups", groups)
     check_kind("axis", axis, str, "a str")
     check_named("series", series)
     triples = {label: np.asarray(values, np.float64) for label, values in series.items()}
@@ -224,12 +227,12 @@ def interval_chart(
                 color=COLORS[i % 5],
                 capsize=2,
                 linewidth=1.2,
-                label=label,
+                label=printable(label),
             )
         axes.set_yticks(range(len(groups)), groups)
         axes.set_ylim(len(groups) - 0.5, -0.5)
         axes.set_xlim(left=0)
-        axes.set_xlabel(axis)
+        axes.set_xlabel(printable(axis))
         axes.grid(axis="x", color="#80808040", linewidth=0.6)
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=min(3, len(series)))
     return Picture(name, caption, figure)
@@ -252,8 +255,7 @@ def heat_maps(
     Raises:
         TypeError, ValueError: arguments that are not as above.
     """
-    check_names("rows", rows)
-    check_names("columns", columns)
+    rows, columns = printable_names("rows", rows), printable_names("columns", columns)
     check_named("panels", panels)
     for title, matrix in panels.items():
         check_fractions(f"panels[{title!r}]", matrix, (len(rows), len(columns)))
@@ -277,7 +279,7 @@ def heat_maps(
                     fontsize=7.5,
                     color="white" if dark else "#10243a",
                 )
-            axes.set_title(title, fontsize=9)
+            axes.set_title(printable(title), fontsize=9)
             axes.set_xticks(range(len(columns)), columns, **slant, fontsize=8)
             axes.set_yticks(range(len(rows)), rows if i == 0 else [""] * len(rows), fontsize=8)
             axes.tick_params(length=0)
@@ -315,9 +317,9 @@ def distribution_chart(
                     color=COLORS[j % 5],
                     linewidth=1.5,
                     linestyle=("-", "--", ":", "-.", "-")[j % 5],
-                    label=population,
+                    label=printable(population),
                 )
-            axes.set_xlabel(measure)
+            axes.set_xlabel(printable(measure))
             axes.set_yticks([0, 0.5, 1])
             if i == 0:
                 axes.set_ylabel("share of directions below")
@@ -327,17 +329,22 @@ def distribution_chart(
     return Picture(name, caption, figure)
 
 
-def check_names(argument: str, names: Any, number: int | None = None) -> None:
-    """Raises unless these are str, at least one, or as many as there must be."""
+def printable_names(argument: str, names: Any, number: int | None = None) -> list[str]:
+    """Returns names as they can be drawn: neither SVG nor a font has control characters.
+
+    Raises:
+        TypeError, ValueError: they are not str, at least one, or as many as there must be.
+    """
     check_kinds(argument, names, str, "names")
     if len(names) != (number or max(len(names), 1)):
         raise ValueError(f"`{argument}` must be {number or 'some'} names. Received: {len(names)}.")
+    return list(map(printable, names))
 
 
 def check_named(argument: str, values: Any) -> None:
     """Raises unless this is a dictionary with names, and not empty."""
     check_kind(argument, values, Mapping, "a dictionary by name")
-    check_names(argument, list(values))
+    printable_names(argument, list(values))
 
 
 def check_fractions(argument: str, values: Any, shape: tuple[int, ...] | None = None) -> None:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from intriguing_tf.checks import check_kind
-from intriguing_tf.reporting.charts import COLORS, STYLE, Picture, check_finite, check_names
+from intriguing_tf.reporting.charts import COLORS, STYLE, Picture, check_finite, printable_names
 
 _WIDE = 300  # ratio of an axis's ends from which powers of ten are labels enough
 
@@ -34,7 +34,7 @@ def layer_bars(
     Raises:
         TypeError, ValueError: arguments that are not as above.
     """
-    check_names("layers", layers)
+    layers = printable_names("layers", layers)
     for argument, values in (("bounds", bounds), ("attained", attained)):
         check_kind(argument, values, Sequence, "a sequence of numbers")
         numbers = np.array([np.nan if v is None else v for v in values], np.float64)

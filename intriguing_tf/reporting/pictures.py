@@ -10,7 +10,14 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from intriguing_tf.checks import check_between, check_kinds, check_positive_integer
-from intriguing_tf.reporting.charts import COLORS, INK, STYLE, Picture, check_finite, check_names
+from intriguing_tf.reporting.charts import (
+    COLORS,
+    INK,
+    STYLE,
+    Picture,
+    check_finite,
+    printable_names,
+)
 
 _GAP = 0.12  # between images, in images
 _BLOCK_GAP = 0.3  # between blocks of three rows, besides the room for their titles
@@ -57,7 +64,7 @@ def adversarial_rows(
     check_finite("originals", originals, 4)
     check_finite("adversarial", adversarial, 4)
     if len(titles):
-        check_names("titles", titles, len(originals))
+        titles = printable_names("titles", titles, len(originals))
     check_positive_integer("columns", columns)
     change = adversarial.astype(np.float64) - originals
     if magnification is not None:
@@ -122,8 +129,8 @@ def image_triples(name: str, caption: str, images: Any, titles: Sequence[Sequenc
         figure = Figure(figsize=(6.6, 2.35 * len(images)))
         panels = figure.subplots(len(images), 3, squeeze=False)
         for i, row in enumerate(images):
-            check_names("titles", titles[i], 3)
-            for axes, image, title in zip(panels[i], row, titles[i], strict=True):
+            above = printable_names("titles", titles[i], 3)
+            for axes, image, title in zip(panels[i], row, above, strict=True):
                 colors = np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image
                 axes.imshow(np.clip(colors, 0, 1), interpolation="none")
                 axes.set_title(title, fontsize=9)
@@ -165,7 +172,7 @@ def changed_series(
     check_finite("originals", originals, 3)
     check_finite("changed", changed, 3)
     if len(titles):
-        check_names("titles", titles, len(originals))
+        titles = printable_names("titles", titles, len(originals))
     check_positive_integer("columns", columns)
     columns = min(columns, len(originals))
     rows = -(-len(originals) // columns)

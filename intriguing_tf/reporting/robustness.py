@@ -17,7 +17,9 @@ from intriguing_tf.reporting.charts import (
     check_finite,
     check_fractions,
     check_named,
+    printable_names,
 )
+from intriguing_tf.text import printable
 
 
 def accuracy_curves(
@@ -55,12 +57,12 @@ def accuracy_curves(
         for i, (label, values) in enumerate(zip(curves, lines, strict=True)):
             axes.step(
                 radii, 100 * values, where="post", color=COLORS[(1, 0)[i] if i < 2 else i % 5],
-                linewidth=1.6, linestyle=("-", "--", ":")[i % 3], label=label,
+                linewidth=1.6, linestyle=("-", "--", ":")[i % 3], label=printable(label),
             )  # fmt: skip
         axes.set_xlim(radii.min(), radii.max())
         axes.set_ylim(0, 102)
-        axes.set_xlabel(axis)
-        axes.set_ylabel(share)
+        axes.set_xlabel(printable(axis))
+        axes.set_ylabel(printable(share))
         axes.grid(color="#80808040", linewidth=0.6)
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=len(lines))
     return Picture(name, caption, figure)
@@ -86,6 +88,7 @@ def distances_by_class(
             f"`distances` must be one list for each class. Received: {len(distances)} for "
             f"{len(classes)}."
         )
+    classes = printable_names("classes", classes)
     values = [check_finite(f"distances[{i}]", each) for i, each in enumerate(distances)]
     with rc_context(STYLE):
         figure = Figure(figsize=(6.4, 0.9 + 0.3 * len(classes)))
@@ -96,6 +99,6 @@ def distances_by_class(
         axes.set_yticks(range(len(classes)), classes)
         axes.set_ylim(len(classes) - 0.5, -0.5)
         axes.set_xlim(left=0)
-        axes.set_xlabel(axis)
+        axes.set_xlabel(printable(axis))
         axes.grid(axis="x", color="#80808040", linewidth=0.6)
     return Picture(name, caption, figure)

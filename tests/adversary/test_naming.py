@@ -25,6 +25,14 @@ def test_names_tell_classes_apart(name, expected):
     assert name(5, LONG) == "5" and name(-1, LONG) == "-1" and name(3, None) == "3"
 
 
+def test_control_characters_are_escapes_and_letters_of_the_length():
+    names = ["a\x1b[31m", "b\x00", "\ud800" * 9]
+    assert [clear_name(i, names) for i in range(3)] == [r"a\x1b[31m", r"b\x00", r"\ud800" * 9]
+    assert name_of(2, names) == (r"\ud800" * 3)[:17] + "…"
+    assert file_name(0, names).isascii() and file_name(2, names).isascii()
+    assert whole_name(0, names) == names[0]
+
+
 def test_what_says_nothing_is_a_number():
     names = ["", " ", "???", ", x"]
     assert [clear_name(i, names) for i in range(4)] == ["0", "1", "???", ", x"]

@@ -1,13 +1,17 @@
 import base64
 import io
 import re
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
 from PIL import Image
 
+from intriguing_tf import reporting
 from intriguing_tf.reporting import distribution_chart, heat_maps, image_rows, interval_chart
+
+NO_DRAWINGS = {"sorting_script", "log_to_tensorboard"}
 
 
 def charts():
@@ -53,6 +57,43 @@ def test_every_cell_of_a_heat_map_is_written():
     svg = heat_maps("h", "H", {"": [[0.117, 1.0], [0.0, 0.052]]}, ["a", "b"], ["c", "d"]).svg()
     texts = re.findall(r">([\d.]+)</text>", svg)
     assert {"11.7", "100", "0.0", "5.2"} <= set(texts)
+
+
+def drawn(name):
+    """Every drawing that takes names, with one that goes wherever one may go."""
+    small = np.random.default_rng(0).random((1, 3, 4, 4, 1))
+    image, series, line = small[0, :1], small[0, 0], [(1, 0.5, 2)]
+    return {
+        "adversarial_rows": ("adversarial_rows", image, image, [name]),
+        "changed_series": ("changed_series", series[None, :, :, 0], series[None, :, :, 0], [name]),
+        "image_triples": ("image_triples", "name", name, small, [[name] * 3]),
+        "image_rows": ("image_rows", "name", name, small, [name]),
+        "interval_chart": ("interval_chart", "name", name, [name], {name: line}, name),
+        "heat_maps": ("heat_maps", "name", name, {name: [[0.5]]}, [name], [name]),
+        "distribution_chart": ("distribution_chart", "name", name, {name: {name: [1.0, 2.0]}}),
+        "layer_bars": ("layer_bars", "name", name, [name], [2.0], [1.0]),
+        "sandwich": ("sandwich", "name", name, [1.0], [2.0]),
+        "accuracy_curves": ("accuracy_curves", "n", name, [0, 1], {name: [1, 0.5]}, name, name),
+        "distances_by_class": ("distances_by_class", "name", name, [name], [[1.0]], name),
+    }
+
+
+@pytest.mark.parametrize("kind", drawn(""))
+def test_control_characters_in_names_are_drawn_as_escapes(kind):
+    name = "a\x1b[31m\x00\ud800\ufffe<&\u202e"
+    function, *arguments = drawn(name)[kind]
+    picture = getattr(reporting, function)(*arguments)
+    for captioned in (False, True):
+        svg = picture.svg(captioned)
+        ElementTree.fromstring(svg.encode())
+    if kind != "sandwich":  # which has no names
+        assert r"a\x1b[31m\x00\ud800\ufffe&lt;&amp;\u202e" in picture.svg()
+    assert picture.png().startswith(b"\x89PNG")
+
+
+def test_all_drawings_are_among_them():
+    made = {each for each in reporting.__all__ if each.islower() and each not in NO_DRAWINGS}
+    assert set(drawn("")) == made
 
 
 def test_row_names_must_fit():
