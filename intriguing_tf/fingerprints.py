@@ -116,11 +116,11 @@ def model_fingerprint(model: keras.Model, shape: Sequence[int] | None = None) ->
     """Returns the SHA-256 of a model's architecture and weights.
 
     Names of layers do not count, since Keras numbers them through a session, nor does how the
-    model was compiled. Where code of the user's own takes part, in layers, activations or models,
-    its source counts as far as Python finds it; so do attributes that are named as an argument of
-    `__init__`, and the operations and constants of the graph that the model's call traces, which
-    tell what globals, closures and settings that no `get_config` has make of it. Code behind a
-    `py_function` cannot be seen: a model with such equals none, not even itself.
+    model was compiled. Where code of the user's own takes part, in layers, activations, models or
+    a SavedModel, its source counts as far as Python finds it; so do attributes that are named as
+    an argument of `__init__`, and the operations and constants of the graph that the model's call
+    traces, which tell what it makes of globals, closures and settings that no `get_config` has.
+    Code behind a `py_function` cannot be seen: a model with such equals none, not even itself.
 
     Args:
         model: of any kind.
@@ -130,7 +130,8 @@ def model_fingerprint(model: keras.Model, shape: Sequence[int] | None = None) ->
     parts = [model, *layers_in(model)]
     try:
         architecture = _without_names(json.loads(model.to_json()), {}, {})
-        own = any(map(_is_own, _code_of(parts)))
+        loaded = any(isinstance(each, keras.layers.TFSMLayer) for each in parts)  # by its path
+        own = loaded or any(map(_is_own, _code_of(parts)))
     except (AttributeError, NotImplementedError, TypeError, ValueError):
         architecture = _without_names(list(map(_config, parts)), {}, {})
         own = True

@@ -420,6 +420,18 @@ def test_what_a_model_computes_counts_however_it_came_about(kind):
     assert np.abs(make(one)(inputs) - make(other)(inputs)).max() > 0.01
 
 
+@pytest.mark.slow
+def test_what_a_saved_model_computes_counts(tmp_path):
+    """Its configuration is a path, and activations have no weights."""
+
+    def found(kind):
+        with_activation(kind).export(tmp_path / "saved", verbose=False)
+        layer = keras.layers.TFSMLayer(tmp_path / "saved", call_endpoint="serve")
+        return model_fingerprint(keras.Sequential([keras.Input((4,)), layer]))
+
+    assert found("relu") == found("relu") != found("tanh")
+
+
 def test_the_shape_of_inputs_is_taken_where_a_model_does_not_say_it():
     class Turned(keras.Model):
         def call(self, inputs):
