@@ -23,7 +23,7 @@ $(VENV)/.dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
-demo: $(VENV)/.installed  ## 64 real digits, changed as little as has them taken for random others: a table and a picture
+demo: $(VENV)/.installed  ## 64 real digits, changed as little as has them classified as random others: a table and a picture
 	$(BIN)/itf-attack --model=mnist/fc100-100-10 --data=sample --number=64 --output=demo --overwrite
 
 test: $(VENV)/.dev  ## every test
