@@ -8,7 +8,7 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from intriguing_tf.text import printable
@@ -32,6 +32,22 @@ def expanded(path: str | os.PathLike) -> Path:
             f"{_shown(os.path.join('.', first))}. Received: {_shown(path)}."
         )
     return found
+
+
+def listed(paths: str | os.PathLike | Iterable[str | os.PathLike]) -> list[str]:
+    """Returns one path or several, or names, as a list.
+
+    Raises:
+        TypeError: they are none.
+    """
+    several = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+    valid = "what is read must be a path, or a list of paths"
+    if isinstance(several, (bytes, dict)) or not isinstance(several, Iterable):
+        raise TypeError(f"{valid}. Received: {paths!r}.")
+    several = list(several)
+    if others := [each for each in several if not isinstance(each, (str, os.PathLike))]:
+        raise TypeError(f"{valid}. Received: a {type(paths).__name__} with {others[0]!r}.")
+    return [os.fspath(each) for each in several]
 
 
 def check_folder(path: str | os.PathLike) -> Path:

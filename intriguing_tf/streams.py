@@ -33,7 +33,7 @@ class Stream:
         if dataset.cardinality() == tf.data.INFINITE_CARDINALITY:
             raise ValueError("A data set must end: take(n) of it. Received: an infinite one.")
         spec = dataset.element_spec
-        parts = spec if isinstance(spec, (tuple, list)) else (spec,)
+        parts = _parts(spec)
         if not 1 <= len(parts) <= 2 or not all(isinstance(each, tf.TensorSpec) for each in parts):
             raise ValueError(
                 f"{_VALID}, as tensors: map a dictionary to a pair, and a ragged or sparse tensor "
@@ -43,7 +43,7 @@ class Stream:
         self._dataset, self._size = dataset, size
         self._rank = None if shape is None else len(shape)
         ranks = [each.shape.rank for each in parts]
-        self._batched = ranks[0] is None or ranks[0] > 3 or parts[0].shape[:1] == [None]
+        self._batched = _looks_batched(parts[0].shape)
         if ranks[0] == self._rank is not None and None not in ranks:
             self._dataset = dataset.batch(_ROWS)
 
@@ -98,6 +98,24 @@ class Stream:
             )
         images = images.reshape(-1, *images.shape[axes:])
         return images, None if labels is None else labels.reshape(-1, *labels.shape[axes:])
+
+
+def is_batched(dataset: tf.data.Dataset) -> bool:
+    """Whether a data set of images, or of pairs (image, label), gives batches of them."""
+    parts = _parts(dataset.element_spec)
+    images, *labels = (each.shape for each in parts)
+    if not labels or images.rank is None or labels[0].rank is None:
+        return _looks_batched(images)
+    return labels[0].rank > 0 and images[:1].as_list() == labels[0][:1].as_list()
+
+
+def _parts(spec: Any) -> Sequence[Any]:
+    return spec if isinstance(spec, (tuple, list)) else (spec,)
+
+
+def _looks_batched(images: tf.TensorShape) -> bool:
+    """Whether elements of such a shape are batches, as far as that can be told without labels."""
+    return images.rank is None or images.rank > 3 or images[:1] == [None]
 
 
 def _joined(rows: Sequence[Rows]) -> Rows:

@@ -45,7 +45,9 @@ MAY_IMPORT = {
     "lipschitz": ANY_MODEL,
     "units": ANY_MODEL,
     "transfer": ANY_MODEL | {"adversary"},
-    "datasets": {"aliases", "archives", "checks", "files", "fingerprints", "progress", "text"},
+    "datasets": {
+        *{"aliases", "archives", "checks", "files", "fingerprints", "progress", "streams", "text"}
+    },
     "models": LEAVES,
     "training": ANY_MODEL | TOOLS,
     "zoo": {"classifier", "datasets", "keras_graph", "models", "training", *LEAVES},

@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from intriguing_tf.checks import check_between, check_choice, check_kinds, check_positive_integer
+from intriguing_tf.checks import check_between, check_choice, check_kinds
 from intriguing_tf.datasets import imagenet_labels
-from intriguing_tf.datasets.image_sets import ImageSet, LazyImages
+from intriguing_tf.datasets.image_sets import ImageSet, LazyImages, check_number
 from intriguing_tf.datasets.imagenet_data import SUFFIXES, cut_out, decode, image_size
-from intriguing_tf.files import expanded, not_there, unreadable
+from intriguing_tf.files import expanded, listed, not_there, unreadable
 from intriguing_tf.progress import progress_bar
 
 RESIZE = ("stretch", "crop")
@@ -54,7 +54,7 @@ def image_folder(
             `image_dataset_from_directory` does it. "crop": the shorter side becomes 8/7 of the
             size, bicubic, and the center is cut out, as ImageNet's networks are evaluated.
         number: how many images, spread over the files; the first ones of a larger number are those
-            of a smaller. By default all, in order.
+            of a smaller. All, in order, by default and where there are not so many.
         memory: bytes of images, beyond which files are read when they are needed.
         verbose: show progress; "auto": if the standard error is a terminal.
 
@@ -78,8 +78,7 @@ def image_folder(
     check_between("memory", memory, -1)
     if class_names is not None:
         check_kinds("class_names", class_names, str, "names")
-    if number is not None:
-        check_positive_integer("number", number)
+    check_number(number)
     found = _find(path)
     files = found.files
     if number is not None:
@@ -112,8 +111,8 @@ def check_image_path(path: str | os.PathLike | Sequence[str | os.PathLike]) -> N
     _find(path)
 
 
-def image_files_in(path: str | os.PathLike) -> list[Path]:
-    """Returns the image files of a folder or of its class folders; a file itself.
+def image_files_in(path: str | os.PathLike | Sequence[str | os.PathLike]) -> list[Path]:
+    """Returns the image files of a folder or of its class folders; files themselves.
 
     Raises:
         ValueError: a folder without images.
@@ -148,9 +147,7 @@ class _Found(NamedTuple):
 
 
 def _find(path: Any) -> _Found:
-    if isinstance(path, (str, os.PathLike)):
-        path = [path]
-    paths = [expanded(file) for file in path]
+    paths = [expanded(file) for file in listed(path)]
     if missing := [file for file in paths if not file.exists()]:
         raise not_there(missing[0], "file or folder")
     if not paths:

@@ -9,6 +9,21 @@ from typing import Any
 
 import numpy as np
 
+from intriguing_tf.checks import check_positive_integer
+
+
+def check_number(number: Any, there: int | None = None) -> None:
+    """Checks how many images are asked for, of so many as there are; `None` is all.
+
+    Raises:
+        ValueError: it is no positive integer, or larger.
+    """
+    if number is None:
+        return
+    check_positive_integer("number", number)
+    if there is not None and number > there:
+        raise ValueError(f"`number` must be from 1 to {there}. Received: {number}.")
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ImageSet:
@@ -49,18 +64,22 @@ class ImageSet:
     __repr__ = __str__
 
     def first(self, number: int | None) -> ImageSet:
-        """Returns the first images; all for `None`.
+        """Returns the first images; all for `None`. Those of a `tf.data.Dataset` come singly.
 
         Raises:
-            ValueError: there are fewer.
+            ValueError: `number` is no positive integer, or there are fewer. A data set of unknown
+                length raises an error of TensorFlow's when it is read.
         """
         if number is None:
             return self
-        if not 0 < number <= len(self):
-            raise ValueError(f"`number` must be from 1 to {len(self)}. Received: {number}.")
+        if hasattr(self.images, "shape"):
+            check_number(number, len(self))
+            images = self.images[:number]
+        else:
+            images = _first_of(self.images, number)
         return dataclasses.replace(
             self,
-            images=self.images[:number],
+            images=images,
             labels=None if self.labels is None else self.labels[:number],
             files=self.files[:number],
         )
@@ -93,6 +112,18 @@ class ImageSet:
                 f"{len(self)}."
             )
         return dataclasses.replace(self, images=np.asarray(self.images))
+
+
+def _first_of(dataset: Any, number: int) -> Any:
+    """Returns the first images of a `tf.data.Dataset`, which may hold batches, one by one."""
+    import tensorflow as tf  # here, as below: `itf.datasets` must not load it
+
+    from intriguing_tf.streams import is_batched
+
+    single = dataset.unbatch() if is_batched(dataset) else dataset
+    known = int(single.cardinality())  # negative: none
+    check_number(number, known if known >= 0 else None)
+    return single.take(number).apply(tf.data.experimental.assert_cardinality(number))
 
 
 class LazyImages:

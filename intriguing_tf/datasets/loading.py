@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,15 +13,16 @@ from typing import Any
 import numpy as np
 
 from intriguing_tf.archives import own_arrays
+from intriguing_tf.checks import check_interval
 from intriguing_tf.datasets import folders, imagenet_labels, mnist_data, names
-from intriguing_tf.datasets.image_sets import ImageSet
-from intriguing_tf.files import expanded
+from intriguing_tf.datasets.image_sets import ImageSet, check_number
+from intriguing_tf.files import expanded, listed
 
 _SPLITS = ("test", "validation", "train")  # in this order, where no split is named
 
 
 def load_data(
-    name: str | Sequence[str],
+    name: str | os.PathLike | Sequence[str | os.PathLike],
     shape: Sequence[int | None] | None = None,
     *,
     number: int | None = None,
@@ -37,17 +39,19 @@ def load_data(
             with "labels" if they are known; a folder of images or of class folders, or a list of
             image files; or a tensorflow-datasets name, with ":split" behind it.
         shape: of one image, which size and channels are fitted to; `None` to leave MNIST as it is.
-        number: how many, from the first on; of a folder, spread over its files. By default all.
+        number: how many, from the first on; of a folder, spread over its files, of which those
+            that cannot be read are left out. By default all.
         of_known: how many of MNIST or tensorflow-datasets where `number` is `None`, at most.
-        bounds: least and largest pixel value, to which pixels of 8 bits are scaled.
+        bounds: least and largest pixel value, finite, to which pixels of 8 bits are scaled. Floats
+            of an `.npz` file stay as they are, whatever the bounds.
         class_names: in the order of the model's outputs.
         outputs: of the model, as in `image_folder`.
         resize: "stretch" or "crop", as in `image_folder`; by default "crop" where the class
             names are ImageNet's.
 
     Raises:
-        TypeError, ValueError: other data than these, images that do not fit, or more than there
-            are.
+        TypeError, ValueError: other data than these, images that do not fit, a number that is no
+            positive integer or larger than that of the images, or bounds that are no interval.
         FileNotFoundError: no such file, or the data are unavailable.
 
     Warns:
@@ -58,8 +62,15 @@ def load_data(
         images, labels, class_names = load_data("photographs/", model.input_shape[1:])
     """
     names.check_data_name(name)
-    listed = names.listed(name)
-    first = listed[0]
+    check_number(number)
+    check_number(of_known)
+    paths = listed(name)
+    first = paths[0]
+    if names.is_npz(first):
+        found = _npz(expanded(first), bounds).first(number)
+        fitted = dataclasses.replace(found, images=_reshaped(found.images, shape))
+        return _named(fitted, class_names)
+    check_interval("bounds", bounds)  # before anything is read
     if first in names.MNIST:
         if Path(first).is_dir():
             warnings.warn(
@@ -69,19 +80,15 @@ def load_data(
         found = found.first(number or (of_known and min(of_known, len(found))))
         fitted = dataclasses.replace(found, images=_fitted(found.images, shape, first))
         return _scaled(_named(fitted, class_names), bounds)
-    if names.is_npz(first):
-        found = _npz(expanded(first), bounds)
-        found = found.first(number)
-        return _named(
-            dataclasses.replace(found, images=_reshaped(found.images, shape)), class_names
-        )
     if not expanded(first).exists():
         found = _tfds(first, _image_shape(shape, first), number, of_known)
         return _scaled(_named(found, class_names), bounds)
     height, width, channels = _image_shape(shape, first)
+    if number is not None:
+        check_number(number, len(folders.image_files_in(paths)))
     of_imagenet = list(class_names or ()) == imagenet_labels.imagenet_class_names()
     found = folders.image_folder(
-        listed,
+        paths,
         (height, width),
         channels=channels,
         class_names=class_names,
@@ -175,8 +182,7 @@ def _tfds(
         return tf.clip_by_value(image / 255.0, 0.0, 1.0), tf.cast(label, tf.int64)
 
     total = builder.info.splits[split].num_examples
-    if number is not None and not 0 < number <= total:
-        raise ValueError(f"`number` must be from 1 to {total}. Received: {number}.")
+    check_number(number, total)
     wanted = number or min(of_known or total, total)
     label = builder.info.supervised_keys[1]
     class_names = tuple(getattr(builder.info.features[label], "names", None) or ()) or None
@@ -244,7 +250,7 @@ def _named(found: ImageSet, class_names: Sequence[str] | None) -> ImageSet:
 
 def _scaled(found: ImageSet, bounds: tuple[float, float]) -> ImageSet:
     """Returns images in [0, 1] scaled to other bounds."""
-    lower, upper = bounds
+    lower, upper = check_interval("bounds", bounds)
     if (lower, upper) == (0.0, 1.0):
         return found
     images = found.images

@@ -12,7 +12,7 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from intriguing_tf.files import expanded, not_there
+from intriguing_tf.files import expanded, listed, not_there
 
 DATA = (
     "MNIST's 'test' or 'train', the bundled 'sample', an .npz file with arrays 'images' and "
@@ -25,10 +25,11 @@ MNIST = ("sample", "test", "train")
 TFDS = re.compile(r"(?P<name>[a-z][a-z0-9_]*(/[\w.-]+)?)(:(?P<split>[\w\[\]:%+]+))?")
 
 
-def check_data_name(name: str | Sequence[str]) -> None:
+def check_data_name(name: str | os.PathLike | Sequence[str | os.PathLike]) -> None:
     """Checks a name of data, as far as that goes without reading them.
 
     Raises:
+        TypeError: it is no name or path, nor a list of them.
         ValueError: it stands for nothing, or an `.npz` file holds no images.
         FileNotFoundError: no such file.
     """
@@ -49,11 +50,6 @@ def check_data_name(name: str | Sequence[str]) -> None:
             hint = _AS_NPZ if file.suffix.lower() in _NUMBERS else ""
             raise ValueError(f"data are {DATA}. {hint}Received: {file}.")
     folders.check_image_path(names)
-
-
-def listed(name: str | Sequence[str]) -> list[str]:
-    """Returns one name or several as a list."""
-    return [name] if isinstance(name, str) else [str(each) for each in name]
 
 
 def is_npz(name: str) -> bool:

@@ -184,6 +184,12 @@ def test_wrong_arguments(photographs, path, options, error, words):
         itf.datasets.image_folder(photographs / path, 4, **options)
 
 
+@pytest.mark.parametrize("path", [None, 3, b"cats", [3], {"cats": 1}])
+def test_what_is_no_path_is_refused_in_words(path):
+    with pytest.raises(TypeError, match=r"must be a path, or a list of paths\. Received: "):
+        itf.datasets.image_folder(path, 4)
+
+
 def test_folders_of_classes_do_not_mix(photographs):
     with pytest.raises(ValueError, match="by itself"):
         itf.datasets.image_folder([photographs, photographs / "cats"], 4)

@@ -1,5 +1,6 @@
 """From names of data to images that fit a model."""
 
+import functools
 import zipfile
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import tensorflow as tf
 
 import intriguing_tf as itf
+from intriguing_tf.datasets.image_sets import ImageSet, LazyImages
 from intriguing_tf.datasets.loading import load_data
 
 
@@ -24,6 +26,57 @@ def test_all_images_of_a_file_without_a_number(twenty):
     assert len(load_data(twenty, number=3)) == 3
     with pytest.raises(ValueError, match=r"from 1 to 20.* Received: 21"):
         load_data(twenty, number=21)
+
+
+SOURCES = ("sample", "arrays", "a folder", "files", "a data set")
+
+
+@pytest.fixture(
+    params=[pytest.param(s, marks=[pytest.mark.slow] * (s == "a data set")) for s in SOURCES]
+)
+def source(request, tmp_path, twenty):
+    """Every kind of named data, and how many images it has."""
+    if request.param == "sample":
+        return "sample", 1000
+    if request.param == "arrays":
+        return twenty, 20
+    if request.param == "a data set":
+        return request.getfixturevalue("tiny"), 4
+    files = [tmp_path / "pictures" / f"{i}.png" for i in range(3)]
+    files[0].parent.mkdir()
+    for file in files:
+        file.write_bytes(tf.io.encode_png(np.full((4, 4, 3), 99, np.uint8)).numpy())
+    return str(files[0].parent) if request.param == "a folder" else [*map(str, files)], 3
+
+
+def test_a_number_means_the_same_whatever_the_source(source):
+    name, there = source
+    shape = (4, 4, 3) if there in (3, 4) else None
+    assert len(load_data(name, shape, number=2)) == 2
+    assert len(load_data(name, shape, number=there)) == there
+    for wrong in (0, -1, 2.5, True, "2"):
+        with pytest.raises(ValueError, match="`number` must be a positive integer"):
+            load_data(name, shape, number=wrong)
+    with pytest.raises(ValueError, match=rf"`number` must be from 1 to {there}\. Received: 9999"):
+        load_data(name, shape, number=9999)
+
+
+@pytest.mark.parametrize("bounds", [(1, 0), (1, 1), (0, np.inf), (0, np.nan), (0, 1, 2), 5])
+def test_pixels_are_scaled_to_an_interval_only(bounds, source, tmp_path):
+    name, there = source
+    if there == 20:  # floats stay as they are, pixels do not
+        assert load_data(name, bounds=bounds).images.max() < 1
+        name = str(tmp_path / "pixels.npz")
+        np.savez(name, images=np.ones((2, 4, 4, 3), np.uint8))
+    with pytest.raises(ValueError, match="`bounds` must be two numbers, finite"):
+        load_data(name, (4, 4, 3), bounds=bounds)
+
+
+def test_a_name_of_data_is_a_path_or_several(twenty):
+    assert len(load_data(Path(twenty))) == 20
+    for wrong in (5, None, [5], b"sample", {"sample": 1}):
+        with pytest.raises(TypeError, match=r"must be a path, or a list of paths\. Received: .*"):
+            load_data(wrong)
 
 
 def test_a_suffix_in_capitals(twenty):
@@ -71,9 +124,9 @@ def test_files_and_folders(tmp_path):
         load_data(str(tmp_path), (None, None, 3))
 
 
-@pytest.fixture
-def tiny(tmp_path, monkeypatch):
-    """A data set of tensorflow-datasets with four images of three classes, prepared by us."""
+@functools.cache  # a class registers once
+def tiny_pictures():
+    """A data set of tensorflow-datasets with four images of three classes."""
     import tensorflow_datasets as tfds
 
     class TinyPictures(tfds.core.GeneratorBasedBuilder):
@@ -97,9 +150,15 @@ def tiny(tmp_path, monkeypatch):
             for i in range(count):
                 yield i, {"image": np.full((2, 3, 3), 50 * i, np.uint8), "label": i % 3}
 
+    return TinyPictures
+
+
+@pytest.fixture
+def tiny(tmp_path, monkeypatch):
+    """Its name; prepared by us."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("TFDS_DATA_DIR", "~/data")
-    TinyPictures(data_dir=tmp_path / "data").download_and_prepare()
+    tiny_pictures()(data_dir=tmp_path / "data").download_and_prepare()
     return "tiny_pictures"
 
 
@@ -121,6 +180,47 @@ def test_a_name_of_tensorflow_datasets(tiny, monkeypatch):
     assert min(float(tf.reduce_min(image)) for image, _ in large.images) == -1
     with pytest.raises(ValueError, match="must fit into the memory"):
         large.in_memory()
+    assert len(large.first(3)) == len(list(large.first(3).images)) == 3
+    with pytest.raises(ValueError, match=r"from 1 to 4\. Received: 5"):
+        large.first(5)
+
+
+def pairs_without_a_length():
+    yield from ((np.full((2, 2, 1), i, np.float32), i % 3) for i in range(7))
+
+
+PAIRS = tf.data.Dataset.from_generator(
+    pairs_without_a_length,
+    output_signature=(tf.TensorSpec((2, 2, 1)), tf.TensorSpec((), tf.int64)),
+)
+LAZY = LazyImages(
+    [*map(Path, "0123456")], lambda file: np.full((2, 2, 1), int(file.name), "float32"), (2, 2, 1)
+)
+
+
+FORMS = {
+    "array": np.asarray(LAZY),
+    "files": LAZY,
+    "no length": PAIRS,
+    "length": PAIRS.apply(tf.data.experimental.assert_cardinality(7)),
+    "batches": PAIRS.batch(3),
+    "whole batches": PAIRS.batch(3, drop_remainder=True),
+    "no end": PAIRS.repeat(),
+}
+
+
+@pytest.mark.parametrize("images", FORMS.values(), ids=FORMS)
+def test_the_first_images_whatever_they_come_as(images):
+    found = ImageSet(images).first(4)
+    assert len(found) == 4
+    given = found.images if hasattr(images, "shape") else [x for x, _ in found.images]
+    np.testing.assert_array_equal(np.asarray(given)[:, 0, 0, 0], range(4))
+    for wrong in (0, 1.5):
+        with pytest.raises(ValueError, match="positive integer"):
+            ImageSet(images).first(wrong)
+    if images is PAIRS:  # shows when it is read
+        with pytest.raises(tf.errors.OpError, match="contain 9"):
+            list(ImageSet(images).first(9).images)
 
 
 def write_other(name, content=b"no array"):
