@@ -14,7 +14,13 @@ from intriguing_tf.classifier import takes
 from intriguing_tf.reporting import ShownAsTable, Table
 from intriguing_tf.units.directions import NATURAL, RANDOM, Projection
 from intriguing_tf.units.measures import Coherence, coherence, mean_distance
-from intriguing_tf.units.statistics import TwoSampleTest, check_levels, holm, two_sample_test
+from intriguing_tf.units.statistics import (
+    TwoSampleTest,
+    check_levels,
+    holm,
+    two_sample_test,
+    verdict,
+)
 from intriguing_tf.units.top import TopImages, activations, gather, layer_name, passed_over, scan
 
 SHUFFLED, PIXELS = "shuffled", "pixel space"
@@ -25,12 +31,6 @@ CONTRASTS = (
     (NATURAL, PIXELS),
     (RANDOM, PIXELS),
 )
-_VERDICTS = {  # (a difference was found, equivalence was found)
-    (True, False): "different",
-    (False, True): "equivalent",
-    (True, True): "different, but negligibly",
-    (False, False): "undecided",
-}
 # Images from which the mean distance between any two is taken.
 _REFERENCE = 500
 _SHARE = 4  # more than one image in so many is a large k
@@ -44,10 +44,12 @@ class Contrast:
         measure: "purity", "entropy" or "distance in ...".
         first, second: names of the populations; delta above 0 means that the first is larger.
         medians: of the first and of the second.
-        test: difference, effect and equivalence, with p-values as they are.
+        test: difference, effect and equivalence, with p-values, and the power, as they are before
+            Holm's adjustment.
         p_difference: Holm's, among all contrasts of the comparison.
         p_equivalence: Holm's, among the measures of this pair.
-        verdict: "different", "equivalent", "different, but negligibly", or "undecided".
+        verdict: "different", "equivalent", "different, but negligibly", or "undecided", by Holm's
+            p-values.
     """
 
     measure: str
@@ -73,8 +75,8 @@ class Comparison(ShownAsTable):
         populations: coherence by population: "natural", "random", "shuffled" (the natural
             directions' images replaced by a random permutation, the null of no meaning at all)
             and "pixel space" (random directions of the pixels themselves).
-        left_out: per population, how many directions had no determined top images (units that
-            never or hardly ever are active) and are not in it.
+        left_out: per population, how many directions do not determine their top images and are
+            not in it: of units behind a ReLU, those that are active for fewer than k images.
         contrasts: every measure in each of five pairs of populations.
     """
 
@@ -113,7 +115,8 @@ class Comparison(ShownAsTable):
         notes = [
             f"Directions: {sizes}; {self.k} images each.",
             f"Cliff's delta [{100 - 200 * self.alpha:.0f} % interval]; p-values after Holm; "
-            f"equivalence: |delta| < {self.margin}; power: chance of finding it if delta is 0.",
+            f"equivalence: |delta| < {self.margin}; power: chance of finding it, before Holm's "
+            "adjustment, in samples of one distribution.",
             "Distances are shares of the mean distance between two images.",
         ]
         head = ("measure", "of", "medians", "delta", "p diff.", "p equiv.", "power", "verdict")
@@ -316,7 +319,7 @@ def _contrasts(
             test=test,
             p_difference=float(p_difference),
             p_equivalence=float(p_equivalence),
-            verdict=_VERDICTS[bool(p_difference < alpha), bool(p_equivalence < alpha)],
+            verdict=verdict(p_difference < alpha, p_equivalence < alpha),
         )
         for cell, (x, y), test, p_difference, p_equivalence in zip(
             cells, samples, tests, different, equivalent, strict=True

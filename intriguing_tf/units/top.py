@@ -34,7 +34,8 @@ class TopImages(ShownAsTable):
             the earlier image first.
         values: float32 `[d, k]`, their inner products with the direction.
         determined: bool `[d]`: the k-th value exceeds the lowest one over all images. Where it does
-            not (a unit that is 0 for nearly every image), the last images are arbitrary.
+            not, as in a unit that is above 0 for fewer than k images and 0 for the others, the last
+            images are arbitrary.
         number: how many images there were.
     """
 

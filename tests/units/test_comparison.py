@@ -115,6 +115,21 @@ def test_dead_units_are_left_out_and_counted(clusters):
     assert "23 natural (7 left out)" in str(comparison)
 
 
+@pytest.mark.parametrize("active, left_out", [(8, 1), (9, 0)])
+def test_units_that_are_active_for_fewer_than_k_images_are_left_out(active, left_out):
+    """Above 0 for some images and 0 for all others: the last of its k images are arbitrary."""
+    images = np.random.default_rng(0).normal(size=(200, 5)).astype(np.float32)
+    images[:, 0] = np.where(np.arange(200) < active, 1 + np.arange(200), -1)
+    model = keras.Sequential(
+        [keras.Input((5,)), keras.layers.Dense(5, "relu", use_bias=False, name="layer")]
+    )
+    model.set_weights([np.eye(5)])
+    arguments = {"k": 9, "random_number": 5}
+    found = itf.units.compare(model, "layer", images, np.arange(200) % 3, **arguments)
+    assert found.left_out["natural"] == left_out
+    assert found.natural.determined.tolist() == [not left_out, *[True] * 4]
+
+
 @pytest.mark.slow
 def test_another_models_features_are_a_space(clusters):
     images, labels = clusters

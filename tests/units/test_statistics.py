@@ -1,8 +1,11 @@
+import itertools
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from intriguing_tf.units import cliffs_delta, holm, two_sample_test
+from intriguing_tf.units.statistics import _error_of_alike, verdict
 
 
 def dominance(x, y):
@@ -48,15 +51,40 @@ def test_equivalence_is_claimed_wrongly_as_often_as_alpha_says():
     assert 0.03 <= np.mean(claims) <= 0.075
 
 
+TIES = {"none": None, "five values": [0.3, 0.4, 0.2, 0.07, 0.03], "two values": [0.5, 0.5]}
+
+
 @pytest.mark.slow
-def test_the_power_is_the_share_of_equal_populations_found_equivalent():
+@pytest.mark.parametrize("ties", TIES)
+@pytest.mark.parametrize("n, m, margin", [(100, 300, 0.2), (100, 2000, 0.147)])
+def test_the_power_is_the_share_of_equal_populations_found_equivalent(n, m, margin, ties):
     rng = np.random.default_rng(2)
-    tests = [
-        two_sample_test(rng.normal(size=100), rng.normal(size=300), margin=0.2) for _ in range(600)
-    ]
+
+    def sample(size):
+        values = TIES[ties]
+        return rng.normal(size=size) if values is None else rng.choice(len(values), size, p=values)
+
+    tests = [two_sample_test(sample(n), sample(m), margin) for _ in range(600)]
     found = np.mean([test.p_equivalence < 0.05 for test in tests])
     assert found == pytest.approx(np.mean([test.power for test in tests]), abs=0.05)
-    assert 0.6 < found < 0.95
+    assert 0.4 < found < 0.95
+
+
+@pytest.mark.parametrize("values", [range(9), [0, 0, 1, 1, 1, 2, 3, 4, 4], [0] * 4 + [1] * 5])
+def test_the_error_of_alike_samples_is_that_of_all_their_exchanges(values):
+    """The variance of delta over all ways to divide nine values into four and five."""
+    deltas = []
+    for chosen in itertools.combinations(range(9), 4):
+        x = np.take(values, chosen)
+        deltas.append(dominance(x, np.delete(values, chosen)).mean())
+    assert len(deltas) == 126
+    found = _error_of_alike(np.array(values[:4]), np.array(values[4:]))
+    assert found == pytest.approx(np.std(deltas), rel=1e-12)
+
+
+def test_constants_are_always_found_alike():
+    assert two_sample_test(np.ones(3), np.ones(3)).power == 1
+    assert two_sample_test(np.ones(300_001), np.ones(7)).power == 1
 
 
 @pytest.mark.slow
@@ -104,6 +132,11 @@ def test_equal_constants_are_alike_and_different_ones_are_not():
     assert same.delta == 0 and same.p_difference == 1 and same.p_equivalence < 0.001
     apart = two_sample_test(np.ones(30), np.zeros(30))
     assert apart.delta == 1 and apart.p_difference < 1e-6 and apart.p_equivalence > 0.999
+
+
+def test_what_both_tests_found_in_words():
+    found = [verdict(different, alike) for different in (True, False) for alike in (True, False)]
+    assert found == ["different, but negligibly", "different", "equivalent", "undecided"]
 
 
 def test_holm_by_hand():
