@@ -129,6 +129,9 @@ def _first_of(dataset: Any, number: int) -> Any:
 class LazyImages:
     """Images that are read from their files when they are asked for, as an array would give them.
 
+    A number gives one image; a slice, or an array of places or bools `[n]`, others that are not
+    read yet.
+
     Args:
         files: one for each image, each of which can be decoded.
         read: from a file to its float32 image.
@@ -149,11 +152,14 @@ class LazyImages:
         return len(self._files)
 
     def __getitem__(self, rows: Any) -> Any:
-        if isinstance(rows, slice):
-            return LazyImages(self._files[rows], self._read, self.shape[1:])
-        if isinstance(rows, (int, np.integer)):
-            return self._read(self._files[rows])
-        chosen = np.arange(len(self))[rows]
+        chosen = None if isinstance(rows, tuple) else np.arange(len(self))[rows]
+        if chosen is None or chosen.ndim > 1:
+            raise IndexError(
+                "of images that are read from files whole ones are chosen: by a number, a slice or "
+                f"an array [n]. np.asarray(images) reads all. Received: {rows!r}."
+            )
+        if chosen.ndim == 0:
+            return self._read(self._files[chosen])
         return LazyImages([self._files[i] for i in chosen], self._read, self.shape[1:])
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

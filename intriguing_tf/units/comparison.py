@@ -21,7 +21,15 @@ from intriguing_tf.units.statistics import (
     two_sample_test,
     verdict,
 )
-from intriguing_tf.units.top import TopImages, activations, gather, layer_name, passed_over, scan
+from intriguing_tf.units.top import (
+    TopImages,
+    activations,
+    gather,
+    is_array,
+    layer_name,
+    passed_over,
+    scan,
+)
 
 SHUFFLED, PIXELS = "shuffled", "pixel space"
 CONTRASTS = (
@@ -191,7 +199,7 @@ def compare(
     labels = check_labels(labels)
     features, width = activations(model, layer)
     images = passed_over(images, features, batch_size)
-    if isinstance(images, np.ndarray):
+    if is_array(images):
         _check_lengths(labels, len(images))
     name = layer_name(layer)
     projections = [

@@ -85,9 +85,10 @@ def top_images(
         model: a Sequential or Functional Keras model.
         layer: one of its layers, or the name of one; also of a model within the model. The input
             layer's name gives pixel space.
-        images: a float array `[n, ...]` or table, a `tf.data.Dataset` of images or of pairs
-            (image, label), batched or not, in an order that does not change, or an iterable of such
-            batches; of tuples the first element is taken.
+        images: a float array `[n, ...]`, a table, or what else has a shape and gives rows (the
+            images of an `ImageSet`); a `tf.data.Dataset` of images or of pairs (image, label),
+            batched or not, in an order that does not change; or an iterable of such batches; of
+            tuples the first element is taken.
         directions: "natural" (units), "random" (uniform on the sphere), or an array
             `[d, width]`.
         k: images per direction, between 1 and the number of images.
@@ -131,7 +132,7 @@ def scan(
     expected = features.inputs[0].shape[1:]
     running = [_RunningTop(len(projection), k) for projection in projections]
     total = None
-    if isinstance(images, np.ndarray):
+    if is_array(images):
         total = -(-len(images) // batch_size)
         _check_k(k, len(images))
     with progress_bar(total, layer, verbose, unit="batch") as bar:
@@ -182,13 +183,14 @@ def activations(model: keras.Model, layer: keras.layers.Layer | str) -> tuple[ke
 def batches(images: Any, batch_size: int) -> Iterator[Any]:
     """Yields float batches from an array, a dataset or any iterable of batches."""
     arrays: Iterable[Any] = images
-    if isinstance(images, Iterator) or not isinstance(images, Iterable):
+    repeatable = isinstance(images, Iterable) and not isinstance(images, Iterator)
+    if is_array(images):
+        arrays = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
+    elif not repeatable or getattr(images, "shape", None) == ():
         raise TypeError(
             "`images` may be passed over more than once: give an array, a tf.data.Dataset or a "
             f"list of batches. Received: an object of type {type(images).__name__}."
         )
-    if isinstance(images, (np.ndarray, tf.Tensor)):
-        arrays = (images[i : i + batch_size] for i in range(0, len(images), batch_size))
     for batch in arrays:
         array = np.asarray(batch[0] if isinstance(batch, (tuple, list)) else batch)
         if array.dtype.kind != "f":
@@ -205,15 +207,22 @@ def batches(images: Any, batch_size: int) -> Iterator[Any]:
 
 def passed_over(images: Any, features: keras.Model, batch_size: int) -> Any:
     """Returns images as `batches` takes them: a data set in the batches of `features`."""
+    if tf.is_tensor(images):
+        return np.asarray(images)
     if isinstance(images, tf.data.Dataset):
         return _Repeated(Stream(images, features.inputs[0].shape[1:], batch_size))
     return images.to_numpy() if hasattr(images, "to_numpy") else images  # a table of pandas
 
 
+def is_array(images: Any) -> bool:
+    """Whether images have rows that can be chosen, as those of an array or of `LazyImages`."""
+    return bool(getattr(images, "shape", ())) and hasattr(images, "__getitem__")
+
+
 def gather(images: Any, indices: np.ndarray, batch_size: int = 256) -> np.ndarray:
     """Returns the images at ascending places of an array, or of an iterable of batches."""
-    if isinstance(images, np.ndarray):
-        return images[indices]
+    if is_array(images):
+        return np.asarray(images[indices])
     found, start = [], 0
     for batch in batches(images, batch_size):
         here = indices[(indices >= start) & (indices < start + len(batch))]

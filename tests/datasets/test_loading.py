@@ -223,6 +223,25 @@ def test_the_first_images_whatever_they_come_as(images):
             list(ImageSet(images).first(9).images)
 
 
+@pytest.mark.parametrize(
+    "rows",
+    [0, -1, np.int64(2), np.array(3), slice(2, 5), slice(None, None, -2), [4, 0], [], Ellipsis,
+     np.arange(7) % 2 == 0],
+    ids=str,
+)  # fmt: skip
+def test_rows_of_files_are_those_of_the_array(rows):
+    rows = np.array(rows, int) if isinstance(rows, list) and not rows else rows
+    np.testing.assert_array_equal(np.asarray(LAZY[rows]), np.asarray(LAZY)[rows])
+
+
+@pytest.mark.parametrize("rows", [(..., 0), (slice(None), 0), (0, 0), None, [[1, 2]]], ids=str)
+def test_parts_of_images_of_files_are_refused_in_words(rows):
+    with pytest.raises(
+        IndexError, match=r"whole ones are chosen.* np\.asarray\(images\) reads all"
+    ):
+        LAZY[rows]
+
+
 def write_other(name, content=b"no array"):
     def write(path):
         with zipfile.ZipFile(path, "w") as archive:

@@ -1,4 +1,5 @@
 import tracemalloc
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 import tensorflow as tf
 
 import intriguing_tf as itf
+from intriguing_tf.datasets.image_sets import LazyImages
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +106,31 @@ def test_batches_and_datasets_give_the_same(model, images):
     np.testing.assert_array_equal(whole.indices, streamed.indices)
 
 
+def lazy(images):
+    return LazyImages(
+        [Path(str(i)) for i in range(len(images))],
+        lambda file: images[int(file.name)],
+        images.shape[1:],
+    )
+
+
+@pytest.mark.parametrize("form", [lazy, tf.constant, tf.Variable, np.asfortranarray])
+def test_whatever_gives_rows_is_an_array(form, model, images):
+    whole, read = (
+        itf.units.top_images(model, "fc", each, k=3, batch_size=40)
+        for each in (images, form(images))
+    )
+    np.testing.assert_array_equal(whole.indices, read.indices)
+    arguments = {"k": 3, "random_number": 5, "number": 4}
+    whole, read = (
+        itf.units.compare(model, "fc", each, np.arange(101) % 3, **arguments)
+        for each in (images, form(images))
+    )
+    assert str(whole) == str(read)
+    with pytest.raises(ValueError, match="number of images, 101"):
+        itf.units.top_images(model, "fc", form(images), k=102)
+
+
 def test_a_table_of_pandas_is_an_array():
     pandas = pytest.importorskip("pandas", reason="pandas is not installed")
     keras.utils.set_random_seed(0)
@@ -184,6 +211,9 @@ def test_random_directions_are_uniform_on_the_sphere():
         ({"images": np.zeros((9, 6, 6, 1), np.uint8)}, TypeError, "uint8"),
         ({"images": np.full((9, 6, 6, 1), np.nan)}, ValueError, "`images` must be finite"),
         ({"images": iter([])}, TypeError, "iterator"),
+        ({"images": np.float32(1)}, TypeError, "give an array.*float32"),
+        ({"images": np.array(1.0)}, TypeError, "give an array.*ndarray"),
+        ({"images": tf.constant(1.0)}, TypeError, "give an array.*ndarray"),
         ({"images": np.zeros((9, 6, 7, 1))}, ValueError, r"\[n, 6, 6, 1\]. Received: .*7"),
         ({"model": "mnist"}, TypeError, "keras.Model"),
     ],
