@@ -57,7 +57,7 @@ def attack(
     labels: np.ndarray | None,
     verbose: bool | str = False,
 ) -> AdversarialResult:
-    """Returns a shard's result, which does not depend on how the images are cut into shards."""
+    """Returns a shard's result, whatever the shards are, up to the tolerance of the search."""
     if task.seed is None:
         # Given classes are attacked whatever the labels are.
         truth = labels if isinstance(task.targets, str) else None

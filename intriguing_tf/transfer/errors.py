@@ -109,7 +109,8 @@ def error_matrix(
         TypeError: something that is not a Keras model; images that are not floating point.
         ValueError: nothing to measure, two models of one name, lengths that differ from the
             labels', labels outside a model's classes, images that are not finite or do not have
-            a model's input shape.
+            a model's input shape or that of the originals. What is known without calling a
+            function is checked before the first prediction.
 
     Example:
 
@@ -124,19 +125,19 @@ def error_matrix(
     if not image_sets:
         raise ValueError("`image_sets` must hold at least one set. Received: none.")
     check_positive_integer("batch_size", batch_size)
-    for set_name, images in image_sets.items():  # before the first pass over any
-        if not callable(images):
-            images = _checked_images(set_name, images, len(labels))
-            for model_name, classifier in classifiers.items():
-                _check_fit(classifier, model_name, images, set_name, labels)
     if originals is not None:
         originals = _checked_images("originals", originals, len(labels))
         box(bounds, originals.shape)
+    for set_name, images in image_sets.items():  # before the first pass over any
+        if not callable(images):
+            images = _checked_images(set_name, images, len(labels), originals)
+            for model_name, classifier in classifiers.items():
+                _check_fit(classifier, model_name, images, set_name, labels)
     wrong = np.empty((len(image_sets), len(classifiers), len(labels)), bool)
     distortion = None if originals is None else np.empty(len(image_sets))
     with progress_bar(len(image_sets), "error matrix", verbose, unit="set") as bar:
         for i, (set_name, images) in enumerate(image_sets.items()):
-            images = _checked_images(set_name, images, len(labels))
+            images = _checked_images(set_name, images, len(labels), originals)
             for j, (model_name, classifier) in enumerate(classifiers.items()):
                 predictions = _predict(classifier, model_name, images, set_name, labels, batch_size)
                 wrong[i, j] = predictions != labels
@@ -165,12 +166,19 @@ def _named(models: Mapping[str, keras.Model] | Iterable[keras.Model]) -> dict[st
     return named
 
 
-def _checked_images(name: str, images: Images, number: int) -> np.ndarray:
+def _checked_images(
+    name: str, images: Images, number: int, originals: np.ndarray | None = None
+) -> np.ndarray:
     images = finite_images(name, images() if callable(images) else images)
     if len(images) != number:
         raise ValueError(
             f"Images {name!r} must be one per label. Received: {len(images)} images and {number} "
             "labels."
+        )
+    if originals is not None and images.shape != originals.shape:
+        raise ValueError(
+            f"Images {name!r} must have the shape of `originals`, {originals.shape}. Received: "
+            f"{images.shape}."
         )
     return images
 

@@ -50,14 +50,18 @@ class Projection:
     Args:
         directions: "natural" (units), "random", or a float array `[d, width]`.
         width: dimensions of the activation space.
-        number: how many natural or random directions; by default one per dimension.
+        number: how many natural or random directions; by default one per dimension. Of given
+            ones there are as many as are given.
         seed: which random directions, and which units when `number` is below the width.
 
     Raises:
-        ValueError: other directions than these, of another width, empty or not finite.
+        TypeError: `seed` is no integer.
+        ValueError: other directions than these, of another width, empty or not finite; a `number`
+            of given ones, or one that does not fit.
     """
 
     def __init__(self, directions: Any, width: int, number: int | None, seed: int):
+        check_seed(seed)
         self.units: np.ndarray | None = None
         self.vectors: np.ndarray | None = None
         if isinstance(directions, str) and directions == NATURAL:
@@ -69,6 +73,11 @@ class Projection:
         else:
             self.kind = GIVEN
             self.vectors = _checked_vectors(directions, width)
+            if number is not None:
+                raise ValueError(
+                    "`number` is of natural or random directions: cut an array of your own. "
+                    f"Received: number={number!r} and {len(self.vectors)} directions."
+                )
 
     def __len__(self) -> int:
         return len(self.vectors if self.units is None else self.units)  # type: ignore[arg-type]
@@ -88,7 +97,6 @@ class Projection:
 
 
 def _some_units(width: int, number: int | None, seed: int) -> np.ndarray:
-    check_seed(seed)
     if number is None:
         return np.arange(width)
     check_positive_integer("number", number)

@@ -92,7 +92,8 @@ def top_images(
         directions: "natural" (units), "random" (uniform on the sphere), or an array
             `[d, width]`.
         k: images per direction, between 1 and the number of images.
-        number: how many natural or random directions; by default as many as the layer is wide.
+        number: how many natural or random directions; by default as many as the layer is wide. Not
+            with an array of directions.
         seed: which random directions, or which `number` units.
         batch_size: images per forward pass when `images` is an array or a data set.
         verbose: show a progress bar over the batches; "auto": if the standard error is a terminal.
@@ -102,9 +103,10 @@ def top_images(
         the forward pass.
 
     Raises:
-        TypeError: not a Keras model; images that are not floating point.
+        TypeError: not a Keras model; images that are not floating point; a seed that is no integer.
         ValueError: no such layer; a layer with several outputs or an unknown size; directions that
-            do not fit; fewer than k images; activations that are not finite.
+            do not fit, or a `number` of given ones; fewer than k images; activations that are not
+            finite.
 
     Example:
 

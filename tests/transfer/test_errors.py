@@ -140,6 +140,11 @@ def test_nothing_is_measured_before_all_that_is_given_fits(world, monkeypatch):
         ({"models": {**models, "c": fewer}}, "below the 2 classes of model 'c'"),
         ({"image_sets": {"x": images, "y": images[:3]}}, "'y' must be one per label"),
         ({"originals": images[:3]}, "'originals' must be one per label"),
+        ({"originals": images[:, 1:]}, "'x' must have the shape of `originals`"),
+        (
+            {"originals": images, "image_sets": {"x": lambda: images[:, 1:]}},
+            "'x' must have the shape of `originals`",
+        ),
         ({"originals": images, "bounds": (1, 0)}, "bounds"),
         ({"batch_size": 0}, "batch_size"),
     ):
