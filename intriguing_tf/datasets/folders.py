@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,8 +12,8 @@ import numpy as np
 
 from intriguing_tf.checks import check_between, check_choice, check_kinds
 from intriguing_tf.datasets import imagenet_labels
+from intriguing_tf.datasets.decoding import SUFFIXES, cut_out, decode, image_size, read_each
 from intriguing_tf.datasets.image_sets import ImageSet, LazyImages, check_number
-from intriguing_tf.datasets.imagenet_data import SUFFIXES, cut_out, decode, image_size
 from intriguing_tf.files import expanded, listed, not_there, unreadable
 from intriguing_tf.progress import progress_bar
 
@@ -83,9 +84,9 @@ def image_folder(
     files = found.files
     if number is not None:
         files = [files[i] for i in _spread(len(files))[:number]]
-    class_of = {file: name or _wnid(file) for file, name in files}
+    class_of = {file: name or imagenet_labels.wnid_of(file) for file, name in files}
     names_only = [file for file, _ in files]
-    readable, images, skipped = _read(names_only, shape, resize, memory, verbose)
+    readable, images, skipped = read_files(names_only, shape, resize, memory, verbose)
     folders = [class_of[file] for file in readable]
     labels, names = _labels(folders, found.classes, class_names, outputs)
     return ImageSet(images, labels, names, tuple(readable), tuple(found.others + skipped))
@@ -221,27 +222,41 @@ def _files_below(folder: Path, above: Collection[str]) -> list[Path]:
     return sorted(found)
 
 
-def _read(
-    files: list[Path], shape: tuple[int, int, int], resize: str, memory: float, verbose: bool | str
+def read_files(
+    files: list[Path],
+    shape: tuple[int, int, int],
+    resize: str,
+    memory: float = math.inf,
+    verbose: bool | str = "auto",
 ) -> tuple[list[Path], Any, list[tuple[Path, str]]]:
-    """Reads all files once; keeps their images if there is room."""
+    """Reads all files once; keeps their images if there is room.
+
+    Returns:
+        The files that are images; float32 `[n, *shape]`, or `LazyImages`; file and reason of each
+        that was left out.
+
+    Raises:
+        ValueError: none is an image.
+    """
 
     def read(file: Path) -> np.ndarray:
         return _fitted(decode(file, shape[2]), shape, resize)
 
     keeps = 4 * np.prod(shape) * len(files) <= memory
-    readable, images, skipped = [], [], []
+    readable: list[Path] = []
+    images: list[np.ndarray] = []
+    skipped: list[tuple[Path, str]] = []
     with progress_bar(len(files), "images", verbose) as bar:
-        for file in files:
-            try:
-                image = read(file)
-            except (ValueError, OSError) as error:
-                skipped.append((file, str(unreadable(file) or error)))
-            else:
-                readable.append(file)
-                if keeps:
-                    images.append(image)
-            bar.update(1)
+
+        def counted() -> Iterator[Path]:
+            for file in files:
+                yield file
+                bar.update(1)
+
+        for file, image in read_each(counted(), read, lambda *left_out: skipped.append(left_out)):
+            readable.append(file)
+            if keeps:
+                images.append(image)
     if not readable:
         raise ValueError(
             f"None of {len(files)} files is an image. The first: {skipped[0][0]}: {skipped[0][1]}."
@@ -289,12 +304,6 @@ def _labels(
         return np.array([index[name] for name in classes], np.int64), names
     index = {name: i for i, name in enumerate(all_classes)}
     return np.array([index[name] for name in classes], np.int64), names or tuple(all_classes)
-
-
-def _wnid(file: Path) -> str:
-    """The WordNet number that a file's folder is named by, or nothing."""
-    folder = file.resolve().parent.name
-    return folder if folder in imagenet_labels.imagenet_wnids() else ""
 
 
 def _index(folder: str, class_names: tuple[str, ...], called: Mapping[str, str]) -> int:

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import struct
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from absl import logging
 
 from intriguing_tf.checks import check_positive_integer
-from intriguing_tf.datasets import imagenet_labels
-from intriguing_tf.files import expanded, not_there, read_content, unreadable
+from intriguing_tf.datasets import folders, imagenet_labels
+from intriguing_tf.datasets.decoding import SUFFIXES, cut_out, decode, image_size, read_each
+from intriguing_tf.files import expanded, listed, not_there
 
 if TYPE_CHECKING:
     import tensorflow as tf
-
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif"})
-# Before the centre is cut out, the shorter side becomes this many pixels for each 224 wanted.
-_SHORT_SIDE = 256 / 224
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,6 +131,7 @@ def read_images(files: Sequence[str | Path], size: int | tuple[int, int] = 224) 
         number.
 
     Raises:
+        TypeError: `files` are no paths, or only one.
         ValueError: `files` is empty, or none of them is an image.
         FileNotFoundError: a file is not there.
 
@@ -143,102 +140,31 @@ def read_images(files: Sequence[str | Path], size: int | tuple[int, int] = 224) 
         print(itf.datasets.read_images(["cat.jpg"], size=224))
     """
     shape = image_size(size)
-    paths = [expanded(file) for file in files]
+    if isinstance(files, (str, os.PathLike)):
+        raise TypeError(
+            f"`files` must be a list of image files: [{str(files)!r}] for one; image_folder reads "
+            f"folders. Received: {files!r}."
+        )
+    paths = [expanded(file) for file in listed(files)]
     if not paths:
         raise ValueError("`files` must name at least one image file. Received none.")
     if missing := [path for path in paths if not os.path.lexists(path)]:
         raise not_there(missing[0])
-    skipped: list[tuple[Path, str]] = []
-    read = list(_readable(paths, shape, skipped))
-    if not read:
-        raise ValueError(
-            f"None of {len(paths)} files is an image. The first: {skipped[0][0]}: {skipped[0][1]}."
-        )
-    labels = [_label(path) for path, _ in read]
+    readable, images, skipped = folders.read_files(paths, (*shape, 3), "crop", verbose=False)
+    for file, reason in skipped:
+        _log(file, reason)
+    labels = [_label(file) for file in readable]
     known = [label for label in labels if label is not None]
     return ImageFiles(
-        images=np.stack([image for _, image in read]),
-        files=tuple(path for path, _ in read),
+        images=images,
+        files=tuple(readable),
         labels=np.array(known, np.int64) if len(known) == len(labels) else None,
         skipped=tuple(skipped),
     )
 
 
-def _readable(
-    files: Iterable[Path], shape: tuple[int, int], skipped: list[tuple[Path, str]]
-) -> Iterator[tuple[Path, np.ndarray]]:
-    for file in files:
-        try:
-            image = decode(file)
-        except (ValueError, OSError) as error:
-            reason = str(unreadable(file) or error)
-            logging.warning("Skipped %s: %s.", file, reason)
-            skipped.append((file, reason))
-            continue
-        yield file, cut_out(image, shape).numpy()
-
-
-def decode(file: Path, channels: int = 3) -> tf.Tensor:
-    """Returns the pixels of an image file, uint8 `[height, width, channels]`; of a GIF, one frame.
-
-    Raises:
-        ValueError: it cannot be decoded, or is a pipe or a device; the reason.
-        OSError: it cannot be read.
-    """
-    import tensorflow as tf
-
-    content = read_content(file)
-    try:
-        image = tf.io.decode_image(content, channels=3, expand_animations=False)
-    except tf.errors.InvalidArgumentError as error:
-        reason = (error.message or "").split("}} ")[-1].split(" [Op")[0]
-        reason = reason.split("\n")[0].strip(" .")
-        raise ValueError(reason) from None
-    if content[:2] == b"BM":
-        image = _with_palette(image, content)
-    return tf.image.rgb_to_grayscale(image) if channels == 1 else image
-
-
-def _with_palette(image: tf.Tensor, content: bytes) -> tf.Tensor:
-    """Returns a BMP's pixels with the colours of its palette, whose indices TensorFlow gives.
-
-    Raises:
-        ValueError: it is compressed or of OS/2, or an index has no colour.
-    """
-    if len(content) < 54:
-        raise ValueError("a BMP of another kind, or cut off, which cannot be read")
-    start, size, depth, compression = struct.unpack_from("<II10xHI", content, 10)
-    if size < 40 or compression not in (0, 3):
-        raise ValueError("a BMP that is compressed or of OS/2, which cannot be read")
-    if depth != 8:
-        return image
-    colors = int.from_bytes(content[46:50], "little") or 256
-    palette = np.frombuffer(content[14 + size : min(start, 14 + size + 4 * colors)], np.uint8)
-    palette = palette[: len(palette) // 4 * 4].reshape(-1, 4)[:, 2::-1]
-    indices = image.numpy()[..., 0]
-    if indices.max() >= len(palette):
-        raise ValueError(f"a BMP of {len(palette)} colours. Received: number {indices.max()}")
-    import tensorflow as tf
-
-    return tf.constant(palette[indices])
-
-
-def cut_out(image: tf.Tensor, shape: tuple[int, int]) -> tf.Tensor:
-    """Scales and cuts a uint8 image to `shape`, float32 in [0, 1]."""
-    import tensorflow as tf
-
-    height, width = shape
-    size = tf.cast(tf.shape(image)[:2], tf.float32)
-    wanted = tf.constant([height, width], tf.float32)
-    # The larger of the two ratios leaves enough of both sides to cut from.
-    scale = tf.reduce_max(tf.round(wanted * _SHORT_SIDE) / size)
-    scaled = tf.maximum(tf.cast(tf.round(size * scale), tf.int32), [height, width])
-    image = tf.cast(image, tf.float32) / 255.0
-    if tf.reduce_any(scaled != tf.shape(image)[:2]):
-        image = tf.image.resize(image, scaled, method="bicubic", antialias=True)
-    top, left = (scaled[0] - height) // 2, (scaled[1] - width) // 2
-    image = image[top : top + height, left : left + width]
-    return tf.ensure_shape(tf.clip_by_value(image, 0.0, 1.0), (height, width, image.shape[-1]))
+def _log(file: Path, reason: str) -> None:
+    logging.warning("Skipped %s: %s.", file, reason)
 
 
 def _folder_dataset(folder: Path, shape: tuple[int, int]) -> tf.data.Dataset:
@@ -247,11 +173,15 @@ def _folder_dataset(folder: Path, shape: tuple[int, int]) -> tf.data.Dataset:
     files = imagenet_files(folder)
 
     def examples() -> Iterator[tuple[np.ndarray, int | None]]:
-        skipped: list[tuple[Path, str]] = []
-        for file, image in _readable(files, shape, skipped):
+        number = 0
+        for file, image in read_each(
+            files, lambda file: cut_out(decode(file), shape).numpy(), _log
+        ):
+            number += 1
             yield image, _label(file)
-        if skipped:
-            logging.warning("Skipped %d of %d files in %s.", len(skipped), len(files), folder)
+        if number < len(files):
+            skipped = len(files) - number
+            logging.warning("Skipped %d of %d files in %s.", skipped, len(files), folder)
 
     signature = (
         tf.TensorSpec((*shape, 3), tf.float32),
@@ -291,23 +221,5 @@ def _indices_of(name: str, wnids: Sequence[str]) -> list[int]:
 
 
 def _label(file: Path) -> int | None:
-    wnids = imagenet_labels.imagenet_wnids()
-    return wnids.index(file.parent.name) if file.parent.name in wnids else None
-
-
-def image_size(size: Any) -> tuple[int, int]:
-    """Returns height and width.
-
-    Raises:
-        ValueError: they are not positive integers, one or two.
-    """
-    sides = (size, size) if np.ndim(size) == 0 else tuple(size)
-    if len(sides) != 2 or not all(
-        isinstance(side, (int, np.integer)) and not isinstance(side, bool) and side > 0
-        for side in sides
-    ):
-        raise ValueError(
-            "`size` must be a positive integer, or two of them, height and width (of a model: "
-            f"model.input_shape[1:3]). Received: {size!r}."
-        )
-    return int(sides[0]), int(sides[1])
+    wnid = imagenet_labels.wnid_of(file)
+    return imagenet_labels.imagenet_wnids().index(wnid) if wnid else None

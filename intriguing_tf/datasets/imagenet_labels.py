@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import os
 from pathlib import Path
 
 from intriguing_tf.text import is_integer
@@ -43,6 +44,16 @@ def imagenet_wnids() -> list[str]:
         itf.datasets.imagenet_wnids()[9]  # "n01518878"
     """
     return [wnid for wnid, _ in _classes()]
+
+
+def wnid_of(file: Path) -> str:
+    """Returns the class's WordNet number that a file's folder is named by, or "".
+
+    The folder is that which the path names; or else that in which the file lies, behind all links.
+    """
+    wnids = imagenet_wnids()
+    places = (Path(os.path.abspath(file)), Path(os.path.realpath(file)))
+    return next((place.parent.name for place in places if place.parent.name in wnids), "")
 
 
 def imagenet_class_index(name: str | int) -> int:

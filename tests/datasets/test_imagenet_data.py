@@ -2,6 +2,7 @@
 
 import os
 import struct
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -154,6 +155,44 @@ def test_files_outside_wnid_folders_have_no_labels(folder):
 def test_bad_sources_are_named(call, error, words, folder):
     with pytest.raises(error, match=words):
         call(folder)
+
+
+@pytest.mark.parametrize(
+    "name, of",
+    [
+        (f"{OSTRICH}/a.png", 9),
+        (f"{OSTRICH}/../{TENCH}/c.bmp", 0),
+        ("linked/a.png", 9),
+        (f"{TENCH}/linked.png", 0),
+        ("linked.png", 9),
+        ("not-a-class/d.png", None),
+    ],
+)
+@pytest.mark.parametrize("here", [".", OSTRICH, "linked"])
+def test_all_that_read_files_know_the_same_of_them(name, of, here, folder, monkeypatch):
+    """However the path is written: a name says its folder's class, or else the file's place."""
+    (folder / "linked").symlink_to(OSTRICH, target_is_directory=True)
+    (folder / TENCH / "linked.png").symlink_to(f"../{OSTRICH}/a.png")
+    (folder / "linked.png").symlink_to(f"{OSTRICH}/a.png")
+    (folder / OSTRICH / "page.jpg").write_bytes(b"<html>404</html>")
+    monkeypatch.chdir(folder / here)
+    file = os.path.relpath(folder / name) if here == "." else os.path.join("..", name)
+    if here != "." and name == f"{OSTRICH}/a.png":
+        file = "a.png"
+    files = [file, str(folder / OSTRICH / "page.jpg")]
+    read = itf.datasets.read_images(files, 16)
+    found = itf.datasets.image_folder(files, 16, resize="crop")
+    for labels in (read.labels, found.labels):
+        assert labels is None if of is None else labels.tolist() == [of]
+    np.testing.assert_array_equal(read.images, found.images)
+    assert (read.files, read.skipped) == (found.files, found.skipped)
+    assert len(read.skipped) == 1
+
+
+@pytest.mark.parametrize("files", ["a.png", Path("a.png"), 3, None, [3], b"a.png"])
+def test_what_is_no_list_of_files_is_refused_in_words(files):
+    with pytest.raises(TypeError, match=r"must be a (list of image files|path, or a list)"):
+        itf.datasets.read_images(files)
 
 
 @pytest.mark.slow
