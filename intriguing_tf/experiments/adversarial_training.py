@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import numbers
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +17,16 @@ import scipy.stats
 
 from intriguing_tf.adversary import LBFGSAdversary
 from intriguing_tf.aliases import warn_renamed
-from intriguing_tf.checks import check_positive, check_positive_integer, check_seed
+from intriguing_tf.checks import (
+    check_kind,
+    check_kinds,
+    check_positive,
+    check_positive_integer,
+    check_seed,
+)
 from intriguing_tf.classifier import Classifier
 from intriguing_tf.experiments.methods import ENTRIES, METHODS, PLAIN, POOLS_AT
-from intriguing_tf.experiments.networks import Images, published_or_trained
+from intriguing_tf.experiments.networks import Images, labelled, published_or_trained
 from intriguing_tf.files import write_atomically
 from intriguing_tf.fingerprints import array_fingerprint, model_fingerprint
 from intriguing_tf.lipschitz import bound, certified_radius
@@ -40,12 +47,14 @@ def load_method(name: str) -> Recipe:
         name: of `METHODS`, or the path of a recipe's `.json`, to try custom settings.
 
     Raises:
+        TypeError: no str.
         ValueError: another name, or a file that is no recipe.
 
     Example:
 
         recipe = load_method("pool-input")
     """
+    check_kind("name", name, str, f"a str, such as {METHODS[0]!r}")
     if name in ENTRIES:
         return load_recipe(ENTRIES[name])
     if name == "dropout":
@@ -192,7 +201,7 @@ def compare(
         names: as `load_method` takes them. "decay" is the plain network of the transfer.
         seeds: of the training.
         folder: of networks and measurements.
-        train_set: images and labels.
+        train_set: images, and labels: integers `[n]`, which may come as a column or one-hot rows.
         test_set: images and labels to measure on. `None`: the last 10 000 of `train_set`, which
             are then not trained on; this is how settings are chosen.
         attacked: how many of these are attacked, from the first on; all, if there are fewer.
@@ -200,14 +209,17 @@ def compare(
         verbose: True or False for the progress bar, or "auto": when stderr is a terminal.
 
     Raises:
-        ValueError: an unknown method, none, no seeds or one twice, too few images, or a folder with
-            work of an earlier release.
+        TypeError: names or seeds that are no sequence of these.
+        ValueError: an unknown method, none, no seeds or one twice, labels that are not one per
+            image, too few images, or a folder with work of an earlier release.
         RuntimeError: another process is at work in the folder.
 
     Example:
 
         print(compare(["decay", "gradient"], [0, 1], "runs", itf.datasets.mnist("train")))
     """
+    check_kinds("names", names, str, "names of methods, ['decay']")
+    check_kinds("seeds", seeds, numbers.Integral, "integers, [0, 1]")
     if not names or not seeds:
         raise ValueError(
             f"There must be a method and a seed. Received: {list(names)}, seeds {list(seeds)}."
@@ -219,16 +231,18 @@ def compare(
     check_positive_integer("attacked", attacked)
     check_positive("radius", radius)
     recipes = {name: load_method(name) for name in names}
+    train_set = labelled(*train_set)
     where = "the test set"
     if test_set is None:
         if len(train_set[0]) <= VALIDATION:
             raise ValueError(
                 f"Validation takes the last {VALIDATION} images. Received: {len(train_set[0])}."
             )
-        test_set = tuple(each[-VALIDATION:] for each in train_set)  # type: ignore[assignment]
-        train_set = tuple(each[:-VALIDATION] for each in train_set)  # type: ignore[assignment]
+        images, labels = train_set
+        train_set = images[:-VALIDATION], labels[:-VALIDATION]
+        test_set = images[-VALIDATION:], labels[-VALIDATION:]
         where = f"the last {VALIDATION} training images, which were not trained on"
-    assert test_set is not None
+    test_set = labelled(*test_set)
     attacked = min(attacked, len(test_set[0]))  # the table says how many
     ordered = sorted(dict.fromkeys(names), key=lambda name: name != "decay")
     tasks = [(name, seed) for name in ordered for seed in seeds]

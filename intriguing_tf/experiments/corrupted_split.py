@@ -16,8 +16,9 @@ import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.adversary import LBFGSAdversary
+from intriguing_tf.checks import check_positive_integer
 from intriguing_tf.classifier import Classifier
-from intriguing_tf.experiments.networks import published_or_trained
+from intriguing_tf.experiments.networks import labelled, published_or_trained
 from intriguing_tf.files import expanded
 from intriguing_tf.lipschitz import bound
 from intriguing_tf.publishing import Recipe, load_recipe
@@ -33,7 +34,7 @@ class CorruptedSplit:
     Args:
         images: float32, like the images that were given; those that the network misclassified from
             the start, or for which nothing was found, are unchanged.
-        labels: int64, the true labels.
+        labels: integers `[n]`, the true labels.
         error_before, error_after: fraction that the network misclassifies.
         distortion: average distortion of the changed images.
         seconds: that the searches took in all.
@@ -70,18 +71,20 @@ def corrupt(
     """Changes every image minimally so that the model misclassifies it; resumable.
 
     The folder is that of a sweep, so a run that was stopped does only what is missing. The images
-    and true labels are written to `folder/dataset` in it, atomically.
+    and true labels are written to `folder/dataset` in it, atomically. A call with more images, of
+    which the first are those of before, does what is missing and writes the dataset again.
 
     Args:
         model: classifier of images in [0, 1].
-        images: float32 `[n, ...]`. labels: int64 `[n]`.
+        images: float32 `[n, ...]`.
+        labels: integers `[n]`; they may come as a column or one-hot rows.
         folder: for this model, these images and settings only.
         targets, seed, shard_size: as in `intriguing_tf.sweep`.
         verbose: True or False for the progress bar, or "auto": when stderr is a terminal.
 
     Raises:
-        ValueError: the folder holds work on another model, other images or settings, or of
-            another version.
+        ValueError: labels that are not one per image; the folder holds work on another model,
+            other or fewer images or other settings, or of another version.
         RuntimeError: another process is at work in the folder.
 
     Example:
@@ -90,6 +93,7 @@ def corrupt(
         print(corrupt(model, *itf.datasets.mnist_sample(), "corrupted"))
         tf.data.Dataset.load("corrupted/dataset")
     """
+    images, labels = labelled(images, labels)
     folder = expanded(folder)
     result = sweep(
         {"network": model}, images, labels, folder=folder, targets=targets, seed=seed,
@@ -97,7 +101,7 @@ def corrupt(
     ).result()  # fmt: skip
     dataset = folder / "dataset"
     with locked(folder):
-        if not dataset.is_dir():
+        if _length(dataset) != len(result):
             pairs = tf.data.Dataset.from_tensor_slices((result.images, labels))
             write_folder_atomically(dataset, lambda part: pairs.save(str(part)))
     moved = result.distortion[result.status == "found"]
@@ -187,12 +191,14 @@ def corrupt_and_retrain(
     Args:
         recipe: a recipe of the zoo, or its name.
         folder: for this recipe and these images only.
-        train_set: images and labels. test_set: images and labels.
-        attacked: test images that are attacked.
+        train_set: images and labels, as in `corrupt`.
+        test_set: images and labels.
+        attacked: how many test images are attacked, from the first on; all, if there are fewer.
         verbose: True or False for progress bars, or "auto".
 
     Raises:
-        ValueError: no such recipe; the folder holds other work, or that of an earlier release.
+        ValueError: no such recipe; labels that are not one per image; `attacked` is no positive
+            integer; the folder holds other work, or that of an earlier release.
         RuntimeError: another process is at work in the folder.
 
     Example:
@@ -200,7 +206,9 @@ def corrupt_and_retrain(
         sample = itf.datasets.mnist_sample()
         print(corrupt_and_retrain("mnist/fc10-1e-2", "work", sample, sample, attacked=32))
     """
+    check_positive_integer("attacked", attacked)
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    train_set, test_set = labelled(*train_set), labelled(*test_set)
     folder = expanded(folder)
     with Store(folder, outdated=("before.json", "after.json")) as store:
         before, _ = published_or_trained(store, recipe, train_set, verbose)
@@ -232,6 +240,11 @@ def corrupt_and_retrain(
         corrupting_seconds=split.seconds,
         training_seconds=seconds,
     )
+
+
+def _length(dataset: Path) -> int | None:
+    """Returns how many pairs a dataset holds; `None`, where there is none."""
+    return int(tf.data.Dataset.load(str(dataset)).cardinality()) if dataset.is_dir() else None
 
 
 def _error(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from intriguing_tf.checks import as_array, check_labels
 from intriguing_tf.fingerprints import array_fingerprint
 from intriguing_tf.publishing import Recipe, published_network, train_on
 from intriguing_tf.publishing import fingerprint as recipe_fingerprint
@@ -15,6 +16,25 @@ from intriguing_tf.store import Store
 
 Images = tuple[np.ndarray, np.ndarray]  # with their labels
 _FILE = "model.keras"
+
+
+def labelled(images: Any, labels: Any) -> Images:
+    """Returns images as an array and their labels as `[n]`, one for each.
+
+    Args:
+        images: floats `[n, ...]`.
+        labels: integers `[n]` of at least 0; they may come as a column or one-hot rows.
+
+    Raises:
+        ValueError: no such labels, or another number of them than of images.
+    """
+    images, labels = as_array("images", images), check_labels(labels)
+    if len(labels) != len(images):
+        raise ValueError(
+            f"`labels` must be one per image. Received: {len(labels)} labels and {len(images)} "
+            "images."
+        )
+    return images, labels
 
 
 def trained(

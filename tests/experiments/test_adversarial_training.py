@@ -60,6 +60,29 @@ def test_no_more_images_are_said_to_be_attacked_than_there_are(digits, tmp_path,
     assert "distortion over 400 images" in str(found)
 
 
+@pytest.mark.parametrize("shape", [lambda y: y[:, None], lambda y: np.eye(10)[y], list])
+def test_labels_of_any_form_are_compared_with_one_prediction_each(
+    digits, shape, tmp_path, monkeypatch
+):
+    seen = []
+    monkeypatch.setattr(adversarial_training._Bench, "run", lambda bench, *_: seen.append(bench))
+    sets = [(images, shape(labels)) for images, labels in digits]
+    adversarial_training.compare(["decay"], range(1), tmp_path, *sets, verbose=False)
+    for found, given in zip((seen[0].train_set, seen[0].test_set), digits, strict=True):
+        np.testing.assert_array_equal(found[1], given[1])
+        assert found[0] is given[0]
+
+
+def test_sets_of_unequal_lengths_are_refused(digits, tmp_path):
+    (images, labels), test_set = digits
+    with pytest.raises(ValueError, match="600 labels and 599 images"):
+        adversarial_training.compare(["decay"], [0], tmp_path, (images[1:], labels), test_set)
+    with pytest.raises(ValueError, match="399 labels and 400 images"):
+        adversarial_training.compare(
+            ["decay"], [0], tmp_path, digits[0], (test_set[0], test_set[1][1:])
+        )
+
+
 def test_methods_differ_in_the_layers_of_their_pools_alone():
     recipes = [adversarial_training.load_method(name) for name in adversarial_training.POOLS_AT]
     layers = [[pool.layer for pool in recipe.pools] for recipe in recipes]
@@ -92,6 +115,22 @@ def test_unknown_methods_are_refused(digits, tmp_path):
         adversarial_training.compare(["best"], [0], tmp_path, *digits)
     with pytest.raises(ValueError, match=r"last 10000 images. Received: 600"):
         adversarial_training.compare(["decay"], [0], tmp_path, digits[0])
+
+
+@pytest.mark.parametrize(
+    ("names", "seeds", "words"),
+    [
+        (["decay"], 3, "`seeds` must be a sequence of integers"),
+        (["decay"], [0.5], "`seeds` must be a sequence of integers"),
+        ("decay", [0], "`names` must be a sequence of names of methods"),
+        ([3], [0], "`names` must be a sequence of names of methods"),
+    ],
+)
+def test_other_kinds_of_names_and_seeds_are_refused(names, seeds, words, digits, tmp_path):
+    with pytest.raises(TypeError, match=words):
+        adversarial_training.compare(names, seeds, tmp_path, *digits)
+    with pytest.raises(TypeError, match=r"`name` must be a str, such as 'decay'. Received: int"):
+        adversarial_training.load_method(3)
 
 
 def test_a_folder_of_an_earlier_release_is_refused(digits, tmp_path):

@@ -52,6 +52,49 @@ def test_a_corrupted_split_is_misclassified_and_resumes(digits, regression, tmp_
 
 
 @pytest.mark.slow
+def test_a_folder_that_grew_has_a_dataset_of_all(digits, regression, tmp_path):
+    images, labels = digits[0]
+    for n in (8, 12, 12):
+        split = corrupted_split.corrupt(
+            regression[1], images[:n], labels[:n], tmp_path, shard_size=4, verbose=False
+        )
+        rows = list(tf.data.Dataset.load(str(split.dataset)))
+        np.testing.assert_array_equal(np.stack([image for image, _ in rows]), split.images)
+        np.testing.assert_array_equal([label for _, label in rows], labels[:n])
+
+
+@pytest.mark.slow
+def test_labels_may_be_columns_or_one_hot_rows(digits, regression, tmp_path):
+    images, labels = (each[:32] for each in digits[0])
+    whole, *others = [
+        corrupted_split.corrupt(
+            regression[1], images, shape(labels), tmp_path / str(i), verbose=False
+        )
+        for i, shape in enumerate([np.array, lambda y: y[:, None], lambda y: np.eye(10)[y]])
+    ]
+    wrong = (regression[1].predict(images, verbose=0).argmax(1) != labels).mean()
+    assert whole.error_before == wrong and whole.error_after == 1.0
+    for each in others:
+        assert (each.error_before, each.error_after) == (wrong, 1.0)
+        np.testing.assert_array_equal(each.labels, labels)
+
+
+def test_what_does_not_fit_is_refused_before_the_work(digits, regression, tmp_path):
+    (images, labels), test_set = digits
+    folder = tmp_path / "new"
+    with pytest.raises(ValueError, match="599 labels and 600 images"):
+        corrupted_split.corrupt(regression[1], images, labels[1:], folder)
+    retrain = corrupted_split.corrupt_and_retrain
+    with pytest.raises(ValueError, match="1 labels and 400 images"):
+        retrain(regression[0], folder, digits[0], (test_set[0], test_set[1][:1]))
+    with pytest.raises(ValueError, match="integers of at least 0"):
+        retrain(regression[0], folder, (images, labels / 2), test_set)
+    with pytest.raises(ValueError, match=r"`attacked` must be a positive integer. Received: -968"):
+        retrain(regression[0], folder, *digits, attacked=-968)
+    assert not folder.exists()
+
+
+@pytest.mark.slow
 def test_random_targets_do_not_depend_on_the_size_of_shards(digits, regression, tmp_path):
     images, labels = (each[:24] for each in digits[0])
     changed = [
