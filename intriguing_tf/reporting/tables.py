@@ -21,14 +21,15 @@ class Table:
     Args:
         title: one line above the table; may be empty.
         columns: the headers; all of them empty for a table of names and values, without a head.
-        rows: one sequence of cells per row. Strings stay as they are, but for what would not print
-            (see `intriguing_tf.text`); floats are rounded to
-            `digits` significant digits; `None` is an empty cell.
+        rows: one sequence of cells per row, as many as columns. Strings and integers stay as they
+            are, but for what would not print (see `intriguing_tf.text`); other real numbers are
+            rounded to `digits` significant digits; `None` is an empty cell.
         notes: lines below the table.
         digits: significant digits of floats, 1 to 17.
 
     Raises:
-        TypeError, ValueError: anything else than these, or a row with fewer cells than columns.
+        TypeError, ValueError: anything else than these, or a row with fewer or more cells than
+            columns.
 
     Example:
 
@@ -46,7 +47,7 @@ class Table:
         check_kinds("columns", self.columns, str, "str")
         check_kinds("notes", self.notes, str, "str")
         check_kind("rows", self.rows, Sequence, "a sequence of rows")
-        if any(len(row) < len(self.columns) for row in self.rows):
+        if any(len(row) != len(self.columns) for row in self.rows):
             raise ValueError(
                 f"Each row must have {len(self.columns)} cells, one for each column. Received "
                 f"rows of {sorted({len(row) for row in self.rows})}."
@@ -87,28 +88,24 @@ class Table:
         of_markdown = style == "github"
         shown = markdown if of_markdown else printable
         headers = [*map(shown, self.columns)] if any(self.columns) or of_markdown else ()
-        return tabulate(self._cells(shown), headers, style, **self._format())
+        cells = [[self._cell(cell, shown) for cell in row] for row in self.rows]
+        sides = [self._side(i) for i in range(len(self.columns))]
+        return tabulate(cells, headers, style, missingval="", disable_numparse=True, colalign=sides)
 
-    def _cells(self, shown: Callable[[str], str]) -> list[list[Any]]:
-        """The rows, with floats in columns of text rounded here: tabulate leaves those alone."""
-        mixed = self._format()["disable_numparse"]
+    def _cell(self, value: Any, shown: Callable[[str], str]) -> str | None:
+        """Returns what stands in a cell, each number written as its kind is."""
+        if value is None:
+            return None
+        if not _is_number(value):
+            return shown(str(value))
+        return (
+            str(value) if isinstance(value, numbers.Integral) else f"{float(value):.{self.digits}g}"
+        )
 
-        def cell_of(i: int, cell: Any) -> Any:
-            rounded = i in mixed and isinstance(cell, float)
-            return f"{cell:.{self.digits}g}" if rounded else _cell(cell, shown)
-
-        return [[cell_of(i, cell) for i, cell in enumerate(row)] for row in self.rows]
-
-    def _format(self) -> dict[str, Any]:
-        return {
-            "floatfmt": f".{self.digits}g",
-            "missingval": "",
-            "disable_numparse": [
-                i
-                for i in range(len(self.columns))
-                if any(isinstance(_cell(row[i]), str) for row in self.rows)
-            ],
-        }
+    def _side(self, column: int) -> str:
+        """Returns on what a column is aligned: numbers alone on their points."""
+        cells = [row[column] for row in self.rows if row[column] is not None]
+        return "decimal" if cells and all(map(_is_number, cells)) else "left"
 
 
 class ShownAsTable:
@@ -125,6 +122,5 @@ class ShownAsTable:
         return self.table()._repr_html_()
 
 
-def _cell(value: Any, shown: Callable[[str], str] = printable) -> Any:
-    """Numbers and nothing as they are, all else as text that is shown."""
-    return value if value is None or isinstance(value, numbers.Number) else shown(str(value))
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -1,5 +1,7 @@
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from intriguing_tf.reporting import Table
@@ -46,6 +48,7 @@ def test_names_and_values_need_no_head():
         ({"title": 3}, "`title` must be a str. Received: int"),
         ({"columns": ["a", 1]}, "`columns` must be a sequence of str"),
         ({"rows": [("a",)]}, "must have 3 cells"),
+        ({"rows": [("a", 1, 2), ("a", 1, 2, 3)]}, r"must have 3 cells.*Received rows of \[3, 4\]"),
         ({"digits": 0}, r"`digits` must be in \(0, 18\)"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
@@ -54,6 +57,34 @@ def test_other_arguments_are_refused(change, words):
     given = {"title": "", "columns": ("a", "b", "c"), "rows": []} | change
     with pytest.raises((TypeError, ValueError), match=words):
         Table(**given)
+
+
+@pytest.mark.parametrize("beside", [None, "text", 0.5, 7])
+@pytest.mark.parametrize(
+    ("number", "shown"),
+    [
+        (123456, "123456"),
+        (np.int64(123456), "123456"),
+        (2**70, str(2**70)),
+        (1 / 3, "0.3333"),
+        (np.float32(1 / 3), "0.3333"),
+        (np.float16(1 / 3), "0.3333"),
+        (Fraction(1, 3), "0.3333"),
+        (123456.0, "1.235e+05"),
+        (True, "True"),
+    ],
+)
+def test_a_number_is_written_the_same_whatever_is_below_it(number, shown, beside):
+    table = Table("", ("n",), [(number,), (beside,)])
+    assert table.text().splitlines()[2].strip() == shown
+    assert table.markdown().splitlines()[2].strip("| ") == shown
+    assert f">{shown}</td>" in table.html().replace(" ", "")
+
+
+def test_numbers_alone_stand_below_one_another_on_their_points():
+    table = Table("", ("n",), [(10.25,), (123456,), (None,), (0.5,)])
+    lines = table.text().splitlines()[2:]
+    assert [line.rstrip() for line in lines] == ["    10.25", "123456", "", "     0.5"]
 
 
 def test_nothing_in_a_table_drives_the_terminal():
