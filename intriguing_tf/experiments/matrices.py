@@ -98,14 +98,15 @@ class MatrixResult(KeptResult):
 
     def pictures(self, workspace: Workspace) -> list[Picture]:
         here = {row.name: [e.value for e in row.errors] for row in self.matrix.rows}
+        shared = [row for row in self.printed.errors if row in here]
         chart = heat_maps(
             self.reference.lower().replace(" ", ""),
             "Error in % of the column's network on images distorted for the row's.",
             {
-                "paper": np.array(list(self.printed.errors.values())),
-                "here": np.array([here[row] for row in self.printed.errors]),
+                "paper": np.array([self.printed.errors[row] for row in shared]),
+                "here": np.array([here[row] for row in shared]),
             },
-            list(self.printed.errors),
+            shared,
             self.matrix.columns,
         )
         return [chart]

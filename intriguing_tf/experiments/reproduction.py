@@ -10,7 +10,7 @@ import platform
 from typing import Any
 
 from intriguing_tf import __version__
-from intriguing_tf.checks import check_seed
+from intriguing_tf.checks import check_positive_integer
 from intriguing_tf.experiments.claims import claims
 from intriguing_tf.experiments.claims import table as claims_table
 from intriguing_tf.experiments.figure7 import Figure7
@@ -42,7 +42,10 @@ class Reproduction:
     report: Report
 
     def scalars(self) -> dict[str, float]:
-        """Returns every estimate by a path such as "Table1/rows/FC10(1e-4)/distortion"."""
+        """Returns every estimate by a path such as "Table1/rows/FC10(1e-4)/distortion".
+
+        A record in a sequence is called by all that names it: its texts, and its yes and no.
+        """
         found: dict[str, float] = {}
         for name, result in self.results.items():
             _collect(result, name, found)
@@ -60,8 +63,13 @@ def experiments(
     Args:
         number: images attacked per model and table, at least 8.
         seed: of targets, noise and directions.
-        training_seeds: seeds to train Table 1's deep networks again with; none by default.
+        training_seeds: seeds to train Table 1's deep networks again with, at least 2 that differ;
+            none by default.
+
+    Raises:
+        TypeError, ValueError: anything else than these.
     """
+    check_positive_integer("number", number)
     if number < 8:
         raise ValueError(f"`number` must be at least 8. Received: {number!r}.")
     found: list[Experiment[Any]] = [
@@ -72,16 +80,9 @@ def experiments(
         Figures1And2(min(10 * number, 10_000), seed=seed),
         Figure7(number, shown=min(15, number), seed=seed),
     ]
-    if not training_seeds:
-        return found
-    for each in training_seeds:
-        check_seed(each)
-    if len(set(training_seeds)) < max(2, len(training_seeds)):
-        raise ValueError(
-            "`training_seeds` must be at least 2 different seeds, for a spread. Received: "
-            f"{list(training_seeds)}."
-        )
-    return [*found, Seeds(training_seeds, min(number, 256), seed)]
+    if training_seeds:
+        found.append(Seeds(tuple(training_seeds), min(number, 256), seed))
+    return found
 
 
 def reproduce(
@@ -104,7 +105,7 @@ def reproduce(
         A `Reproduction`.
 
     Raises:
-        ValueError: as `experiments`, or more images than a split has, before the work.
+        TypeError, ValueError: as `experiments`, or more images than a split has, before the work.
 
     Example:
 
@@ -112,7 +113,7 @@ def reproduce(
             print(itf.experiments.reproduce(workspace, number=128))
     """
     to_run = experiments(number, seed, training_seeds)
-    _check_number(number, workspace, to_run)
+    _check_images(number, workspace, to_run)
     results = {type(each).__name__: workspace.result(each) for each in to_run}
     held = claims(*(results[n] for n in ("Table1", "Table2", "Table4", "Figures1And2")))
     sections = [
@@ -139,14 +140,18 @@ def reproduce(
     return Reproduction(results, report)
 
 
-def _check_number(number: int, workspace: Workspace, to_run: list[Experiment[Any]]) -> None:
-    splits = {dataclasses.replace(s, number=None) for each in to_run for s in each.image_sets}
-    fewest = min(len(workspace.images(split)[0]) for split in splits)
-    if number > fewest:
-        raise ValueError(
-            f"`number` must be from 8 to {fewest}, the images of the smallest split. Received: "
-            f"{number}."
-        )
+def _check_images(number: int, workspace: Workspace, to_run: list[Experiment[Any]]) -> None:
+    """Raises unless each split has the images that each experiment takes of it."""
+    for experiment in to_run:
+        for which in experiment.image_sets:
+            split = dataclasses.replace(which, number=None)
+            there, taken = len(workspace.images(split)[0]), max(number, which.number or 0)
+            if taken > there:
+                raise ValueError(
+                    f"`number` must be smaller: at {number}, {type(experiment).__name__} takes "
+                    f"{taken} images of {which.subset or which.split!r}. Received: a split of "
+                    f"{there}."
+                )
 
 
 def _settings(workspace: Workspace, to_run: list[Experiment[Any]]) -> Section:
@@ -189,5 +194,18 @@ def _collect(record: Any, path: str, found: dict[str, float]) -> None:
         for field in dataclasses.fields(record):
             _collect(getattr(record, field.name), f"{path}/{field.name}", found)
     elif isinstance(record, tuple):
-        for i, each in enumerate(record):
-            _collect(each, f"{path}/{getattr(each, 'model', getattr(each, 'name', i))}", found)
+        names = [_name(each, i) for i, each in enumerate(record)]
+        unique = len(set(names)) == len(names)
+        for i, (name, each) in enumerate(zip(names, record, strict=True)):
+            _collect(each, f"{path}/{name}" if unique else f"{path}/{name}/{i}", found)
+
+
+def _name(record: Any, place: int) -> str:
+    """Returns what tells a record from others of its kind; its place, if nothing does."""
+    if not dataclasses.is_dataclass(record):
+        return str(place)
+    values = {field.name: getattr(record, field.name) for field in dataclasses.fields(record)}
+    texts = [value for value in values.values() if isinstance(value, str)]
+    flags = {name: value for name, value in values.items() if isinstance(value, bool)}
+    said = [name if value else f"not {name}" for name, value in flags.items()]
+    return "/".join([*texts, *said]) or str(place)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import ClassVar
 
+from intriguing_tf.checks import check_kind, check_seed
 from intriguing_tf.experiments import paper
 from intriguing_tf.experiments.beside import PaperComparison, beside
 from intriguing_tf.experiments.records import Estimate
@@ -71,9 +72,12 @@ class Seeds(Experiment[SeedsResult]):
     """Trains Table 1's networks again by their recipes and attacks them.
 
     Args:
-        training_seeds: at least 2.
+        training_seeds: at least 2, which differ: each network classifies another one's images.
         number: training images attacked per network, with random targets.
         seed: of the random targets.
+
+    Raises:
+        TypeError, ValueError: anything else than these.
     """
 
     training_seeds: tuple[int, ...] = (1, 2, 3)
@@ -84,6 +88,17 @@ class Seeds(Experiment[SeedsResult]):
     retrained: ClassVar[tuple[str, ...]] = ("FC100-100-10", "FC200-200-10", "AE400-10")
     record = SeedsResult
     models: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_kind("training_seeds", self.training_seeds, tuple, "a tuple of seeds")
+        for each in self.training_seeds:
+            check_seed(each)
+        if len(set(self.training_seeds)) < max(2, len(self.training_seeds)):
+            raise ValueError(
+                "`training_seeds` must be at least 2 different seeds, for a spread. Received: "
+                f"{list(self.training_seeds)}."
+            )
 
     @property
     def image_sets(self) -> tuple[ImageSet, ...]:

@@ -7,6 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from intriguing_tf.checks import check_positive_integer
 from intriguing_tf.experiments import paper
 from intriguing_tf.experiments.beside import PaperComparison, beside
 from intriguing_tf.experiments.matrices import wrong_by_model
@@ -14,6 +15,8 @@ from intriguing_tf.experiments.records import Estimate
 from intriguing_tf.experiments.results import KeptResult
 from intriguing_tf.experiments.workspace import Experiment, ImageSet, Workspace
 from intriguing_tf.reporting import Picture, Table, interval_chart
+
+_NEAREST = 200  # images attacked towards every class, which takes longer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,16 +133,31 @@ class Table1(Experiment[Table1Result]):
 
     Args:
         number: training images, and as many test images, attacked per model with random targets.
-        nearest_number: training images attacked per model towards every class.
+        nearest_number: how many of the training images are attacked per model towards every class;
+            by default 200, or all, if there are fewer.
         seed: of the random targets, which never are the true class.
+
+    Raises:
+        TypeError, ValueError: numbers that are not positive integers, or a `nearest_number` above
+            `number`.
     """
 
     number: int = 1000
-    nearest_number: int = 200
+    nearest_number: int | None = None
     seed: int = 0
 
     record = Table1Result
     models: ClassVar[tuple[str, ...]] = tuple(paper.TABLE_1)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        nearest = min(_NEAREST, self.number) if self.nearest_number is None else self.nearest_number
+        check_positive_integer("nearest_number", nearest)
+        if nearest > self.number:
+            raise ValueError(
+                f"`nearest_number` must be at most `number`, {self.number}. Received: {nearest}."
+            )
+        object.__setattr__(self, "nearest_number", nearest)
 
     @property
     def image_sets(self) -> tuple[ImageSet, ...]:

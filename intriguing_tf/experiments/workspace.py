@@ -16,6 +16,7 @@ import keras
 import numpy as np
 
 from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
+from intriguing_tf.checks import check_choice, check_positive_integer, check_seed
 from intriguing_tf.datasets import mnist
 from intriguing_tf.experiments import paper
 from intriguing_tf.experiments.networks import trained
@@ -52,8 +53,9 @@ class ImageSet:
 class Experiment(abc.ABC, Generic[RecordT]):
     """One table or figure of the paper: settings, from which a workspace measures a record.
 
-    Subclasses are frozen dataclasses of JSON's types. `Workspace.result` keeps the record under
-    these settings, the models' weights and the images, so it must depend on nothing else.
+    Subclasses are frozen dataclasses of JSON's types, whose integers are a `seed` or positive.
+    `Workspace.result` keeps the record under these settings, the models' weights and the images,
+    so it must depend on nothing else.
 
     Attributes:
         record: class of what is measured, a subclass of `results.KeptResult`.
@@ -62,6 +64,14 @@ class Experiment(abc.ABC, Generic[RecordT]):
 
     record: type[RecordT]
     models: ClassVar[tuple[str, ...]]
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            value = getattr(self, field.name)
+            if field.name == "seed":
+                check_seed(value)
+            elif field.type == "int":
+                check_positive_integer(field.name, value)
 
     @property
     @abc.abstractmethod
@@ -130,7 +140,12 @@ class Workspace:
         return self._store.seconds
 
     def model(self, name: str) -> keras.Model:
-        """Returns the model of a name of the paper (see `paper.ZOO`)."""
+        """Returns the model of a name of the paper.
+
+        Raises:
+            ValueError: a name that `paper.ZOO` does not have.
+        """
+        check_choice("name", name, tuple(paper.ZOO))
         if name not in self._models:
             entry = paper.ZOO[name]
             self._models[name] = (

@@ -42,7 +42,7 @@ def test_more_images_than_a_split_has_are_refused_before_the_work(tmp_path, monk
     monkeypatch.setattr(experiments.Workspace, "images", lambda *_: (range(1000), range(1000)))
     monkeypatch.setattr(experiments.Workspace, "result", None)
     assert run.main(["--number=1001", f"--output={tmp_path / 'new'}"]) == 1
-    assert "from 8 to 1000" in (shown := capsys.readouterr().err) and "Received: 1001" in shown
+    assert "takes 1001 images of 'train'. Received: a split of 1000" in capsys.readouterr().err
     assert run.main(["--number=500", "--quick", f"--output={tmp_path / 'new'}"]) == 1
     assert "--number does nothing with --quick" in capsys.readouterr().err
 
