@@ -195,7 +195,7 @@ def interval_chart(
         name, caption: of the picture.
         groups: names of the lines.
         series: by name, a (value, low, high) per group; low = high for a value without one.
-        axis: what the values are, with their unit.
+        axis: what the values are, with their unit; it begins at 0, if no interval goes below.
 
     Raises:
         TypeError, ValueError: arguments that are not as above.
@@ -231,7 +231,8 @@ def interval_chart(
             )
         axes.set_yticks(range(len(groups)), groups)
         axes.set_ylim(len(groups) - 0.5, -0.5)
-        axes.set_xlim(left=0)
+        if all(triple.min() >= 0 for triple in triples.values()):
+            axes.set_xlim(left=0)
         axes.set_xlabel(printable(axis))
         axes.grid(axis="x", color="#80808040", linewidth=0.6)
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1), ncols=min(3, len(series)))

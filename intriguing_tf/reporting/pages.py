@@ -46,8 +46,8 @@ class Section:
 
     @property
     def anchor(self) -> str:
-        """The heading as a link target: "table-1"."""
-        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-")
+        """The heading as a link target: "table-1"; "section", if nothing of it can be in one."""
+        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-") or "section"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,10 +61,13 @@ class Report:
     Args:
         title: of the page.
         summary: paragraphs below the title.
-        sections: in order.
+        sections: in order. Each picture in them needs a name of its own, upper and lower case
+            being the same: its file is called so.
 
     Raises:
         TypeError: anything else than these.
+        ValueError: pictures of one name, or a name of other signs than letters, digits, "_", "-",
+            and "." inside.
 
     Example:
 
@@ -79,6 +82,23 @@ class Report:
         check_kind("title", self.title, str, "a str")
         check_kinds("summary", self.summary, str, "str")
         check_kinds("sections", self.sections, Section, "Sections")
+        _check_file_names([picture.name for picture in self._pictures])
+
+    @property
+    def _pictures(self) -> list[Picture]:
+        return [picture for section in self.sections for picture in section.pictures]
+
+    @property
+    def anchors(self) -> tuple[str, ...]:
+        """The link target of each section: its `anchor`, numbered where that is taken."""
+        pictures, found = {picture.name for picture in self._pictures}, []
+        for section in self.sections:
+            anchor, number = section.anchor, 1
+            while anchor in pictures or anchor in found:
+                number += 1
+                anchor = f"{section.anchor}-{number}"
+            found.append(anchor)
+        return tuple(found)
 
     def html(self) -> str:
         """Returns the page."""
@@ -105,17 +125,32 @@ class Report:
             The path of `report.html`.
         """
         folder = expanded(folder)
-        for section in self.sections:
-            for picture in section.pictures:
-                write_atomically(folder / _figure(picture), picture.svg())
+        for picture in self._pictures:
+            write_atomically(folder / _figure(picture), picture.svg())
         write_atomically(folder / "report.md", self.markdown())
         return write_atomically(folder / "report.html", self.html())
 
     @property
     def files(self) -> tuple[str, ...]:
         """The names of the files that `save` writes."""
-        pictures = (picture for section in self.sections for picture in section.pictures)
-        return (*map(_figure, pictures), "report.md", "report.html")
+        return (*map(_figure, self._pictures), "report.md", "report.html")
+
+
+def _check_file_names(names: Sequence[str]) -> None:
+    """Raises unless each name is a plain one of a file, and its own on any system."""
+    for name in names:
+        if not re.fullmatch(r"\w[\w-]*(\.[\w-]+)*", name):
+            raise ValueError(
+                "A picture's `name` in a report must be that of a file: letters, digits, '_', '-', "
+                f"and '.' inside. Received: {name!r}."
+            )
+    folded = [name.casefold() for name in names]
+    repeated = [name for name, each in zip(names, folded, strict=True) if folded.count(each) > 1]
+    if repeated:
+        raise ValueError(
+            "Each picture in a report must have a `name` of its own. Received: "
+            f"{', '.join(map(repr, repeated))}."
+        )
 
 
 def _figure(picture: Picture) -> str:

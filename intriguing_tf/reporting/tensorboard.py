@@ -48,9 +48,9 @@ def log_to_tensorboard(
     with tf.summary.create_file_writer(str(expanded(folder))).as_default(step=step):
         for tag, value in scalars.items():
             tf.summary.scalar(tag, value)
-        for section in report.sections:
+        for anchor, section in zip(report.anchors, report.sections, strict=True):
             for i, table in enumerate(section.tables):
-                tf.summary.text(f"{section.anchor}/{table.title or i}", table.markdown())
+                tf.summary.text(f"{anchor}/{table.title or i}", table.markdown())
             for picture in section.pictures:
                 image = tf.io.decode_png(picture.png(), channels=3)
                 tf.summary.image(picture.name, image[None], description=picture.caption)

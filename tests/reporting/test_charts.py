@@ -26,6 +26,15 @@ def charts():
     ]
 
 
+@pytest.mark.parametrize(("low", "from_zero"), [(-3, False), (0, True), (2, True)])
+def test_an_interval_is_inside_its_chart_whole(low, from_zero):
+    series = {"a": [(5, 4, 6)], "b": [(3, low, 5)]}
+    (axes,) = interval_chart("c", "", ["g"], series, "x").figure.axes
+    left, right = axes.get_xlim()
+    assert left <= low and right >= 6
+    assert (left == 0) == from_zero
+
+
 @pytest.mark.parametrize("chart", charts(), ids=lambda chart: chart.name)
 def test_ink_follows_the_reader_and_bytes_repeat(chart):
     svg = chart.svg()

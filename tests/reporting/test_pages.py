@@ -94,6 +94,49 @@ def test_saved_markdown_refers_to_saved_pictures(report, tmp_path):
     assert not [p for p in path.parent.rglob("*") if p.name.startswith(".")]
 
 
+def picture(name):
+    return image_rows(name, "A caption", np.zeros((1, 1, 2, 2, 1)), ["row"])
+
+
+def report_of(*names):
+    return Report("", [], [Section("One", pictures=[picture(name)]) for name in names])
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../../evil", "/evil", "a/b", "a\\b", "", ".", "..", ".hidden", "a b", "a)", "a\n", "a."],
+)
+def test_pictures_whose_names_are_no_files_names_are_refused(name):
+    with pytest.raises(ValueError, match="must be that of a file") as raised:
+        report_of(name)
+    assert repr(name) in str(raised.value)
+
+
+@pytest.mark.parametrize("names", [("a", "a"), ("b", "a", "A")])
+def test_two_pictures_of_one_name_are_refused(names):
+    with pytest.raises(ValueError, match=r"a `name` of its own. Received: 'a', '[aA]'\."):
+        report_of(*names)
+
+
+def test_every_picture_has_its_file(tmp_path):
+    names = ("figure1", "figure_1", "figure-1", "figure.1", "Ж")
+    written = report_of(*names)
+    written.save(tmp_path)
+    assert {path.stem for path in (tmp_path / "figures").iterdir()} == set(names)
+    assert all((tmp_path / file).is_file() for file in written.files)
+
+
+def test_sections_and_pictures_have_ids_of_their_own():
+    titles = ["Errors", "errors!", "Errors 2", "表", "章", "Errors"]
+    sections = [Section(title) for title in titles]
+    written = Report("", [], [*sections, Section("Map", pictures=[picture("map")])])
+    assert written.anchors[:4] == ("errors", "errors-2", "errors-2-2", "section")
+    outline = Outline(written.html())
+    assert len(set(outline.ids)) == len(outline.ids) == len(titles) + 2
+    links = [each[1:] for each in outline.references if each.startswith("#")]
+    assert links == list(written.anchors)
+
+
 HARNESS = """<!DOCTYPE html><meta charset="utf-8"><pre id="found"></pre>
 <script>
 const page = PAGE, found = {};
