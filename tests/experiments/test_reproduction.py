@@ -11,10 +11,22 @@ import numpy as np
 import pytest
 
 import intriguing_tf as itf
-from intriguing_tf.experiments import ImageSet, Table3, Workspace, paper, reproduce
+from intriguing_tf.experiments import (
+    Estimate,
+    Figure7,
+    ImageSet,
+    Reproduction,
+    Seeds,
+    Table3,
+    Workspace,
+    paper,
+    reproduce,
+)
+from intriguing_tf.experiments.figure7 import Figure7Result, Panel
+from intriguing_tf.experiments.reproduction import experiments
 
-pytestmark = pytest.mark.slow
 NUMBER = 8
+ONE = Estimate(0.5, 0.4, 0.6, NUMBER)
 
 SCRIPT = """
 import sys
@@ -37,6 +49,7 @@ def done(tmp_path_factory):
         yield workspace, reproduce(workspace, number=NUMBER)
 
 
+@pytest.mark.slow
 def test_every_part_of_the_report_is_there(done):
     workspace, reproduction = done
     titles = [section.title for section in reproduction.report.sections]
@@ -58,6 +71,7 @@ def test_every_part_of_the_report_is_there(done):
     }
 
 
+@pytest.mark.slow
 def test_numbers_are_those_of_the_adversarial_images(done):
     workspace, reproduction = done
     which = ImageSet("train", NUMBER)
@@ -83,6 +97,7 @@ def test_numbers_are_those_of_the_adversarial_images(done):
         assert row.test_error.value == pytest.approx(wrong.mean())
 
 
+@pytest.mark.slow
 def test_scalars_name_every_estimate(done):
     _, reproduction = done
     scalars = reproduction.scalars()
@@ -91,6 +106,7 @@ def test_scalars_name_every_estimate(done):
     assert len(scalars) > 100 and all(np.isfinite(v) for v in scalars.values())
 
 
+@pytest.mark.slow
 def test_a_second_run_makes_nothing_again(done):
     workspace, _ = done
     before = {p: p.stat().st_mtime_ns for p in workspace.folder.glob("*/*/made.json")}
@@ -100,6 +116,7 @@ def test_a_second_run_makes_nothing_again(done):
     assert (workspace.folder / "results.json").read_bytes() == results
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_it_ends_the_same(done, tmp_path):
     _, whole = done
     process = subprocess.Popen([sys.executable, "-c", SCRIPT, os.fspath(tmp_path), str(NUMBER)])
@@ -122,6 +139,51 @@ def test_killed_and_started_again_it_ends_the_same(done, tmp_path):
     assert {p.name for p in tmp_path.rglob(".*")} == {".lock"}
 
 
+@pytest.mark.slow
 def test_the_papers_models_are_all_in_it(done):
     _, reproduction = done
     assert {row.model for row in reproduction.results["Table3"].rows} == set(paper.TABLE_3)
+
+
+def test_other_seeds_and_numbers_of_a_reproduction_are_refused():
+    with pytest.raises(ValueError, match=r"`seed` must be at least 0"):
+        Seeds(training_seeds=(1, -1))
+    with pytest.raises(TypeError, match="`training_seeds` must be a tuple"):
+        Seeds(training_seeds=3)
+    for number in (8.5, 7, "8"):
+        with pytest.raises(ValueError, match="`number` must be"):
+            experiments(number)
+    assert len(experiments(8)) == 6 and len(experiments(8, training_seeds=[1, 2])) == 7
+
+
+@pytest.mark.parametrize("which", [("train", None), ("train", "p2"), ("test", None)])
+def test_every_split_is_counted_before_the_work(which, tmp_path):
+    """Figures 1 and 2 take ten times as many test images as the tables."""
+    taken = 80 if which == ("test", None) else 8
+
+    def load_images(*asked):
+        number = taken - 1 if asked == which else 80
+        return np.zeros((number, 28, 28, 1), "float32"), np.zeros(number, "int64")
+
+    words = f"takes {taken} images of '{which[1] or which[0]}'. Received: a split of {taken - 1}"
+    with (
+        Workspace(tmp_path, load_model=None, load_images=load_images) as workspace,
+        pytest.raises(ValueError, match=words),
+    ):
+        reproduce(workspace, number=8)
+    assert not [path for path in tmp_path.iterdir() if not path.name.startswith(".")]
+
+
+def test_scalars_have_one_path_for_each_estimate():
+    panels = tuple(
+        Panel(name, model, clipped, ONE, ONE)
+        for name in paper.FIGURE_7
+        for model in ("FC10(1e-4)", "Conv")
+        for clipped in (True, False)
+    )
+    twice = Figure7Result(Figure7(), panels + panels[:1])
+    for result, number in ((Figure7Result(Figure7(), panels), 24), (twice, 26)):
+        scalars = Reproduction({"Figure7": result}, None).scalars()
+        assert len(scalars) == number
+    scalars = Reproduction({"Figure7": Figure7Result(Figure7(), panels)}, None).scalars()
+    assert "Figure7/panels/linear/Conv/not clipped/stddev" in scalars

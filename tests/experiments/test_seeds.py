@@ -1,5 +1,8 @@
+import pytest
+
 from intriguing_tf.experiments import Estimate, Seeds
 from intriguing_tf.experiments.records import from_json, to_json
+from intriguing_tf.experiments.reproduction import experiments
 from intriguing_tf.experiments.seeds import RetrainedModel, SeedsResult
 
 
@@ -13,3 +16,12 @@ def test_means_stand_between_the_lowest_and_the_highest_seed():
         ("AE400-10", "error on another seed's images, %", None, "2 [1, 3]", None, None),
     ]
     assert from_json(SeedsResult, to_json(result)) == result
+
+
+@pytest.mark.parametrize("seeds", [(), (1,), (1, 1), (1, 2, 1)])
+def test_one_network_is_no_spread(seeds):
+    with pytest.raises(ValueError, match="at least 2 different seeds"):
+        Seeds(training_seeds=seeds)
+    if seeds:
+        with pytest.raises(ValueError, match="at least 2 different seeds"):
+            experiments(training_seeds=seeds)

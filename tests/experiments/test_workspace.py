@@ -8,9 +8,23 @@ import keras
 import numpy as np
 import pytest
 
-from intriguing_tf.experiments import Estimate, ImageSet, Workspace, paper
+from intriguing_tf.experiments import (
+    Estimate,
+    Figure7,
+    Figures1And2,
+    ImageSet,
+    Seeds,
+    Table1,
+    Table2,
+    Table3,
+    Table4,
+    Workspace,
+    paper,
+)
 
 pytestmark = pytest.mark.filterwarnings("error::UserWarning:intriguing_tf")
+
+EXPERIMENTS = (Table1, Table2, Table3, Table4, Figures1And2, Figure7, Seeds)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,3 +157,29 @@ def test_too_many_images_are_refused(tmp_path, parts):
         assert len(workspace.images(ImageSet("test"))[0]) == 20
         with pytest.raises(ValueError, match="between 1 and 20"):
             workspace.images(ImageSet("test", 21))
+
+
+@pytest.mark.parametrize(
+    ("kind", "field", "value"),
+    [
+        (kind, field.name, value)
+        for kind in EXPERIMENTS
+        for field in dataclasses.fields(kind)
+        if field.type == "int"
+        for value in (-1, 8.5, True)
+    ],
+)
+def test_numbers_are_positive_integers_and_seeds_are_seeds(kind, field, value):
+    with pytest.raises((TypeError, ValueError), match=f"`{field}` must be .*Received: {value}"):
+        kind(**{field: value})
+
+
+@pytest.mark.parametrize("kind", EXPERIMENTS)
+def test_no_images_are_no_experiment(kind):
+    with pytest.raises(ValueError, match=r"`number` must be a positive integer. Received: 0"):
+        kind(number=0)
+
+
+def test_a_name_that_the_paper_lacks_is_told_those_that_it_has(tmp_path):
+    with pytest.raises(ValueError, match=r"one of 'FC10\(1e-4\)', .*Received: 'fc10'"):
+        Workspace(tmp_path).model("fc10")
