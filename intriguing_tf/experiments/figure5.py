@@ -11,13 +11,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
+from intriguing_tf.adversary import AdversarialResult
+from intriguing_tf.adversary.inputs import check_images
 from intriguing_tf.adversary.pictures import name_of
 from intriguing_tf.adversary.pixels import in_8_bits
 from intriguing_tf.checks import check_kinds
-from intriguing_tf.classifier import Classifier
 from intriguing_tf.datasets import imagenet_class_index, imagenet_class_names
 from intriguing_tf.experiments import paper
+from intriguing_tf.experiments.networks import papers_adversary
 from intriguing_tf.experiments.results import Result
 from intriguing_tf.files import expanded, write_atomically
 from intriguing_tf.reporting import Picture, Table, image_triples
@@ -35,7 +36,7 @@ class Figure5:
         target: the class's name, WordNet number or index among ImageNet's 1000.
         survive_rounding: round away from the original, and magnify just enough, what rounding to
             8 bits would undo.
-        options: further keywords of `LBFGSAdversary` (solver, loss, ...).
+        options: further keywords of `LBFGSAdversary` (solver, loss, ...), without `bounds`.
     """
 
     target: str | int = paper.FIGURE_5.target
@@ -51,24 +52,27 @@ class Figure5:
             names: of the images, for the table and for file names.
 
         Raises:
-            TypeError: names that are no str.
-            ValueError: an unknown target, images that the model does not take, or another number
-                of names.
+            TypeError: names that are no str, or options that are no dictionary.
+            ValueError: an unknown target, a network of other classes, images that it does not take,
+                another number of names, or options with `bounds`.
         """
         check_kinds("names", names, str, "names")
         if len(names) != len(images):
             raise ValueError(f"`names` must be {len(images)} names. Received: {len(names)}.")
         target = imagenet_class_index(self.target)
-        classes = len(imagenet_class_names())
-        if model.output_shape[-1] != classes:
+        adversary = papers_adversary(model, self.options)
+        classifier = adversary.classifier
+        images = check_images(images, classifier, adversary.bounds)
+        wanted, classes = (
+            len(imagenet_class_names()),
+            classifier.predict_logits(images[:1]).shape[1],
+        )
+        if classes != wanted:
             raise ValueError(
-                f"Figure 5 wants a network with ImageNet's {classes} classes. Received: "
-                f"{model.name!r} with {model.output_shape[-1]}."
+                f"Figure 5 wants a network with ImageNet's {wanted} classes. Received: "
+                f"{model.name!r} with {classes}."
             )
-        options = {"loss": "cross_entropy", **self.options}  # the paper's
-        adversary = LBFGSAdversary(model, bounds=(0.0, 1.0), **options)
         result = adversary(images, targets=np.full(len(images), target, np.int64))
-        classifier = Classifier(model)
         rounded = to_bytes(result.images)
         if self.survive_rounding:
             found = np.flatnonzero(result.status == "found")
@@ -105,8 +109,8 @@ class Figure5Result(Result):
 
     @property
     def distortion(self) -> float:
-        """Average over the images that had to be changed and were."""
-        return float(np.mean(self.adversarial.distortion[self.adversarial.status == "found"]))
+        """Average over the images that had to be changed and were; nan, if there are none."""
+        return self.adversarial.mean_distortion
 
     def table(self) -> Table:
         """Returns one row per image, and the paper's average beside this one."""
@@ -124,13 +128,14 @@ class Figure5Result(Result):
             )
             for i, name in enumerate(self.names)
         ]
-        found = int(result.success.sum())
+        found, already = (int((result.status == each).sum()) for each in ("found", "already"))
         outlived = int((self.rounded_predictions == self.target).sum())
         notes = [
-            f"{found} of {len(rows)} became {classes[self.target]!r}; {outlived} still are after "
-            "rounding to 8 bits.",
+            f"{found} of {len(rows)} became {classes[self.target]!r}"
+            + (f", and {already} were from the start" if already else "")
+            + f"; {outlived} still are after rounding to 8 bits.",
         ]
-        if (result.status == "found").any():
+        if found:
             notes.append(
                 f"Average distortion {self.distortion:.6f} (the paper, AlexNet, "
                 f"{paper.FIGURE_5.examples} images: {paper.FIGURE_5.distortion}); "
@@ -139,21 +144,12 @@ class Figure5Result(Result):
         head = ("image", "seen", "distorted", "distortion", "rounded", "distortion", "evaluations")
         return Table(f"Figure 5: everything is {classes[self.target]!r}", head, rows, notes)
 
-    def sheet(self) -> np.ndarray:
-        """Returns the paper's picture: rows of original, magnified difference and adversarial.
-
-        uint8 `[rows, columns, 3]`. The difference is shown ten times as large around grey (128),
-        clamped, as in the paper.
-        """
-        originals = np.asarray(self.adversarial.originals)
-        rows = [
-            np.concatenate([to_bytes(originals[i]), self._difference(i), self.rounded[i]], axis=1)
-            for i in range(len(self.names))
-        ]
-        return np.concatenate(rows)
-
     def picture(self) -> Picture:
-        """Returns the paper's picture with the classes above the images, and its caption."""
+        """Returns the paper's picture with the classes above the images, and its caption.
+
+        Rows of original, difference and adversarial image; the difference is shown ten times as
+        large around gray (128), clamped, as in the paper.
+        """
         classes = imagenet_class_names()
         triples = np.stack(
             [
@@ -180,10 +176,10 @@ class Figure5Result(Result):
         return image_triples("figure5", caption, triples, titles)
 
     def save(self, folder: str | Path) -> Path:
-        """Writes the result as `.npz`, each image's three pictures as PNG, and the sheet.
+        """Writes the result as `.npz`, each image's three pictures as PNG, table and `picture`.
 
         Returns:
-            The sheet's file.
+            The file of `picture`, "figure5.png".
         """
         folder = expanded(folder)
         self.adversarial.save(folder / "result.npz")

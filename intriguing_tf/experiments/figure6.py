@@ -10,13 +10,16 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from intriguing_tf import datasets
-from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
+from intriguing_tf.adversary import AdversarialResult
 from intriguing_tf.adversary.targets import class_array
+from intriguing_tf.checks import check_positive_integer, check_seed
 from intriguing_tf.classifier import Classifier
+from intriguing_tf.experiments.networks import Images, papers_adversary
 from intriguing_tf.experiments.quocnet import train_features
 from intriguing_tf.experiments.results import Result
 from intriguing_tf.models import QuocNetConfig, with_binary_classifier
 from intriguing_tf.reporting import Picture, Table, adversarial_rows
+from intriguing_tf.transfer.distortions import finite_images
 
 _MNIST_SIZED = QuocNetConfig((28, 28, 1), (7, 5, 5), maps=8, pool_size=3, contrast_size=5)
 
@@ -38,7 +41,11 @@ class Figure6:
         attacked: how many test images are attacked, half of them of the class.
         epochs: of each stage's unsupervised training.
         seed: of training.
-        options: further keywords of `LBFGSAdversary`.
+        options: further keywords of `LBFGSAdversary`, without `bounds`.
+
+    Raises:
+        TypeError, ValueError: a seed that is none, other numbers that are not positive integers, or
+            fewer than 2 attacked.
 
     Example:
 
@@ -55,17 +62,28 @@ class Figure6:
     seed: int = 0
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name in ("train_number", "test_number", "attacked", "epochs"):
+            check_positive_integer(name, getattr(self, name))
+        check_seed(self.seed)
+        if self.attacked < 2:
+            raise ValueError(f"`attacked` must be at least 2. Received: {self.attacked}.")
+
     def run(self, verbose: bool | str = "auto") -> Figure6Result:
         """Loads the data, trains, attacks and measures.
 
+        Sets the random state of Python, NumPy and TensorFlow by `seed`.
+
         Raises:
-            ValueError: an unknown class, images of another size than the configuration's, or too
-                few of the class among the test images.
+            TypeError: options that are no dictionary.
+            ValueError: an unknown class, images of another size than the configuration's, training
+                images of one side alone, too few of a side among the test images, or options with
+                `bounds`.
             FileNotFoundError: the data set is unavailable.
         """
         train = one_against_rest(self.source, self.positive, "train", self.train_number)
         test = one_against_rest(self.source, self.positive, "test", self.test_number)
-        return self.run_on(train, test, verbose)
+        return dataclasses.replace(self.run_on(train, test, verbose), source=self.source)
 
     def run_on(
         self,
@@ -73,24 +91,27 @@ class Figure6:
         test: tuple[np.ndarray, np.ndarray],
         verbose: bool | str = "auto",
     ) -> Figure6Result:
-        """As `run`, on images and truths, 1 and 0, such as `one_against_rest` returns."""
-        (images, truth), (_, trained_on) = test, train
-        for each in (truth, trained_on):
-            class_array("truth", each, len(each), classes=2)
-        features = train_features(
-            self.config, train[0], epochs=self.epochs, seed=self.seed, verbose=verbose
-        )
-        classifier = _train_classifier(features, *train, self.seed)
-        predicted = Classifier(classifier).predict(images, batch_size=64)
-        half = self.attacked // 2
-        chosen = np.concatenate([np.flatnonzero(truth == side)[:half] for side in (1, 0)])
-        if len(chosen) < 2 * half or half < 1:
+        """As `run`, on images and truths, 1 and 0, such as `one_against_rest` returns.
+
+        Args:
+            train: floats `[n, *config.image_shape]` in [0, 1], and integers `[n]`.
+            test: others of the same shape.
+            verbose: as in `train_features`.
+        """
+        images, truth = _with_truth(*test)
+        train_images, train_truth = _with_truth(*train)
+        chosen = self._chosen(truth)
+        if not 0 < train_truth.mean() < 1:
             raise ValueError(
-                f"{len(images)} test images must hold {half} of each side. "
-                f"Received: {int(truth.sum())} of class {self.positive!r}."
+                "The training images must be of both sides. Received: "
+                f"{int(train_truth.sum())} of {len(train_truth)} of the class."
             )
-        options = {"loss": "cross_entropy", **self.options}  # the paper's
-        result = LBFGSAdversary(classifier, bounds=(0.0, 1.0), **options)(
+        features = train_features(
+            self.config, train_images, epochs=self.epochs, seed=self.seed, verbose=verbose
+        )
+        classifier = _train_classifier(features, train_images, train_truth, self.seed)
+        predicted = Classifier(classifier).predict(images, batch_size=64)
+        result = papers_adversary(classifier, self.options)(
             images[chosen], truth[chosen], targets=1 - truth[chosen]
         )
         return Figure6Result(
@@ -100,7 +121,20 @@ class Figure6:
             false_alarms=float(np.mean(predicted[truth == 0] == 1)),
             adversarial=result,
             truth=truth[chosen],
+            trained_on=len(train_images),
+            tested_on=len(images),
         )
+
+    def _chosen(self, truth: np.ndarray) -> np.ndarray:
+        """Returns which test images are attacked, first those of the class."""
+        half = self.attacked // 2
+        chosen = np.concatenate([np.flatnonzero(truth == side)[:half] for side in (1, 0)])
+        if len(chosen) < 2 * half:
+            raise ValueError(
+                f"{len(truth)} test images must hold {half} of each side. "
+                f"Received: {int(truth.sum())} of the class."
+            )
+        return chosen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,6 +148,8 @@ class Figure6Result(Result):
         false_alarms: share of the rest's that are classified as the class.
         adversarial: the attacked images, first those of the class.
         truth: int64 `[n]`, 1 for the class.
+        trained_on, tested_on: how many images.
+        source: the data set; `None` for images that `run_on` was given.
     """
 
     settings: Figure6
@@ -122,6 +158,9 @@ class Figure6Result(Result):
     false_alarms: float
     adversarial: AdversarialResult
     truth: np.ndarray
+    trained_on: int
+    tested_on: int
+    source: str | None = None
 
     def table(self) -> Table:
         """Returns one row per side: class to rest and rest to class."""
@@ -134,11 +173,13 @@ class Figure6Result(Result):
             already = int((status == "already").sum())
             rows.append((name, len(status), already, int(found.sum()), distance))
         s = self.settings
+        data = "" if self.source is None else f" of {self.source}"
+        which = "one class" if self.source is None else f"class {s.positive!r}"
         notes = [
             f"QuocNet with {s.config.parameters:,} weights trained without labels on "
-            f"{s.train_number} images of {s.source}; class {s.positive!r} against the rest.",
-            f"Test errors: {100 * self.missed:.1f} % of the class missed, "
-            f"{100 * self.false_alarms:.1f} % false alarms.",
+            f"{self.trained_on} images{data}; {which} against the rest.",
+            f"Errors on {self.tested_on} test images: {100 * self.missed:.1f} % of the class "
+            f"missed, {100 * self.false_alarms:.1f} % false alarms.",
         ]
         head = ("", "images", "misclassified already", "attack succeeded", "average distortion")
         return Table("Figure 6: a binary classifier on QuocNet", head, rows, notes)
@@ -206,6 +247,12 @@ def _from_tfds(source: str, split: str) -> tuple[np.ndarray, np.ndarray, list[st
     images = np.stack([image for image, _ in pairs]).astype(np.float32) / 255
     labels = np.array([label for _, label in pairs])
     return images, labels, builder.info.features["label"].names
+
+
+def _with_truth(images: Any, truth: Any) -> Images:
+    """Returns images as an array, and whether each is of the class as int64 `[n]`."""
+    images = finite_images("images", images)
+    return images, class_array("truth", truth, len(images), classes=2)
 
 
 def _train_classifier(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
-from intriguing_tf.checks import as_array, check_labels
+from intriguing_tf.adversary import LBFGSAdversary
+from intriguing_tf.checks import as_array, check_kind, check_labels
 from intriguing_tf.fingerprints import array_fingerprint
 from intriguing_tf.publishing import Recipe, published_network, train_on
 from intriguing_tf.publishing import fingerprint as recipe_fingerprint
@@ -35,6 +37,26 @@ def labelled(images: Any, labels: Any) -> Images:
             "images."
         )
     return images, labels
+
+
+def papers_adversary(model: keras.Model, options: Mapping[str, Any]) -> LBFGSAdversary:
+    """Returns the adversary of images in [0, 1] with the paper's loss, unless options say another.
+
+    Args:
+        model: classifier.
+        options: further keywords of `LBFGSAdversary`.
+
+    Raises:
+        TypeError: options that are no dictionary.
+        ValueError: options with bounds: the images are in [0, 1].
+    """
+    check_kind("options", options, Mapping, "a dictionary of LBFGSAdversary's keywords")
+    if "bounds" in options:
+        raise ValueError(
+            "`options` must leave `bounds` out: the images are in [0, 1]. Received: "
+            f"bounds={options['bounds']!r}."
+        )
+    return LBFGSAdversary(model, bounds=(0.0, 1.0), **{"loss": "cross_entropy", **options})
 
 
 def trained(

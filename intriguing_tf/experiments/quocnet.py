@@ -8,7 +8,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from intriguing_tf.checks import check_between, check_kind, check_positive_integer
+from intriguing_tf.checks import (
+    check_between,
+    check_kind,
+    check_positive_integer,
+    check_seed,
+    one_number,
+)
 from intriguing_tf.layers import L2Pooling2D, LocallyConnected2D
 from intriguing_tf.models import QuocNetConfig, quocnet
 from intriguing_tf.progress import shows_progress
@@ -49,7 +55,7 @@ class ReconstructionICA(keras.Model):
         super().__init__(**kwargs)
         check_kind("filtering", filtering, LocallyConnected2D, "a LocallyConnected2D")
         check_kind("pooling", pooling, L2Pooling2D, "an L2Pooling2D")
-        if not 0 <= sparsity < np.inf:
+        if not 0 <= one_number("sparsity", sparsity) < np.inf:
             raise ValueError(f"`sparsity` must be a number of at least 0. Received: {sparsity!r}.")
         self.filtering = filtering
         self.pooling = pooling
@@ -77,8 +83,8 @@ def train_features(
     """Trains the filters of a QuocNet on images without labels, one stage after the other.
 
     Each stage minimizes `ReconstructionICA` on what the stages below make of the images, which
-    must fit in memory. A small configuration is a matter of a minute; docs/imagenet.md says how
-    the full size would be trained.
+    must fit in memory. The random state of Python, NumPy and TensorFlow is set by `seed`. A small
+    configuration is a matter of a minute; docs/imagenet.md says how the full size would be trained.
 
     Args:
         config: the sizes.
@@ -106,6 +112,7 @@ def train_features(
     check_positive_integer("epochs", epochs)
     check_positive_integer("batch_size", batch_size)
     check_between("learning_rate", learning_rate, 0)
+    check_seed(seed)
     images = finite_images("images", images)
     if images.shape[1:] != config.image_shape:
         raise ValueError(

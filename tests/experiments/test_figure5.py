@@ -48,22 +48,56 @@ def test_rounding_is_checked_by_the_network(ostriches, linear_network, images):
 
 @pytest.mark.slow
 def test_saved_pictures_hold_what_was_measured(ostriches, tmp_path, images):
-    pixels = ostriches.sheet()
-    assert pixels.shape == (4 * 12, 3 * 12, 3)
-    np.testing.assert_array_equal(pixels[:12, :12], to_bytes(images()[0]))
-    np.testing.assert_array_equal(pixels[12:24, 24:], ostriches.rounded[1])
-    difference = ostriches.rounded[1] / 255 - images()[1].astype("float64")
-    expected = np.clip(128 + 2550 * difference, 0, 255)
-    np.testing.assert_allclose(pixels[12:24, 12:24], expected, atol=0.51)
     with Image.open(ostriches.save(tmp_path)) as figure:
         assert figure.width > 3 * 12 and "magnified 10 times" in figure.text["Description"]
     titles = [axes.get_title() for axes in ostriches.picture().figure.axes]
     assert titles[1::3] == ["difference, 10 times"] * 4 and titles[2::3] == ["ostrich"] * 4
-    single = tf.io.decode_png((tmp_path / "002_2_adversarial.png").read_bytes()).numpy()
-    np.testing.assert_array_equal(single, ostriches.rounded[2])
+    for i, original in enumerate(images()):
+        before, difference, after = (
+            tf.io.decode_png((tmp_path / f"{i:03d}_{i}_{kind}.png").read_bytes()).numpy()
+            for kind in ("original", "difference", "adversarial")
+        )
+        np.testing.assert_array_equal(before, to_bytes(original))
+        np.testing.assert_array_equal(after, ostriches.rounded[i])
+        change = ostriches.rounded[i] / 255 - original.astype("float64")
+        expected = np.clip(128 + 2550 * change, 0, 255)
+        np.testing.assert_allclose(difference, expected, atol=0.51)
     loaded = itf.AdversarialResult.load(tmp_path / "result.npz")
     np.testing.assert_array_equal(loaded.images, ostriches.adversarial.images)
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_images_that_were_ostriches_did_not_become_any(linear_network, images, quick):
+    model = linear_network()
+    kernel, bias = model.get_weights()
+    model.set_weights([kernel, bias + 1e3 * np.eye(1000, dtype="float32")[OSTRICH]])
+    result = Figure5("ostrich", options=quick).run(model, images(), list("abcd"))
+    assert np.isnan(result.distortion)
+    assert "0 of 4 became 'ostrich, Struthio camelus', and 4 were from the start; 4 still" in str(
+        result
+    )
+
+
+@pytest.mark.slow
+def test_a_subclassed_network_is_asked_for_its_classes(linear_network, images, quick):
+    class Subclassed(keras.Model):
+        def __init__(self, network):
+            super().__init__(name="subclassed")
+            self.network = network
+
+        def call(self, inputs):
+            return self.network(inputs)
+
+    digits = keras.Sequential([keras.Input((12, 12, 3)), keras.layers.Flatten()])
+    digits.add(keras.layers.Dense(10))
+    few, model = Subclassed(digits), Subclassed(linear_network())
+    few(images()), model(images())
+    with pytest.raises(ValueError, match=r"1000 classes. Received: 'subclassed' with 10"):
+        Figure5().run(few, images(), list("abcd"))
+    result = Figure5("ostrich", options=quick).run(model, images(), list("abcd"))
+    assert (result.rounded_predictions == OSTRICH).all()
 
 
 def test_figure5_refuses_what_it_cannot_attack(linear_network, images):
@@ -78,3 +112,9 @@ def test_figure5_refuses_what_it_cannot_attack(linear_network, images):
     digits.add(keras.layers.Dense(10))
     with pytest.raises(ValueError, match="1000 classes"):
         Figure5().run(digits, images(), list("abcd"))
+    with pytest.raises(ValueError, match=r"leave `bounds` out.*Received: bounds=\(0, 2\)"):
+        Figure5(options={"bounds": (0, 2)}).run(model, images(), list("abcd"))
+    with pytest.raises(TypeError, match="`options` must be a dictionary"):
+        Figure5(options="scipy").run(model, images(), list("abcd"))
+    with pytest.raises(ValueError, match="must have shape"):
+        Figure5().run(model, images(size=8), list("abcd"))

@@ -26,6 +26,8 @@ def test_objective_is_reconstruction_plus_pooled_sparsity():
     np.testing.assert_allclose(sum(stage.losses), expected, rtol=1e-4)
     with pytest.raises(ValueError, match="at least 0"):
         ReconstructionICA(filtering, L2Pooling2D(2), sparsity=-1.0)
+    with pytest.raises(TypeError, match=r"`sparsity` must be one number. Received: 'a'"):
+        ReconstructionICA(filtering, L2Pooling2D(2), sparsity="a")
 
 
 @pytest.mark.slow
