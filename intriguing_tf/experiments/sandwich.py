@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from intriguing_tf.adversary import LBFGSAdversary
+from intriguing_tf.checks import real_numbers
 from intriguing_tf.experiments.results import Result
 from intriguing_tf.lipschitz import certified_radius
 from intriguing_tf.reporting import Picture, Table, sandwich
@@ -23,6 +24,9 @@ class Sandwich(Result):
         found: float64 [n], l2 distances of adversarial images in the box; `inf` where none was
             found.
 
+    Raises:
+        TypeError, ValueError: anything else than these.
+
     Example:
 
         print(Sandwich.of(model, images[:64]))
@@ -30,6 +34,14 @@ class Sandwich(Result):
 
     certified: np.ndarray
     found: np.ndarray
+
+    def __post_init__(self) -> None:
+        shapes = [real_numbers(name, value).shape for name, value in vars(self).items()]
+        if shapes[0] != shapes[1] or len(shapes[0]) != 1:
+            raise ValueError(
+                "`certified` and `found` must be arrays [n] of one length. Received: shapes "
+                f"{shapes[0]} and {shapes[1]}."
+            )
 
     @classmethod
     def of(
