@@ -243,8 +243,11 @@ def corrupt_and_retrain(
 
 
 def _length(dataset: Path) -> int | None:
-    """Returns how many pairs a dataset holds; `None`, where there is none."""
-    return int(tf.data.Dataset.load(str(dataset)).cardinality()) if dataset.is_dir() else None
+    """Returns how many pairs a dataset holds; `None`, where there is none that can be read."""
+    try:
+        return int(tf.data.Dataset.load(str(dataset)).cardinality()) if dataset.is_dir() else None
+    except tf.errors.OpError:
+        return None
 
 
 def _error(model: keras.Model, images: np.ndarray, labels: np.ndarray) -> float:
