@@ -12,6 +12,7 @@ from intriguing_tf.experiments.results import KeptResult
 from intriguing_tf.experiments.workspace import Experiment, ImageSet, Workspace
 from intriguing_tf.reporting import Picture, Table, distribution_chart, image_rows
 from intriguing_tf.units import Comparison, TwoSampleTest, compare, holm
+from intriguing_tf.units.statistics import verdict
 
 NATURAL, RANDOM = "natural", "random"
 _NULLS = (
@@ -93,16 +94,11 @@ class Figures1And2Result(KeptResult):
         pairs = [p for p in self.pairs if (p.first, p.second) == (NATURAL, RANDOM)]
         different = holm([p.test.p_difference for p in pairs])
         equivalent = holm([p.test.p_equivalence for p in pairs])
+        alpha = self.settings.alpha
         return [
-            (pair, float(d), float(e), self._verdict(d, e))
+            (pair, float(d), float(e), verdict(d < alpha, e < alpha))
             for pair, d, e in zip(pairs, different, equivalent, strict=True)
         ]
-
-    def _verdict(self, different: float, equivalent: float) -> str:
-        alpha = self.settings.alpha
-        if different < alpha:
-            return "different, but negligibly" if equivalent < alpha else "different"
-        return "equivalent" if equivalent < alpha else "undecided"
 
     def table(self) -> Table:
         """Returns units against random directions, one row per layer and measure."""
@@ -110,7 +106,7 @@ class Figures1And2Result(KeptResult):
             (
                 f"{p.model} {p.layer}",
                 p.measure,
-                verdict,
+                found,
                 f"{p.medians[0]:.3f}",
                 f"{p.medians[1]:.3f}",
                 f"{p.test.delta:+.3f} [{p.test.low:+.3f}, {p.test.high:+.3f}]",
@@ -118,7 +114,7 @@ class Figures1And2Result(KeptResult):
                 f"{equivalent:.2g}",
                 f"{p.test.power:.2f}",
             )
-            for p, different, equivalent, verdict in self.verdicts()
+            for p, different, equivalent, found in self.verdicts()
         ]
         s = self.settings
         head = (
@@ -133,12 +129,12 @@ class Figures1And2Result(KeptResult):
             "power",
         )
         units = ", ".join(
-            f"{x.model} {x.layer} {x.units}" + (f" ({x.left_out} dead)" if x.left_out else "")
+            f"{x.model} {x.layer} {x.units}" + (f" ({x.left_out} left out)" if x.left_out else "")
             for x in self.layers
         )
         notes = [
             f"Units compared: {units}; {s.random_number} random directions each; {s.k} images per "
-            "direction.",
+            "direction. Left out: units that are active for fewer images than that.",
             f"Delta above 0: larger for units; [{100 - 200 * s.alpha:.0f} % interval]. p-values: "
             "Mann-Whitney U for a difference, two one-sided tests for equivalence "
             f"(|delta| < {s.margin}), each after Holm over all rows. Power: chance that "
