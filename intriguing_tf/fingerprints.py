@@ -120,7 +120,8 @@ def model_fingerprint(model: keras.Model, shape: Sequence[int] | None = None) ->
     a SavedModel, its source counts as far as Python finds it; so do attributes that are named as
     an argument of `__init__`, and the operations and constants of the graph that the model's call
     traces, which tell what it makes of globals, closures and settings that no `get_config` has.
-    Code behind a `py_function` cannot be seen: a model with such equals none, not even itself.
+    What a `py_function` runs, and gradients of one's own (`custom_gradient`), count by their source
+    alone, if it is that of a layer or model; so does a model that cannot be traced.
 
     Args:
         model: of any kind.
@@ -210,7 +211,10 @@ def _traced(model: keras.Model, shape: Sequence[int] | None) -> Any:
         return keras.tree.flatten(model(inputs, training=False))
 
     weights = [w if isinstance(w, tf.Variable) else w.value for w in model.weights]
-    return _structure(call, keras.tree.flatten(specs), weights)
+    try:
+        return _structure(call, keras.tree.flatten(specs), weights)
+    except Exception:  # code of anyone's, of which it is not known how it is called
+        return None
 
 
 def _structure(
@@ -230,9 +234,10 @@ def _specs(model: keras.Model, shape: Sequence[int] | None) -> Any:
     if inputs is not None:
         return keras.tree.map_structure(lambda x: _batch_of(x.shape[1:], x.dtype), inputs)
     if shape is None and model.built:
-        shape = (model.get_build_config() or {}).get("input_shape", (None,))[1:]
-    if not shape:
-        return None
+        batch = (model.get_build_config() or {}).get("input_shape")
+        shape = batch[1:] if isinstance(batch, list | tuple) else None
+    if not shape or not all(isinstance(size, int | None) for size in shape):
+        return None  # several inputs, say
     return _batch_of(shape, "float64" if model.compute_dtype == "float64" else "float32")
 
 

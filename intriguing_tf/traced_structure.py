@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -23,8 +22,8 @@ def structure(function: Any, known: Sequence[tf.Variable] = ()) -> list[Any]:
 
     Returns:
         Lists and dictionaries of strings, integers and arrays, equal in every process for equal
-        code. Where TensorFlow calls Python (`py_function`), what happens there cannot be seen:
-        such functions have nothing equal, not even themselves.
+        code. Where TensorFlow calls Python (`py_function`), what happens there cannot be seen; nor
+        can the content of tables, or gradients that code defines otherwise (`custom_gradient`).
     """
     graph = function.graph.as_graph_def()
     bodies = _Bodies(graph.library.function)
@@ -63,11 +62,12 @@ class _Bodies:
 
     def _settings(self, attributes: Mapping[str, Any]) -> dict[str, Any]:
         kept = (key for key in attributes if not key.startswith("_") and key not in _NAMING)
-        return {key: self._setting(key, attributes[key]) for key in kept}
+        # Sorted, for functions are numbered as they come, and TensorFlow's mappings have no order.
+        return {key: self._setting(key, attributes[key]) for key in sorted(kept)}
 
     def _setting(self, key: str, value: Any) -> Any:
-        if key == "token":  # of a Python function
-            return uuid.uuid4().hex
+        if key == "token":  # of a Python function, another in every process
+            return None
         if value.HasField("func"):
             return self._call(value.func)
         if value.HasField("tensor"):

@@ -411,6 +411,37 @@ UNTOLD = {
 
 
 @pytest.mark.filterwarnings("ignore:The object being serialized")
+class Summing(keras.Model):
+    """Subclassed, called in a way that no configuration tells."""
+
+    def __init__(self, inputs=None):
+        super().__init__()
+        self.dense, self.reads = keras.layers.Dense(2), inputs or (lambda x: x)
+
+    def call(self, *inputs):
+        return self.dense(self.reads(*inputs))
+
+
+ODDLY_CALLED = {
+    "a list": (lambda x: x[0] + x[1], lambda x: ([x, x],)),
+    "a mapping": (lambda x: x["a"], lambda x: ({"a": x},)),
+    "two arguments": (lambda x, y: x + y, lambda x: (x, x)),
+    "a known batch": (lambda x: tf.reshape(x, [x.shape[0], -1]), lambda x: (x,)),
+    "eagerly": (lambda x: x * float(np.sum(x.numpy() > 9)), lambda x: (x,)),
+}
+
+
+@pytest.mark.parametrize("kind", ODDLY_CALLED)
+def test_models_that_cannot_be_traced_count_by_source_and_weights(kind):
+    reads, call = ODDLY_CALLED[kind]
+    model = Summing(reads)
+    model(*call(tf.ones((3, 4))))
+    first = model_fingerprint(model)
+    assert model_fingerprint(model) == first
+    model.dense.kernel.assign_add(tf.ones_like(model.dense.kernel))
+    assert model_fingerprint(model) != first
+
+
 @pytest.mark.parametrize("kind", UNTOLD)
 def test_what_a_model_computes_counts_however_it_came_about(kind):
     make, one, other = UNTOLD[kind]

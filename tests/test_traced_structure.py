@@ -74,7 +74,8 @@ def test_all_that_computes_counts_and_is_found_alike_each_time(kind):
     one, other = OTHERS[kind]
     first = found(one)
     found(other), found(looped(1))  # names are counted up
-    assert found(one) == first != found(other)
+    assert all(found(one) == first for _ in range(8))  # mappings of TensorFlow have any order
+    assert found(other) != first
 
 
 def test_names_do_not_count():
@@ -108,8 +109,8 @@ def test_the_value_of_what_is_counted_up_does_not_count():
 
 
 @pytest.mark.parametrize("call", [tf.py_function, tf.numpy_function])
-def test_what_python_does_in_between_equals_nothing(call):
+def test_what_python_does_in_between_does_not_count(call):
     def function(x):
         return call(lambda y: y, [x], tf.float32)
 
-    assert found(function) != found(function)
+    assert found(function) == found(function)

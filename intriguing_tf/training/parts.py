@@ -31,7 +31,7 @@ def check_plain(model: keras.Model) -> None:
     Raises:
         ValueError: as said.
     """
-    if type(model).train_step is not keras.Model.train_step:
+    if "train_step" in vars(model) or type(model).train_step is not keras.Model.train_step:
         raise ValueError(
             f"{type(model).__name__} has a `train_step` of its own, which would be left out. Call "
             "its own `fit`, or give a model without: `model.model` of an `AdversarialModel`. "
