@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -234,7 +235,7 @@ class L2Pooling2D(keras.layers.Layer):
 
 def pair(value: int | tuple[int, int], name: str, least: int) -> tuple[int, int]:
     """Returns two integers, given as such or as one for both, or raises a ValueError."""
-    values = list(value) if isinstance(value, (list, tuple, np.ndarray)) else [value] * 2
+    values = list(value) if isinstance(value, Iterable) else [value] * 2
     whole = all(isinstance(v, (int, np.integer)) and not isinstance(v, bool) for v in values)
     if len(values) != 2 or not whole or min(values) < least:
         raise ValueError(

@@ -7,7 +7,7 @@ the box of pixels. Channel order needs no layer: an importer turns the first ker
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -43,7 +43,7 @@ def pixels(
             than the least size, or `classes` is not a positive integer.
     """
     check_positive_integer("classes", classes)
-    shape = tuple(input_shape) if isinstance(input_shape, Sequence) else ()
+    shape = tuple(input_shape) if isinstance(input_shape, Iterable) else ()
     whole = all(isinstance(size, (int, np.integer)) for size in shape)
     if len(shape) != 3 or not whole or min(shape) < 1 or shape[2] != 3:
         raise ValueError(

@@ -43,7 +43,7 @@ PARTS = (
 )
 # How often at most a layer makes a layer in it: Bidirectional its own, and one for each way.
 COPIES = 3
-SEEDS = {"seed", "salt"}  # numbers that are no sizes
+NO_SIZES = {"mask_value", "salt", "seed", "value"}
 
 Named = dict[str, Any]  # what Keras would make an object of
 
@@ -183,7 +183,7 @@ def _check_numbers(named: Named, budget: Budget) -> None:
             todo += value.items()
         elif isinstance(value, list):
             todo += [(name, each) for each in value]
-        elif type(value) is int and name not in SEEDS:
+        elif type(value) is int and name not in NO_SIZES:
             what = f"{foreign.shown(name)} of {foreign.shown(named['class_name'])}"
             foreign.within(budget.number, abs(value), what)
 

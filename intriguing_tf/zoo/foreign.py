@@ -65,7 +65,7 @@ class Budget:
     fields: int = 100_000
     objects: int = 100_000
     headers: int = 64 << 10
-    calls: int = 15_000
+    calls: int = 30_000
     number: int = 11_000_000
     computed: int = 70_000_000
 

@@ -246,7 +246,13 @@ def test_minimize_leaves_the_weights_that_it_reached(uncompiled):
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_fit_adds_up_the_losses_of_many_batches(dtype, uncompiled):
     """In half precision the sum stood still at some hundred batches."""
-    model = keras.Sequential([keras.Input((2,), dtype=dtype), keras.layers.Dense(3, dtype=dtype)])
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(dtype)  # the model's own variables as well
+    try:
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(3)])
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert model.variable_dtype == dtype
     inputs, targets = np.zeros((4000, 2), np.float32), np.arange(4000) % 3
     optimizer = keras.optimizers.SGD(0.0)
     curve = training.fit(model, inputs, targets, optimizer=optimizer, epochs=1, batch_size=1)
@@ -261,6 +267,9 @@ def test_training_of_ones_own_is_not_left_out():
             train(model, CLASSES)
     with pytest.raises(ValueError, match=r"give a model without: `model\.model`"):
         training.AdversarialModel(model)
+    inner.train_step = lambda data: {}
+    with pytest.raises(ValueError, match="has a `train_step` of its own"):
+        training.AdversarialModel(inner)
 
 
 @pytest.mark.slow
