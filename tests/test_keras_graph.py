@@ -64,6 +64,16 @@ def ones(shape, dtype=None):
     return keras.ops.ones(shape, dtype)
 
 
+class Summed(keras.regularizers.Regularizer):
+    """Not registered, so that nothing can make it again."""
+
+    def __call__(self, values):
+        return keras.ops.sum(values)
+
+    def get_config(self):
+        return {}
+
+
 def summed(values):
     return keras.ops.sum(values)
 
@@ -87,9 +97,9 @@ def test_how_weights_were_made_does_not_keep_a_model_from_its_copy(initializer):
         return L.Dense(
             units,
             kernel_initializer=initializer,
-            kernel_regularizer=summed,
+            kernel_regularizer=Summed(),
             kernel_constraint=summed,
-            activity_regularizer=summed,
+            activity_regularizer=Summed(),
         )
 
     inner = keras.Sequential([keras.Input((3, 4)), L.TimeDistributed(dense(2))])

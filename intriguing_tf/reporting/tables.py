@@ -89,7 +89,7 @@ class Table:
         shown = markdown if of_markdown else printable
         headers = [*map(shown, self.columns)] if any(self.columns) or of_markdown else ()
         cells = [[self._cell(cell, shown) for cell in row] for row in self.rows]
-        sides = [self._side(i) for i in range(len(self.columns))]
+        sides = [self._side(i) for i in range(len(self.columns) if cells else 0)]
         return tabulate(cells, headers, style, missingval="", disable_numparse=True, colalign=sides)
 
     def _cell(self, value: Any, shown: Callable[[str], str]) -> str | None:
