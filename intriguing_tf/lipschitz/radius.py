@@ -7,7 +7,6 @@ import math
 from typing import Any
 
 import keras
-import ml_dtypes
 import numpy as np
 import tensorflow as tf
 
@@ -19,9 +18,10 @@ from intriguing_tf.lipschitz.domain import boxes_of
 from intriguing_tf.lipschitz.evaluation import BatchValues, Evaluator
 from intriguing_tf.lipschitz.exactness import check_call
 from intriguing_tf.lipschitz.graph import calls_of
+from intriguing_tf.lipschitz.head_rounding import HeadRounding
 from intriguing_tf.lipschitz.margins import MarginBounds
 from intriguing_tf.lipschitz.rounding import UNIT_ROUNDOFF, lengths, round_down
-from intriguing_tf.lipschitz.steps import SIGMOID, Softmax, Step
+from intriguing_tf.lipschitz.steps import SIGMOID
 from intriguing_tf.progress import progress_bar
 
 Array = np.ndarray
@@ -34,12 +34,6 @@ FLOAT32 = 2.0**-24
 FUNCTIONS = 1e-5
 # A local radius is at most so many times the global one; errors are bounded as far out as that.
 MOST_GAIN = 64.0
-# A sigmoid saturates at this share of the logarithms of its precision and its least number.
-SATURATES = 0.6
-# So many units in the last place a computed sigmoid may be off.
-UNITS = 8
-# Two that are nearly tied, and are computed alike, are told apart from so many on.
-TIED = 4
 # Images of a batch at which the bounds are compared with gradients.
 CHECKED = 4
 # Sizes of the random inputs on which copy and model are compared, in standard deviations.
@@ -151,12 +145,9 @@ class Certifier:
         self.bounds = margins.values
         self._state = _state(model)
         head, classes = self._evaluate.head, math.prod(model.outputs[0].shape[1:])
-        self._slope = margins.logits() if head is SIGMOID and classes > 1 else 0.0
         dtype = keras.backend.standardize_dtype(model.outputs[0].dtype)
-        self._precision = ml_dtypes.finfo(dtype)
-        self._hidden = (
-            0.0 if head is None else _hidden_margin(head, classes, float(self._precision.eps))
-        )
+        slope = margins.logits() if head is SIGMOID and classes > 1 else 0.0
+        self._head = HeadRounding(head, classes, dtype, slope)
         self._local = margins.local() if method == "local" else None
 
     def radius(self, images: Any, batch_size: int = 256, verbose: bool | str = "auto") -> Array:
@@ -193,11 +184,9 @@ class Certifier:
             # Within that radius the same computation errs by at most so much more.
             finite = np.where(np.isfinite(radii), radii, 0.0)
             more = _two_classes(near.logits, near.errors(finite))[1]
-            room, lost = np.full(len(logits), np.inf), np.full(len(logits), self._hidden)
-            if self._slope:
-                room = self._unsaturated(near.logits, predicted)
-                most = np.minimum(room, radii * (1 if self._local is None else MOST_GAIN))
-                lost = self._rounded_away(near.logits, predicted, most)
+            room = self._head.room(near.logits, predicted)
+            most = np.minimum(room, radii * (1 if self._local is None else MOST_GAIN))
+            lost = self._head.hidden(near.logits, predicted, most)
             cut = np.maximum(_cut(logits, errors + more) - lost[:, None], 0.0)
             far = np.isinf(radii) & np.all(cut > 0, axis=1)  # whose margins nothing changes
             radii = np.where(far, radii, _least(cut, slopes))
@@ -214,31 +203,6 @@ class Certifier:
         cut = np.maximum(_cut(logits, errors) - lost[:, None], 0.0)
         found = self._local.radii(near, predicted, cut, radii)
         return np.maximum(radii, np.minimum(found, most))
-
-    def _unsaturated(self, logits: Array, predicted: Array) -> Array:
-        """The distances within which at most one unit of a sigmoid saturates.
-
-        Above, only the predicted class may come near 1; below, it must not come near 0.
-        """
-        above = SATURATES * -np.log(float(self._precision.eps))
-        below = SATURATES * np.log(float(self._precision.tiny))
-        rows = np.arange(len(logits))
-        others = logits.copy()
-        others[rows, predicted] = -np.inf
-        room = np.minimum(above - others.max(axis=1), logits[rows, predicted] - below)
-        return np.maximum(room, 0.0) * (1 - 1e-12) / self._slope
-
-    def _rounded_away(self, logits: Array, predicted: Array, within: Array) -> Array:
-        """Margins [n] that the rounding of several sigmoids may hide within some distances [n].
-
-        For a margin m of logits a > b the sigmoids differ by s(a) (1 - exp(-m)) / (1 + exp(b)),
-        and each is off by a few units of its precision, as a share of s(a) at most.
-        """
-        others = logits.copy()
-        others[np.arange(len(logits)), predicted] = -np.inf
-        highest = others.max(axis=1) + self._slope * within
-        share = UNITS * float(self._precision.eps) * (1 + np.exp(highest))
-        return -np.log1p(-np.minimum(share, 0.5)) * (1 + 1e-12)
 
     def _predicted(self, outputs: Array) -> Array:
         """The class that outputs of `predict` give; −1 where two tie or one is not finite."""
@@ -338,15 +302,6 @@ class Certifier:
                 f"values from {images.min():g} to {images.max():g}."
             )
         return images.astype(np.float64) if images.dtype.itemsize > 8 else images
-
-
-def _hidden_margin(head: Step, classes: int, eps: float) -> float:
-    """The margin of logits that the rounding of a softmax or sigmoid may hide.
-
-    Where margins vanish, probabilities are at most 1 and their logarithms log(classes) in size.
-    """
-    logarithms = isinstance(head, Softmax) and head.bound > 1
-    return TIED * eps * (1 + math.log(classes) * logarithms)
 
 
 def _state(model: keras.Model) -> list[str | bytes]:
