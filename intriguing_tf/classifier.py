@@ -20,6 +20,8 @@ __getattr__ = moved_names(__name__, "intriguing_tf.keras_graph", "above", "find_
 # What a model predicts with; one's own may return something else than `call`.
 _PREDICTING = ("make_predict_function", "predict", "predict_on_batch", "predict_step")
 OUTPUTS = ("auto", "logits", "probabilities")
+# So many units in the last place two ways to compute an activation may differ by.
+_UNITS = 8
 
 
 class Classifier:
@@ -153,9 +155,25 @@ class Classifier:
 
     def predict_both(self, images: Any, batch_size: int = 256) -> tuple[np.ndarray, np.ndarray]:
         """Returns the logits [n, classes] and the predicted classes, int64 [n]."""
-        parts = [[v.numpy() for v in self._run(b)] for b in self.batches(images, batch_size)]
-        logits, scores = map(np.concatenate, zip(*parts, strict=True))
-        return logits, scores.argmax(axis=1).astype(np.int64)
+        parts = [self._predict_batch(batch) for batch in self.batches(images, batch_size)]
+        logits, classes = map(np.concatenate, zip(*parts, strict=True))
+        return logits, classes
+
+    def _predict_batch(self, batch: tf.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """As `predict_both`. Whether saturated outputs are equal only `model.predict` can say.
+
+        It may compute an activation with the layer before it, and round the last bit otherwise.
+        """
+        logits, scores = (value.numpy() for value in self._run(batch))
+        classes = scores.argmax(axis=1).astype(np.int64)
+        if self.limits is not None:
+            second, first = np.sort(scores.astype(np.float64), axis=1)[:, -2:].T
+            close = first - second <= _UNITS * np.exp(-self.limits[1]) * np.abs(first)
+            if close.any():
+                seen = self.model.predict(batch.numpy()[close], len(batch), verbose=0)
+                seen = np.asarray(keras.tree.flatten(seen)[0]).reshape(-1, scores.shape[1])
+                classes[close] = seen.argmax(axis=1)
+        return logits, classes
 
     def _run(self, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return self._trace(tuple(batch.shape[1:]))(batch)

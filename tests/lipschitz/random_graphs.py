@@ -125,7 +125,7 @@ class Builder:
             lambda: x / (-1 / near),
             lambda: -x,
         ]
-        dense = layers.Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name=_named("identity"))
+        dense = layers.Dense(x.shape[-1], use_bias=False, dtype=self.dtype, name=_named("eye"))
         return layers.Add()([x, dense(self.pick(ways)())])
 
     def gate(self, x: Any, tensors: list[Any]) -> Any:
@@ -393,7 +393,7 @@ def set_weights(model: Any, rng: np.random.Generator, tame: bool = False) -> Non
             values = values * (rng.random(weight.shape) < 0.4)
         if "variance" in weight.path:
             values = np.abs(values) + rng.choice([0.3, 1e-6])
-        if "identity" in weight.path and len(weight.shape) == 2:
+        if "eye" in weight.path and len(weight.shape) == 2:
             values = np.eye(*weight.shape)
         weight.assign(np.clip(values, -1e30, 1e30))
 
