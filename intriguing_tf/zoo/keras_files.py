@@ -10,10 +10,12 @@ network has no more of them. Keras then makes the network and opens a new file o
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import tempfile
 import zipfile
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,16 +66,23 @@ def to_bytes(model: keras.Model, *, compressed: bool = False) -> bytes:
 
     Args:
         model: with weights.
-        compressed: pack the members. Only rounded weights get much smaller.
+        compressed: pack the members, unless they get so small that `load` would refuse the file.
+            Only rounded weights get much smaller.
+
+    Raises:
+        IntegrityError: `load` would refuse the file.
     """
     bare = keras.models.clone_model(model)
     bare.set_weights(model.get_weights())
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.keras"
         bare.save(file)
-        _make_portable(file, METHODS[compressed])
-        check(file)
-        return file.read_bytes()
+        members = _portable_members(file)
+    content = _archive(members, METHODS[compressed])
+    if sum(map(len, members.values())) > MOST_UNPACKED * len(content):
+        content = _archive(members, zipfile.ZIP_STORED)
+    _parse(content, f"The network {model.name!r}")
+    return content
 
 
 def check(file: Path) -> None:
@@ -86,14 +95,17 @@ def check(file: Path) -> None:
     _read(file)
 
 
-def _reading(file: Path) -> contextlib.AbstractContextManager[None]:
+def _reading(file: str | Path) -> contextlib.AbstractContextManager[None]:
     return foreign.reading(file, "a .keras file of layers and numbers")
 
 
 def _read(file: Path) -> tuple[bytes, dict[str, np.ndarray]]:
+    return _parse(foreign.read_bytes(file), file)
+
+
+def _parse(content: bytes, origin: str | Path) -> tuple[bytes, dict[str, np.ndarray]]:
     """Returns what a file says: the network's configuration as JSON, and its arrays by path."""
-    content = foreign.read_bytes(file)
-    with _reading(file):
+    with _reading(origin):
         with foreign.archive(content, METHODS, MOST_UNPACKED * len(content)) as archive:
             if sorted(archive.namelist()) != sorted(MEMBERS):
                 raise IntegrityError(f"its members must be {', '.join(MEMBERS)}")
@@ -137,8 +149,8 @@ def _write_weights(file: Path, arrays: dict[str, np.ndarray]) -> None:
             groups[path] = array
 
 
-def _make_portable(file: Path, method: int) -> None:
-    """Takes the date, objects' addresses and what older Keras refuses out of a `.keras` file."""
+def _portable_members(file: Path) -> dict[str, bytes]:
+    """A `.keras` file's members without the date, objects' addresses, what older Keras refuses."""
     with zipfile.ZipFile(file) as archive:
         contents = {info.filename: archive.read(info) for info in archive.infolist()}
     metadata = json.loads(contents["metadata.json"])
@@ -155,6 +167,12 @@ def _make_portable(file: Path, method: int) -> None:
 
     configuration = json.loads(contents["config.json"], object_hook=portable)
     contents["config.json"] = json.dumps(configuration).encode()
-    with zipfile.ZipFile(file, "w") as archive:
-        for name, content in contents.items():
+    return contents
+
+
+def _archive(members: Mapping[str, bytes], method: int) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in members.items():
             archive.writestr(zipfile.ZipInfo(name), content, method)
+    return packed.getvalue()

@@ -114,6 +114,16 @@ def test_rounded_weights_are_packed_in_two_thirds_of_the_bytes(tmp_path):
             np.testing.assert_array_equal(after, before)
 
 
+def test_weights_that_would_be_packed_too_well_are_stored(tmp_path):
+    model = keras.Sequential([keras.Input((100,)), keras.layers.Dense(100, name="few")])
+    model.set_weights([np.zeros_like(weights) for weights in model.get_weights()])
+    (file := tmp_path / "zeros.keras").write_bytes(keras_files.to_bytes(model, compressed=True))
+    assert keras_files.load(file).count_params() == 10_100
+    model.set_weights([weights + np.inf for weights in model.get_weights()])
+    with pytest.raises(zoo.IntegrityError, match=rf"^The network '{model.name}' is not .* finite"):
+        keras_files.to_bytes(model)
+
+
 @pytest.mark.slow
 def test_a_zip_bomb(keras_file):
     with zipfile.ZipFile(keras_file, "w", zipfile.ZIP_DEFLATED) as archive:
