@@ -7,12 +7,12 @@ A recipe's classes are its schema too: `Recipe.schema()`.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from msgspec import UNSET, Meta, UnsetType, field
 
+from intriguing_tf.archives import read_json
 from intriguing_tf.files import expanded, not_there
 from intriguing_tf.fingerprints import json_fingerprint
 from intriguing_tf.zoo.cards import Line, Name
@@ -258,7 +258,7 @@ def load_recipe(name: str | Path) -> Recipe:
             "path of a .json file."
         )
     try:
-        return Recipe.from_json(json.loads(path.read_text(encoding="utf-8")))
+        return Recipe.from_json(read_json(path.read_bytes()))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 
