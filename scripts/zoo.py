@@ -24,7 +24,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from intriguing_tf.scripts import options, outputs
+from intriguing_tf.scripts import options
 from intriguing_tf.scripts.command import command, import_tensorflow
 
 from intriguing_tf import publishing, reporting, zoo
@@ -143,12 +143,12 @@ def leaderboard(flags: Any, names: Sequence[str]) -> int:
         print(standings(Path(flags.folder) if flags.folder else None))
         return 0
     import_tensorflow()
-    folder = Path(flags.folder or "leaderboard")
+    from intriguing_tf.publishing.leaderboard import page
+
+    folder = expanded(flags.folder or "leaderboard")
     models = [each for name in names for each in zoo.list(name) or [name]]
     print(publishing.rank(models, folder, number=flags.number, starts=flags.starts))
-    print(
-        f"\nThe page: {next(filter(Path.is_file, (folder / 'index.html', folder / 'report.html')))}"
-    )
+    print(f"\nThe page: {page(folder)}")
     return 0
 
 
@@ -162,8 +162,7 @@ def site(flags: Any, names: Sequence[str]) -> int:
             f"The first argument is the folder, the others are entries: itf-zoo site FOLDER "
             f"{folder}. Received: {folder}."
         )
-    if check_folder(folder).is_dir() and not (expanded(folder) / "catalogue.json").is_file():
-        outputs.check_own(expanded(folder), ["index.html"])
+    check_folder(folder)
     _matching(patterns)  # complains before the first is copied
     for pattern in patterns or ["*"]:
         cards = export(expanded(folder), pattern)

@@ -67,7 +67,7 @@ def rank(
 
     Raises:
         ValueError: a model of other images or classes, a number out of its range, or a folder
-            with a report of something else.
+            with a report of something else, or with a catalogue or cards that are no zoo's.
         RuntimeError: another process measures the same model in the folder.
 
     Example:
@@ -89,9 +89,14 @@ def rank(
     return write_pages(folder)
 
 
+def page(folder: Path) -> Path:
+    """Returns where the leaderboard of a folder is shown: its own page, or the index of a zoo."""
+    return folder / (site.INDEX if (folder / locations.CATALOGUE).is_file() else _PAGE)
+
+
 def write_pages(folder: Path) -> Table:
     """Writes the page of a folder's leaderboard, or the index of a zoo; returns the leaderboard."""
-    if (folder / locations.CATALOGUE).is_file():
+    if page(folder).name == site.INDEX:
         return leaderboard(site.refresh(folder), read_attacked(folder))
     table = standings(folder)
     Report("Robust classifiers of digits", [], [Section("Leaderboard", [], [table])]).save(folder)
@@ -99,9 +104,10 @@ def write_pages(folder: Path) -> Table:
 
 
 def _check_folder(folder: Path) -> None:
-    """Raises if the page would take the place of another report."""
-    ours = (FILE, locations.CATALOGUE)
-    if (folder / _PAGE).exists() and not any((folder / name).exists() for name in ours):
+    """Raises if the page would take the place of another report, or of what is no zoo's."""
+    if page(folder).name == site.INDEX:
+        site.check(folder)
+    elif (folder / _PAGE).exists() and not (folder / FILE).exists():
         raise ValueError(
             f"`folder` must not hold another report, which the leaderboard's would replace. "
             f"Received: {folder} with {_PAGE} and without {FILE}."

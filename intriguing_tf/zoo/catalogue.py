@@ -160,7 +160,7 @@ def cards() -> Cards:
 
 @functools.lru_cache(maxsize=4)
 def _local(file: Path, mtime_ns: int, size: int) -> Cards:
-    return _parse_file(file)
+    return read_file(file)
 
 
 @functools.lru_cache(maxsize=4)
@@ -177,13 +177,14 @@ def _remote(address: str, cache: Path) -> Cards:
         if not copy.is_file():
             raise
         warnings.warn(f"{error} Using the catalogue last read from there.", stacklevel=4)
-        return _parse_file(copy)
+        return read_file(copy)
     with contextlib.suppress(OSError):  # a read-only cache only costs offline runs their copy
         write_atomically(copy, content)
     return entries
 
 
-def _parse_file(file: Path) -> Cards:
+def read_file(file: Path) -> Cards:
+    """Returns the cards in a catalogue, as `parse`."""
     with foreign.reading(file, "a catalogue of the zoo", CatalogueError):
         content = foreign.read_bytes(file)
     return parse(content, str(file))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import filecmp
 import functools
 import json
+import os
 import re
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +24,14 @@ from intriguing_tf.zoo.cards import ModelCard
 from intriguing_tf.zoo.errors import CatalogueError, UnpinnedError
 from intriguing_tf.zoo.records import Facts
 
+INDEX = "index.html"
 CARD = "card.json"
 PAGE = "README.md"
 PICTURE = "picture.png"
 FILTERS = "filters.png"
 SANDWICH = "sandwich.png"
 RADIUS = "radius.png"
+PICTURES = (PICTURE, FILTERS, SANDWICH, RADIUS)
 
 
 def write_card(folder: Path, card: ModelCard) -> None:
@@ -34,6 +39,34 @@ def write_card(folder: Path, card: ModelCard) -> None:
     home = folder / card.name
     write_atomically(home / CARD, _json(card.json()))
     write_atomically(home / PAGE, card_page(card, home))
+
+
+def read_card(file: Path, folder: Path) -> ModelCard:
+    """Returns the card in a file of the zoo at `folder`.
+
+    Raises:
+        CatalogueError: it is missing or damaged, or lies in a folder of another name.
+    """
+    with foreign.reading(file, "a card of the zoo", CatalogueError):
+        card = ModelCard.from_json(foreign.json_values(foreign.read_bytes(file)))
+    if (home := file.parent.relative_to(folder).as_posix()) != card.name:
+        raise CatalogueError(f"{file} is the card of {card.name!r} in the folder of {home!r}.")
+    return card
+
+
+def check(folder: Path) -> None:
+    """Checks a folder before a zoo, or more of one, is written into it.
+
+    Raises:
+        CatalogueError: what `refresh` reads or replaces is not a zoo's, or damaged.
+        ValueError: there is an index page without a catalogue.
+    """
+    leaderboard.read_attacked(folder)
+    _read_cards(folder)
+    if (folder / locations.CATALOGUE).exists():
+        catalogue.read_file(folder / locations.CATALOGUE)
+    else:
+        _refuse_strangers(folder, [INDEX])
 
 
 def refresh(folder: Path) -> list[ModelCard]:
@@ -48,12 +81,12 @@ def refresh(folder: Path) -> list[ModelCard]:
     Raises:
         CatalogueError: a card is damaged, or lies in a folder of another name.
     """
-    cards = [_read_card(file, folder) for file in sorted(folder.glob(f"*/*/{CARD}"))]
+    cards = _read_cards(folder)
     for card in cards:
         write_card(folder, card)
     entries = {"version": catalogue.VERSION, "entries": [card.json() for card in cards]}
     write_atomically(folder / locations.CATALOGUE, _json(entries))
-    write_atomically(folder / "index.html", index_page(cards, folder))
+    write_atomically(folder / INDEX, index_page(cards, folder))
     return cards
 
 
@@ -70,33 +103,64 @@ def export(folder: Path, pattern: str = "*") -> list[ModelCard]:
     Raises:
         DownloadError, IntegrityError: weights that are unavailable or damaged.
         NotADirectoryError: the folder is a file, or lies below one.
+        ValueError: files that are not a zoo's are in the places of those to be written.
     """
     folder = check_folder(folder)
     where = locations.zoo()
-    files = {name: _weights(name) for name in catalogue.list(pattern)}  # before any is written
-    for name, weights in files.items():
-        card = catalogue.info(name)
+    files = {name: _files(name, where) for name in catalogue.list(pattern)}
+    _check_places(folder, files)  # before any is written
+    for name, sources in files.items():
         home = folder / name
         home.mkdir(parents=True, exist_ok=True)
-        if weights is not None:
-            _copy(weights, home / card.file)
-        if isinstance(where, Path):
-            for picture in (PICTURE, FILTERS, SANDWICH, RADIUS):
-                if (where / name / picture).is_file():
-                    _copy(where / name / picture, home / picture)
-        write_card(folder, card)
+        for target, source in sources.items():
+            _copy(source, home / target)
+        write_card(folder, catalogue.info(name))
     if isinstance(where, Path) and (rows := leaderboard.read_attacked(where)):
         here = [row for row in rows if (folder / row.name / CARD).is_file()]
-        leaderboard.write_attacked(folder, here)
+        others = {row.name: row for row in leaderboard.read_attacked(folder)}
+        leaderboard.write_attacked(folder, (others | {row.name: row for row in here}).values())
     return refresh(folder)
 
 
-def _weights(name: str) -> Path | None:
-    """Returns the file of an entry's weights; `None` if it is not pinned."""
-    try:
-        return loading.path(name)
-    except UnpinnedError:
-        return None
+def _files(name: str, where: Path | str) -> dict[str, Path]:
+    """Returns an entry's files by name: its weights if it is pinned, pictures that are here."""
+    files: dict[str, Path] = {}
+    with contextlib.suppress(UnpinnedError):
+        files[catalogue.info(name).file] = loading.path(name)
+    if isinstance(where, Path):
+        pictures = {picture: where / name / picture for picture in PICTURES}
+        files |= {picture: file for picture, file in pictures.items() if file.is_file()}
+    return files
+
+
+def _check_places(folder: Path, files: Mapping[str, Mapping[str, Path]]) -> None:
+    """Raises if anything but a zoo is where entries, with files of these names, would be written.
+
+    Beside an entry's card all is the entry's. Without one, a file may be there that an export which
+    was stopped has copied.
+    """
+    check(folder)
+    for name, sources in files.items():
+        home = folder / name
+        if not (home / CARD).exists():
+            copied = {
+                target
+                for target, source in sources.items()
+                if (home / target).is_file() and filecmp.cmp(source, home / target, shallow=False)
+            }
+            _refuse_strangers(home, {*sources, PAGE} - copied)
+
+
+def _refuse_strangers(folder: Path, names: Iterable[str]) -> None:
+    if there := sorted(name for name in names if os.path.lexists(folder / name)):
+        raise ValueError(
+            f"{folder} holds files that would be replaced, and that no run made: give another "
+            f"folder, or move them. Received: {', '.join(there)}."
+        )
+
+
+def _read_cards(folder: Path) -> list[ModelCard]:
+    return [read_card(file, folder) for file in sorted(folder.glob(f"*/*/{CARD}"))]
 
 
 def card_page(card: ModelCard, home: Path) -> str:
@@ -143,17 +207,9 @@ def index_page(cards: list[ModelCard], folder: Path) -> str:
     )
 
 
-def _read_card(file: Path, folder: Path) -> ModelCard:
-    with foreign.reading(file, "a card of the zoo", CatalogueError):
-        card = ModelCard.from_json(foreign.json_values(foreign.read_bytes(file)))
-    if (home := file.parent.relative_to(folder).as_posix()) != card.name:
-        raise CatalogueError(f"{file} is the card of {card.name!r} in the folder of {home!r}.")
-    return card
-
-
 def _own_layers(file: Path) -> list[str]:
     """Names the layers of this package in a `.keras` file, if it is here."""
-    if file.suffix != ".keras" or not file.is_file():
+    if file.suffix != ".keras" or not zipfile.is_zipfile(file):  # `verify` says what is damaged
         return []
     with zipfile.ZipFile(file) as archive:
         configuration = archive.read("config.json").decode()

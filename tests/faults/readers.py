@@ -164,7 +164,7 @@ def read_catalogue(path):
 
 def read_card(path):
     """What `itf-zoo site` does with a card, and `zoo.load(…, weights=False)` after it."""
-    card = site._read_card(path, path.parents[2])
+    card = site.read_card(path, path.parents[2])
     site.card_page(card, path.parent)
     builders.build(card)
 

@@ -95,6 +95,18 @@ def test_another_report_is_not_replaced(tmp_path):
     assert [each.name for each in tmp_path.iterdir()] == ["report.html"]
 
 
+def test_the_page_is_the_one_that_is_written(tmp_path):
+    (tmp_path / "index.html").write_text("mine")
+    assert measuring.page(tmp_path) == tmp_path / "report.html"
+    measuring.write_pages(tmp_path)
+    assert (tmp_path / "report.html").is_file()
+    assert (tmp_path / "index.html").read_text() == "mine"
+    (tmp_path / "catalogue.json").write_text('{"mine": 1}')
+    assert measuring.page(tmp_path) == tmp_path / "index.html"
+    with pytest.raises(zoo.CatalogueError, match="catalogue version None"):
+        publishing.rank(["mnist/fc10-1e-4"], tmp_path)
+
+
 def test_the_bundled_leaderboard_speaks_of_the_bundled_weights():
     rows = leaderboard.read_attacked(locations.bundled_folder())
     cards = [zoo.info(name) for name in zoo.list()]

@@ -57,6 +57,46 @@ def test_a_damaged_entry_ends_an_export_before_it_begins(tmp_path, monkeypatch):
     assert not [file for file in (tmp_path / "out").rglob("*") if file.is_file()]
 
 
+@pytest.mark.parametrize(
+    ("file", "error"),
+    [
+        ("mnist/fc10-1/model.keras", r"would be replaced.*Received: model\.keras"),
+        ("mnist/fc10-1/README.md", r"would be replaced.*Received: README\.md"),
+        ("mnist/fc10-1/card.json", "is not a card of the zoo"),
+        ("catalogue.json", "catalogue version None"),
+        ("leaderboard.json", "not a leaderboard"),
+        ("index.html", r"would be replaced.*Received: index\.html"),
+    ],
+)
+def test_files_of_others_are_not_replaced(file, error, tmp_path):
+    (path := tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('{"mine": 1}')
+    with pytest.raises(ValueError, match=error):
+        site.export(tmp_path, "mnist/fc10-1*")
+    assert [each for each in tmp_path.rglob("*") if each.is_file()] == [path]
+    assert path.read_text() == '{"mine": 1}'
+
+
+def test_an_export_that_was_stopped_goes_on_and_one_is_renewed(tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(site, "write_card", killed)
+        site.export(tmp_path, "mnist/fc10-1")
+    mine = site.leaderboard.read_attacked(locations.bundled_folder())[0].replace(name="mine")
+    site.leaderboard.write_attacked(tmp_path, [mine])
+    for _ in range(2):
+        site.export(tmp_path, "mnist/fc10-1")
+    assert "mine" in {row.name for row in site.leaderboard.read_attacked(tmp_path)}
+
+
+def test_a_zoo_is_renewed_beside_damaged_weights(tmp_path):
+    site.write_card(tmp_path, ModelCard.from_json(faults.card("a/b", b"x", file="model.keras")))
+    (tmp_path / "a/b/model.keras").write_bytes(b"damaged")
+    assert [card.name for card in site.refresh(tmp_path)] == ["a/b"]
+
+
 def test_an_exported_zoo_serves(server, tmp_path, monkeypatch):
     names = ["mnist/fc10-1", "mnist/fc10-1e-2"]
     expected = {name: zoo.path(name).read_bytes() for name in names}
