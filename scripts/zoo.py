@@ -80,15 +80,20 @@ def verify(flags: Any, names: Sequence[str]) -> int:
         _matching(names)  # complains
     rows = [(check.name, check.status, check.file, check.detail) for check in checks]
     print(reporting.Table("", ("entry", "status", "file", "detail"), rows))
-    wrong = any(check.status == "damaged" for check in checks)
+    wrong = any(check.status in ("damaged", "unreadable") for check in checks)
     if flags.metrics and not wrong:
         import_tensorflow()
         verified = {check.name for check in checks if check.status == "verified"}
         # Of ImageNet's entries `measure` renews the cards; nothing of them is compared.
-        for name in sorted(n for n in verified if "sample_error" in zoo.info(n).metrics):
+        measured = {name for name in verified if "sample_error" in zoo.info(name).metrics}
+        for name in sorted(measured):
             comparison = publishing.verify_metrics(name)
             print("", comparison, sep="\n")
             wrong |= not comparison.agrees
+        for name in sorted({check.name for check in checks} & {*names} - measured):
+            why = "its card has no errors to compare with" if name in verified else "it is not here"
+            print(f"\n{name}: not evaluated, for {why}.")
+            wrong = True
     return int(wrong)
 
 

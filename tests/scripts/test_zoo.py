@@ -2,6 +2,7 @@
 
 import functools
 import http.server
+import json
 import threading
 
 import pytest
@@ -75,6 +76,26 @@ def test_verify_with_metrics_evaluates_again(shift, status, capsys, monkeypatch)
     assert run.main(["verify", "mnist/fc10-1", "--metrics"]) == status
     printed = capsys.readouterr().out
     assert "sample_error" in printed and ("DIFFERS" in printed) == bool(status)
+
+
+def test_verify_fails_for_what_it_could_not_check(tmp_path, monkeypatch, capsys):
+    export(tmp_path, "mnist/fc10-1*")
+    catalogue = json.loads((tmp_path / "catalogue.json").read_text())
+    first, second, third = catalogue["entries"]
+    first["metrics"] = {}
+    (tmp_path / "catalogue.json").write_text(json.dumps(catalogue))
+    (tmp_path / third["name"] / "model.keras").unlink()
+    monkeypatch.setenv("INTRIGUING_TF_ZOO", str(tmp_path))
+    monkeypatch.setenv("INTRIGUING_TF_CACHE", str(tmp_path / "cache"))
+    for card, why in ((first, "no errors to compare with"), (third, "not here")):
+        assert run.main(["verify", card["name"]]) == 0
+        assert run.main(["verify", card["name"], "--metrics"]) == 1
+        assert f"{card['name']}: not evaluated, for it" in (told := capsys.readouterr().out)
+        assert why in told
+    second["classes"] = "ten"
+    (tmp_path / "catalogue.json").write_text(json.dumps(catalogue))
+    assert run.main(["verify"]) == 1
+    assert "unreadable" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
