@@ -77,8 +77,11 @@ def publish(
         home = folder / card.name
         model = keras_files.load(home / card.file)
         metrics, pictures = measure_and_draw(model, card, verbose=verbose)
-        for stem, picture in pictures.items():
-            write_atomically(home / f"{stem}.png", picture)
+        for stem in ("picture", "sandwich", "radius"):
+            if stem in pictures:
+                write_atomically(home / f"{stem}.png", pictures[stem])
+            else:
+                (home / f"{stem}.png").unlink(missing_ok=True)  # of an earlier measurement
         license, source = _origin(recipe)
         card = card.replace(
             title=recipe.title,

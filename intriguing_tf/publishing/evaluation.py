@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import keras
@@ -46,9 +47,11 @@ def measure(
     Returns:
         Metrics by the names of `zoo.cards.METRICS`, errors as fractions, and a picture as PNG:
         the first test images that are correctly classified, magnified changes, adversarial images.
+        Where no adversarial image is found, there is no average distortion, and the picture is
+        empty bytes; a certified radius that is not finite is left out.
     """
     metrics, pictures = measure_and_draw(model, card, full=full, verbose=verbose)
-    return metrics, pictures["picture"]
+    return metrics, pictures.get("picture", b"")
 
 
 def measure_and_draw(
@@ -65,7 +68,9 @@ def measure_and_draw(
     metrics["sample_error"] = _error(classifier, images, labels)
     adversary = LBFGSAdversary(model, bounds=card.bounds, loss="cross_entropy")
     result = adversary(images, labels, **ATTACK, verbose=verbose)
-    metrics["average_distortion"] = result.mean_distortion
+    found = bool((result.status == "found").any())
+    if found:
+        metrics["average_distortion"] = result.mean_distortion
     metrics["attack"] = {
         "images": len(images),
         **ATTACK,
@@ -76,7 +81,7 @@ def measure_and_draw(
     metrics |= _lipschitz(model, images)
     if full:
         metrics |= verified_robust_accuracy(model, *datasets.mnist("test"))
-    pictures = {"picture": _picture(result)}
+    pictures = {"picture": _picture(result)} if found else {}
     if is_certified(card):
         first = slice(ATTACKED)
         both = CertifiedAndFound.of(model, images[first], labels[first], card.bounds, verbose)
@@ -102,11 +107,11 @@ def verified_robust_accuracy(
 def _lipschitz(model: keras.Model, images: np.ndarray) -> dict[str, Any]:
     """Certified bounds, and the radius that they give half of the images at least."""
     report = lipschitz.bound(model)
-    return {
-        "lipschitz_total": float(report.total),
-        "lipschitz_product": float(report.product),
-        "certified_radius_median": float(np.median(lipschitz.certified_radius(model, images))),
-    }
+    metrics = {"lipschitz_total": float(report.total), "lipschitz_product": float(report.product)}
+    radius = float(np.median(lipschitz.certified_radius(model, images)))
+    if np.isfinite(radius):  # that of a constant is not
+        metrics["certified_radius_median"] = radius
+    return metrics
 
 
 def _error(classifier: Classifier, images: np.ndarray, labels: np.ndarray) -> float:
@@ -120,7 +125,7 @@ class CardComparison:
 
     Args:
         name: of the entry.
-        rows: metric, value in the card, value now, allowed difference.
+        rows: metric, value in the card, value now (NaN: there is none), allowed difference.
         unchecked: metrics that need the full MNIST, which is not here.
     """
 
@@ -165,12 +170,15 @@ def verify_metrics(name: str, *, verbose: bool | str = "auto") -> CardComparison
     full = _mnist_is_here()
     now, _ = measure(loading.load(name), card, full=full, verbose=verbose)
     keys = [key for key in METRICS if card.metrics.get(key) is not None]
+    unchecked = () if full else tuple(key for key in keys if key not in now)
     return CardComparison(
         name,
         tuple(
-            (key, card.metrics[key], now[key], _allowed(key, card)) for key in keys if key in now
+            (key, card.metrics[key], now.get(key, math.nan), _allowed(key, card))
+            for key in keys
+            if key not in unchecked
         ),
-        tuple(key for key in keys if key not in now),
+        unchecked,
     )
 
 

@@ -129,7 +129,7 @@ def measure_photographs(
     )
     report = lipschitz.bound(model, method="product", unbounded="inf", verbose=verbose)
     metrics: dict[str, Any] = {
-        "average_distortion": float(distortions.mean()),
+        **({"average_distortion": float(distortions.mean())} if len(distortions) else {}),
         "attack": {
             "photographs": ", ".join(Path(name).stem for name in PHOTOGRAPHS),
             "targets": f"random, {len(SEEDS)} for each",

@@ -260,6 +260,22 @@ def test_without_mnist_the_rest_is_verified(in_use, monkeypatch):
     assert {row[0] for row in comparison.rows} >= {"sample_error", "lipschitz_total"}
 
 
+@pytest.mark.slow
+def test_a_network_of_which_no_adversarial_image_is_found(tmp_path):
+    values = RECIPE | {
+        "arguments": {"weight_decay": 1e9},
+        "fitting": {"method": "optimum", "tolerance": 1.0, "iterations": 50},
+        "rounding": "float16",
+    }
+    (tmp_path / "constant.json").write_text(json.dumps(values))
+    (picture := tmp_path / "mnist/tiny/picture.png").parent.mkdir(parents=True)
+    picture.write_bytes(b"of an earlier one")
+    card = publishing.publish(tmp_path / "constant.json", tmp_path, verbose=False)
+    assert "average_distortion" not in card.metrics and card.metrics["attack"]["success"] < 1
+    assert not picture.exists()
+    assert keras_files.load(tmp_path / card.name / card.file).count_params() == 7850
+
+
 def test_an_installed_package_is_not_written_to(recipe_file, monkeypatch, tmp_path):
     installed = tmp_path / "files"
     monkeypatch.setattr(locations, "__file__", str(tmp_path / "locations.py"))
