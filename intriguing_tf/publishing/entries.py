@@ -12,7 +12,6 @@ import fnmatch
 import hashlib
 import importlib.metadata
 import io
-import json
 import os
 import platform
 from collections.abc import Iterable, Mapping
@@ -22,6 +21,7 @@ from typing import Any
 import keras
 
 from intriguing_tf.files import expanded, write_atomically
+from intriguing_tf.publishing import backup
 from intriguing_tf.publishing.evaluation import measure_and_draw
 from intriguing_tf.publishing.recipes import Recipe, fingerprint, load_recipe, recipe_names
 from intriguing_tf.publishing.training import TrainedModel, train
@@ -52,7 +52,7 @@ def publish(
     Args:
         name: of a recipe, or the path of a recipe's `.json`.
         folder: of the zoo to write to; by default the checkout's.
-        retrain: train even if the weights on disk were made by this recipe.
+        retrain: train from the beginning, even if the weights on disk were made by this recipe.
         verbose: True or False for progress bars, or "auto": when stderr is a terminal.
 
     Returns:
@@ -62,6 +62,7 @@ def publish(
         ValueError: no such recipe; or no `folder`, where the package is not a checkout.
         FileNotFoundError: the full MNIST is unavailable.
         RuntimeError: another process is publishing into the folder.
+        CatalogueError: the folder's catalogue, leaderboard or a card in it cannot be read.
 
     Example:
 
@@ -70,10 +71,14 @@ def publish(
     recipe = load_recipe(name)
     folder = writable_zoo(folder)
     with locked(folder):
+        site.check(folder)  # what would end `refresh` must not do so after the training
+        kept = folder / recipe.name / f".training-{fingerprint(recipe)[:12]}"
+        if retrain:
+            backup.remove(kept)
         card = None if retrain else published(recipe, folder)
         if card is None:
-            backup = folder / recipe.name / f".training-{fingerprint(recipe)[:12]}"
-            card = _write_trained(train(recipe, verbose=verbose, backup=backup), folder)
+            card = _write_trained(train(recipe, verbose=verbose, backup=kept), folder)
+        backup.remove(kept)
         home = folder / card.name
         model = keras_files.load(home / card.file)
         metrics, pictures = measure_and_draw(model, card, verbose=verbose)
@@ -112,8 +117,8 @@ def published(recipe: Recipe, folder: Path) -> ModelCard | None:
     """Returns the card of weights on disk that this very recipe made, if they are whole."""
     home = folder / recipe.name
     try:
-        card = ModelCard.from_json(json.loads((home / site.CARD).read_text("utf-8")))
-    except (FileNotFoundError, json.JSONDecodeError, CatalogueError):
+        card = site.read_card(home / site.CARD, folder)
+    except CatalogueError:
         return None
     same = card.training.get("recipe_sha256") == fingerprint(recipe)
     file = home / card.file

@@ -22,11 +22,11 @@ import tensorflow as tf
 
 from intriguing_tf import datasets, models
 from intriguing_tf.classifier import Classifier
-from intriguing_tf.files import expanded
 from intriguing_tf.keras_graph import above, up_to
 from intriguing_tf.models.mnist import sparse_autoencoder
 from intriguing_tf.progress import shows_progress
 from intriguing_tf.publishing.autoencoder import filters_figure, sparse_reconstruction
+from intriguing_tf.publishing.backup import Backup
 from intriguing_tf.publishing.recipes import (
     Certified,
     Gradient,
@@ -35,6 +35,7 @@ from intriguing_tf.publishing.recipes import (
     Optimum,
     Recipe,
     SparseAutoencoder,
+    fingerprint,
     load_recipe,
 )
 from intriguing_tf.training import (
@@ -52,6 +53,7 @@ from intriguing_tf.training.adversarial_model import Penalty
 from intriguing_tf.training.fitting import use_xla
 
 STEPS_PER_CALL = 50  # of `AdversarialModel.fit`, at most
+ITERATORS = 2  # that Keras makes of a dataset in an epoch: one to read, at its end one to drop
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,8 +64,9 @@ class TrainedModel:
         recipe: the recipe, with the seed that was used.
         model: the trained `keras.Model`, images to logits.
         train_error: fraction of the recipe's own training images that it misclassifies.
-        curve: the course of the objective; of a training that was resumed, since then.
-        seconds: wall time of the training, without reading the data; as `curve`.
+        curve: the course of the objective.
+        seconds: wall time of the training, without reading the data; of one that was resumed,
+            since then.
         data_sha256: `intriguing_tf.datasets.fingerprint` of the training images.
         autoencoder_curve: that of the autoencoder, if the recipe has one.
     """
@@ -106,7 +109,8 @@ def train(
         seed: instead of the recipe's.
         verbose: True or False for progress bars, or "auto": when stderr is a terminal.
         backup: folder in which training with pools or penalties is kept from epoch to epoch, so
-            that it resumes; it is emptied at the end.
+            that it resumes; remove it when you have saved what it gave. What is there of another
+            training, or cannot be read, is dropped with a warning.
 
     Raises:
         ValueError: as `load_recipe` and `train_on`.
@@ -145,6 +149,7 @@ def train_on(
         ValueError: the recipe's batches are larger than there are images, or its builder does not
             take its arguments.
     """
+    data_sha256 = datasets.fingerprint(images, labels)
     start = time.perf_counter()
     _check_batches(recipe, len(images))
     keras.utils.set_random_seed(recipe.seed)
@@ -157,7 +162,9 @@ def train_on(
         trainable = above(model, "fc1")
         inputs = up_to(model, "fc1").predict(images, batch_size=1000, verbose=0)
     if recipe.pools or recipe.penalties:
-        curve = _fit_with_adversary(recipe, model, images, labels, verbose, backup)
+        made_from = {"recipe": fingerprint(recipe), "data": data_sha256}
+        kept = None if backup is None else Backup(backup, made_from)
+        curve = _fit_with_adversary(recipe, model, images, labels, verbose, kept)
     else:
         curve = _fit(trainable, recipe.fitting, inputs, labels, seed, verbose)
     if recipe.rounding:
@@ -169,7 +176,7 @@ def train_on(
         train_error=train_error,
         curve=curve,
         seconds=time.perf_counter() - start,
-        data_sha256=datasets.fingerprint(images, labels),
+        data_sha256=data_sha256,
         autoencoder_curve=autoencoder_curve,
     )
 
@@ -242,7 +249,9 @@ def _penalty(part: Lipschitz | Gradient | Certified, steps: int) -> Penalty:
     return CertifiedMargin(**keywords)
 
 
-def _fit_with_adversary(recipe: Recipe, model, images, labels, verbose, backup) -> FittingCurve:
+def _fit_with_adversary(
+    recipe: Recipe, model, images, labels, verbose, backup: Backup | None
+) -> FittingCurve:
     start = time.perf_counter()
     fitting = cast(Minibatches, recipe.fitting)  # or the recipe would not be valid
     trainer = adversarial_model(recipe, model, len(images))
@@ -257,20 +266,30 @@ def _fit_with_adversary(recipe: Recipe, model, images, labels, verbose, backup) 
         steps_per_execution=steps_per_call(recipe),
         jit_compile=use_xla(model),
     )
+    if backup is not None:
+        backup.restore(trainer)
+    before = [] if backup is None else list(backup.loss)
     options: dict[str, Any] = {"x": images, "y": labels, "batch_size": fitting.batch_size}
     if recipe.shift:
-        options = {"x": _shifted_batches(recipe, images, labels)}
+        options = {"x": _shifted_batches(recipe, images, labels, len(before))}
     history = trainer.fit(
         **options,
+        initial_epoch=len(before),
         epochs=fitting.epochs,
         verbose=2 if shows_progress(verbose) else 0,
-        callbacks=[keras.callbacks.BackupAndRestore(str(expanded(backup)))] if backup else None,
-    )
-    return FittingCurve(np.array(history.history["loss"]), time.perf_counter() - start)
+        callbacks=[] if backup is None else [backup],
+    ).history
+    loss = [*before, *history.get("loss", [])]  # nothing where every epoch had been done
+    return FittingCurve(np.array(loss), time.perf_counter() - start)
 
 
-def _shifted_batches(recipe: Recipe, images: np.ndarray, labels: np.ndarray) -> tf.data.Dataset:
-    """Batches in a new order each epoch, each moved by a few pixels; what enters is black."""
+def _shifted_batches(
+    recipe: Recipe, images: np.ndarray, labels: np.ndarray, done: int = 0
+) -> tf.data.Dataset:
+    """Batches in a new order each epoch, each moved by a few pixels; what enters is black.
+
+    The first epoch is that after those that are `done`.
+    """
     size, most = cast(Minibatches, recipe.fitting).batch_size, recipe.shift
     frame = [[0, 0], [most, most], [most, most], [0, 0]]
     height, width = images.shape[1:3]
@@ -284,7 +303,10 @@ def _shifted_batches(recipe: Recipe, images: np.ndarray, labels: np.ndarray) -> 
     batches = tf.data.Dataset.from_tensor_slices((images, labels)).shuffle(len(images), recipe.seed)
     batches = batches.batch(size, drop_remainder=True)
     seeds = tf.data.Dataset.random(recipe.seed, rerandomize_each_iteration=True).batch(2)
-    return tf.data.Dataset.zip(batches, seeds).map(shift)
+    shifted = tf.data.Dataset.zip(batches, seeds).map(shift)
+    for _ in range(ITERATORS * done):
+        iter(shifted)  # draws new seeds, and reads nothing
+    return shifted
 
 
 def _fit(model, fitting, inputs, targets, seed, verbose, **options) -> FittingCurve:

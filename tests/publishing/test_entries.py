@@ -260,6 +260,35 @@ def test_without_mnist_the_rest_is_verified(in_use, monkeypatch):
     assert {row[0] for row in comparison.rows} >= {"sample_error", "lipschitz_total"}
 
 
+def test_a_neighbour_that_cannot_be_read_is_told_before_the_training(
+    recipe_file, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(entries, "train", refuse_training)
+    (tmp_path / "mnist/other").mkdir(parents=True)
+    (tmp_path / "mnist/other/card.json").write_text("{")
+    with pytest.raises(zoo.CatalogueError, match=r"other.card\.json is not a card"):
+        publishing.publish(recipe_file, tmp_path)
+
+
+def test_a_training_is_kept_until_its_weights_are_written(recipe_file, tmp_path, monkeypatch):
+    kept = []
+
+    def trained(recipe, verbose, backup):
+        kept.append((backup, backup.exists()))
+        backup.mkdir(parents=True, exist_ok=True)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(entries, "train", trained)
+    monkeypatch.setattr(entries, "_write_trained", killed)
+    for retrain in (False, False, True):
+        with pytest.raises(KeyboardInterrupt):
+            publishing.publish(recipe_file, tmp_path, retrain=retrain)
+    folder = kept[0][0]
+    assert kept == [(folder, False), (folder, True), (folder, False)] and folder.exists()
+
+
 @pytest.mark.slow
 def test_a_network_of_which_no_adversarial_image_is_found(tmp_path):
     values = RECIPE | {
