@@ -78,13 +78,14 @@ class Command:
 
     def __call__(self) -> NoReturn:
         """Runs the command line, and ends the process with its status."""
+        _open_closed_streams()
         warnings.showwarning = _show_warning  # type: ignore[assignment]
         with _ending_when_interrupted(self.grace):
             status = self.main(sys.argv[1:])
             try:
                 sys.stdout.flush()
-            except BrokenPipeError:
-                status = _unread()
+            except OSError:  # the status tells it, or an error that came before
+                _discard_output()
             if status == INTERRUPTED:
                 _end_at_once()
         sys.exit(status)
@@ -98,19 +99,10 @@ class Command:
             printed as one line, and for an error of TensorFlow's; 2 for arguments that are not
             flags; 130 for Ctrl-C; 141 where nobody reads the output any more.
         """
-        values = self.define_flags()
         try:
-            if HELP & set(arguments):
-                print(self._help(values))
-                return 0
-            _, *rest = values(["", *arguments])
-            self._warn_of_old_names(values)
-            if rest and not self.takes_arguments:
-                return _failed(self._flags_only(values, rest), status=2)
-            _silence_logs()
-            if self.imports_tensorflow:
-                import_tensorflow()
-            return self.action(values, *([rest] if self.takes_arguments else [])) or 0
+            status = self._run(self.define_flags(), arguments)
+            sys.stdout.flush()  # here, where it may fail
+            return status
         except BrokenPipeError:
             return _unread()
         except (flags.Error, ValueError, TypeError, OSError, ImportError, RuntimeError) as error:
@@ -121,6 +113,19 @@ class Command:
             if not _is_of_tensorflow(error):
                 raise
             return _failed(f"TensorFlow cannot compute this: {_reason(error)}", status=1)
+
+    def _run(self, values: flags.FlagValues, arguments: Sequence[str]) -> int:
+        if HELP & set(arguments):
+            print(self._help(values))
+            return 0
+        _, *rest = values(["", *arguments])
+        self._warn_of_old_names(values)
+        if rest and not self.takes_arguments:
+            return _failed(self._flags_only(values, rest), status=2)
+        _silence_logs()
+        if self.imports_tensorflow:
+            import_tensorflow()
+        return self.action(values, *([rest] if self.takes_arguments else [])) or 0
 
     def define_flags(self) -> flags.FlagValues:
         """Returns the command's flags, not yet parsed; each command has its own."""
@@ -171,8 +176,22 @@ def _failed(message: str, status: int) -> int:
 
 def _unread() -> int:
     """Ends without a word where whoever read the output has gone, as `head` does."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left of it goes nowhere
+    _discard_output()
     return UNREAD
+
+
+def _discard_output() -> None:
+    """Has what is left of the output go nowhere, so that the end of Python can write it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def _open_closed_streams() -> None:
+    """Has standard streams that are closed (`2>&-`) lead nowhere; else files take their numbers."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            number = os.open(os.devnull, os.O_RDWR)  # the least that is free: its own
+            os.set_inheritable(number, True)
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", errors="replace"))
 
 
 def _is_of_tensorflow(error: Exception) -> bool:
@@ -209,23 +228,24 @@ def _ending_when_interrupted(grace: float) -> Iterator[None]:
         with open(reading, "rb", buffering=0) as numbers:
             while (number := numbers.read(1)) and signal.SIGINT not in number:
                 pass
-        if number and not left.wait(grace):  # nothing more comes once the context is left
-            _stopped()
-            _end_at_once()
+            if number and not left.wait(grace):  # the pipe stays open: Ctrl-C may come again
+                _stopped()
+                _end_at_once()
 
     threading.Thread(target=wait, daemon=True).start()
     before = signal.set_wakeup_fd(writing)
     try:
         yield
     finally:
-        left.set()
         signal.set_wakeup_fd(before)
+        left.set()
         os.close(writing)
 
 
 def _end_at_once() -> NoReturn:
     """Ends the process without Python's tidying up, for which TensorFlow lets it wait."""
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):
+        sys.stdout.flush()
     os._exit(INTERRUPTED)
 
 

@@ -227,6 +227,64 @@ run()
     assert process.stderr.read() == "" and process.wait(timeout=30) == 141
 
 
+PRINTING = """
+import os, sys
+from intriguing_tf.scripts.command import command
+
+@command(imports_tensorflow=False)
+def run(flags):
+    print("line")
+    with open("taken", "w") as file:
+        print("warning", file=sys.stderr, flush=True)
+        return 7 if file.fileno() < 3 else 0
+run()
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs a shell")
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_lead_nowhere(closed, tmp_path):
+    line = f'exec "$0" -c "$1" {closed}'
+    done = subprocess.run(["sh", "-c", line, sys.executable, PRINTING], cwd=tmp_path, timeout=60)
+    assert done.returncode == 0 and not (tmp_path / "taken").read_text()
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a full device")
+@pytest.mark.parametrize("written", [1, 10**5], ids=["at the end", "while it writes"])
+def test_output_that_cannot_be_written_is_an_error_of_one_line(written):
+    code = f"""
+from intriguing_tf.scripts.command import command
+command(imports_tensorflow=False)(lambda flags: print("line\\n" * {written}))()
+"""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=full, stderr=subprocess.PIPE, text=True,
+            env={**os.environ, "PYTHONUNBUFFERED": ""}, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ") and done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent otherwise there")
+def test_a_second_ctrl_c_adds_no_words():
+    code = """
+import os, signal, time
+from intriguing_tf.scripts.command import command
+
+@command(imports_tensorflow=False)
+def run(flags):
+    for _ in range(2):  # the thread that watches has the time to read the first
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)
+        except KeyboardInterrupt:
+            time.sleep(0.2)
+run()
+"""
+    done = python(code)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent otherwise there")
 def test_a_command_that_has_ended_leaves_ctrl_c_alone():
