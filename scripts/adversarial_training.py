@@ -63,9 +63,8 @@ def run(flags: Any) -> None:
             attacked=flags.number,
             radius=flags.radius,
         )
-    print(result)
     path = write_atomically(folder / "table.md", result.table().markdown() + "\n")
-    print(f"\nTable: {path}")
+    print(f"{result}\n\nTable: {path}")
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def run(flags: Any) -> int:
 
     On Ctrl-C what was found until then is saved.
     """
-    with outputs.results(flags, fixed=(*_ARRAYS, *_SHOWN), others=_PNGS) as results:
+    with outputs.results(flags, fixed=(*_ARRAYS, *_SHOWN, "images/*"), others=_PNGS) as results:
         return _attack(flags, results)
 
 
@@ -68,24 +68,24 @@ def _attack(flags: Any, results: outputs.Results) -> int:
         result = adversary(images, labels, targets=targets, seed=flags.seed)
     except AttackInterrupted as stopped:
         result, interrupted = stopped.result, True
-    print(result)
-
     folder = results.folder
     rows = (result.status == "found").nonzero()[0] if flags.save_images else ()
     pngs = [f"images/{pictures.file_name_of(result, row, names)}" for row in rows]
     results.begin(_ARRAYS, [] if interrupted else [*_SHOWN, *pngs])
     result.save(folder / "attack")
     if interrupted:
+        print(result)
         return 128 + signal.SIGINT
     shown = result.plot(names, number=flags.shown, columns=16)
     if isinstance(shown, itf.reporting.Picture):
-        write_atomically(folder / "attack.png", shown.png())
-        print(f"\nPicture: {folder / 'attack.png'}. {shown.caption}")
+        path = write_atomically(folder / "attack.png", shown.png())
+        told = [f"Picture: {path}. {shown.caption}"]
     else:
-        write_atomically(folder / "examples.md", shown.markdown())
-        print(f"\n{shown}\n\nThe examples: {folder / 'examples.md'}")
+        path = write_atomically(folder / "examples.md", shown.markdown())
+        told = [str(shown), f"The examples: {path}"]
     if flags.save_images:
-        print(f"\n{result.save_images(folder / 'images', class_names=names)}")
+        told.append(str(result.save_images(folder / "images", class_names=names)))
+    print(result, *told, sep="\n\n")  # once all is saved: the terminal may be gone
     return 0 if result.success.all() else 1
 
 

@@ -21,6 +21,8 @@ from intriguing_tf.scripts.command import command
 import intriguing_tf as itf
 from intriguing_tf.zoo.names import short_name
 
+_FILES = ("report.html", "report.md", "evaluation.json", "images.csv", "curve.csv")
+
 
 @command(
     options.model("mnist/fc100-100-10"),
@@ -40,7 +42,7 @@ from intriguing_tf.zoo.names import short_name
     options.work_folder(
         "evaluation",
         "folder of the page, and of finished work",
-        ["report.html", "report.md", "evaluation.json", "images.csv", "curve.csv"],
+        [*_FILES, "figures/*.svg", "figures/*.png"],
     ),
 )
 def run(flags: Any) -> None:
@@ -66,8 +68,8 @@ def _evaluate(flags: Any) -> None:
         workers=flags.workers,
         name=short_name(flags.model),
     )
-    print(evaluation)
-    print(f"\nThe page: {evaluation.save(folder)}")
+    path = evaluation.save(folder)
+    print(f"{evaluation}\n\nThe page: {path}")
 
 
 if __name__ == "__main__":

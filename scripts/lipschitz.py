@@ -82,21 +82,22 @@ def _run(flags: Any, results: outputs.Results | None) -> None:
     found = _table_5(flags) if flags.alexnet_kernels else _bounds(flags)
     values = json.dumps(found.values, indent=1)
     markdown = {name: table.markdown() for name, table in found.tables.items()}
+    saved = [] if results is None else _save(found, values, markdown, results)
     if flags.format == "json":
         print(values)
     elif flags.format == "markdown":
         print(*markdown.values(), sep="\n\n")
     else:
         print(*found.tables.values(), sep="\n\n")
-    if results is not None:
-        _save(found, values, markdown, results, flags)
+    if saved and flags.format != "json":
+        print(f"\nSaved in {flags.output}: {', '.join(saved)}")
     if found.failed is not None:
         raise found.failed
 
 
 def _save(
-    found: _Found, values: str, markdown: dict[str, str], results: outputs.Results, flags: Any
-) -> None:
+    found: _Found, values: str, markdown: dict[str, str], results: outputs.Results
+) -> list[str]:
     files = {
         **{f"{name}.md": text for name, text in markdown.items()},
         **{f"{name}.svg": draw().svg(captioned=True) for name, draw in found.pictures.items()},
@@ -105,8 +106,7 @@ def _save(
     results.begin(files)
     for name, content in files.items():
         write_atomically(results.folder / name, content)
-    if flags.format != "json":
-        print(f"\nSaved in {flags.output}: {', '.join(files)}")
+    return [*files]
 
 
 class _Found(NamedTuple):

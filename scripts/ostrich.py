@@ -60,9 +60,9 @@ def _run(flags: Any, results: outputs.Results) -> int:
     options = {"solver": flags.solver} if flags.solver else {}
     figure = itf.experiments.Figure5(flags.target, flags.survive_rounding, options)
     result = figure.run(model, read.images, [file.name for file in read.files])
-    print(result)
     results.begin(result.files[:2], result.files[2:])
-    print(f"\nPicture: {result.save(results.folder)}")
+    path = result.save(results.folder)
+    print(f"{result}\n\nPicture: {path}")
     became = result.rounded_predictions == result.target
     wanted = became if flags.survive_rounding else result.adversarial.success
     return 0 if wanted.all() else 1

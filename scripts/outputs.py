@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath
@@ -49,31 +50,51 @@ def results(flags: Any, fixed: Collection[str], others: str = _NONE) -> Iterator
 
     Args:
         flags: with --output and --overwrite.
-        fixed: names that the command gives to files, whatever the results.
+        fixed: names that the command gives to files, whatever the results; `folder/*` for all in
+            a folder.
         others: a regular expression of the names of all others. Names begin at the folder, with /.
 
     Raises:
         RuntimeError: another process is at work in the folder.
         ValueError: it holds something, without --overwrite; or files that may be of another run,
-            but are not known to be the command's.
+            but are not known to be the command's; or a folder in the place of a file.
     """
     folder = Path(flags.output)
     with alone_in(folder):
         if holds_something(folder) and not flags.overwrite:  # since the flags were read
             raise ValueError(not_empty(folder))
+        check_kinds(folder, fixed)
         found = Results(folder, fixed)
         found.refuse_strangers(re.compile(others))
         yield found
 
 
 def check_own(folder: Path, names: Iterable[str]) -> None:
-    """Raises if a folder that no command worked in holds files of names that one writes."""
-    there = [name for name in names if (folder / name).exists()]
+    """Raises if a folder that no command worked in holds files of names that one writes.
+
+    Args:
+        folder: that the command will work in.
+        names: that it may write; `folder/*.svg` for all of such names.
+    """
+    found = (path for name in names for path in sorted(folder.glob(name)))
+    there = [path.relative_to(folder).as_posix() for path in found]
     if there and not (folder / _LOCK).exists():
         raise ValueError(
-            f"{folder} holds files that would be replaced, and that no run made: give another "
+            f"{folder} holds files that may be replaced, and that no run made: give another "
             f"folder, or move them. Received: {', '.join(there)}."
         )
+    check_kinds(folder, names)
+
+
+def check_kinds(folder: Path, names: Iterable[str]) -> None:
+    """Raises if a folder is in the place of a file that may be written, or a file in a folder's."""
+    for path in (folder / name for name in names):
+        for place, kind in ((path.parent, "folder"), (path, "file")):
+            fits = place.is_dir() if kind == "folder" else place.is_file()
+            if os.path.lexists(place) and not fits:
+                raise ValueError(
+                    f"{place} must be a {kind}, or not be there: move it, or give another folder."
+                )
 
 
 def not_empty(folder: Path) -> str:

@@ -30,7 +30,7 @@ def _check_log(folder: str) -> None:
     options.work_folder(
         "reproduction",
         "folder of the report and of finished pieces",
-        ["report.html", "report.md", "results.json"],
+        ["report.html", "report.md", "results.json", "figures/*.svg"],
     ),
     options.number("images attacked per model and table", 1000, least=8),
     options.boolean("quick", False, "the same as --number=128"),

@@ -73,9 +73,10 @@ def run(flags: Any) -> None:
         ray=flags.ray,
         workers=flags.workers,
     )
+    table = None if flags.table is None else done.write_table(flags.table)
     print(done)
-    if flags.table is not None:
-        print(f"\nA row for each image: {done.write_table(flags.table)}.")
+    if table is not None:
+        print(f"\nA row for each image: {table}.")
 
 
 if __name__ == "__main__":

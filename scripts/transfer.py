@@ -49,7 +49,7 @@ def _stddevs(name: str, default: Sequence[float], text: str) -> options.Option:
 )
 def run(flags: Any) -> None:
     """Measures the matrix that the flags ask for."""
-    with outputs_folder.results(flags, _FILES, _SETS) as results:
+    with outputs_folder.results(flags, (*_FILES, "adversarial/*"), _SETS) as results:
         _measure(flags, results)
 
 
@@ -94,10 +94,6 @@ def _measure(flags: Any, results: outputs_folder.Results) -> None:
         noisy = itf.transfer.gaussian_noise(images, stddev, flags.seed, bounds)
         sets[f"Gaussian noise {stddev}"] = noisy
     matrix = itf.transfer.error_matrix(shown, sets, labels, originals=images, bounds=bounds)
-    print(matrix)
-    for name, counts in attacks.items():
-        told = ", ".join(f"{number} {status}" for status, number in counts.items())
-        print(f"for {name}: {told}; images that are not found are as they were.")
     caption = "Error in % of the column's model on the row's images."
     picture = reporting.heat_maps(
         "errors", caption, {"": matrix.errors}, matrix.rows, matrix.columns
@@ -113,6 +109,10 @@ def _measure(flags: Any, results: outputs_folder.Results) -> None:
         "attacks": attacks,
     }
     path = write_atomically(folder / "errors.json", json.dumps(values, indent=1))
+    print(matrix)
+    for name, counts in attacks.items():
+        told = ", ".join(f"{number} {status}" for status, number in counts.items())
+        print(f"for {name}: {told}; images that are not found are as they were.")
     print(f"\nResults: {path}")
 
 

@@ -40,7 +40,7 @@ _FIGURES = r"figures/(natural|random)\.svg"
 )
 def run(flags: Any) -> None:
     """Runs the comparison that the flags ask for."""
-    with outputs.results(flags, _FILES, _FIGURES) as results:
+    with outputs.results(flags, (*_FILES, "figures/*"), _FIGURES) as results:
         _compare(flags, results)
 
 
@@ -73,7 +73,6 @@ def _compare(flags: Any, results: outputs.Results) -> None:
         seed=flags.seed,
         verbose=True,
     )
-    print(found)
     pictures, tables = [], [found.table()]
     for top in (found.natural, found.random):
         rows = top.determined.nonzero()[0][: flags.shown]
@@ -93,7 +92,7 @@ def _compare(flags: Any, results: outputs.Results) -> None:
     contrasts = json.dumps(to_json(found.contrasts), indent=1)
     write_atomically(results.folder / "contrasts.json", contrasts)
     path = report.save(results.folder)
-    print(f"\nPictures: {path}")
+    print(f"{found}\n\nPictures: {path}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """Results of two runs are never mixed in one folder, and nothing of others' goes."""
 
+import ast
 import importlib
 import json
 import re
+import sys
 import types
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -15,6 +18,7 @@ from intriguing_tf.evaluation.result import _remove_figures
 from intriguing_tf.reporting import Report
 from intriguing_tf.store import locked
 
+SCRIPTS = Path(__file__).parents[2] / "scripts"
 FIXED, OTHERS = ("a.npz", "a.png", "a.md"), r"images/\d+\.png"
 
 
@@ -174,7 +178,9 @@ def test_commands_keep_others_out_and_nothing_of_their_earlier_runs(
     [
         ("evaluate", ["--output=own"], "report.html"),
         ("evaluate", ["--output=own"], "images.csv"),
+        ("evaluate", ["--output=own"], "figures/classes.svg"),
         ("reproduce", ["--output=own", "--quick"], "results.json"),
+        ("reproduce", ["--output=own", "--quick"], "figures/own.svg"),
         ("adversarial_training", ["--output=own", "--methods=decay"], "table.md"),
         ("zoo", ["site", "own", "mnist/fc10-1"], "index.html"),
     ],
@@ -183,14 +189,76 @@ def test_files_of_others_are_not_replaced_by_work(
     name, arguments, file, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / file).parent.mkdir(parents=True)
     (tmp_path / "own" / file).write_text("mine")
     run = importlib.import_module(f"intriguing_tf.scripts.{name}").run
     assert run.main(arguments) == 1
     error = capsys.readouterr().err
-    assert "would be replaced" in error and f"Received: {file}." in error
-    assert [each.name for each in (tmp_path / "own").iterdir()] == [file]
+    assert "may be replaced" in error and f"Received: {file}." in error
+    assert files(tmp_path / "own") == {file}
     assert (tmp_path / "own" / file).read_text() == "mine"
+
+
+SAVED = [
+    ("attack", "--model=mnist/fc10-1 --number=1 --save_images", "attack.npz attack.png images"),
+    ("lipschitz", "--model=mnist/fc10-1", "bounds.md bounds.json"),
+    ("transfer", "--models=mnist/fc10-1 --number=1", "errors.json errors.svg adversarial"),
+]
+
+
+@pytest.mark.parametrize("name, arguments, saved", SAVED, ids=[each[0] for each in SAVED])
+def test_results_are_saved_where_they_cannot_be_shown(
+    name, arguments, saved, tmp_path, monkeypatch, capsys
+):
+    """As where the terminal was closed meanwhile."""
+
+    def write(text):
+        raise OSError(5, "Input/output error")
+
+    run = importlib.import_module(f"intriguing_tf.scripts.{name}").run
+    with monkeypatch.context() as patched:
+        patched.setattr(sys.stdout, "write", write)
+        assert run.main([*arguments.split(), f"--output={tmp_path}"]) == 1
+    assert capsys.readouterr().err == "error: [Errno 5] Input/output error\n"
+    assert {*saved.split()} <= {each.name for each in tmp_path.iterdir()}
+
+
+@pytest.mark.parametrize("file", sorted(SCRIPTS.glob("*.py")), ids=lambda file: file.stem)
+def test_commands_save_before_they_print(file):
+    """A print that a `return` follows in the next line ends a run by itself."""
+    for function in ast.walk(ast.parse(file.read_text())):
+        if not isinstance(function, ast.FunctionDef):
+            continue
+        ends = {each.lineno for each in ast.walk(function) if isinstance(each, ast.Return)}
+        calls = [each for each in ast.walk(function) if isinstance(each, ast.Call)]
+        names = {each: getattr(each.func, "attr", getattr(each.func, "id", "")) for each in calls}
+        saved = [c.lineno for c in calls if re.match("_?save|write_|begin", names[c])]
+        shown = [c.lineno for c in calls if names[c] == "print" and c.lineno + 1 not in ends]
+        told = {c.lineno for c in calls if any(each.arg == "file" for each in c.keywords)}
+        assert max(saved, default=0) <= min({*shown} - told, default=10**6), function.name
+
+
+OCCUPIED = [
+    ("attack", "--model=mnist/fc10-1", "attack.npz/"),
+    ("attack", "--model=mnist/fc10-1", "images"),
+    ("units", "--model=mnist/fc10-1", "figures"),
+    ("transfer", "--models=mnist/fc10-1", "adversarial"),
+    ("evaluate", "--model=mnist/fc10-1", "figures"),
+]
+
+
+@pytest.mark.parametrize("name, arguments, occupied", OCCUPIED)
+def test_a_name_that_a_folder_or_a_file_has_is_told_before_the_work(
+    name, arguments, occupied, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr("intriguing_tf.scripts.inputs.load_model", None)
+    place = tmp_path / occupied
+    place.mkdir() if occupied[-1] == "/" else place.write_text("mine")
+    run = importlib.import_module(f"intriguing_tf.scripts.{name}").run
+    overwrite = [] if name == "evaluate" else ["--overwrite"]
+    assert run.main([arguments, f"--output={tmp_path}", *overwrite]) == 1
+    kind = "file" if occupied[-1] == "/" else "folder"
+    assert f"{place} must be a {kind}, or not be there" in capsys.readouterr().err
 
 
 def test_a_page_of_others_names_no_figure_to_be_removed(tmp_path):
