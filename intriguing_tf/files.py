@@ -73,7 +73,8 @@ def write_atomically(path: str | os.PathLike, content: bytes | str) -> Path:
 
     Args:
         path: where the file goes, `~` being the home folder; an existing file is replaced.
-        content: text is written as UTF-8.
+        content: text is written as UTF-8, and what is none of it, as in some names of files, as
+            escapes.
 
     Returns:
         The path.
@@ -83,7 +84,7 @@ def write_atomically(path: str | os.PathLike, content: bytes | str) -> Path:
     """
     path = expanded(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = content.encode() if isinstance(content, str) else content
+    data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with naming(path), os.fdopen(handle, "wb") as file:

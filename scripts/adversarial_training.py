@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from intriguing_tf.scripts import options
-from intriguing_tf.scripts.command import command
+from intriguing_tf.scripts.command import command, say
 
 import intriguing_tf as itf
 from intriguing_tf.experiments.methods import METHODS
@@ -64,7 +64,7 @@ def run(flags: Any) -> None:
             radius=flags.radius,
         )
     path = write_atomically(folder / "table.md", result.table().markdown() + "\n")
-    print(f"{result}\n\nTable: {path}")
+    say(result, f"Table: {path}")
 
 
 if __name__ == "__main__":

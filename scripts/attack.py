@@ -15,7 +15,7 @@ import signal
 from typing import Any
 
 from intriguing_tf.scripts import inputs, options, outputs
-from intriguing_tf.scripts.command import command
+from intriguing_tf.scripts.command import command, say
 
 import intriguing_tf as itf
 from intriguing_tf.adversary import AttackInterrupted
@@ -74,7 +74,7 @@ def _attack(flags: Any, results: outputs.Results) -> int:
     results.begin(_ARRAYS, [] if interrupted else [*_SHOWN, *pngs])
     result.save(folder / "attack")
     if interrupted:
-        print(result)
+        say(result)
         return 128 + signal.SIGINT
     shown = result.plot(names, number=flags.shown, columns=16)
     if isinstance(shown, itf.reporting.Picture):
@@ -85,7 +85,7 @@ def _attack(flags: Any, results: outputs.Results) -> int:
         told = [str(shown), f"The examples: {path}"]
     if flags.save_images:
         told.append(str(result.save_images(folder / "images", class_names=names)))
-    print(result, *told, sep="\n\n")  # once all is saved: the terminal may be gone
+    say(result, *told)  # once all is saved: the terminal may be gone
     return 0 if result.success.all() else 1
 
 

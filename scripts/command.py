@@ -15,7 +15,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO
 
 from absl import flags
 from absl import logging as absl_logging
@@ -162,15 +162,25 @@ class Command:
         return f"{description}\n\nFlags:\n{by_module.partition(chr(10))[2]}"
 
 
+def say(*paragraphs: object, file: TextIO | None = None) -> None:
+    """Prints what a command has to say; names in it, which may be anyone's, do nothing there.
+
+    Args:
+        *paragraphs: of text, or what has a text of its own, as tables have.
+        file: the standard output by default.
+    """
+    print(printable("\n\n".join(map(str, paragraphs))), file=file)
+
+
 def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
     """Shows what a warning says, and not the line of code that says so."""
-    print(f"warning: {printable(str(message))}", file=sys.stderr)
+    say(f"warning: {message}", file=sys.stderr)
 
 
 def _failed(message: str, status: int) -> int:
     message = _LISTED.sub(lambda m: m[1] + m[2].replace("'", "").replace(", ", ",") + ":", message)
     message = _COLORED.sub("", message)
-    print(f"error: {printable(message)}", file=sys.stderr)
+    say(f"error: {message}", file=sys.stderr)
     return status
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from intriguing_tf.scripts import inputs, options, outputs
-from intriguing_tf.scripts.command import command
+from intriguing_tf.scripts.command import command, say
 
 import intriguing_tf as itf
 from intriguing_tf.zoo.names import short_name
@@ -69,7 +69,7 @@ def _evaluate(flags: Any) -> None:
         name=short_name(flags.model),
     )
     path = evaluation.save(folder)
-    print(f"{evaluation}\n\nThe page: {path}")
+    say(evaluation, f"The page: {path}")
 
 
 if __name__ == "__main__":

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from intriguing_tf.scripts.command import say
+
 from intriguing_tf import datasets
 from intriguing_tf.datasets import names as data_names
 from intriguing_tf.files import expanded, not_there
@@ -103,9 +105,9 @@ def load_data(
     if of_classifier:
         found.check_classes(doubts.units_of(model))
     if found.skipped:
-        print(f"skipped {len(found.skipped)} files:", file=sys.stderr)
+        say(f"skipped {len(found.skipped)} files:", file=sys.stderr)
     for file, reason in found.skipped:
-        print(f"  {file}: {reason}", file=sys.stderr)
+        say(f"  {file}: {reason}", file=sys.stderr)
     return found.in_memory() if in_memory else found
 
 

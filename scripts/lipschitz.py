@@ -25,7 +25,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from intriguing_tf.scripts import inputs, options, outputs
-from intriguing_tf.scripts.command import command
+from intriguing_tf.scripts.command import command, say
 
 from intriguing_tf import experiments, lipschitz, reporting
 from intriguing_tf.files import write_atomically
@@ -84,13 +84,13 @@ def _run(flags: Any, results: outputs.Results | None) -> None:
     markdown = {name: table.markdown() for name, table in found.tables.items()}
     saved = [] if results is None else _save(found, values, markdown, results)
     if flags.format == "json":
-        print(values)
+        say(values)
     elif flags.format == "markdown":
-        print(*markdown.values(), sep="\n\n")
+        say(*markdown.values())
     else:
-        print(*found.tables.values(), sep="\n\n")
+        say(*found.tables.values())
     if saved and flags.format != "json":
-        print(f"\nSaved in {flags.output}: {', '.join(saved)}")
+        say(f"\nSaved in {flags.output}: {', '.join(saved)}")
     if found.failed is not None:
         raise found.failed
 
@@ -131,10 +131,10 @@ def _table_5(flags: Any) -> _Found:
 def _bounds(flags: Any) -> _Found:
     model = inputs.load_model(flags, application_weights=None)
     if flags.model.startswith("applications/") and ":" not in flags.model:
-        print(f"{flags.model} has random weights; Keras's: {flags.model}:imagenet", file=sys.stderr)
+        say(f"{flags.model} has random weights; Keras's: {flags.model}:imagenet", file=sys.stderr)
     images = None if flags.number is None else _images(model, flags)
     if flags.number is None and flags["data"].present:
-        print("--data is looked at with --number of them.", file=sys.stderr)
+        say("--data is looked at with --number of them.", file=sys.stderr)
     report = lipschitz.bound(model, flags.method, flags.unbounded, domain=flags.domain)
     found = _Found({"bounds": report.table()}, {}, report.as_dict())
     if any(map(_is_drawn, report.rows)):

@@ -15,7 +15,7 @@ import sys
 from typing import Any
 
 from intriguing_tf.scripts import inputs, options, outputs
-from intriguing_tf.scripts.command import command, import_tensorflow
+from intriguing_tf.scripts.command import command, import_tensorflow, say
 
 import intriguing_tf as itf
 
@@ -56,13 +56,13 @@ def _run(flags: Any, results: outputs.Results) -> int:
     model = inputs.load_model(flags)
     read = itf.datasets.read_images(files, inputs.size_of_images(model))
     for file, reason in read.skipped:
-        print(f"skipped {file}: {reason}", file=sys.stderr)
+        say(f"skipped {file}: {reason}", file=sys.stderr)
     options = {"solver": flags.solver} if flags.solver else {}
     figure = itf.experiments.Figure5(flags.target, flags.survive_rounding, options)
     result = figure.run(model, read.images, [file.name for file in read.files])
     results.begin(result.files[:2], result.files[2:])
     path = result.save(results.folder)
-    print(f"{result}\n\nPicture: {path}")
+    say(result, f"Picture: {path}")
     became = result.rounded_predictions == result.target
     wanted = became if flags.survive_rounding else result.adversarial.success
     return 0 if wanted.all() else 1

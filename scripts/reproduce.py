@@ -14,7 +14,7 @@ import importlib.util
 from typing import Any
 
 from intriguing_tf.scripts import options
-from intriguing_tf.scripts.command import command
+from intriguing_tf.scripts.command import command, say
 
 from intriguing_tf import experiments, reporting
 from intriguing_tf.files import check_folder
@@ -62,7 +62,7 @@ def run(flags: Any) -> None:
         )
     if flags.tensorboard:
         reporting.log_to_tensorboard(reproduction.report, reproduction.scalars(), flags.tensorboard)
-    print(f"\n{reproduction}\n\nThe report: {workspace.folder / 'report.html'}")
+    say(f"\n{reproduction}", f"The report: {workspace.folder / 'report.html'}")
 
 
 if __name__ == "__main__":

@@ -13,10 +13,11 @@ from __future__ import annotations
 from typing import Any
 
 from intriguing_tf.scripts import inputs, options
-from intriguing_tf.scripts.command import command
+from intriguing_tf.scripts.command import command, say
 
 import intriguing_tf as itf
 from intriguing_tf.sweeps.tables import check_table
+from intriguing_tf.text import printable
 from intriguing_tf.zoo.names import short_name
 
 _SETTINGS = ("solver", "bounds", "outputs")
@@ -46,7 +47,7 @@ def run(flags: Any) -> None:
     """Runs the sweep that the flags ask for."""
     from intriguing_tf.sweeps.plan import valid_names  # here: --help must not load TensorFlow
 
-    short = [short_name(name) for name in flags.models]
+    short = [printable(short_name(name)) for name in flags.models]
     if len(set(short)) != len(short):
         raise ValueError(
             "--models must differ, files in their names and not in their folders alone. "
@@ -74,9 +75,7 @@ def run(flags: Any) -> None:
         workers=flags.workers,
     )
     table = None if flags.table is None else done.write_table(flags.table)
-    print(done)
-    if table is not None:
-        print(f"\nA row for each image: {table}.")
+    say(done, *([] if table is None else [f"A row for each image: {table}."]))
 
 
 if __name__ == "__main__":

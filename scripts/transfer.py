@@ -15,7 +15,7 @@ from typing import Any
 
 from intriguing_tf.scripts import inputs, options
 from intriguing_tf.scripts import outputs as outputs_folder
-from intriguing_tf.scripts.command import command
+from intriguing_tf.scripts.command import command, say
 
 import intriguing_tf as itf
 from intriguing_tf import reporting
@@ -109,11 +109,11 @@ def _measure(flags: Any, results: outputs_folder.Results) -> None:
         "attacks": attacks,
     }
     path = write_atomically(folder / "errors.json", json.dumps(values, indent=1))
-    print(matrix)
+    say(matrix)
     for name, counts in attacks.items():
         told = ", ".join(f"{number} {status}" for status, number in counts.items())
-        print(f"for {name}: {told}; images that are not found are as they were.")
-    print(f"\nResults: {path}")
+        say(f"for {name}: {told}; images that are not found are as they were.")
+    say(f"\nResults: {path}")
 
 
 def _predicting(model: Any, outputs: str) -> Any:

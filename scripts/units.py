@@ -13,7 +13,7 @@ import json
 from typing import Any
 
 from intriguing_tf.scripts import inputs, options, outputs
-from intriguing_tf.scripts.command import command
+from intriguing_tf.scripts.command import command, say
 
 from intriguing_tf import reporting, units
 from intriguing_tf.files import write_atomically
@@ -92,7 +92,7 @@ def _compare(flags: Any, results: outputs.Results) -> None:
     contrasts = json.dumps(to_json(found.contrasts), indent=1)
     write_atomically(results.folder / "contrasts.json", contrasts)
     path = report.save(results.folder)
-    print(f"{found}\n\nPictures: {path}")
+    say(found, f"Pictures: {path}")
 
 
 if __name__ == "__main__":

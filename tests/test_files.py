@@ -63,6 +63,11 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
     assert path.read_text() == "old" and os.listdir(tmp_path) == ["file"]
 
 
+def test_a_name_that_is_no_text_does_not_lose_what_is_written(tmp_path):
+    path = write_atomically(tmp_path / "file", "caf\udce9 é")
+    assert path.read_text("utf-8") == r"caf\udce9 é"
+
+
 def test_content_that_cannot_be_written_leaves_nothing(tmp_path):
     with pytest.raises(TypeError):
         write_atomically(tmp_path / "file", 3)

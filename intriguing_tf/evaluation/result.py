@@ -22,6 +22,7 @@ from intriguing_tf.files import expanded, write_atomically
 from intriguing_tf.lipschitz import LipschitzReport
 from intriguing_tf.reporting import Picture, Report, ShownAsTable, Table
 from intriguing_tf.sweeps import Sweep
+from intriguing_tf.text import printable
 
 _FIGURE = re.compile(r"\(figures/(\w+)\.svg\)")  # as a page refers to it
 
@@ -186,7 +187,7 @@ class Evaluation(ShownAsTable, Collected):
             "seconds": self.seconds,
             "evaluations": self.evaluations,
             "doubts": list(self.doubts),
-            "skipped": [[str(file), reason] for file, reason in self.skipped],
+            "skipped": [[printable(str(file)), reason] for file, reason in self.skipped],
             "settings": self.nearest.settings,
         }
 

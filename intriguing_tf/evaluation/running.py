@@ -39,6 +39,7 @@ from intriguing_tf.evaluation.scaling import Ranges, check_pair, check_within
 from intriguing_tf.files import check_folder, expanded
 from intriguing_tf.lipschitz import LipschitzReport, bound
 from intriguing_tf.sweeps import Sweep, sweep
+from intriguing_tf.text import printable
 from intriguing_tf.zoo.names import load_model, short_name
 
 _CELL = {"model": "model", "targets": "nearest", "settings": "attack"}
@@ -132,6 +133,7 @@ def evaluate(
         check_kind("name", name, str, "a str")
     model = load_model(model) if isinstance(model, str) else model
     check_model(model)
+    name = printable(name)
     check_choice("certify", certify, METHODS)
     attack = _check_attack(attack)
     bounds = check_pair(bounds)

@@ -16,7 +16,7 @@ from intriguing_tf.checks import check_kind, check_kinds
 from intriguing_tf.files import expanded, write_atomically
 from intriguing_tf.reporting.charts import Picture
 from intriguing_tf.reporting.tables import Table
-from intriguing_tf.text import markdown
+from intriguing_tf.text import markdown, printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,6 +170,7 @@ def _template(name: str) -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
+        finalize=lambda value: printable(value) if type(value) is str else value,
     )
     environment.filters["base64"] = lambda text: base64.b64encode(text.encode()).decode()
     return environment.get_template(name)

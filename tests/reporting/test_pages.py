@@ -79,6 +79,13 @@ def test_what_is_given_is_escaped(report):
     assert "<b>" not in page
 
 
+def test_names_of_files_that_are_no_text_are_shown_as_escapes(tmp_path):
+    name = "caf\udce9 \x1b[31m.png"  # as Python has a name that is not UTF-8
+    page = Report(name, [name], [Section(name, [name])]).save(tmp_path)
+    for text in (page.read_text("utf-8"), (tmp_path / "report.md").read_text("utf-8")):
+        assert text.count(r"caf\udce9 \x1b[31m.png") >= 4 and "\x1b" not in text
+
+
 def test_every_cell_is_in_page_and_markdown(report):
     page, text = html.unescape(report.html()), report.markdown()
     for cell in ("7.5 [7.0, 8.1]", "AE400-10", "13.123456", "10 000 images"):

@@ -1,12 +1,16 @@
 """What flags become: models and images of the package's names, fitted to each other."""
 
 import types
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from intriguing_tf.scripts import inputs
+
+from intriguing_tf.datasets import loading
+from intriguing_tf.datasets.image_sets import ImageSet
 
 
 def flags(**given):
@@ -45,6 +49,13 @@ def test_images_of_flags(capsys, tmp_path):
     assert found.labels.tolist() == [0, 1]
     printed = capsys.readouterr().err
     assert "skipped 1 files" in printed and "broken.png" in printed
+
+
+def test_names_of_skipped_files_do_nothing_to_a_terminal(monkeypatch, capsys):
+    found = ImageSet(np.zeros((1, 2)), skipped=((Path("\x1b[2J.png"), "broken"),))
+    monkeypatch.setattr(loading, "load_data", lambda *_, **__: found)
+    inputs.load_data(flags(), keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)]))
+    assert capsys.readouterr().err == "skipped 1 files:\n  \\x1b[2J.png: broken\n"
 
 
 def test_folders_need_not_be_the_classes_of_a_network_whose_units_are_looked_at(tmp_path):

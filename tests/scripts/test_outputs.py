@@ -233,9 +233,10 @@ def test_commands_save_before_they_print(file):
         calls = [each for each in ast.walk(function) if isinstance(each, ast.Call)]
         names = {each: getattr(each.func, "attr", getattr(each.func, "id", "")) for each in calls}
         saved = [c.lineno for c in calls if re.match("_?save|write_|begin", names[c])]
-        shown = [c.lineno for c in calls if names[c] == "print" and c.lineno + 1 not in ends]
+        said = [c.lineno for c in calls if names[c] in ("print", "say")]
         told = {c.lineno for c in calls if any(each.arg == "file" for each in c.keywords)}
-        assert max(saved, default=0) <= min({*shown} - told, default=10**6), function.name
+        shown = {line for line in said if line + 1 not in ends} - told
+        assert max(saved, default=0) <= min(shown, default=10**6), function.name
 
 
 OCCUPIED = [
