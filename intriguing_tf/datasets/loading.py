@@ -153,7 +153,11 @@ def _class_names(path: Path, names: np.ndarray | None) -> tuple[str, ...] | None
             f"{path} must hold 'class_names' as a list, in the order of the labels. Received: an "
             f"array of shape {names.shape}."
         )
-    return tuple(map(str, np.char.decode(names, "utf-8") if names.dtype.kind == "S" else names))
+    try:
+        decoded = np.char.decode(names, "utf-8") if names.dtype.kind == "S" else names
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} must hold 'class_names' as text, or in UTF-8: {error}.") from None
+    return tuple(map(str, decoded))
 
 
 def _tfds(

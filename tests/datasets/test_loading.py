@@ -272,6 +272,10 @@ WRONG = {
     "scores": (saved(labels=np.full((3, 2), 0.5)), r"my\.npz must hold 'labels'.*argmax"),
     "two ones": (saved(labels=np.ones((3, 2), int)), r"one-hot rows.*\(3, 2\)"),
     "rows of words": (saved(labels=np.full((3, 2), "a")), "one-hot rows"),
+    "class names in Latin-1": (
+        saved(class_names=[b"caf\xe9"]),
+        r"my\.npz must hold 'class_names' as",
+    ),
     "one class name": (saved(class_names=np.array("a")), r"'class_names' as a list.*shape \(\)"),
 }
 
