@@ -39,6 +39,35 @@ def check_file(name: str) -> Path:
     return path
 
 
+def check_bounds(bounds: tuple[float, float] | str, name: str, preprocess: str | None) -> None:
+    """Checks that bounds are those of a model that is known to take pixels in others.
+
+    Args:
+        bounds: of --bounds.
+        name: of the model, which is there.
+        preprocess: what stands in front of it, if it is the user's own.
+
+    Raises:
+        ValueError: they are others.
+    """
+    taken, what = (0.0, 1.0), repr(name)
+    if bounds in (taken, "data"):
+        return
+    if is_own(name):
+        if preprocess is None:
+            return
+        what = "--preprocess"
+    elif not name.startswith(model_names.APPLICATIONS):
+        from intriguing_tf.zoo import catalogue  # here: --help must not load NumPy
+
+        taken = catalogue.info(name).bounds
+    if bounds != taken:
+        raise ValueError(
+            f"{what} takes pixels in [{taken[0]:g}, {taken[1]:g}], and --bounds must be these. "
+            f"Received: {bounds[0]:g},{bounds[1]:g}."
+        )
+
+
 def check_class_names(name: str) -> None:
     """Checks what --class_names names.
 

@@ -57,7 +57,7 @@ _FILES = (
         "certify by bounds of all inputs, or of a ball each",
     ),
     options.data(),
-    options.bounds(),
+    options.bounds("model"),
     options.checked(
         options.string("alexnet_kernels", None, ".npz file of AlexNet's kernels, for Table 5"),
         "alexnet_kernels",

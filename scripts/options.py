@@ -181,19 +181,36 @@ def photographs() -> Option:
     return checked(strings("data", [], text), "data", inputs.image_files)
 
 
-def bounds() -> Option:
-    """--bounds: least and largest pixel value, a pair of floats."""
+def bounds(of: str) -> Option:
+    """--bounds: least and largest pixel value, a pair of floats; of the models of a flag."""
     text = "least and largest pixel value; MNIST is scaled to them"
-    return _parsed(_Bounds("bounds"), "bounds", (0, 1), text)
+    return together(_parsed(_Bounds("bounds"), "bounds", (0, 1), text), _fitting_bounds(of))
 
 
-def bounds_of_data() -> Option:
+def bounds_of_data(of: str) -> Option:
     """--bounds: as `bounds`, or each value's own in the data."""
     text = (
         "least and largest value of the data; MNIST and pictures are scaled to them. 'data' for "
         "tables and series whose values have different units: each value's own least and largest"
     )
-    return _parsed(_BoundsOrData("bounds"), "bounds", (0, 1), text)
+    return together(_parsed(_BoundsOrData("bounds"), "bounds", (0, 1), text), _fitting_bounds(of))
+
+
+def _fitting_bounds(of: str) -> Option:
+    """Refuses other bounds than those of models that are known to take pixels in [0, 1]."""
+
+    def fits(values: Mapping[str, Any]) -> bool:
+        names = [values[of]] if isinstance(values[of], str) else values[of] or []
+        try:
+            for name in names:
+                inputs.check_bounds(values["bounds"], name, values["preprocess"])
+        except ValueError as error:
+            raise flags.ValidationError(str(error)) from error
+        return True
+
+    return functools.partial(
+        flags.register_multi_flags_validator, [of, "preprocess", "bounds"], fits
+    )
 
 
 def domain() -> Option:
@@ -246,6 +263,21 @@ def outputs() -> Option:
         "a function: then say so"
     )
     return choice("outputs", "auto", ["auto", "logits", "probabilities"], text)
+
+
+def outputs_of_own() -> Option:
+    """--outputs: as `outputs`, of those of --models that are the user's own."""
+
+    def fits(values: Mapping[str, Any]) -> bool:
+        if values["outputs"] != "auto" and not any(map(inputs.is_own, values["models"] or [])):
+            raise flags.ValidationError(
+                "--outputs is of models of your own, and those of the zoo say theirs: leave it "
+                f"out. Received: {values['outputs']}, for {','.join(values['models'] or [])}."
+            )
+        return True
+
+    told = functools.partial(flags.register_multi_flags_validator, ["models", "outputs"], fits)
+    return together(outputs(), told)
 
 
 def loss() -> Option:

@@ -26,7 +26,7 @@ _SETTINGS = ("solver", "bounds", "outputs")
 @command(
     options.models(["mnist/fc100-100-10"]),
     options.data(),
-    options.bounds(),
+    options.bounds("models"),
     options.number("images, from the first on; by default all"),
     options.strings("targets", ["random"], "of 'random', 'least_likely', 'nearest'"),
     options.losses(),

@@ -26,7 +26,7 @@ _FIGURES = r"figures/(natural|random)\.svg"
     options.model("mnist/conv"),
     options.string("layer", "fc1", "the layer whose activation space is looked at"),
     options.data(),
-    options.bounds(),
+    options.bounds("model"),
     options.number("images, from the first on; by default all", least=2),
     options.integer("k", 9, "images per direction", lower_bound=2),
     options.integer("shown", 8, "directions drawn", lower_bound=1),

@@ -118,7 +118,7 @@ def test_data_without_a_number_is_not_passed_over_in_silence(tmp_path, capsys):
     "given, words",
     [
         ("--model=mnist/fc10-1 --radius=local", "--radius needs --number"),
-        ("--model=mnist/fc10-1 --bounds=-1,1", "--bounds needs --number"),
+        ("--model=mnist/fc10-1 --bounds=0,1", "--bounds needs --number"),
         ("--model=mnist/fc10-1 --class_names=imagenet", "--class_names needs --number"),
         ("--alexnet_kernels=k.npz --method=quick", "--method needs --model"),
         ("--alexnet_kernels=k.npz --number=3", "--number needs --model"),

@@ -13,33 +13,59 @@ def parsed(*arguments, option):
     return seen[0] if seen else None
 
 
+BOUNDS = options.together(options.model(None), options.bounds("model"))
+
+
 @pytest.mark.parametrize(
     "argument, bounds", [("0,1", (0, 1)), ("-1,1", (-1, 1)), ("0, 255", (0, 255))]
 )
 def test_bounds_are_two_numbers(argument, bounds):
-    assert parsed(f"--bounds={argument}", option=options.bounds()).bounds == bounds
+    assert parsed(f"--bounds={argument}", option=BOUNDS).bounds == bounds
 
 
 def test_bounds_may_be_those_of_each_value():
-    option = options.bounds_of_data()
+    option = options.together(options.model(None), options.bounds_of_data("model"))
     assert parsed("--bounds=data", option=option).bounds == "data"
     assert parsed("--bounds=-1,1", option=option).bounds == (-1.0, 1.0)
     assert parsed("--bounds=date", option=option) is None
 
 
 def test_bounds_are_0_and_1_by_default():
-    assert parsed(option=options.bounds()).bounds == (0.0, 1.0)
+    assert parsed(option=BOUNDS).bounds == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("argument", ["0", "0,1,2", "1,0", "1,1", "0,x", "0,inf", "nan,1", ""])
 def test_other_bounds_are_refused(argument, capsys):
-    assert parsed(f"--bounds={argument}", option=options.bounds()) is None
+    assert parsed(f"--bounds={argument}", option=BOUNDS) is None
     assert f"must be two numbers, finite and the smaller first, such as 0,1. Received: {argument}."\
         in capsys.readouterr().err  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    "arguments, what",
+    [
+        ("--model=mnist/conv", "'mnist/conv'"),
+        ("--model=applications/ResNet50:random", "'applications/ResNet50:random'"),
+        ("--model=json:loads --preprocess=pixels", "--preprocess"),
+    ],
+)
+def test_bounds_that_a_model_does_not_take_are_refused(arguments, what, capsys):
+    assert parsed("--bounds=0,255", *arguments.split(), option=BOUNDS) is None
+    said = f"{what} takes pixels in [0, 1], and --bounds must be these. Received: 0,255."
+    assert said in capsys.readouterr().err
+    assert parsed("--bounds=0,1", *arguments.split(), option=BOUNDS) is not None
+    assert parsed("--bounds=0,255", "--model=json:loads", option=BOUNDS) is not None
+
+
+def test_outputs_of_the_zoos_models_are_not_the_users_to_say(capsys):
+    option = options.together(options.models(["mnist/conv"]), options.outputs_of_own())
+    assert parsed("--outputs=logits", option=option) is None
+    assert "--outputs is of models of your own" in capsys.readouterr().err
+    assert parsed("--outputs=logits", "--models=mnist/conv,json:loads", option=option)
+
+
 def test_bounds_of_each_value_are_said_to_be_for_an_evaluation(capsys):
-    assert parsed("--bounds=data", option=options.bounds()) is None
+    assert parsed("--bounds=data", option=BOUNDS) is None
     assert "each value's own range is for itf-evaluate. Received: data." in capsys.readouterr().err
 
 

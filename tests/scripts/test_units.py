@@ -5,6 +5,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import scipy.special
 from intriguing_tf.scripts.units import run
 
 
@@ -12,12 +13,13 @@ from intriguing_tf.scripts.units import run
 def saved(tmp_path):
     """Saves a model of inputs of some shape, and data for it; returns the flags for them."""
 
-    def save(*shape):
+    def save(*shape, scale=None):
         keras.utils.set_random_seed(0)
         layers = [keras.layers.Flatten(), keras.layers.Dense(9, name="fc1"), keras.layers.Dense(3)]
         model = keras.Sequential([keras.Input(shape), *layers])
         model.save(tmp_path / "m.keras")
         values = np.random.default_rng(0).normal(size=(60, *shape)).astype("float32")
+        values = values if scale is None else scale(values)
         np.savez(tmp_path / "d.npz", images=values, labels=np.arange(60) % 3)
         names = (f"--model={tmp_path / 'm.keras'}", f"--data={tmp_path / 'd.npz'}")
         return [*names, f"--output={tmp_path / 'units'}", "--random=9", "--k=4", "--shown=2"]
@@ -36,7 +38,7 @@ def test_tables_and_series_are_listed_where_images_are_drawn(saved, shape, pictu
 
 
 def test_layers_behind_preprocessing(saved):
-    assert run.main([*saved(6, 5, 1), "--bounds=-9,9", "--preprocess=pixels"]) == 0
+    assert run.main([*saved(6, 5, 1, scale=scipy.special.expit), "--preprocess=pixels"]) == 0
 
 
 def test_images_out_of_bounds_are_told_before_the_comparison(saved, capsys):
