@@ -20,6 +20,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import math
 import sys
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -177,8 +178,9 @@ def _add_sandwich(found: _Found, model: Any, images: Any, flags: Any) -> None:
     measured = experiments.Sandwich.of(model, images, flags.bounds, flags.radius)
     found.tables["sandwich"] = measured.table()
     found.pictures["sandwich"] = measured.picture
-    found.values["certified"] = measured.certified.tolist()
-    found.values["found"] = [None if d == float("inf") else d for d in measured.found.tolist()]
+    for name in ("certified", "found"):
+        values = getattr(measured, name).tolist()
+        found.values[name] = [value if math.isfinite(value) else None for value in values]
 
 
 if __name__ == "__main__":

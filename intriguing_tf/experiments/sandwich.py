@@ -20,7 +20,8 @@ class Sandwich(Result):
     """Two bounds of each image's distance to the nearest other prediction.
 
     Args:
-        certified: float64 [n], l2 radii within which no prediction changes.
+        certified: float64 [n], l2 radii within which no prediction changes; `inf` where no input
+            has another.
         found: float64 [n], l2 distances of adversarial images in the box; `inf` where none was
             found.
 
@@ -71,28 +72,42 @@ class Sandwich(Result):
         return int(np.sum(self.found < self.certified))
 
     def table(self) -> Table:
-        """Returns quartiles of both and of their ratio."""
+        """Returns quartiles of all radii, and of the distances that were found with their ratio."""
         shown = np.isfinite(self.found)
         ratio = self.certified[shown] / self.found[shown]
-        rows = []
-        for name, values in (
-            ("certified radius", self.certified[shown]),
-            ("adversary's distance", self.found[shown]),
-            ("ratio", ratio),
-        ):
-            quartiles = np.percentile(values, [25, 50, 75]) if len(values) else [np.nan] * 3
-            rows.append((name, *map(float, quartiles)))
         return Table(
             f"Distance to the nearest other prediction, {len(self.found)} images, l2",
             ("", "25 %", "median", "75 %"),
-            rows,
+            [
+                ("certified radius", *_quartiles(self.certified)),
+                ("adversary's distance", *_quartiles(self.found[shown])),
+                ("ratio", *_quartiles(ratio)),
+            ],
             [
                 f"violations: {self.violations}; the adversary found none for "
                 f"{int(np.sum(~shown))} images"
+                + (f"; {self._infinite} radii are infinite" if self._infinite else "")
             ],
         )
 
     def picture(self) -> Picture:
         """Draws both per image."""
         caption = "Each image's nearest other prediction lies between its two marks."
+        if self._infinite:
+            caption += f" {self._infinite} radii are infinite and not drawn."
         return sandwich("sandwich", caption, self.certified.tolist(), self.found.tolist())
+
+    @property
+    def _infinite(self) -> int:
+        return int(np.isposinf(self.certified).sum())
+
+
+def _quartiles(values: np.ndarray) -> list[float | None]:
+    """Returns quartiles; one that lies between a number and an infinite one is infinite."""
+    if not len(values):
+        return [None] * 3
+    quarters = [25, 50, 75]
+    below, above = (np.percentile(values, quarters, method=each) for each in ("lower", "higher"))
+    with np.errstate(invalid="ignore"):  # the difference of two that are infinite
+        between = np.percentile(values, quarters)
+    return np.where(np.isfinite(above) & (below < above), between, above).tolist()

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from intriguing_tf.checks import check_kind
-from intriguing_tf.reporting.charts import COLORS, STYLE, Picture, check_finite, printable_names
+from intriguing_tf.reporting.charts import COLORS, STYLE, Picture, printable_names
 
 _WIDE = 300  # ratio of an axis's ends from which powers of ten are labels enough
 
@@ -90,14 +90,13 @@ def sandwich(
 
     Args:
         name, caption: of the picture.
-        certified: l2 radii within which no prediction changes.
+        certified: l2 radii within which no prediction changes; infinite ones are not drawn.
         found: l2 distances of adversarial images; infinite where none was found.
 
     Raises:
         ValueError: lists of different lengths, or with anything but numbers of at least 0.
     """
     low, high = np.asarray(certified, np.float64), np.asarray(found, np.float64)
-    check_finite("certified", low)
     if low.shape != high.shape or not (low >= 0).all() or not (high >= 0).all():
         raise ValueError(
             "`certified` and `found` must be as many numbers of at least 0. "
@@ -106,16 +105,17 @@ def sandwich(
     order = np.argsort(high, kind="stable")
     x = np.arange(len(order))
     low, high = low[order], high[order]
-    shown = np.isfinite(high)
+    shown, certain = np.isfinite(high), np.isfinite(low)
+    both = shown & certain
     with rc_context(STYLE):
         figure = Figure(figsize=(6.4, 3.2))
         axes = figure.add_subplot()
-        axes.vlines(x[shown], low[shown], high[shown], color="#80808055", linewidth=1.2)
+        axes.vlines(x[both], low[both], high[both], color="#80808055", linewidth=1.2)
         axes.plot(x[shown], high[shown], "v", color=COLORS[1], markersize=4, label="adversary")
-        axes.plot(x, low, "^", color=COLORS[0], markersize=4, label="certified")
+        axes.plot(x[certain], low[certain], "^", color=COLORS[0], markersize=4, label="certified")
         axes.set_yscale("log")
-        both = np.concatenate([low[low > 0], high[shown & (high > 0)]])
-        _label_plainly(axes.yaxis, both.max() / both.min() if len(both) else 1.0)
+        drawn = np.concatenate([low[certain & (low > 0)], high[shown & (high > 0)]])
+        _label_plainly(axes.yaxis, drawn.max() / drawn.min() if len(drawn) else 1.0)
         axes.set_xlabel("images, by the adversary's distance")
         axes.set_ylabel("l2 distance")
         axes.set_xticks([])

@@ -8,6 +8,7 @@ import pytest
 from intriguing_tf.scripts.lipschitz import run
 
 import intriguing_tf as itf
+from intriguing_tf import experiments
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +37,14 @@ def test_bounds_and_sandwich_are_saved(total, tmp_path, capsys):
     assert (certified > 0).all() and (certified <= found).all() and len(found) == 5
     assert run.main(flags) == 1
     assert "is not empty" in capsys.readouterr().err
+
+
+def test_infinite_radii_are_null_in_json(tmp_path, monkeypatch):
+    found = experiments.Sandwich(np.array([1.0, np.inf]), np.array([np.inf, np.inf]))
+    monkeypatch.setattr(experiments.Sandwich, "of", lambda *_: found)
+    assert run.main(["--model=mnist/fc10-1", "--number=2", f"--output={tmp_path}"]) == 0
+    values = json.loads((tmp_path / "bounds.json").read_text())
+    assert (values["certified"], values["found"]) == ([1.0, None], [None, None])
 
 
 def test_networks_of_applications_have_random_weights(monkeypatch, capsys):
