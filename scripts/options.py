@@ -127,9 +127,10 @@ def preprocess(of: str) -> Option:
 
 def data(default: str = "sample") -> Option:
     """--data and --class_names: which images a command works on, and what their classes are."""
+    images = f"{inputs.DATA}; files that cannot be read are left out"
     text = "'imagenet', or a text file with a class name per line in the order of the outputs"
     return together(
-        checked(strings("data", [default], inputs.DATA), "data", inputs.check_data_name),
+        checked(strings("data", [default], images), "data", inputs.check_data_name),
         checked(
             string("class_names", None, text),
             "class_names",
@@ -177,7 +178,7 @@ def together(*options: Option) -> Option:
 
 def photographs() -> Option:
     """--data: which image files a command works on."""
-    text = "image files, and folders of them or of class folders"
+    text = "image files, and folders of them or of class folders; what cannot be read is left out"
     return checked(strings("data", [], text), "data", inputs.image_files)
 
 
@@ -237,7 +238,7 @@ def shard_size() -> Option:
 
 
 def number(text: str, default: int | None = None, least: int = 1) -> Option:
-    """--number: how many images, from the first on."""
+    """--number: how many images, from the first on; files that cannot be read do not count."""
     return integer("number", default, text, lower_bound=least)
 
 

@@ -52,9 +52,9 @@ def run(flags: Any) -> int:
 
 
 def _run(flags: Any, results: outputs.Results) -> int:
-    files = inputs.image_files(flags.data)[: flags.number]
+    files = inputs.image_files(flags.data)
     model = inputs.load_model(flags)
-    read = itf.datasets.read_images(files, inputs.size_of_images(model))
+    read = itf.datasets.read_images(files, inputs.size_of_images(model), number=flags.number)
     for file, reason in read.skipped:
         say(f"skipped {file}: {reason}", file=sys.stderr)
     options = {"solver": flags.solver} if flags.solver else {}

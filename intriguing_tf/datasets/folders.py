@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,8 +55,9 @@ def image_folder(
         resize: how an image of another size is fitted. "stretch": bilinear, as
             `image_dataset_from_directory` does it. "crop": the shorter side becomes 8/7 of the
             size, bicubic, and the center is cut out, as ImageNet's networks are evaluated.
-        number: how many images, spread over the files; the first ones of a larger number are those
-            of a smaller. All, in order, by default and where there are not so many.
+        number: how many images that can be read, spread over the files; the first ones of a larger
+            number are those of a smaller. All, in order, by default and where there are not so
+            many.
         memory: bytes of images, beyond which files are read when they are needed.
         verbose: show progress; "auto": if the standard error is a terminal.
 
@@ -83,10 +85,10 @@ def image_folder(
     found = _find(path)
     files = found.files
     if number is not None:
-        files = [files[i] for i in _spread(len(files))[:number]]
+        files = [files[i] for i in _spread(len(files))]
     class_of = {file: name or imagenet_labels.wnid_of(file) for file, name in files}
     names_only = [file for file, _ in files]
-    readable, images, skipped = read_files(names_only, shape, resize, memory, verbose)
+    readable, images, skipped = read_files(names_only, shape, resize, number, memory, verbose)
     folders = [class_of[file] for file in readable]
     labels, names = _labels(folders, found.classes, class_names, outputs)
     return ImageSet(images, labels, names, tuple(readable), tuple(found.others + skipped))
@@ -226,10 +228,11 @@ def read_files(
     files: list[Path],
     shape: tuple[int, int, int],
     resize: str,
+    number: int | None = None,
     memory: float = math.inf,
     verbose: bool | str = "auto",
 ) -> tuple[list[Path], Any, list[tuple[Path, str]]]:
-    """Reads all files once; keeps their images if there is room.
+    """Reads files once, until so many are images; keeps these if there is room.
 
     Returns:
         The files that are images; float32 `[n, *shape]`, or `LazyImages`; file and reason of each
@@ -242,21 +245,18 @@ def read_files(
     def read(file: Path) -> np.ndarray:
         return _fitted(decode(file, shape[2]), shape, resize)
 
-    keeps = 4 * np.prod(shape) * len(files) <= memory
+    wanted = min(number or len(files), len(files))
+    keeps = 4 * np.prod(shape) * wanted <= memory
     readable: list[Path] = []
     images: list[np.ndarray] = []
     skipped: list[tuple[Path, str]] = []
-    with progress_bar(len(files), "images", verbose) as bar:
-
-        def counted() -> Iterator[Path]:
-            for file in files:
-                yield file
-                bar.update(1)
-
-        for file, image in read_each(counted(), read, lambda *left_out: skipped.append(left_out)):
+    with progress_bar(wanted, "images", verbose) as bar:
+        found = read_each(files, read, lambda *left_out: skipped.append(left_out))
+        for file, image in itertools.islice(found, wanted):
             readable.append(file)
             if keeps:
                 images.append(image)
+            bar.update(1)
     if not readable:
         raise ValueError(
             f"None of {len(files)} files is an image. The first: {skipped[0][0]}: {skipped[0][1]}."

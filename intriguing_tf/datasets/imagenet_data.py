@@ -14,6 +14,7 @@ from absl import logging
 from intriguing_tf.checks import check_positive_integer
 from intriguing_tf.datasets import folders, imagenet_labels
 from intriguing_tf.datasets.decoding import SUFFIXES, cut_out, decode, image_size, read_each
+from intriguing_tf.datasets.image_sets import check_number
 from intriguing_tf.files import expanded, listed, not_there
 
 if TYPE_CHECKING:
@@ -119,12 +120,15 @@ def image_files(folder: str | Path) -> list[Path]:
     return sorted(each for each in there if each.suffix.lower() in SUFFIXES and not each.is_dir())
 
 
-def read_images(files: Sequence[str | Path], size: int | tuple[int, int] = 224) -> ImageFiles:
+def read_images(
+    files: Sequence[str | Path], size: int | tuple[int, int] = 224, *, number: int | None = None
+) -> ImageFiles:
     """Reads image files into memory; those that cannot be read or decoded are named and left out.
 
     Args:
         files: JPEG, PNG, BMP or GIF (the first frame), in any size; made to fit as `imagenet` does.
         size: height and width, or one integer for both; as the network's card says.
+        number: of images that are enough, the first that can be read; all by default.
 
     Returns:
         `ImageFiles`; its labels are known where every file lies in a folder named by a WordNet
@@ -132,7 +136,8 @@ def read_images(files: Sequence[str | Path], size: int | tuple[int, int] = 224) 
 
     Raises:
         TypeError: `files` are no paths, or only one.
-        ValueError: `files` is empty, or none of them is an image.
+        ValueError: `files` is empty, or none of them is an image; or `number` is no positive
+            integer, or there are fewer files.
         FileNotFoundError: a file is not there.
 
     Example:
@@ -150,7 +155,10 @@ def read_images(files: Sequence[str | Path], size: int | tuple[int, int] = 224) 
         raise ValueError("`files` must name at least one image file. Received none.")
     if missing := [path for path in paths if not os.path.lexists(path)]:
         raise not_there(missing[0])
-    readable, images, skipped = folders.read_files(paths, (*shape, 3), "crop", verbose=False)
+    check_number(number, len(paths))
+    readable, images, skipped = folders.read_files(
+        paths, (*shape, 3), "crop", number, verbose=False
+    )
     for file, reason in skipped:
         _log(file, reason)
     labels = [_label(file) for file in readable]

@@ -164,6 +164,9 @@ def test_a_number_is_spread_and_grows_at_its_end(tmp_path):
     np.testing.assert_array_equal(more.images[:5], few.images)
     assert len({str(file) for file in more.files}) == 11
     assert len(itf.datasets.image_folder(tmp_path, 4, number=99)) == 12
+    few.files[0].write_bytes(b"broken")
+    other = itf.datasets.image_folder(tmp_path, 4, number=5)
+    assert other.files[:4] == few.files[1:] and len(other) == 5 and len(other.skipped) == 1
     assert sorted(folders._spread(7)) == list(range(7)) and folders._spread(1) == [0]
 
 

@@ -124,6 +124,9 @@ def test_broken_files_are_named_skipped_and_counted(folder, caplog):
     ]  # fmt: skip
     assert all(reason for _, reason in read.skipped)
     assert [file.name for file in read.files] == ["c.bmp", "a.png", "b.JPEG"]
+    few = itf.datasets.read_images(itf.datasets.imagenet_files(folder), size=28, number=2)
+    assert few.files == read.files[:2] and few.skipped == read.skipped[:4]
+    caplog.clear()
     assert "3 images read, 5 skipped" in str(read) and "cut.jpg" in str(read)
     with caplog.at_level("WARNING", logger="absl"):
         labels = [int(label) for _, label in itf.datasets.imagenet(folder, size=28)]
@@ -149,6 +152,7 @@ def test_files_outside_wnid_folders_have_no_labels(folder):
         (lambda f: itf.datasets.imagenet(f, size="16"), ValueError, r"Received: '16'"),
         (lambda f: itf.datasets.imagenet(f, size=16.0), ValueError, r"Received: 16\.0"),
         (lambda f: itf.datasets.read_images([]), ValueError, "at least one"),
+        (lambda f: itf.datasets.read_images(["/"], number=2), ValueError, "from 1 to 1"),
         (lambda f: itf.datasets.read_images([f / "no.jpg"]), FileNotFoundError, r"no\.jpg"),
     ],
 )

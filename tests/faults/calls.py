@@ -461,7 +461,7 @@ CALLS: dict[str, Callable[[], Any]] = {
     "datasets.imagenet_files": lambda: {"folder": images_folder()},
     "datasets.image_files": lambda: {"folder": images_folder() / "n01518878"},
     "datasets.read_images": lambda: {
-        "files": itf.datasets.imagenet_files(images_folder()), "size": (4, 5)
+        "files": itf.datasets.imagenet_files(images_folder()), "size": (4, 5), "number": 1,
     },
     "datasets.image_folder": lambda: {
         "path": images_folder(), "size": 4, "channels": 3, "class_names": None, "resize": "crop",
