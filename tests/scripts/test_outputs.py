@@ -194,7 +194,7 @@ def test_files_of_others_are_not_replaced_by_work(
     run = importlib.import_module(f"intriguing_tf.scripts.{name}").run
     assert run.main(arguments) == 1
     error = capsys.readouterr().err
-    assert "may be replaced" in error and f"Received: {file}." in error
+    assert "be replaced, and that no run made" in error and f"Received: {file}." in error
     assert files(tmp_path / "own") == {file}
     assert (tmp_path / "own" / file).read_text() == "mine"
 
