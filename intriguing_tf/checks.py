@@ -95,8 +95,8 @@ def as_array(name: str, values: Any) -> np.ndarray:
         return np.asarray(values)
     except ValueError:
         raise ValueError(
-            f"`{name}` must be an array, or rows of one shape. Received: {type(values).__name__} "
-            "of rows that differ in shape."
+            f"`{name}` must be an array, or rows of one shape. Received: {type(values).__name__}"
+            f"{' of rows that differ in shape' if isinstance(values, (list, tuple)) else ''}."
         ) from None
 
 

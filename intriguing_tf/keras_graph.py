@@ -203,10 +203,17 @@ def above(model: keras.Model, layer: keras.layers.Layer | str) -> keras.Model:
 
     Raises:
         ValueError: the model has no such layer, no graph of layers (subclassed models), or a path
-            around the layer, so that its output alone does not determine the model's.
+            around the layer, so that its output alone does not determine the model's; nothing
+            lies above the layer.
     """
     layer = find_layer(model, layer)
-    graph_of(model)
+    graph = graph_of(model)
+    last = [node.outputs for node in nodes_of(graph) if node.operation is layer]
+    if any(each is graph.outputs[0] for each in keras.tree.flatten(last)):
+        raise ValueError(
+            f"Nothing of model {model.name!r} lies above layer {layer.name!r}, which gives its "
+            "output. Take a layer below."
+        )
     try:
         output = _output_in(model, layer)
         part = keras.Model(output, model.outputs[0], name=f"{model.name}_above_{layer.name}")

@@ -135,6 +135,8 @@ def test_a_path_around_the_layer_is_refused():
     inputs = keras.Input((5,))
     hidden = keras.layers.Dense(5, name="branch")(inputs)
     model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.add([inputs, hidden])))
+    with pytest.raises(ValueError, match=r"Nothing of model .* lies above layer 'scores'"):
+        above(network(), "scores")
     with pytest.raises(ValueError, match="cannot be cut above layer 'branch'"):
         above(model, "branch")
 

@@ -52,6 +52,11 @@ def check_images(
     if array.dtype == tf.bfloat16.as_numpy_dtype:  # no floating type to NumPy
         array = array.astype(np.float32)
     upper = bounds[1]
+    if array.dtype == object:
+        raise TypeError(
+            "Images must be an array [n, ...] or a tf.data.Dataset. "
+            f"Received: {type(images).__name__}."
+        )
     if not np.issubdtype(array.dtype, np.floating):
         hint = ""
         if array.dtype == np.uint8 and np.isfinite(upper).all():

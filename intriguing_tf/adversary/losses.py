@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import math
 from typing import Any, ClassVar
 
+import numpy as np
 import tensorflow as tf
-
-from intriguing_tf.checks import check_choice
 
 
 class Loss(abc.ABC):
@@ -87,12 +87,36 @@ def find_loss(loss: Any) -> Loss:
     """Returns the loss of that name, or the loss given.
 
     Raises:
-        ValueError: neither.
+        TypeError: a loss of one's own without a name.
+        ValueError: neither; a loss of one's own that does not give a number for each row.
     """
     if isinstance(loss, Loss):
+        _check_own(loss)
         return loss
-    check_choice("loss", loss, tuple(LOSSES))
+    if not isinstance(loss, str) or loss not in LOSSES:
+        raise ValueError(
+            f"`loss` must be one of {', '.join(map(repr, LOSSES))}, or an object of a subclass of "
+            f"intriguing_tf.adversary.losses.Loss. Received: {loss!r}."
+        )
     return LOSSES[loss]
+
+
+def _check_own(loss: Loss) -> None:
+    """Raises unless a loss has what the search asks of it, tried on two rows of three classes."""
+    if not isinstance(getattr(loss, "name", None), str):
+        raise TypeError(f"A loss must have a `name`, a string. Received: {type(loss).__name__}.")
+    gap = tf.constant([2.0, -1.0])
+    above = tf.constant([[-math.inf, 2.0, 1.0], [-1.0, -math.inf, -3.0]])
+    for method, argument in (("value", above), ("sharpness", gap)):
+        try:
+            shape = np.shape(getattr(loss, method)(argument))
+        except (TypeError, ValueError, tf.errors.InvalidArgumentError):
+            continue  # it is made for another dtype; the search says if it is not
+        if shape != (2,):
+            raise ValueError(
+                f"The `{method}` of a loss must have shape [n]. Received: shape {shape} from loss "
+                f"{loss.name!r} for n=2 rows."
+            )
 
 
 def soft_maximum(above: tf.Tensor, sharpness: tf.Tensor, log_weights: tf.Tensor) -> tf.Tensor:

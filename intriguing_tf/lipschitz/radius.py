@@ -134,6 +134,7 @@ class Certifier:
         calls = calls_of(model).calls
         for call in calls:
             check_call(call.operation, call.node)  # of the model itself: the copy is in float64
+        margins = MarginBounds(model, verbose, quick, domain)  # names layers that have no bound
         self._copy = float64_copy(model)
         single = any(x.dtype != "float64" for call in calls for x in call.node.outputs)
         self._evaluate = Evaluator(self._copy, single)
@@ -141,7 +142,6 @@ class Certifier:
             Classifier(self._copy).graph(tuple(model.inputs[0].shape[1:]))  # refuses probabilities
         self._compare_at_random()
         self._box = None if domain is None else boxes_of(domain, [model.inputs[0].shape])[0]
-        margins = MarginBounds(model, verbose, quick, domain)
         self.bounds = margins.values
         self._state = _state(model)
         head, classes = self._evaluate.head, math.prod(model.outputs[0].shape[1:])

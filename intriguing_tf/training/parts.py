@@ -13,6 +13,9 @@ from intriguing_tf.classifier import Classifier
 from intriguing_tf.keras_graph import layers_in
 from intriguing_tf.training.pool import AdversarialPool
 
+# What Keras's `fit` and `evaluate` call, and training here does not call on a model of one's own.
+_TRAINING = ("train_step", "test_step", "compute_loss", "compute_metrics")
+
 
 def check_parts(name: str, parts: Any, kinds: tuple[type, ...]) -> tuple:
     """Returns the parts as a tuple, or raises unless each is of these kinds."""
@@ -31,16 +34,17 @@ def check_plain(model: keras.Model) -> None:
     Raises:
         ValueError: as said.
     """
-    if "train_step" in vars(model) or type(model).train_step is not keras.Model.train_step:
-        raise ValueError(
-            f"{type(model).__name__} has a `train_step` of its own, which would be left out. Call "
-            "its own `fit`, or give a model without: `model.model` of an `AdversarialModel`. "
-            f"Received: {model.name!r}."
-        )
+    for name in _TRAINING:
+        if name in vars(model) or getattr(type(model), name) is not getattr(keras.Model, name):
+            raise ValueError(
+                f"{type(model).__name__} has a `{name}` of its own, which would be left out. Call "
+                "its own `fit`, or give a model without: `model.model` of an `AdversarialModel`. "
+                f"Received: {model.name!r}."
+            )
 
 
 def check_classifier(model: Any) -> int | None:
-    """Checks that a model is a classifier in float32 or float64, without a `train_step` of its own.
+    """Checks that a model is a classifier in float32 or float64, which trains as Keras does.
 
     Returns:
         The width of its outputs; `None` where the model does not say (subclassed models).

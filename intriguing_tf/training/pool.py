@@ -25,7 +25,7 @@ from intriguing_tf.checks import (
 from intriguing_tf.classifier import input_gradient
 from intriguing_tf.keras_graph import above, up_to
 from intriguing_tf.training.batch import Batch
-from intriguing_tf.training.recent_images import fixed_input_shape
+from intriguing_tf.training.recent_images import fixed_input_shape, write_rows
 from intriguing_tf.transfer import amplify, rms
 
 _TARGETS = ("runner_up", "random", "least_likely")
@@ -360,9 +360,9 @@ class PoolMemory(PoolExamples):
         """Overwrites random places, those that are still free first."""
         taken = self.labels.numpy() != _FREE
         order = np.lexsort((random.random(self.pool.size), taken))[: len(labels), None]
-        self.examples.value.scatter_nd_update(order, examples.astype(self.examples.dtype))
-        self.labels.value.scatter_nd_update(order, labels)
-        self.weights.value.scatter_nd_update(order, weights)
+        write_rows(self.examples, order, examples.astype(self.examples.dtype))
+        write_rows(self.labels, order, labels)
+        write_rows(self.weights, order, weights)
 
 
 class _Changed(NamedTuple):

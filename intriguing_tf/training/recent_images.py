@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -38,10 +39,10 @@ class RecentImages:
         first = tf.cast(self._seen.value % self.size, tf.int32)
         places = ((first + tf.range(count)) % self.size)[:, None]
         images = tf.cast(batch.images[:count], self._images.dtype)
-        self._images.value.scatter_nd_update(places, images)
-        self._labels.value.scatter_nd_update(places, batch.classes[:count])
         weights = tf.ones([count]) if batch.weights is None else batch.weights[:count]
-        self._weights.value.scatter_nd_update(places, tf.cast(weights, tf.float32))
+        write_rows(self._images, places, images)
+        write_rows(self._labels, places, batch.classes[:count])
+        write_rows(self._weights, places, tf.cast(weights, tf.float32))
         self._seen.assign_add(tf.cast(count, tf.int64))
 
     def latest(self, number: int) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
@@ -52,6 +53,13 @@ class RecentImages:
         places = np.arange(seen - number, seen) % self.size
         kept = (self._images, self._labels, self._weights)
         return tuple(each.numpy()[places] for each in kept)  # type: ignore[return-value]
+
+
+def write_rows(variable: keras.Variable, places: Any, rows: Any) -> None:
+    """Writes rows `[k, …]` in place, at places `[k, 1]`; also where a strategy has one device."""
+    value = variable.value
+    local = value.values[0] if isinstance(value, tf.distribute.DistributedValues) else value
+    local.scatter_nd_update(places, rows)
 
 
 def fixed_input_shape(model: keras.Model) -> tuple[int, ...]:

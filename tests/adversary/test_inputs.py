@@ -210,3 +210,13 @@ def test_a_model_whose_weights_are_not_finite_is_refused():
     partly = keras.Model(x, keras.layers.Dense(3)(keras.ops.sqrt(x - 0.5)))
     found = itf.LBFGSAdversary(partly, maxfun=3, jit_compile=False)(np.zeros((1, 4), np.float32))
     assert found.status.tolist() == ["failed"]
+
+
+@pytest.mark.parametrize("kind", ["generator", "RaggedTensor"])
+def test_what_is_no_array_is_named(kind):
+    images = {
+        "generator": lambda: (row for row in points(2)),
+        "RaggedTensor": lambda: tf.ragged.constant([[1.0, 2.0], [1.0]]),
+    }[kind]()
+    with pytest.raises(TypeError, match=rf"an array \[n, ...\] or a tf.data.Dataset. .*{kind}"):
+        itf.LBFGSAdversary(small_network())(images)

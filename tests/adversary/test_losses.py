@@ -78,3 +78,32 @@ def test_the_sharpness_of_the_margin_decides_how_far_it_goes(network, adversary)
     runs = [each(points(20), targets="nearest") for each in (blunt, adversary)]
     assert runs[0].settings["loss"] == "Margin(units=1)" and runs[1].success.all()
     assert (runs[0].images != runs[1].images).any()
+
+
+def _max(above):
+    return tf.reduce_max(above, axis=1)
+
+
+@pytest.mark.parametrize(
+    "methods, error, message",
+    [
+        ({"value": _max}, TypeError, "must have a `name`"),
+        ({"name": "own", "value": tf.reduce_max}, ValueError, r"`value` .* \[n\]. .* shape \(\)"),
+        (
+            {"name": "own", "value": lambda above: _max(above)[:, None]},
+            ValueError,
+            r"shape \(2, 1\) from loss 'own'",
+        ),
+        ({"name": "own", "value": _max, "sharpness": lambda gap: 10.0}, ValueError, "`sharpness`"),
+    ],
+)
+def test_a_loss_that_the_search_could_not_use_is_refused_before_it(methods, error, message):
+    static = {k: v if k == "name" else staticmethod(v) for k, v in methods.items()}
+    with pytest.raises(error, match=message):
+        find_loss(type("Own", (Loss,), static)())
+
+
+@pytest.mark.parametrize("loss", ["hinge", Hinge, keras.losses.CategoricalHinge(), None])
+def test_the_message_says_that_an_object_would_do(loss):
+    with pytest.raises(ValueError, match=r"or an object of a subclass of .*\.Loss\. Received: "):
+        find_loss(loss)

@@ -272,6 +272,15 @@ def test_training_of_ones_own_is_not_left_out():
         training.AdversarialModel(inner)
 
 
+@pytest.mark.parametrize("name", ["compute_loss", "test_step", "compute_metrics"])
+def test_what_training_calls_is_not_left_out_either(name):
+    model = small()
+    own = type("Own", (type(model),), {name: lambda self, *args, **kwargs: None})
+    model = own([keras.Input(model.input_shape[1:]), *model.layers])
+    with pytest.raises(ValueError, match=f"has a `{name}` of its own"):
+        training.AdversarialModel(model)
+
+
 @pytest.mark.slow
 def test_fit_shows_progress_only_where_it_is_wanted(digits, capsys, uncompiled):
     options = {"optimizer": keras.optimizers.SGD(), "epochs": 2, "batch_size": 1000}

@@ -215,3 +215,18 @@ def test_a_list_of_callbacks_may_be_used_again(points):
         history = trained(model, points, callbacks=callbacks)
         made.append(history.history["pool_new"][-1])
     assert made[0] == made[1] > 0
+
+
+@pytest.mark.slow
+def test_a_strategy_of_one_device_keeps_pools_as_none_does(points):
+    def kept(strategy):
+        with strategy.scope():
+            keras.utils.set_random_seed(0)
+            model = training.AdversarialModel(network(), pools=[pool(), pool("hidden")])
+            trained(model, points, epochs=1)
+        return [memory.examples.numpy() for memory in model._memories]
+
+    alone = kept(tf.distribute.get_strategy())
+    for mirrored, own in zip(kept(tf.distribute.MirroredStrategy(["CPU:0"])), alone, strict=True):
+        assert np.any(own)
+        np.testing.assert_allclose(mirrored, own, atol=1e-5)
