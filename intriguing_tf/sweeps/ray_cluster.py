@@ -6,22 +6,20 @@ common file system. Each worker has one shard at a time; the next slice is read 
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
 import os
 import socket
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from intriguing_tf.adversary import AdversarialResult
-from intriguing_tf.keras_graph import layers_in
-from intriguing_tf.sweeps.plan import Plan
+from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
+from intriguing_tf.sweeps.packing import PackedModel
+from intriguing_tf.sweeps.plan import Cell, Plan
 from intriguing_tf.sweeps.workers import Results, Task, Tasks, attack, make_adversaries
 from intriguing_tf.text import words
 
@@ -31,49 +29,22 @@ _SMALLEST_STORE = 80 * 2**20  # Ray refuses less
 _ANSWERS = 10.0  # seconds for a cluster to take a connection
 
 
-class PackedModel:
-    """A Keras model as bytes, which workers unpack.
-
-    Classes of the user's own layers travel along: those of a script as they are, those of modules
-    by name, so workers must be able to import these.
-    """
-
-    def __init__(self, model: keras.Model):
-        classes = {type(layer) for layer in [model, *layers_in(model)]}
-        self._own = {
-            name: each
-            for each in classes
-            if each.__module__.split(".")[0] != "keras"
-            for name in (each.__name__, keras.saving.get_registered_name(each))
-        }
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.keras"
-            model.save(path, include_optimizer=False)
-            self._content = path.read_bytes()
-
-    def __len__(self) -> int:
-        return len(self._content)
-
-    def unpack(self) -> keras.Model:
-        """Returns the model."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "model.keras"
-            path.write_bytes(self._content)
-            # The bytes come from the process that started the sweep, not from a file of others.
-            return keras.models.load_model(path, self._own, compile=False, safe_mode=False)
-
-
 class Worker:
     """A process of the cluster: loads the models once, then attacks shards."""
 
     def __init__(self, models: list[Any], settings: Any, cells: Any, threads: int):
-        import ray
-
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         for device in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(device, True)
-        loaded = {name: packed.unpack() for name, packed in ray.get(models[0]).items()}
-        self._adversaries = make_adversaries(loaded, settings, cells)
+        self._models, self._settings, self._cells = models, settings, cells
+
+    @functools.cached_property
+    def _adversaries(self) -> dict[Cell, LBFGSAdversary]:
+        """Made with the first shard: if `__init__` raises, Ray says that the worker died."""
+        import ray
+
+        loaded = {name: packed.unpack() for name, packed in ray.get(self._models[0]).items()}
+        return make_adversaries(loaded, self._settings, self._cells)
 
     def attack(self, task: Task, images: np.ndarray, labels: Any) -> AdversarialResult:
         """Returns a shard's result."""
@@ -81,7 +52,7 @@ class Worker:
 
 
 def run_on_ray(
-    models: Mapping[str, keras.Model],
+    models: Mapping[str, PackedModel],
     settings: Mapping[str, Any],
     plan: Plan,
     tasks: Tasks,
@@ -99,13 +70,12 @@ def run_on_ray(
         import ray
     except ImportError as error:
         raise ImportError("Ray is not installed: pip install 'intriguing_tf[ray]'.") from error
-    packed = {name: PackedModel(model) for name, model in models.items()}
-    size = sum(map(len, packed.values()))
+    size = sum(map(len, models.values()))
     started = not ray.is_initialized()
     if started:
         _connect(address, workers, plan, size)
     try:
-        there = ray.put(packed)  # held until the end: workers that are replaced need it again
+        there = ray.put(models)  # held until the end: workers that are replaced need it again
         yield from _through(_start([there], settings, plan, workers), tasks)
     finally:
         if started:

@@ -16,6 +16,7 @@ from intriguing_tf.adversary import LBFGSAdversary
 from intriguing_tf.checks import check_positive_integer, check_seed
 from intriguing_tf.files import check_folder, write_atomically
 from intriguing_tf.store import MANIFEST, claim, locked, read_manifest
+from intriguing_tf.sweeps.packing import pack
 from intriguing_tf.sweeps.plan import (
     Cell,
     Plan,
@@ -80,7 +81,8 @@ def sweep(
 
     Raises:
         TypeError, ValueError: arguments that are not as above, or a folder that holds a sweep of
-            other data, models or settings, or one made with other versions.
+            other data, models or settings, or one made with other versions; with `ray`, a model
+            that Keras cannot save and load, or that is another one afterwards.
         RuntimeError: another process is at work in the folder; or a shard that its workers died
             of, time and again. Finished shards stay.
         OSError: the folder cannot be written to. Finished shards stay.
@@ -107,6 +109,7 @@ def sweep(
     if shard_size is None:
         source.size = _shard_size(folder, adversaries.values(), source.shape)
     plan = make_plan(source, adversaries, models, targets, settings, int(seed))
+    packed = {} if ray is None else pack(models, plan)  # complains before anything is written
     with locked(folder):
         plan = _continuing(folder, plan, targets)
         plan = Plan.from_manifest(claim(folder, plan.manifest()))
@@ -116,7 +119,7 @@ def sweep(
         if ray is None:
             results = run_here(adversaries, tasks, verbose)
         else:
-            results = run_on_ray(models, settings, plan, tasks, ray, workers)
+            results = run_on_ray(packed, settings, plan, tasks, ray, workers)
         total = plan.images * len(plan.cells)
         finished = sum(len(plan.rows(index)) for _, index in done)
         with (
