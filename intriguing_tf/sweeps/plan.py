@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
@@ -29,6 +30,7 @@ from intriguing_tf.fingerprints import (
     plain_values,
     versions,
 )
+from intriguing_tf.store import MANIFEST, read_manifest
 from intriguing_tf.sweeps.manifests import check_manifest
 from intriguing_tf.sweeps.source import Source
 
@@ -154,6 +156,20 @@ class Plan:
                 f"such as {min(unknown)[:60]!r}."
             )
         return cls(**{**content, "extends": tuple(content.get("extends", ()))})
+
+
+def read_plan(folder: Path) -> Plan:
+    """Returns the plan of the sweep in a folder.
+
+    Raises:
+        ValueError: its manifest is of something else, of another format, or damaged.
+        FileNotFoundError: it has none.
+    """
+    manifest = read_manifest(folder)
+    try:
+        return Plan.from_manifest(manifest)
+    except ValueError as error:
+        raise ValueError(f"{folder / MANIFEST}: {error}") from None
 
 
 def make_plan(

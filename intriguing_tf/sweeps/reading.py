@@ -14,8 +14,8 @@ from intriguing_tf.adversary import AdversarialResult
 from intriguing_tf.adversary.result import ARRAYS
 from intriguing_tf.files import expanded
 from intriguing_tf.reporting import Table
-from intriguing_tf.store import MANIFEST, read_manifest
-from intriguing_tf.sweeps.plan import Cell, Plan
+from intriguing_tf.store import MANIFEST
+from intriguing_tf.sweeps.plan import Cell, read_plan
 from intriguing_tf.sweeps.shards import Shard, ShardFolder
 from intriguing_tf.sweeps.tables import check_table, write_table
 
@@ -46,7 +46,7 @@ class Sweep:
         self.folder = expanded(folder)
         if not (self.folder / MANIFEST).is_file():
             raise FileNotFoundError(f"There is no sweep in {str(self.folder)!r}: no {MANIFEST}.")
-        self.plan = Plan.from_manifest(read_manifest(self.folder))
+        self.plan = read_plan(self.folder)
         self._folder = ShardFolder(self.folder, self.plan)
 
     @property

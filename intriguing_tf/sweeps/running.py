@@ -23,6 +23,7 @@ from intriguing_tf.sweeps.plan import (
     make_plan,
     named_models,
     named_settings,
+    read_plan,
     named_targets,
 )
 from intriguing_tf.sweeps.ray_cluster import run_on_ray
@@ -135,7 +136,7 @@ def sweep(
 def _shard_size(folder: Path, adversaries: Iterable[LBFGSAdversary], shape: tuple[int, ...]) -> int:
     """Returns the shard size of the sweep in the folder, or one that suits the adversaries."""
     if (folder / MANIFEST).is_file() and holds_shards(folder):
-        return Plan.from_manifest(read_manifest(folder)).shard_size
+        return read_plan(folder).shard_size
     try:
         batch = min(adversary.batch_size(shape) for adversary in adversaries)
     except (ValueError, TypeError):  # images of another shape, about which the plan complains
@@ -150,7 +151,7 @@ def _continuing(folder: Path, plan: Plan, targets: dict[str, Any]) -> Plan:
     """
     if not (folder / MANIFEST).is_file():
         return plan
-    earlier = Plan.from_manifest(read_manifest(folder))
+    earlier = read_plan(folder)
     continued = plan.continuing(earlier, targets)
     unfinished = not holds_shards(folder)
     if unfinished or continued.extends != earlier.extends:

@@ -1,9 +1,12 @@
 """Manifests with wrong types or values are refused in words."""
 
 import copy
+import json
+import re
 
 import pytest
 
+from intriguing_tf.sweeps import Sweep
 from intriguing_tf.sweeps.manifests import check_manifest
 from intriguing_tf.sweeps.plan import Plan
 from tests.faults.mutations import JUNK
@@ -41,6 +44,12 @@ def test_a_wrong_manifest_is_refused_in_words(change):
     spoil, words = CHANGES[change]
     with pytest.raises(ValueError, match=rf"Received: .*{words}"):
         Plan.from_manifest(spoil(plan().manifest()))
+
+
+def test_a_wrong_manifest_is_refused_with_its_path(tmp_path):
+    (tmp_path / "manifest.json").write_text(json.dumps(plan().manifest() | {"seed": None}))
+    with pytest.raises(ValueError, match=re.escape(f"{tmp_path / 'manifest.json'}: ") + ".*seed"):
+        Sweep(tmp_path)
 
 
 @pytest.mark.parametrize("junk", JUNK, ids=lambda value: repr(value)[:20])
