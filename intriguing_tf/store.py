@@ -176,14 +176,15 @@ def claim(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
         The manifest that is there; its dictionaries may be in another order.
 
     Raises:
-        ValueError: the folder holds something else; differences are listed.
+        ValueError: the folder holds something else; differences are listed. Or the manifest is
+            one that could not be read again.
     """
     path = folder / MANIFEST
     for leftover in leftovers(folder, re.escape(MANIFEST)):
         leftover.unlink()
     if not path.exists():
         _refuse_strangers(folder, manifest["kind"])
-        write_atomically(path, json.dumps(manifest, indent=1, allow_nan=False) + "\n")
+        write_manifest(folder, manifest)
         return dict(manifest)
     there = read_manifest(folder)
     if there.get("format") != manifest["format"]:
@@ -199,6 +200,20 @@ def claim(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Any]:
             "another folder. They differ in:\n  " + "\n  ".join(lines[:_LINES])
         )
     return there
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Writes a manifest atomically.
+
+    Raises:
+        ValueError: it is one that `read_manifest` refuses, such as of over 64 MiB.
+    """
+    content = json.dumps(manifest, indent=1, allow_nan=False) + "\n"
+    try:
+        read_json(content)
+    except ValueError as error:
+        raise ValueError(f"A manifest must be one that can be read again: {error}.") from None
+    write_atomically(folder / MANIFEST, content)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -177,6 +177,12 @@ def test_a_folder_of_something_else_is_not_claimed(tmp_path):
     assert os.listdir(tmp_path) == ["thesis.tex"]
 
 
+def test_what_could_not_be_read_again_is_not_written(tmp_path):
+    with pytest.raises(ValueError, match=r"read again.*integer of 26 digits"):
+        claim(tmp_path, {"kind": "walk", "format": 1, "a": 10**25})
+    assert not os.listdir(tmp_path)
+
+
 def test_differences_name_what_is_missing():
     assert differences({"a": 1, "b": {"c": 2}}, {"a": 1, "b": {"d": 2}}) == [
         "b.c: 2 in the folder, null now",

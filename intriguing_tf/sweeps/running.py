@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,8 +13,8 @@ import numpy as np
 from intriguing_tf import progress
 from intriguing_tf.adversary import LBFGSAdversary
 from intriguing_tf.checks import check_positive_integer, check_seed
-from intriguing_tf.files import check_folder, write_atomically
-from intriguing_tf.store import MANIFEST, claim, locked, read_manifest
+from intriguing_tf.files import check_folder
+from intriguing_tf.store import MANIFEST, claim, locked, write_manifest
 from intriguing_tf.sweeps.packing import pack
 from intriguing_tf.sweeps.plan import (
     Cell,
@@ -99,10 +98,8 @@ def sweep(
     _check_numbers(seed, shard_size, ray, workers)
     progress.shows_progress(verbose)  # complains about a wrong value before the work
     folder = check_folder(folder)
-    named = named_models(models), named_targets(targets), named_settings(settings)
-    if any(isinstance(each, str) and each == "random" for each in named[1].values()):
-        check_seed(seed)  # the adversary's, whose random targets follow it
-    models, targets, settings = named
+    models, targets = named_models(models), named_targets(targets)
+    settings = named_settings(settings)
     cells = [Cell(m, t, s) for m in models for t in targets for s in settings]
     adversaries = make_adversaries(models, settings, cells)
     shape = next(iter(adversaries.values())).classifier.input_shape
@@ -156,7 +153,7 @@ def _continuing(folder: Path, plan: Plan, targets: dict[str, Any]) -> Plan:
     unfinished = not holds_shards(folder)
     if unfinished or continued.extends != earlier.extends:
         plan = plan if unfinished else continued
-        write_atomically(folder / MANIFEST, json.dumps(plan.manifest(), indent=1) + "\n")
+        write_manifest(folder, plan.manifest())
         return plan
     return continued
 
@@ -199,8 +196,7 @@ def _check_numbers(seed: Any, shard_size: Any, ray: Any, workers: Any) -> None:
         check_positive_integer("workers", workers)
         if ray is None:
             raise ValueError("`workers` are Ray's: give `ray` too, such as ray='local'.")
-    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ValueError(f"`seed` must be an integer of at least 0. Received: {seed!r}.")
+    check_seed(seed)
     if ray is not None and (not isinstance(ray, str) or not ray):
         raise ValueError(
             f"`ray` must be None, 'local' or the address of a cluster. Received: {ray!r}."
