@@ -32,7 +32,7 @@ from intriguing_tf.fingerprints import (
 )
 from intriguing_tf.store import MANIFEST, read_manifest
 from intriguing_tf.sweeps.manifests import check_manifest
-from intriguing_tf.sweeps.source import Source
+from intriguing_tf.sweeps.source import Source, as_int64
 
 FORMAT = 2
 _LOOKED_AT = 32  # images whose logits are checked before the work
@@ -346,7 +346,7 @@ def named_targets(targets: Any) -> dict[str, Any]:
                 f"image. Received: {value!r}."
             )
     return {
-        name: value if isinstance(value, str) else np.asarray(value)
+        name: value if isinstance(value, str) else as_int64(value)
         for name, value in _named("targets", targets).items()
     }
 

@@ -22,8 +22,8 @@ from intriguing_tf.sweeps.plan import (
     make_plan,
     named_models,
     named_settings,
-    read_plan,
     named_targets,
+    read_plan,
 )
 from intriguing_tf.sweeps.ray_cluster import run_on_ray
 from intriguing_tf.sweeps.reading import Sweep
@@ -171,14 +171,11 @@ def _tasks(
         cells = [cell for cell in plan.cells if (cell, index) not in done]
         if cells:
             missing[index] = cells
-    for piece in source.slices(missing) if missing else ():
+    for piece in source.slices(list(missing)) if missing else ():
         if piece.fingerprint() != plan.data["slices"][piece.number]:
-            raise ValueError(
-                f"Images {plan.rows(piece.number)} were others when they were read again. The data "
-                "must come in the same order and unchanged each time: no shuffling or augmentation."
-            )
+            raise _others(plan.rows(piece.number))
         rows = slice(plan.rows(piece.number).start, plan.rows(piece.number).stop)
-        for cell in missing[piece.number]:
+        for cell in missing.pop(piece.number):
             chosen = targets[cell.targets]
             is_random = isinstance(chosen, str) and chosen == "random"
             if is_random:
@@ -187,6 +184,16 @@ def _tasks(
                 chosen = chosen[rows]
             task = Task(cell, piece.number, chosen, plan.seed if is_random else None)
             yield task, piece.images, piece.labels
+    if missing:
+        raise _others(plan.rows(min(missing)))
+
+
+def _others(rows: range) -> ValueError:
+    return ValueError(
+        f"Images {rows} were others, or none, when they were read again. The data must come in the "
+        "same order and unchanged each time: no shuffling or augmentation, and no iterator that "
+        "gives them once."
+    )
 
 
 def _check_numbers(seed: Any, shard_size: Any, ray: Any, workers: Any) -> None:

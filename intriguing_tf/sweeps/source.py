@@ -19,7 +19,7 @@ class Slice(NamedTuple):
     Attributes:
         number: which slice; it starts at row `number` times the number of images in a slice.
         images: [rows, ...].
-        labels: int [rows], or `None`.
+        labels: int64 [rows], or `None`.
     """
 
     number: int
@@ -117,4 +117,10 @@ def _class_numbers(labels: Any, n: int) -> np.ndarray | None:
             f"`labels` must have shape ({n},), one for each image, or be one-hot rows. "
             f"Received: shape {labels.shape}."
         )
-    return labels
+    return as_int64(labels)
+
+
+def as_int64(values: Any) -> np.ndarray:
+    """Returns integers of any type as int64, and other values as they are, as an array."""
+    values = np.asarray(values)
+    return values.astype(np.int64) if np.issubdtype(values.dtype, np.integer) else values

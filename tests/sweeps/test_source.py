@@ -23,6 +23,34 @@ def test_a_shuffled_data_set_is_refused(model, data, tmp_path):
         run(model, (stream,), tmp_path)
 
 
+@pytest.mark.parametrize("left", [0, 8], ids=["none", "fewer"])
+def test_a_data_set_that_gives_fewer_images_when_it_is_read_again_is_refused(
+    model, data, tmp_path, left
+):
+    numbers = iter([len(data[0]), left])
+
+    def give():
+        rows = slice(next(numbers))
+        yield from zip(*(each[rows] for each in data), strict=True)
+
+    signature = tf.TensorSpec([4]), tf.TensorSpec([], tf.int64)
+    stream = tf.data.Dataset.from_generator(give, output_signature=signature)
+    with pytest.raises(
+        ValueError, match=rf"Images range\({left}, {min(left + 4, 10)}\) were others"
+    ):
+        run(model, (stream,), tmp_path, shard_size=4)
+
+
+def test_the_type_of_labels_and_given_classes_makes_no_other_sweep(model, data, tmp_path):
+    images, labels = data
+    targets = (labels + 1) % 3
+    before = run(model, data, tmp_path, targets=targets).plan
+    for kind in ("int8", "uint32"):
+        given = run(model, (images, labels.astype(kind)), tmp_path, targets=targets.astype(kind))
+        assert given.plan == before
+    assert run(model, (images, labels.tolist()), tmp_path, targets=targets.tolist()).missing == 0
+
+
 @pytest.mark.slow
 def test_labels_in_a_column_are_labels(model, data, tmp_path):
     images, labels = data
