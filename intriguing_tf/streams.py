@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-_ROWS = 256  # single images that are read at a time
+_ROWS = 256  # single images that are read at a time, at most
 _VALID = "A data set must give images, or pairs (images, labels), one by one or in batches"
 
 Rows = tuple[np.ndarray, np.ndarray | None]
@@ -45,25 +45,23 @@ class Stream:
         ranks = [each.shape.rank for each in parts]
         self._batched = _looks_batched(parts[0].shape)
         if ranks[0] == self._rank is not None and None not in ranks:
-            self._dataset = dataset.batch(_ROWS)
+            self._dataset = dataset.batch(min(_ROWS, size))
 
     def __iter__(self) -> Iterator[Rows]:
         waiting: list[Rows] = []
-        count = 0
+        missing, shapes = self._size, None
         for rows in self._elements():
-            if waiting and rows[0].shape[1:] != waiting[0][0].shape[1:]:
-                raise ValueError(
-                    "All images of a data set must have one shape. Received: "
-                    f"{waiting[0][0].shape[1:]} and {rows[0].shape[1:]}."
-                )
-            waiting.append(rows)
-            count += len(rows[0])
-            while count >= self._size:
-                images, labels = _joined(waiting)
-                yield _cut(images, labels, slice(self._size))
-                waiting = [_cut(images, labels, slice(self._size, None))]
-                count -= self._size
-        if count:
+            shapes = shapes or _shapes(rows)
+            _check_alike(shapes, _shapes(rows))
+            start, end = 0, len(rows[0])
+            while start < end:
+                part = _cut(rows, slice(start, start + missing))
+                waiting.append(part)
+                start, missing = start + missing, missing - len(part[0])
+                if not missing:
+                    yield _joined(waiting)
+                    waiting, missing = [], self._size
+        if waiting:
             yield _joined(waiting)
 
     def _elements(self) -> Iterator[Rows]:
@@ -118,16 +116,31 @@ def _looks_batched(images: tf.TensorShape) -> bool:
     return images.rank is None or images.rank > 3 or images[:1] == [None]
 
 
-def _joined(rows: Sequence[Rows]) -> Rows:
-    images = np.concatenate([each for each, _ in rows])
-    labels = [each for _, each in rows if each is not None]
-    if len({each.shape[1:] for each in labels}) > 1:
+def _shapes(rows: Rows) -> tuple[Any, Any]:
+    """Of one image, and of its label."""
+    images, labels = rows
+    return images.shape[1:], None if labels is None else labels.shape[1:]
+
+
+def _check_alike(first: tuple[Any, Any], shapes: tuple[Any, Any]) -> None:
+    """Raises unless images have the shape of the first ones, and so their labels."""
+    (image, label), (other_image, other_label) = first, shapes
+    if image != other_image:
+        raise ValueError(
+            f"All images of a data set must have one shape. Received: {image} and {other_image}."
+        )
+    if label != other_label:
         raise ValueError(
             "All labels of a data set must be class numbers, or one-hot rows of one length. "
-            f"Received: labels of the shapes {sorted({each.shape[1:] for each in labels})}."
+            f"Received: labels of the shapes {label} and {other_label}."
         )
-    return images, np.concatenate(labels) if labels else None
 
 
-def _cut(images: np.ndarray, labels: Any, rows: slice) -> Rows:
-    return images[rows], None if labels is None else labels[rows]
+def _joined(parts: Sequence[Rows]) -> Rows:
+    images, labels = zip(*parts, strict=True)
+    return np.concatenate(images), None if labels[0] is None else np.concatenate(labels)
+
+
+def _cut(rows: Rows, part: slice) -> Rows:
+    images, labels = rows
+    return images[part], None if labels is None else labels[part]

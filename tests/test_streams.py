@@ -92,6 +92,42 @@ def test_other_data_sets_are_refused_in_words_of_ours(form):
     assert "numpy" not in str(caught.value).lower() and "{{" not in str(caught.value)
 
 
+def test_single_images_are_read_as_they_are_given():
+    read = []
+
+    def give():
+        for number in range(200):
+            read.append(number)
+            yield IMAGES[0]
+
+    dataset = tf.data.Dataset.from_generator(give, output_signature=tf.TensorSpec([4]))
+    next(iter(Stream(dataset, (4,), 2)))
+    assert len(read) < 100  # TensorFlow reads ahead
+
+
+def test_of_a_large_batch_each_row_is_copied_once(monkeypatch):
+    copied, concatenate = [], np.concatenate
+
+    def counted(arrays):
+        copied.append(sum(map(len, arrays)))
+        return concatenate(arrays)
+
+    monkeypatch.setattr(np, "concatenate", counted)
+    assert len([*Stream(tf.data.Dataset.from_tensor_slices(IMAGES).batch(12), (4,), 1)]) == 12
+    assert sum(copied) == 12
+
+
+@pytest.mark.parametrize("size", [2, 5])
+def test_labels_of_other_shapes_are_refused(size):
+    def give():
+        yield IMAGES[:2], LABELS[:2]
+        yield IMAGES[:2], np.eye(3, dtype=int)[LABELS[:2]]
+
+    dataset = tf.data.Dataset.from_generator(give, output_types=(tf.float32, tf.int64))
+    with pytest.raises(ValueError, match=r"All labels.*shapes \(\) and \(3,\)"):
+        list(Stream(dataset, (4,), size))
+
+
 def test_images_of_other_shapes_are_refused():
     def give():
         yield np.zeros((2, 4), np.float32)
