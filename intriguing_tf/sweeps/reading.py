@@ -64,10 +64,14 @@ class Sweep:
             model, targets, settings: names of those wanted; by default all.
 
         Raises:
-            ValueError: an unknown name, or a damaged shard.
+            ValueError: an unknown name, a damaged shard, or a sweep that was extended since.
         """
         for cell in self._cells(model, targets, settings):
-            yield from self._folder.read(cell)
+            try:
+                yield from self._folder.read(cell)
+            except (ValueError, FileNotFoundError):  # of an extended sweep shards are replaced
+                self._check_current()
+                raise
 
     def result(
         self, model: str | None = None, targets: str | None = None, settings: str | None = None
@@ -187,8 +191,16 @@ class Sweep:
             if all(name in (None, has) for name, has in zip(names, cell, strict=True))
         ]
 
+    def _check_current(self) -> None:
+        if read_plan(self.folder).sha256 != self.plan.sha256:
+            raise ValueError(
+                f"The sweep in {str(self.folder)!r} was changed after it was opened here, such as "
+                "extended to more images. Open it again."
+            ) from None
+
     def _check_complete(self) -> None:
         if self.missing:
+            self._check_current()
             raise ValueError(
                 f"The sweep in {str(self.folder)!r} is not complete. Run it again to make what is "
                 f"missing. Received: missing shards: {self.missing}."

@@ -9,6 +9,7 @@ import pytest
 from intriguing_tf.reporting import Report
 from intriguing_tf.store import Store
 from intriguing_tf.sweeps import Sweep
+from tests.sweeps.small_sweep import run
 
 
 @pytest.mark.slow
@@ -64,6 +65,19 @@ def test_names_are_checked_when_results_are_read(done):
         done.result()
     with pytest.raises(ValueError, match=r"csv or \.parquet"):
         done.write_table("table.xls")
+
+
+def test_a_reader_of_a_sweep_that_was_extended_since_says_so(model, data, folder):
+    reader = Sweep(folder)
+    images, labels = (np.concatenate([each, each[:3]]) for each in data)
+    run(model, (images, labels), folder)
+    for read in (reader.result, lambda: str(reader), lambda: list(reader.shards())):
+        with pytest.raises(ValueError, match=r"extended to more images\. Open it again"):
+            read()
+    next((folder / "shards").rglob("000002-*.npz")).unlink()
+    with pytest.raises(ValueError, match="Open it again"):
+        reader.result()
+    assert len(next(Sweep(folder).shards()).result) == 4
 
 
 def test_folders_and_tables_begin_at_home(folder, tmp_path, monkeypatch):
