@@ -152,7 +152,7 @@ def test_what_a_loss_of_ones_own_computes_counts_however_it_came_about(model):
 
             def value(self, above):
                 above = tf.where(tf.one_hot(0, above.shape[1]) > 0, above, 0.0)
-                return self.function(self.scale * above)
+                return self.function(self.scale * above, axis=1)
 
             def sharpness(self, gap):
                 return room / gap
