@@ -21,7 +21,7 @@ from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
 from intriguing_tf.sweeps.packing import PackedModel
 from intriguing_tf.sweeps.plan import Cell, Plan
 from intriguing_tf.sweeps.workers import Results, Task, Tasks, attack, make_adversaries
-from intriguing_tf.text import words
+from intriguing_tf.text import one_line, words
 
 _RETRIES = 3  # of a shard whose worker died
 _RESTARTS = 100  # of a worker
@@ -43,7 +43,13 @@ class Worker:
         """Made with the first shard: if `__init__` raises, Ray says that the worker died."""
         import ray
 
-        loaded = {name: packed.unpack() for name, packed in ray.get(self._models[0]).items()}
+        try:
+            loaded = {name: packed.unpack() for name, packed in ray.get(self._models[0]).items()}
+        except Exception as error:  # what the code of anyone does is not foreseen
+            raise RuntimeError(
+                "Workers must be able to import the modules that a model's own layers come from. "
+                f"Received, on {socket.gethostname()}: {one_line(str(error))}"
+            ) from None
         return make_adversaries(loaded, self._settings, self._cells)
 
     def attack(self, task: Task, images: np.ndarray, labels: Any) -> AdversarialResult:
@@ -64,7 +70,8 @@ def run_on_ray(
     Raises:
         ImportError: Ray is not installed.
         ConnectionError: there is no cluster at the address.
-        RuntimeError: a shard's worker died, and so did those that replaced it.
+        RuntimeError: a worker cannot load the models; or a shard's worker died, and so did those
+            that replaced it.
     """
     try:
         import ray

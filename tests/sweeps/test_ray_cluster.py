@@ -9,8 +9,10 @@ import keras
 import numpy as np
 import psutil
 import pytest
+import tensorflow as tf
 
 import intriguing_tf as itf
+from intriguing_tf.sweeps.ray_cluster import Worker
 
 pytest.importorskip("ray", reason="Ray is not installed")
 
@@ -64,6 +66,18 @@ def test_workers_that_are_killed_are_replaced_and_results_are_those_of_one_proce
         # A search that maxfun ends carries on what its process rounds differently; images mixed
         # up would be 0.3 apart.
         np.testing.assert_allclose(a.result.images, b.result.images, atol=5e-3)
+
+
+def test_a_worker_that_cannot_import_a_layer_says_so_in_one_line(monkeypatch):
+    class Unknown:
+        def unpack(self):
+            raise ModuleNotFoundError("No module named 'layers_of_mine'\ntraceback: of pages")
+
+    monkeypatch.setattr("ray.get", lambda reference: {"m": Unknown()})
+    monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", lambda n: None)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    with pytest.raises(RuntimeError, match=r"import the modules.*'layers_of_mine' traceback: of"):
+        Worker([None], {}, (), 1).attack(None, None, None)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "no host:99999"])
