@@ -14,6 +14,7 @@ from intriguing_tf.aliases import moved_names
 from intriguing_tf.checks import check_choice
 from intriguing_tf.folded_calls import folded_call
 from intriguing_tf.keras_graph import named_tensors
+from intriguing_tf.model_structure import Structure
 
 __getattr__ = moved_names(__name__, "intriguing_tf.keras_graph", "above", "find_layer", "up_to")
 
@@ -32,6 +33,9 @@ class Classifier:
     in the traced graph, not the logarithms of rounded probabilities. A single output unit means two
     classes: its logit z becomes the pair (0, z). Several units are as many classes, of which the
     largest is predicted, also where each ends in a sigmoid of its own.
+
+    New weights are followed, and so are new settings and layers: what was traced of the model
+    before is dropped, and what its `predict` keeps as well.
 
     Args:
         model: a built `keras.Model` with one input and one output.
@@ -69,9 +73,16 @@ class Classifier:
         # clipped, beyond which logits (low, high) outputs of several units are equal once rounded.
         self.squashes = self.clips = False
         self.limits: tuple[float, float] | None = None
-        self.model = model if layer is None else keras_graph.above(model, layer)
+        self._whole, self._layer = model, layer
+        self.model = self._part()
         self.dtype = tf.as_dtype(_input_dtype(self.model))
         self._traced: dict[tuple[int, ...], Any] = {}
+        self._structure = Structure(model)
+
+    def _part(self) -> keras.Model:
+        """What is looked at of the model."""
+        whole, layer = self._whole, self._layer
+        return whole if layer is None else keras_graph.above(whole, layer)
 
     @property
     def input_shape(self) -> tuple[int | None, ...] | None:
@@ -179,17 +190,31 @@ class Classifier:
         return self._trace(tuple(batch.shape[1:]))(batch)
 
     def graph(self, shape: tuple[int, ...]) -> tf.Graph:
-        """Returns the traced forward pass of a batch of inputs of this shape."""
+        """Returns the traced forward pass of a batch of inputs of this shape.
+
+        It is another graph once the model computes something else, but for new weights.
+        """
         return self._trace(shape).graph
 
     def _trace(self, shape: tuple[int, ...]) -> Any:
+        if not self._structure.equals(Structure(self._whole)):
+            self._follow()
         if shape not in self._traced:
             spec = tf.TensorSpec([None, *shape], self.dtype)
             # One argument and no default: TensorFlow binds others by way of an error, whose message
             # holds the images.
             function = tf.function(lambda inputs: self._forward(inputs), autograph=False)
             self._traced[shape] = function.get_concrete_function(spec)
+            self._structure = Structure(self._whole)  # a layer may keep something of its call
         return self._traced[shape]
+
+    def _follow(self) -> None:
+        """Drops what was traced of the model before it was changed, in Keras's `predict` too."""
+        self._traced.clear()
+        self.model = self._part()
+        self._structure = Structure(self._whole)
+        if getattr(self._whole, "predict_function", None) is not None:
+            self._whole.make_predict_function(force=True)
 
     def batches(self, images: Any, batch_size: int) -> Iterator[tf.Tensor]:
         """Yields the images in batches, in the model's dtype. An empty array is one empty batch."""

@@ -90,7 +90,7 @@ def test_a_softmax_is_found_below_a_clip_that_leaves_its_largest_number_the_larg
 def test_a_clip_that_makes_numbers_equal_hides_the_softmax(clip, last):
     model = clipped(clip, last)
     classifier = Classifier(model)
-    np.testing.assert_allclose(classifier.predict_logits(X), model(X), rtol=1e-6)
+    np.testing.assert_allclose(classifier.predict_logits(X), model(X), rtol=1e-5)
     assert not classifier.squashes
     np.testing.assert_array_equal(classifier.predict(X), np.asarray(model(X)).argmax(axis=1))
 
@@ -118,6 +118,22 @@ def test_dtypes():
     assert Classifier(network(dtype="float64")).dtype == tf.float64
     half = Classifier(network(dtype="mixed_float16"))
     assert half.dtype == tf.float32 and half.predict_logits(X).dtype == np.float32
+
+
+def test_new_weights_and_new_settings_are_followed():
+    model = network()
+    classifier = Classifier(model)
+    classifier.predict_logits(X)
+    model.predict(X, verbose=0)
+    model.set_weights([2 * w for w in model.get_weights()])
+    expected = logits_by_hand(model, X)
+    np.testing.assert_allclose(classifier.predict_logits(X), expected, rtol=1e-4, atol=1e-5)
+    graph = classifier.graph((5,))
+    model.get_layer("scores").activation = keras.activations.relu
+    logits = np.maximum(expected, 0)
+    np.testing.assert_allclose(classifier.predict_logits(X), logits, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(model.predict(X, verbose=0), logits, rtol=1e-4, atol=1e-5)
+    assert classifier.graph((5,)) is classifier.graph((5,)) is not graph
 
 
 def test_a_model_is_its_lower_and_its_upper_part():

@@ -252,7 +252,8 @@ class LBFGSAdversary:
     minimise = RenamedAttribute("minimize")
 
     def _solver(self, shape: tuple[int, ...]) -> Solver:
-        if shape not in self._solvers:
+        known = self._solvers.get(shape)
+        if known is None or known.problem.graph is not self.classifier.graph(shape):
             problem = Problem(self.classifier, shape, self.settings.confidence)
             self._solvers[shape] = _SOLVERS[self.settings.solver](problem, self.settings)
         return self._solvers[shape]

@@ -62,11 +62,16 @@ class Problem:
         shape: shape of one input.
         confidence: the margin of logits that is asked for beyond success, which outputs that are
             rounded need not show.
+
+    Attributes:
+        graph: the traced forward pass of a batch; the classifier has another one once its model
+            was changed, for which this problem is none.
     """
 
     def __init__(self, classifier: Classifier, shape: tuple[int, ...], confidence: float = 0.0):
         self.classifier = classifier
         self.shape = shape
+        self.graph = classifier.graph(shape)
         self.confidence = confidence
         self.dtype = classifier.dtype
         self.size = math.prod(shape)
@@ -191,11 +196,6 @@ class Problem:
         used = {self.dtype.name, self.classifier.model.compute_dtype}
         used |= {layer.compute_dtype for layer in layers}
         return max(_ROUNDING[name] for name in used if name in _ROUNDING)
-
-    @property
-    def graph(self) -> tf.Graph:
-        """The traced forward pass of a batch."""
-        return self.classifier.graph(self.shape)
 
     def jit_compile(self, setting: bool | str) -> bool:
         """Resolves `jit_compile`: "auto" is a fixed rule, so that results repeat.

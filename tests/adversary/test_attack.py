@@ -36,6 +36,38 @@ def test_an_adversary_that_is_dropped_leaves_nothing_behind(network):
 
 
 @pytest.mark.slow
+def _softened(model):
+    model.layers[1].activation = keras.activations.tanh
+
+
+def _of_other_classes(model):
+    model.pop()
+    model.add(keras.layers.Dense(5, "softmax"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", [_softened, _of_other_classes])
+@pytest.mark.parametrize("layer", [None, "first"])
+def test_a_model_that_was_changed_is_attacked_as_it_is(change, layer):
+    layers = [keras.layers.Dense(n, a) for n, a in ((6, "relu"), (6, "relu"), (3, "sigmoid"))]
+    first = keras.layers.Dense(8, name="first")
+    whole = keras.Sequential([keras.Input((8,)), first, *layers])
+    whole.set_weights([10 * w for w in whole.get_weights()])
+    attack = itf.LBFGSAdversary(whole, layer=layer, bounds=(0.0, 1.0), solver="scipy", maxfun=9)
+    x = np.random.default_rng(0).random((4, 8)).astype("float32")
+    attack(x)
+    whole.predict(x, verbose=0)
+    change(whole)
+    result = attack(x)
+    model = whole if layer is None else above(whole, "first")
+    np.testing.assert_array_equal(result.predictions, model(result.images).numpy().argmax(axis=1))
+    if layer is None:
+        np.testing.assert_array_equal(
+            result.predictions, model.predict(result.images, verbose=0).argmax(axis=1)
+        )
+    assert (result.status == "found").any()
+
+
 def test_finds_within_rounding_of_the_boundary_are_moved_beyond_it():
     """Many inputs and small logits: what lies 1e-6 beyond the boundary comes and goes."""
     keras.utils.set_random_seed(5)
