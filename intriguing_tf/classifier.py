@@ -70,8 +70,10 @@ class Classifier:
         check_choice("outputs", outputs, OUTPUTS)
         self.outputs = outputs
         # Known once it has been traced: whether users see probabilities, whether logits are
-        # clipped, beyond which logits (low, high) outputs of several units are equal once rounded.
+        # clipped, the dtypes that outputs pass through behind the last operation that computes,
+        # beyond which logits (low, high) outputs of several units are equal once rounded.
         self.squashes = self.clips = False
+        self.output_dtypes: set[tf.DType] = set()
         self.limits: tuple[float, float] | None = None
         self._whole, self._layer = model, layer
         self.model = self._part()
@@ -140,6 +142,7 @@ class Classifier:
         scores = tf.reshape(outputs, [-1, width])
         logits = tf.reshape(tf.cast(before, self.dtype), [-1, width])
         self.squashes = kind != "logits"
+        self.output_dtypes = traced_outputs.dtypes_of(outputs)
         self.limits = traced_outputs.rounding_limits(kind, outputs)
         self.clips = traced_outputs.unclipped(logits) is not logits
         if width == 1:

@@ -68,14 +68,23 @@ def rounding_limits(kind: str, outputs: tf.Tensor) -> tuple[float, float] | None
     """
     if kind not in {"sigmoids", "tanhs"}:
         return None
-    way = [outputs]
-    while way[-1].op.type not in {"Sigmoid", "Tanh"}:
-        way.append(way[-1].op.inputs[0])
-    precisions = [ml_dtypes.finfo(each.dtype.as_numpy_dtype) for each in way]
+    precisions = [ml_dtypes.finfo(each.as_numpy_dtype) for each in dtypes_of(outputs)]
     eps, tiny = (max(float(getattr(p, name)) for p in precisions) for name in ("eps", "tiny"))
     if kind == "sigmoids":
         return math.log(tiny), -math.log(eps)
     return math.log(2 * eps), -math.log(2 * eps)  # TensorFlow's tanh is 1 from 7.9 on in float32
+
+
+def dtypes_of(outputs: tf.Tensor) -> set[tf.DType]:
+    """Returns the floating dtypes of outputs and of what they only cast, reshape or clip."""
+    tensor, found = outputs, {outputs.dtype}
+    while _is_transparent(tensor.op) or tensor.op.type in _CLIPPING:
+        before = _varying_input(tensor.op) if tensor.op.type in _CLIPPING else tensor.op.inputs[0]
+        if before is None:
+            break
+        tensor = before
+        found.add(tensor.dtype)
+    return {dtype for dtype in found if dtype.is_floating}
 
 
 def unclipped(logits: tf.Tensor) -> tf.Tensor:

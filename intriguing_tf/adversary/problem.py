@@ -195,6 +195,7 @@ class Problem:
         layers = layers_in(self.classifier.model)
         used = {self.dtype.name, self.classifier.model.compute_dtype}
         used |= {layer.compute_dtype for layer in layers}
+        used |= {dtype.name for dtype in self.classifier.output_dtypes}
         return max(_ROUNDING[name] for name in used if name in _ROUNDING)
 
     def jit_compile(self, setting: bool | str) -> bool:

@@ -1,6 +1,7 @@
-"""`jit_compile="auto"` is a fixed rule, recorded in the result."""
+"""What rounding may change, and `jit_compile="auto"`, a fixed rule, recorded in the result."""
 
 import keras
+import numpy as np
 import pytest
 
 import intriguing_tf as itf
@@ -20,6 +21,29 @@ NETWORKS = {
     ),
     "nested": ([keras.Sequential([keras.layers.Conv2D(4, 3)])], False),
 }
+
+
+ops = keras.ops
+ENDINGS = {
+    "none": (ops.softmax, 2**-17),
+    "half": (lambda z: ops.cast(ops.softmax(z), "float16"), 2**-7),
+    "bfloat16": (lambda z: ops.cast(ops.softmax(z), "bfloat16"), 2**-4),
+    "there and back": (lambda z: ops.cast(ops.cast(ops.softmax(z), "float16"), "float32"), 2**-7),
+    "clipped": (
+        lambda z: ops.cast(ops.clip(ops.cast(ops.softmax(z), "float16"), 0, 1), "float32"),
+        2**-7,
+    ),
+    "logits": (lambda z: ops.cast(z, "float16"), 2**-7),
+    "one layer": (keras.layers.Softmax(dtype="float16"), 2**-7),
+}
+
+
+@pytest.mark.parametrize("ending, share", ENDINGS.values(), ids=ENDINGS)
+def test_outputs_that_are_cast_are_rounded_as_their_coarsest_dtype(ending, share):
+    inputs = keras.Input((3,))
+    model = keras.Model(inputs, ending(keras.layers.Dense(3)(inputs)))
+    problem = Problem(Classifier(model), (3,))
+    np.testing.assert_array_equal(problem.least_confidence(np.array([[4.0, -8.0, 1.0]])), 8 * share)
 
 
 @pytest.mark.parametrize("layers, expected", NETWORKS.values(), ids=NETWORKS)
