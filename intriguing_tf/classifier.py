@@ -163,12 +163,13 @@ class Classifier:
         """Returns the predicted classes of an array of images as int64 [n].
 
         They are those of the largest outputs of the model itself, as `model.predict` gives them:
-        where two probabilities are equal once rounded, the first class.
+        where two probabilities are equal once rounded, the first class; -1 where not all are
+        finite.
         """
         return self.predict_both(images, batch_size)[1]
 
     def predict_both(self, images: Any, batch_size: int = 256) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the logits [n, classes] and the predicted classes, int64 [n]."""
+        """Returns the logits [n, classes] and the classes, int64 [n], as `predict` does."""
         parts = [self._predict_batch(batch) for batch in self.batches(images, batch_size)]
         logits, classes = map(np.concatenate, zip(*parts, strict=True))
         return logits, classes
@@ -187,6 +188,7 @@ class Classifier:
                 seen = self.model.predict(batch.numpy()[close], len(batch), verbose=0)
                 seen = np.asarray(keras.tree.flatten(seen)[0]).reshape(-1, scores.shape[1])
                 classes[close] = seen.argmax(axis=1)
+        classes[~np.isfinite(scores).all(axis=1)] = -1
         return logits, classes
 
     def _run(self, batch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -136,6 +136,17 @@ def test_new_weights_and_new_settings_are_followed():
     assert classifier.graph((5,)) is classifier.graph((5,)) is not graph
 
 
+@pytest.mark.parametrize("classes, last", [(3, "softmax"), (1, "sigmoid"), (3, None)])
+def test_outputs_that_are_not_finite_are_no_class(classes, last):
+    model = network(last, classes)
+    x = X.copy()
+    x[[2, 5]] = np.nan
+    predicted = Classifier(model).predict(x)
+    np.testing.assert_array_equal(np.flatnonzero(predicted == -1), [2, 5])
+    rest = np.delete(np.arange(len(X)), [2, 5])
+    np.testing.assert_array_equal(predicted[rest], Classifier(model).predict(X)[rest])
+
+
 def test_a_model_is_its_lower_and_its_upper_part():
     model = network()
     parts = above(model, "hidden")(up_to(model, "hidden")(X))

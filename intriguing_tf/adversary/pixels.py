@@ -85,7 +85,7 @@ def floats(pixels: np.ndarray, bounds: Bounds) -> np.ndarray:
 
 
 def predict(classifier: Classifier, images: np.ndarray) -> np.ndarray:
-    """Returns the classes, int64, of any number of images."""
+    """Returns the classes, int64, of any number of images; -1 where outputs are not finite."""
     return classifier.predict(images, BATCH) if len(images) else np.zeros(0, np.int64)
 
 
@@ -100,5 +100,5 @@ def _is_adversarial(found: Result, pixels: np.ndarray, classifier: Classifier) -
     """Whether pixels are classified as was aimed at; of the nearest class, as any other."""
     predictions = predict(classifier, floats(pixels, bounds_of(found)))
     if found.settings.get("targets") == "nearest":
-        return predictions != found.original_predictions
+        return (predictions >= 0) & (predictions != found.original_predictions)
     return predictions == found.predictions

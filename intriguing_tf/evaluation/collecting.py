@@ -40,7 +40,7 @@ class Collected:
 
     Attributes:
         labels: int64 [n], the true classes, or `None`.
-        predictions: int64 [n], the classes of the images.
+        predictions: int64 [n], the classes of the images; -1 where outputs are not finite.
         adversarial_predictions: int64 [n], those of the adversarial images.
         status: str [n], "found", "already" (misclassified as it is) or "failed".
         l2: float64 [n], distance of the adversarial image: an upper bound of that of the nearest
@@ -75,9 +75,21 @@ class Collected:
     extent: tuple[float, float]
     ranges_seen: np.ndarray | None
 
+    @property
+    def failed(self) -> np.ndarray:
+        """bool [n]: whether the attack found nothing, where there was a prediction to change."""
+        return (self.status == "failed") & (self.predictions >= 0)
+
     def own_doubts(self) -> Iterator[str]:
         """Yields what to look into first, a sentence or two each."""
-        failed = float((self.status == "failed").mean())
+        without = int((self.predictions < 0).sum())
+        if without:
+            yield (
+                f"The model's outputs are NaN or infinite for {without} of {len(self.status)}, "
+                "which therefore have no class. They were not attacked, and count as robust at no "
+                "radius. Do the data have the scale that the model was trained on?"
+            )
+        failed = float(self.failed.mean())
         if failed > _FEW:
             yield (
                 f"For {failed:.0%} the attack found nothing within the bounds. They count as "
@@ -254,14 +266,15 @@ def collect(
 def _survives_rounding(
     classifier: Classifier, result: AdversarialResult, bounds: tuple[float, float]
 ) -> np.ndarray:
-    """Whether each example, rounded to 256 levels between the bounds, is not the original class."""
+    """Whether each example, rounded to 256 levels between the bounds, is of another class."""
     lower, upper = bounds
     found = result.status == "found"
     survives = np.zeros(len(result), bool)
     if found.any():
         levels = np.rint(255 * (result.images[found].astype(np.float64) - lower) / (upper - lower))
         rounded = (lower + (upper - lower) * levels / 255).astype(result.images.dtype)
-        survives[found] = classifier.predict(rounded, _BATCH) != result.original_predictions[found]
+        classes = classifier.predict(rounded, _BATCH)
+        survives[found] = (classes >= 0) & (classes != result.original_predictions[found])
     return survives
 
 

@@ -49,8 +49,8 @@ def summary(evaluation: Evaluation) -> Table:
         if evaluation.distortion is not None:
             middle = float(np.median(_found(evaluation, "distortion")))
             rows.append(("distortion found, median", middle))
-    if (failed := int((evaluation.status == "failed").sum())) > 0:
-        rows.append(("attack failed", f"{failed} {many}"))
+    if evaluation.failed.any():
+        rows.append(("attack failed", f"{evaluation.failed.sum()} {many}"))
     if evaluation.certified is not None and evaluation.correct.any():
         middle = float(np.median(evaluation.certified[evaluation.correct]))
         rows.append(("certified radius, median", middle))
@@ -80,7 +80,7 @@ def curve(evaluation: Evaluation) -> Table:
 def by_class(evaluation: Evaluation) -> Table:
     """Returns a row for each class that has images."""
     truth, rows = _truth(evaluation), []
-    for label in np.unique(truth):
+    for label in np.unique(truth[truth >= 0]):
         these = truth == label
         found = these & (evaluation.status == "found")
         become = collections.Counter(evaluation.adversarial_predictions[found].tolist())

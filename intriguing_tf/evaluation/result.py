@@ -84,9 +84,9 @@ class Evaluation(ShownAsTable, Collected):
 
     @property
     def correct(self) -> np.ndarray:
-        """bool [n]: correctly classified; without labels all true."""
+        """bool [n]: correctly classified; without labels all that have a class at all."""
         if self.labels is None:
-            return np.ones(len(self), bool)
+            return self.predictions >= 0
         return self.predictions == self.labels
 
     @property
@@ -98,7 +98,7 @@ class Evaluation(ShownAsTable, Collected):
         """Share of the images that are correctly classified and not fooled within a radius.
 
         An upper bound: another attack may find nearer examples. Without labels, the share of the
-        predictions that were not changed.
+        predictions that were not changed; outputs that are not finite are none.
 
         Args:
             radius: l2 distance of at least 0, in the units of the data.

@@ -65,8 +65,9 @@ def attack(
     logits, predictions = adversary.classifier.predict_both(images)
     truth = predictions if labels is None else np.asarray(labels, np.int64)
     targets = (truth + task.targets) % logits.shape[1]
-    # As the adversary does with random targets: images that are misclassified have none.
-    targets = np.where(predictions == truth, targets, predictions)
+    # As the adversary does with random targets: images that are misclassified have none. Where
+    # outputs are not finite there is no class either to come back as.
+    targets = np.where((predictions == truth) | (predictions < 0), targets, predictions)
     result = adversary(images, targets=targets, seed=task.seed, verbose=verbose)
     return dataclasses.replace(result, settings={**result.settings, "targets": "random"})
 

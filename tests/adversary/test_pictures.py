@@ -1,6 +1,7 @@
 """Results to look at: pictures, tables, and PNGs that still are adversarial."""
 
 import dataclasses
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -9,6 +10,7 @@ import tensorflow as tf
 
 import intriguing_tf as itf
 from intriguing_tf.adversary import pictures
+from intriguing_tf.adversary.pixels import _is_adversarial
 from intriguing_tf.reporting import Picture, Table
 
 FAST = {"solver": "scipy", "maxfun": 25, "jit_compile": False}
@@ -91,6 +93,25 @@ def test_what_rounding_undoes_is_brought_back(tmp_path):
     (file,) = found.save_images(tmp_path).files
     pixels = tf.io.decode_png(file.read_bytes()).numpy()
     assert pixels.min() >= 100 and pixels.max() == 101
+
+
+class Broken:
+    """Predicts no class for all but the first image."""
+
+    def predict(self, images, batch_size):
+        return np.where(np.arange(len(images)) == 0, 1, -1)
+
+
+@pytest.mark.parametrize("targets", ["nearest", "given"])
+def test_pixels_without_a_class_are_not_adversarial(targets):
+    found = SimpleNamespace(
+        original_predictions=np.zeros(3, np.int64),
+        predictions=np.ones(3, np.int64),
+        settings={"targets": targets},
+        bounds=(0.0, 1.0),
+    )
+    survives = _is_adversarial(found, np.zeros((3, 2, 2, 1), np.uint8), Broken())
+    assert survives.tolist() == [True, False, False]
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import dataclasses
 import shutil
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -52,6 +53,18 @@ def test_no_more_examples_are_kept_than_are_shown(monkeypatch):
     order = np.sort(found.l2)
     np.testing.assert_array_equal(found.nearest.l2, order[:3])
     np.testing.assert_array_equal(found.farthest.l2, order[:-4:-1])
+
+
+def test_examples_that_rounding_leaves_without_a_class_do_not_survive():
+    result = mock.MagicMock(
+        status=np.array(["found"] * 3),
+        images=np.zeros((3, 4), np.float32),
+        original_predictions=np.array([0, 1, 2]),
+    )
+    result.__len__.return_value = 3
+    classifier = mock.Mock(predict=lambda images, batch_size: np.array([1, 1, -1]))
+    survives = collecting._survives_rounding(classifier, result, (0.0, 1.0))
+    assert survives.tolist() == [True, False, False]
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import json
 import math
 import re
 
+import keras
 import numpy as np
 import pytest
 
@@ -131,6 +132,33 @@ def test_changes_of_few_digits_are_told():
     assert pictures._apart(1.0, 1.5) == "1 → 1.5"
     one = np.float32(1)
     assert pictures._apart(one, np.nextafter(one, np.float32(2))) == "1 → 1.0000001"
+
+
+@pytest.fixture(scope="module")
+def without_a_class():
+    """An evaluation without labels, of images of which the first and the last give NaN."""
+    inputs = keras.Input((4,))
+    total = keras.ops.sum(inputs, axis=1, keepdims=True)
+    model = keras.Model(inputs, network()(inputs * keras.ops.sqrt(2.4 - total)))
+    data = images()
+    data[[0, -1]] = 0.65
+    return evaluate(model, data, certify="none")
+
+
+def test_images_without_a_class_are_not_robust(without_a_class):
+    found = without_a_class
+    assert np.flatnonzero(found.predictions < 0).tolist() == [0, 9]
+    assert found.robust_accuracy(0) == 0.8 and found.robust_accuracy(100) == found.failed.mean()
+    assert not found.failed[[0, 9]].any()
+    assert all(row[0] != "-1" for row in found.by_class().rows)
+    assert "NaN or infinite for 2 of 10" in found.doubts[-1]
+
+
+def test_labels_do_not_make_images_without_a_class_robust(without_a_class):
+    labels = np.maximum(without_a_class.predictions, 0)
+    named = dataclasses.replace(without_a_class, labels=labels)
+    assert named.accuracy == named.robust_accuracy(0) == 0.8
+    assert not any("attack found nothing" in doubt for doubt in named.own_doubts())
 
 
 @pytest.mark.slow
