@@ -49,12 +49,13 @@ def _of_other_classes(model):
 @pytest.mark.parametrize("change", [_softened, _of_other_classes])
 @pytest.mark.parametrize("layer", [None, "first"])
 def test_a_model_that_was_changed_is_attacked_as_it_is(change, layer):
+    keras.utils.set_random_seed(0)
     layers = [keras.layers.Dense(n, a) for n, a in ((6, "relu"), (6, "relu"), (3, "sigmoid"))]
     first = keras.layers.Dense(8, name="first")
     whole = keras.Sequential([keras.Input((8,)), first, *layers])
-    whole.set_weights([10 * w for w in whole.get_weights()])
-    attack = itf.LBFGSAdversary(whole, layer=layer, bounds=(0.0, 1.0), solver="scipy", maxfun=9)
-    x = np.random.default_rng(0).random((4, 8)).astype("float32")
+    whole.set_weights([4 * w for w in whole.get_weights()])
+    attack = itf.LBFGSAdversary(whole, layer=layer, bounds=(0.0, 1.0), solver="scipy", maxfun=30)
+    x = np.random.default_rng(0).random((16, 8)).astype("float32")
     attack(x)
     whole.predict(x, verbose=0)
     change(whole)
