@@ -198,7 +198,7 @@ def cost():
     return Table("CPU seconds over (evaluations × those of one)", columns, rows, digits=3)
 
 
-def cpu(run) -> tuple[float, object]:
+def cpu(run):
     """CPU seconds of a run, and what it returned."""
     started = time.process_time()
     result = run()

@@ -84,6 +84,7 @@ def lockstep():
         originals=x, starts=x, targets=targets, lower=np.zeros_like(x), upper=np.ones_like(x),
         logits=logits, gap=hard_margins(logits, targets), confidence=confidence,
         enough=np.zeros(len(x)), image=np.arange(len(x)), spent=np.zeros(len(x), np.int64),
+        shares=np.ones(len(x), np.int64),
     )  # fmt: skip
     rows, found = [], {}
     for label, together in (("lockstep", True), ("one image after another", False)):
@@ -119,7 +120,7 @@ def fixed_c():
         box = np.zeros_like(x), np.ones_like(x)
         c = np.full(number, 0.2)
         one = SciPySolver(problem, AttackSettings(maxcor=10, maxfun=2000), lockstep=False)
-        one.minimize(x[:1], targets[:1], *(b[:1] for b in box), c[:1])
+        one.minimize(x[:1], targets[:1], box[0][:1], box[1][:1], c[:1])
         slow, (reference, slow_nfev) = timed(lambda: one.minimize(x, targets, *box, c))  # noqa: B023
         compiled = CompiledSolver(problem, AttackSettings(maxfun=400))
         first, _ = timed(lambda: compiled.minimize(x, targets, *box, c))  # noqa: B023

@@ -33,7 +33,7 @@ def bar(start, total=1):
     [
         (lambda: Attack().method, "compiled", "Attack.method .* use Attack.solver"),
         (lambda: Attack().minimise(3), 6, "Attack.minimise .* use Attack.minimize"),
-        (lambda: bar(1, maximum=5), (1, 5), "`maximum` .* use `total`"),
+        (lambda: bar(1, **{"maximum": 5}), (1, 5), "`maximum` .* use `total`"),
         (lambda: renamed_function("rod", bar)(2), (2, 1), "`rod` .* use `bar`"),
         (lambda: moved_names("old", "math")("tau"), 6.283185307179586, "old.tau .* use math.tau"),
     ],
@@ -47,7 +47,7 @@ def test_an_old_name_works_and_warns_here(use, value, says):
 
 def test_both_names_at_once_are_refused():
     with pytest.raises(TypeError, match="Received: `total` and its old name `maximum`"):
-        bar(1, total=2, maximum=3)
+        bar(1, total=2, **{"maximum": 3})
 
 
 @pytest.mark.parametrize("names", [(), ("tau",)], ids=["all", "some"])

@@ -1,8 +1,8 @@
 """What the documents quote is what was measured, and a stage that was measured is not repeated."""
 
 import json
-import os
 import subprocess
+import sys
 
 import pytest
 
@@ -124,7 +124,7 @@ def test_stages_have_their_scripts_and_known_needs():
 
 
 def test_the_command_lists_its_stages():
-    command = [os.sys.executable, "benchmarks/evidence.py", "--list", "--most_minutes=1"]
+    command = [sys.executable, "benchmarks/evidence.py", "--list", "--most_minutes=1"]
     done = subprocess.run(command, cwd=evidence.ROOT, check=True, capture_output=True, text=True)
     assert "sweep-simulation" in done.stdout
     assert "lipschitz-soundness " not in done.stdout

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import shutil
 import time
+from typing import Any
 
 import keras
 import pytest
@@ -142,7 +143,7 @@ def hold(folder, held):
 
 def test_a_second_process_is_refused(tmp_path):
     # Forked where that is possible: it needs no TensorFlow of its own.
-    processes = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
+    processes: Any = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
     held = processes.Event()
     other = processes.Process(target=hold, args=(tmp_path, held), daemon=True)
     other.start()

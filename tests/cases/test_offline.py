@@ -10,7 +10,7 @@ import pytest
 from tests.zoo import fault_server
 
 ADDRESS = "http://127.0.0.1:9/weights"
-CARDS = {
+CARDS: dict[str, dict[str, object]] = {
     "addresses": {"urls": [ADDRESS]},
     "unpinned": {"urls": [ADDRESS], "sha256": None, "size": None, "sha1": 40 * "a"},
     "package": {"package": {"distribution": "numpy", "path": "numpy/version.py"}},

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from zipfile import ZIP_STORED
 
 import keras
 import pytest
@@ -20,7 +21,8 @@ def load_saved(tmp_path_factory):
         file = FIXTURES / name
         if tuple(map(int, keras.__version__.split(".")[:2])) < SAVED_BY:
             file = Path(shutil.copy(file, tmp_path_factory.mktemp("saved")))
-            keras_files._make_portable(file, keras_files.METHODS[False])
+            members = keras_files._portable_members(file)
+            file.write_bytes(keras_files._archive(members, ZIP_STORED))
         return keras.saving.load_model(file)
 
     return load

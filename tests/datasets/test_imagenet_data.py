@@ -63,7 +63,7 @@ def test_other_sizes_are_scaled_about_the_centre(width, height, tmp_path):
     short = min(width, height)
     box = np.array([(width - short * 7 / 8) / 2, (height - short * 7 / 8) / 2])
     box = (*box, *(box + short * 7 / 8))
-    expected = picture(width, height).resize((28, 28), Image.BICUBIC, box=box)
+    expected = picture(width, height).resize((28, 28), Image.Resampling.BICUBIC, box=box)
     difference = np.abs(image - np.asarray(expected) / 255)
     assert difference.mean() < 0.01 and difference.max() < 0.05
 

@@ -49,7 +49,7 @@ def test_rounding_is_checked_by_the_network(ostriches, linear_network, images):
 @pytest.mark.slow
 def test_saved_pictures_hold_what_was_measured(ostriches, tmp_path, images):
     with Image.open(ostriches.save(tmp_path)) as figure:
-        assert figure.width > 3 * 12 and "magnified 10 times" in figure.text["Description"]
+        assert figure.width > 3 * 12 and "magnified 10 times" in figure.info["Description"]
     titles = [axes.get_title() for axes in ostriches.picture().figure.axes]
     assert titles[1::3] == ["difference, 10 times"] * 4 and titles[2::3] == ["ostrich"] * 4
     for i, original in enumerate(images()):

@@ -20,9 +20,9 @@ def test_transfer_tables_are_whole(table):
 def test_tables_agree_with_each_other():
     for name, row in paper.TABLE_1.items():
         assert paper.TABLE_2.distortions[name] == row.distortion
-    for name, row in paper.TABLE_3.items():
-        assert paper.TABLE_4.distortions[name] == row.distortion
-        assert min(row.p1_error, row.p2_error) == 0
+    for name, half in paper.TABLE_3.items():
+        assert paper.TABLE_4.distortions[name] == half.distortion
+        assert min(half.p1_error, half.p2_error) == 0
 
 
 def test_sums_of_the_printed_numbers():

@@ -1,5 +1,7 @@
 """Layers with squares in half precision: what they compute in single precision, rounded."""
 
+from collections.abc import Callable
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ import tensorflow as tf
 import intriguing_tf as itf
 from tests.layers.layer_checks import images
 
-LAYERS = {
+LAYERS: dict[str, Callable[..., keras.layers.Layer]] = {
     "l2 pooling": lambda **dtype: itf.layers.L2Pooling2D(3, **dtype),
     "lrn": lambda **dtype: itf.layers.LocalResponseNormalization(3, k=2.0, **dtype),
     "lcn": lambda **dtype: itf.layers.LocalContrastNormalization(3, **dtype),

@@ -39,7 +39,8 @@ def linear_layers(draw: Any) -> Drawn:
 def convolutions(draw: Any) -> Drawn:
     """Convolutions of every kind, without an activation."""
     kind = draw(st.sampled_from([_convolution, _convolution, _depthwise, _separable, _transposed]))
-    return _built(draw, *kind(draw), True)
+    layer, shape = kind(draw)
+    return _built(draw, layer, shape, True)
 
 
 @st.composite

@@ -101,7 +101,7 @@ def test_control_characters_in_names_are_drawn_as_escapes(kind):
 
 
 def test_all_drawings_are_among_them():
-    made = {each for each in reporting.__all__ if each.islower() and each not in NO_DRAWINGS}
+    made = {each for each in dir(reporting) if each.islower() and each not in NO_DRAWINGS}
     assert set(drawn("")) == made
 
 
@@ -115,6 +115,6 @@ def test_saved_pictures_carry_their_captions():
     plain = Image.open(io.BytesIO(picture.png(captioned=False)))
     captioned = Image.open(io.BytesIO(picture.png()))
     assert captioned.height > plain.height + 10
-    assert captioned.text["Description"] == picture.caption
+    assert captioned.info["Description"] == picture.caption
     assert "What is shown" in picture.svg(captioned=True) and "What is" not in picture.svg()
     assert Image.open(io.BytesIO(picture._repr_png_())).size == captioned.size

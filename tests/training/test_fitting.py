@@ -43,9 +43,10 @@ def float64_weights(model):
 @pytest.mark.parametrize("lam", [1.0, 1e-2])
 def test_minimize_ends_where_the_gradient_vanishes(digits, lam):
     model = models.fc10(lam)
-    start, _ = softmax_regression(float64_weights(model), *digits, lam)
+    images, labels = digits
+    start, _ = softmax_regression(float64_weights(model), images, labels, lam)
     curve = training.minimize(model, *digits, tolerance=1e-6)
-    value, gradients = softmax_regression(float64_weights(model), *digits, lam)
+    value, gradients = softmax_regression(float64_weights(model), images, labels, lam)
     assert max(np.abs(g).max() for g in gradients) < 3e-6  # float32 weights round the optimum
     assert curve.gradient_norm <= 1e-6
     assert curve.loss[-1] == pytest.approx(value, abs=1e-7)

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from intriguing_tf import training
 from intriguing_tf.training.batch import Batch
+from intriguing_tf.training.pool import ExamplesOfBatch
 from tests.training.small_networks import LOGITS, network, pool, trained
 
 
@@ -146,8 +147,8 @@ def test_random_targets_within_the_step_are_other_classes_and_change(points):
     model = training.AdversarialModel(
         network(), pools=[pool(distortion=0.05, targets="random", interval=0)]
     )
-    part, x = model._examples[0], tf.constant(points[0])
-    logits = model.model(x)
+    part, logits = model._examples[0], model.model(tf.constant(points[0]))
+    assert isinstance(part, ExamplesOfBatch)
     drawn = [part._targets(logits, tf.constant([0, step])).numpy() for step in (1, 1, 2)]
     assert (drawn[0] != logits.numpy().argmax(1)).all()
     np.testing.assert_array_equal(drawn[0], drawn[1])

@@ -284,7 +284,7 @@ def test_the_body_of_an_answer_that_is_retried_is_not_read(server, entry, conten
 
 def test_the_old_keyword_still_works(entry, content):
     with pytest.warns(DeprecationWarning, match="`progress` is deprecated.*`verbose`"):
-        assert zoo.path("test/entry", progress=False).read_bytes() == content
+        assert zoo.path("test/entry", **{"progress": False}).read_bytes() == content
 
 
 # The cache cannot be written.
