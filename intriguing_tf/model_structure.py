@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+import types
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
-from intriguing_tf.keras_graph import layers_in
+from intriguing_tf.keras_graph import call_arguments, is_functional, layers_in, nodes_of
 
 # What Keras keeps on models and layers for training and calls, which changes no prediction.
 _KEPT = frozenset(
@@ -20,36 +25,90 @@ _KEPT = frozenset(
     }
 )  # fmt: skip
 _SIMPLE = (bool, bytes, float, int, str)  # compared by their values
+_PACKAGES = ("builtins", "keras", "tensorflow")  # what these hold is not looked into
 
 
 class Structure:
     """A model's layers, variables and whatever is set on its layers, as they are now.
 
     Attributes are looked at, not configurations, which take ten times as long and which layers of
-    one's own need not have. Objects are compared by identity; what changes within an array or an
-    object that is set on a layer is not seen.
+    one's own need not have. Objects are compared by identity, arrays by their values. Of what is
+    the user's own, all that it holds is looked at, and what its functions use from outside.
 
     Args:
         model: a built model.
+
+    Attributes:
+        parts: all that is compared, variables among it, whose values are not.
     """
 
     def __init__(self, model: keras.Model):
         layers = [model, *layers_in(model)]
         # The objects themselves are kept, so that no other takes the identity of one.
-        self._parts: list[Any] = [*layers, *model.weights]
+        self.parts: list[Any] = [*layers, *model.weights]
+        seen = set(map(id, self.parts))
         for layer in layers:
+            own = _is_own(type(layer))
             for name, value in vars(layer).items():
                 if name not in _KEPT:
-                    self._parts.append(value)
-                    if name[0] != "_" and isinstance(value, (dict, list, tuple)):
-                        self._parts += keras.tree.flatten(value)
+                    hidden = name[0] == "_" and (not own or _is_keras_own(name))
+                    self.parts += [value] if hidden else _within(value, seen)
+            for value in (*_in_graph(layer), *([type(layer).call] if own else ())):
+                self.parts += _within(value, seen)
 
     def equals(self, other: Structure) -> bool:
         """Whether both are of the same model, and it computes the same, given the same weights."""
-        return len(self._parts) == len(other._parts) and all(
+        return len(self.parts) == len(other.parts) and all(
             first is second or _are_equal(first, second)
-            for first, second in zip(self._parts, other._parts, strict=True)
+            for first, second in zip(self.parts, other.parts, strict=True)
         )
+
+
+@functools.cache
+def _is_keras_own(name: str) -> bool:
+    """Whether Keras, or TensorFlow below it, keeps something by this name on any layer or model."""
+    return name.startswith("_self_") or any(
+        name in vars(each) for each in (keras.layers.Layer(), keras.Model())
+    )
+
+
+def _is_own(kind: Any) -> bool:
+    return (getattr(kind, "__module__", None) or "").split(".")[0] not in _PACKAGES
+
+
+def _in_graph(layer: keras.layers.Layer) -> Iterator[Any]:
+    """Yields the arguments of a graph's calls, and the settings of its operations."""
+    for node in nodes_of(layer) if is_functional(layer) else ():
+        yield from call_arguments(node)
+        if not isinstance(node.operation, keras.layers.Layer):
+            yield from vars(node.operation).values()
+
+
+def _within(value: Any, seen: set[int]) -> Iterator[Any]:
+    """Yields a value, and what a container, an object or a function of the user's own holds."""
+    if isinstance(value, np.ndarray):
+        yield from (*value.shape, value.dtype.str, value.tobytes())
+        return
+    yield value
+    if isinstance(value, (*_SIMPLE, types.ModuleType)) or id(value) in seen:
+        return
+    seen.add(id(value))
+    for each in _held(value):
+        yield from _within(each, seen)
+
+
+def _held(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return [*value, *value.values()]
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return value
+    if not _is_own(value if inspect.isfunction(value) else type(value)):
+        return ()
+    if inspect.isfunction(value):
+        cells = [c.cell_contents for c in value.__closure__ or () if c != types.CellType()]
+        used = [value.__globals__.get(name) for name in value.__code__.co_names]
+        return [*cells, *used, value.__defaults__, value.__kwdefaults__]
+    return vars(value).values() if hasattr(value, "__dict__") and not inspect.isclass(value) else ()
 
 
 def _are_equal(first: Any, second: Any) -> bool:

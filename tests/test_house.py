@@ -50,7 +50,7 @@ MAY_IMPORT = {
     "fingerprints": {"keras_graph", "traced_structure"},
     "store": {"archives", "files", "fingerprints", "progress", "text"},
     "adversary": ANY_MODEL,
-    "lipschitz": ANY_MODEL,
+    "lipschitz": ANY_MODEL | {"model_structure"},
     "units": ANY_MODEL,
     "transfer": ANY_MODEL | {"adversary"},
     "datasets": {

@@ -1,10 +1,14 @@
 """Whether a model was changed is seen at once, and training it is no change."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
 
 from intriguing_tf.model_structure import Structure
+
+CONSTANTS = {"unit": 1.0}
 
 
 class Scaled(keras.layers.Layer):
@@ -13,10 +17,13 @@ class Scaled(keras.layers.Layer):
     def __init__(self, factor):
         super().__init__()
         self.factor = factor
+        self.shifts = np.zeros(2)
+        self._powers = [1]
+        self._settings = types.SimpleNamespace(inner={"scale": 1.0})
 
     def call(self, x):
         self.last = x
-        return self.factor * x
+        return self.factor * CONSTANTS["unit"] * x
 
     def get_config(self):
         raise NotImplementedError
@@ -40,6 +47,18 @@ def network():
     )
 
 
+SHIFT = np.zeros([1, 2], "float32")
+
+
+def with_a_constant():
+    inputs = keras.Input((2,))
+    return keras.Model(inputs, keras.ops.add(inputs, SHIFT))
+
+
+def set_in_a_constant(model):
+    SHIFT[0, 0] += 1
+
+
 def subclassed():
     model = Subclassed()
     model(np.zeros([1, 3]))
@@ -56,6 +75,22 @@ def set_activation(model):
 
 def set_factor(model):
     model.layers[-1].factor = 3.0
+
+
+def set_in_an_array(model):
+    model.layers[-1].shifts[1] = 1
+
+
+def set_in_a_private_list(model):
+    model.layers[-1]._powers[0] = 2
+
+
+def set_in_an_object_of_ones_own(model):
+    model.layers[-1]._settings.inner["scale"] = 2.0
+
+
+def set_what_is_outside(model):
+    CONSTANTS["unit"] += 1.0
 
 
 def set_on_the_model(model):
@@ -75,6 +110,11 @@ def replace_a_layer(model):
         (network, lambda model: model.layers[0].enable_lora(1)),
         (network, lambda model: model.layers[0].quantize("int8")),
         (network, set_factor),
+        (network, set_in_an_array),
+        (network, set_in_a_private_list),
+        (network, set_in_an_object_of_ones_own),
+        (network, set_what_is_outside),
+        (with_a_constant, set_in_a_constant),
         (subclassed, set_on_the_model),
         (subclassed, replace_a_layer),
     ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import Any
 
@@ -12,7 +11,7 @@ import tensorflow as tf
 
 from intriguing_tf.checks import array_of_numbers, check_positive_integer
 from intriguing_tf.classifier import Classifier, check_model, takes
-from intriguing_tf.keras_graph import call_arguments, called_flat, float64_copy, graph_of
+from intriguing_tf.keras_graph import called_flat, float64_copy, graph_of
 from intriguing_tf.lipschitz.contradictions import check_attained, gradients_may_exceed
 from intriguing_tf.lipschitz.domain import boxes_of
 from intriguing_tf.lipschitz.evaluation import BatchValues, Evaluator
@@ -22,6 +21,7 @@ from intriguing_tf.lipschitz.head_rounding import HeadRounding
 from intriguing_tf.lipschitz.margins import MarginBounds
 from intriguing_tf.lipschitz.rounding import UNIT_ROUNDOFF, lengths, round_down
 from intriguing_tf.lipschitz.steps import SIGMOID
+from intriguing_tf.model_structure import Structure
 from intriguing_tf.progress import progress_bar
 
 Array = np.ndarray
@@ -143,7 +143,8 @@ class Certifier:
         self._compare_at_random()
         self._box = None if domain is None else boxes_of(domain, [model.inputs[0].shape])[0]
         self.bounds = margins.values
-        self._state = _state(model)
+        self._structure = Structure(model)
+        self._weights = _values(self._structure)
         head, classes = self._evaluate.head, math.prod(model.outputs[0].shape[1:])
         dtype = keras.backend.standardize_dtype(model.outputs[0].dtype)
         slope = margins.logits() if head is SIGMOID and classes > 1 else 0.0
@@ -243,9 +244,8 @@ class Certifier:
             self._compare(images, near, own)
 
     def _check_weights(self) -> None:
-        own, copied = self.model.get_weights(), self._copy.get_weights()
-        same = all(np.array_equal(x, y) for x, y in zip(own, copied, strict=True))
-        if not same or _state(self.model) != self._state:
+        structure = Structure(self.model)
+        if not structure.equals(self._structure) or _values(structure) != self._weights:
             raise ValueError(
                 f"The weights of model {self.model.name!r}, its layers' settings or variables in "
                 "its graph were changed after this Certifier was made, and its bounds are of the "
@@ -304,22 +304,10 @@ class Certifier:
         return images.astype(np.float64) if images.dtype.itemsize > 8 else images
 
 
-def _state(model: keras.Model) -> list[str | bytes]:
-    """What makes a model the function that it is, but for its weights."""
-    state: list[str | bytes] = []
-    for call in calls_of(model).calls:
-        layer = call.operation
-        if isinstance(layer, keras.layers.Layer):
-            state.append(json.dumps(layer.get_config(), default=_described, sort_keys=True))
-        for value in keras.tree.flatten(call_arguments(call.node)):
-            if keras.ops.is_tensor(value) or isinstance(value, (keras.Variable, np.ndarray)):
-                state.append(keras.ops.convert_to_numpy(value).tobytes())
-    return state
-
-
-def _described(value: Any) -> Any:
-    """What JSON has no form for."""
-    return value.tolist() if hasattr(value, "tolist") else repr(value)
+def _values(structure: Structure) -> list[bytes]:
+    """The values of a model's weights, and of other variables in its graph."""
+    variables = [x for x in structure.parts if isinstance(x, (keras.Variable, tf.Variable))]
+    return [keras.ops.convert_to_numpy(variable).tobytes() for variable in variables]
 
 
 def _rows(outputs: Any) -> Array:
