@@ -65,8 +65,6 @@ class Classifier:
         layer: keras.layers.Layer | str | None = None,
         outputs: str = "auto",
     ):
-        check_model(model)
-        _check_predicting(model)
         check_choice("outputs", outputs, OUTPUTS)
         self.outputs = outputs
         # Known once it has been traced: whether users see probabilities, whether logits are
@@ -76,15 +74,24 @@ class Classifier:
         self.output_dtypes: set[tf.DType] = set()
         self.limits: tuple[float, float] | None = None
         self._whole, self._layer = model, layer
-        self.model = self._part()
-        self.dtype = tf.as_dtype(_input_dtype(self.model))
         self._traced: dict[tuple[int, ...], Any] = {}
-        self._structure = Structure(model)
+        self._kept_of_calls: set[Any] = set()
+        self._follow()
+        self.dtype = tf.as_dtype(_input_dtype(self.model))
 
-    def _part(self) -> keras.Model:
-        """What is looked at of the model."""
+    def _follow(self) -> None:
+        """Takes the model as it is now, and drops what was traced of it before.
+
+        That is what its `predict` keeps, too: Keras would go on with the model of then.
+        """
         whole, layer = self._whole, self._layer
-        return whole if layer is None else keras_graph.above(whole, layer)
+        check_model(whole)
+        _check_predicting(whole)
+        self._traced.clear()
+        self.model = whole if layer is None else keras_graph.above(whole, layer)
+        self._structure = Structure(whole)
+        if getattr(whole, "predict_function", None) is not None:
+            whole.make_predict_function(force=True)
 
     @property
     def input_shape(self) -> tuple[int | None, ...] | None:
@@ -202,7 +209,8 @@ class Classifier:
         return self._trace(shape).graph
 
     def _trace(self, shape: tuple[int, ...]) -> Any:
-        if not self._structure.equals(Structure(self._whole)):
+        now = Structure(self._whole)
+        if self._structure.changes(now) - self._kept_of_calls:
             self._follow()
         if shape not in self._traced:
             spec = tf.TensorSpec([None, *shape], self.dtype)
@@ -210,16 +218,9 @@ class Classifier:
             # holds the images.
             function = tf.function(lambda inputs: self._forward(inputs), autograph=False)
             self._traced[shape] = function.get_concrete_function(spec)
-            self._structure = Structure(self._whole)  # a layer may keep something of its call
+            self._structure = Structure(self._whole)
+            self._kept_of_calls |= now.changes(self._structure)
         return self._traced[shape]
-
-    def _follow(self) -> None:
-        """Drops what was traced of the model before it was changed, in Keras's `predict` too."""
-        self._traced.clear()
-        self.model = self._part()
-        self._structure = Structure(self._whole)
-        if getattr(self._whole, "predict_function", None) is not None:
-            self._whole.make_predict_function(force=True)
 
     def batches(self, images: Any, batch_size: int) -> Iterator[tf.Tensor]:
         """Yields the images in batches, in the model's dtype. An empty array is one empty batch."""

@@ -37,31 +37,48 @@ class Structure:
 
     Args:
         model: a built model.
-
-    Attributes:
-        parts: all that is compared, variables among it, whose values are not.
     """
 
     def __init__(self, model: keras.Model):
         layers = [model, *layers_in(model)]
         # The objects themselves are kept, so that no other takes the identity of one.
-        self.parts: list[Any] = [*layers, *model.weights]
-        seen = set(map(id, self.parts))
+        self._parts: dict[Any, Any] = {"": _All((*layers, *model.weights))}
+        seen = {id(each) for each in self._parts[""]}
         for layer in layers:
-            own = _is_own(type(layer))
+            own, number = _is_own(type(layer)), id(layer)
             for name, value in vars(layer).items():
-                if name not in _KEPT:
-                    hidden = name[0] == "_" and (not own or _is_keras_own(name))
-                    self.parts += [value] if hidden else _within(value, seen)
-            for value in (*_in_graph(layer), *([type(layer).call] if own else ())):
-                self.parts += _within(value, seen)
+                if name in _KEPT:
+                    continue
+                looked_into = name[0] != "_" or (own and not _is_keras_own(name))
+                if looked_into and not (value is None or isinstance(value, _SIMPLE)):
+                    value = _All(_within(value, seen))
+                self._parts[number, name] = value
+            if own:
+                self._parts[number, ""] = _All(_within(type(layer).call, seen))
+            if is_functional(layer):
+                graph = _in_graph(layer)
+                self._parts[number, "graph"] = _All(
+                    x for each in graph for x in _within(each, seen)
+                )
 
-    def equals(self, other: Structure) -> bool:
-        """Whether both are of the same model, and it computes the same, given the same weights."""
-        return len(self.parts) == len(other.parts) and all(
-            first is second or _are_equal(first, second)
-            for first, second in zip(self.parts, other.parts, strict=True)
-        )
+    def values(self) -> list[bytes]:
+        """The values of the model's weights, and of other variables that it computes with."""
+        held = [each for part in self._parts.values() if isinstance(part, _All) for each in part]
+        variables = [each for each in held if isinstance(each, (keras.Variable, tf.Variable))]
+        return [keras.ops.convert_to_numpy(variable).tobytes() for variable in variables]
+
+    def changes(self, other: Structure) -> set[Any]:
+        """Where another structure differs, given the same weights."""
+        mine, others = self._parts, other._parts
+        return (mine.keys() ^ others.keys()) | {
+            where
+            for where, part in mine.items()
+            if where in others and part is not others[where] and not _equal(part, others[where])
+        }
+
+
+class _All(tuple):
+    """All that a value holds, and itself."""
 
 
 @functools.cache
@@ -76,9 +93,9 @@ def _is_own(kind: Any) -> bool:
     return (getattr(kind, "__module__", None) or "").split(".")[0] not in _PACKAGES
 
 
-def _in_graph(layer: keras.layers.Layer) -> Iterator[Any]:
-    """Yields the arguments of a graph's calls, and the settings of its operations."""
-    for node in nodes_of(layer) if is_functional(layer) else ():
+def _in_graph(model: keras.Model) -> Iterator[Any]:
+    """Yields the arguments of the calls in a model's graph, and the settings of its operations."""
+    for node in nodes_of(model):
         yield from call_arguments(node)
         if not isinstance(node.operation, keras.layers.Layer):
             yield from vars(node.operation).values()
@@ -111,8 +128,10 @@ def _held(value: Any) -> Iterable[Any]:
     return vars(value).values() if hasattr(value, "__dict__") and not inspect.isclass(value) else ()
 
 
-def _are_equal(first: Any, second: Any) -> bool:
-    if isinstance(first, _SIMPLE):
-        return type(first) is type(second) and bool(first == second)
-    # What a layer keeps of its last call while that is traced.
-    return tf.is_symbolic_tensor(first) and tf.is_symbolic_tensor(second)
+def _equal(first: Any, second: Any) -> bool:
+    if type(first) is not type(second):
+        return False
+    if isinstance(first, _All):
+        pairs = zip(first, second, strict=False)
+        return len(first) == len(second) and all(x is y or _equal(x, y) for x, y in pairs)
+    return isinstance(first, _SIMPLE) and first == second

@@ -136,6 +136,49 @@ def test_new_weights_and_new_settings_are_followed():
     assert classifier.graph((5,)) is classifier.graph((5,)) is not graph
 
 
+class Keeping(keras.layers.Layer):
+    """Keeps of its calls what a layer may keep."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls, self.seen, self.factor = 0, [], 1.0
+
+    def call(self, x):
+        self.calls += 1
+        self.shape, self.last, self.cache = x.shape, x, {"x": x}
+        self.seen.append(x)
+        return self.factor * x
+
+
+def test_what_a_layer_keeps_of_its_calls_is_no_change():
+    model = network()
+    model.add(Keeping())
+    classifier = Classifier(model)
+    graph, before = classifier.graph((5,)), classifier.predict_logits(X)
+    tf.function(lambda x: classifier.logits(x, folded=True)).get_concrete_function(X)
+    model(X)
+    model.predict(X, verbose=0)
+    assert classifier.graph((5,)) is graph
+    model.layers[-1].factor = -1.0
+    np.testing.assert_array_equal(classifier.predict_logits(X), -before)
+
+
+def test_what_predict_kept_before_is_dropped():
+    model = network()
+    model.predict(X, verbose=0)
+    model.layers[0].activation = keras.activations.relu
+    seen = Classifier(model).predict_logits(X)
+    np.testing.assert_allclose(model.predict(X, verbose=0), seen, rtol=1e-4, atol=1e-5)
+
+
+def test_a_change_to_what_is_refused_is_refused():
+    classifier = Classifier(model := network())
+    classifier.predict(X)
+    model.predict_step = lambda data: tf.zeros([len(data), 3])
+    with pytest.raises(ValueError, match="predict_step of its own"):
+        classifier.predict(X)
+
+
 @pytest.mark.parametrize("classes, last", [(3, "softmax"), (1, "sigmoid"), (3, None)])
 def test_outputs_that_are_not_finite_are_no_class(classes, last):
     model = network(last, classes)

@@ -144,7 +144,7 @@ class Certifier:
         self._box = None if domain is None else boxes_of(domain, [model.inputs[0].shape])[0]
         self.bounds = margins.values
         self._structure = Structure(model)
-        self._weights = _values(self._structure)
+        self._weights = self._structure.values()
         head, classes = self._evaluate.head, math.prod(model.outputs[0].shape[1:])
         dtype = keras.backend.standardize_dtype(model.outputs[0].dtype)
         slope = margins.logits() if head is SIGMOID and classes > 1 else 0.0
@@ -245,7 +245,7 @@ class Certifier:
 
     def _check_weights(self) -> None:
         structure = Structure(self.model)
-        if not structure.equals(self._structure) or _values(structure) != self._weights:
+        if structure.changes(self._structure) or structure.values() != self._weights:
             raise ValueError(
                 f"The weights of model {self.model.name!r}, its layers' settings or variables in "
                 "its graph were changed after this Certifier was made, and its bounds are of the "
@@ -302,12 +302,6 @@ class Certifier:
                 f"values from {images.min():g} to {images.max():g}."
             )
         return images.astype(np.float64) if images.dtype.itemsize > 8 else images
-
-
-def _values(structure: Structure) -> list[bytes]:
-    """The values of a model's weights, and of other variables in its graph."""
-    variables = [x for x in structure.parts if isinstance(x, (keras.Variable, tf.Variable))]
-    return [keras.ops.convert_to_numpy(variable).tobytes() for variable in variables]
 
 
 def _rows(outputs: Any) -> Array:
