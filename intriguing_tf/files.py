@@ -9,7 +9,7 @@ import re
 import stat
 import tempfile
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from intriguing_tf.text import printable
 
@@ -66,6 +66,36 @@ def check_folder(path: str | os.PathLike) -> Path:
     if not os.access(there, os.W_OK | os.X_OK):
         raise PermissionError(f"{_shown(there)} may not be written to. Received: {_shown(path)}.")
     return path
+
+
+def check_places(folder: Path, names: Iterable[str], own: bool) -> None:
+    """Checks the places of files in a folder, before the work whose results go there.
+
+    Args:
+        folder: need not be there.
+        names: of all that will be written or removed, with / where it lies in folders in it.
+        own: whether what is there was made by an earlier run, and may be replaced.
+
+    Raises:
+        ValueError: something is there that no run made, a folder is in the place of a file, or
+            something else in that of a folder.
+    """
+    names = sorted({*names})
+    there = [name for name in names if os.path.lexists(folder / name)]
+    if there and not own:
+        raise ValueError(
+            f"{_shown(folder)} holds files that would be replaced, and that no run made: give "
+            f"another folder, or move them. Received: {', '.join(map(_shown, there))}."
+        )
+    for name in names:
+        for each in (name, *map(str, PurePath(name).parents)):
+            place, kind = folder / each, "file" if each == name else "folder"
+            fits = place.is_file() if each == name else place.is_dir()
+            if os.path.lexists(place) and not fits:
+                raise ValueError(
+                    f"{_shown(place)} must be a {kind}, or not be there: move it, or give another "
+                    "folder."
+                )
 
 
 def write_atomically(path: str | os.PathLike, content: bytes | str) -> Path:

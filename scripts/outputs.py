@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from intriguing_tf.files import is_plain_file, write_atomically
+from intriguing_tf.files import check_places, is_plain_file, write_atomically
 
 _LOCK, _RECORD = ".lock", ".written.json"
 _NONE = r"(?!)"  # matches no name
@@ -63,7 +62,7 @@ def results(flags: Any, fixed: Collection[str], others: str = _NONE) -> Iterator
     with alone_in(folder):
         if holds_something(folder) and not flags.overwrite:  # since the flags were read
             raise ValueError(not_empty(folder))
-        check_kinds(folder, fixed)
+        check_places(folder, fixed, own=True)
         found = Results(folder, fixed)
         found.refuse_strangers(re.compile(others))
         yield found
@@ -76,25 +75,9 @@ def check_own(folder: Path, names: Iterable[str]) -> None:
         folder: that the command will work in.
         names: that it may write; `folder/*.svg` for all of such names.
     """
-    found = (path for name in names for path in sorted(folder.glob(name)))
-    there = [path.relative_to(folder).as_posix() for path in found]
-    if there and not (folder / _LOCK).exists():
-        raise ValueError(
-            f"{folder} holds files that may be replaced, and that no run made: give another "
-            f"folder, or move them. Received: {', '.join(there)}."
-        )
-    check_kinds(folder, names)
-
-
-def check_kinds(folder: Path, names: Iterable[str]) -> None:
-    """Raises if a folder is in the place of a file that may be written, or a file in a folder's."""
-    for path in (folder / name for name in names):
-        for place, kind in ((path.parent, "folder"), (path, "file")):
-            fits = place.is_dir() if kind == "folder" else place.is_file()
-            if os.path.lexists(place) and not fits:
-                raise ValueError(
-                    f"{place} must be a {kind}, or not be there: move it, or give another folder."
-                )
+    found = (path for name in names for path in folder.glob(name))
+    there = {path.relative_to(folder).as_posix() for path in found}
+    check_places(folder, there.union(names), own=(folder / _LOCK).exists())
 
 
 def not_empty(folder: Path) -> str:

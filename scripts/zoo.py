@@ -169,8 +169,7 @@ def site(flags: Any, names: Sequence[str]) -> int:
         )
     check_folder(folder)
     _matching(patterns)  # complains before the first is copied
-    for pattern in patterns or ["*"]:
-        cards = export(expanded(folder), pattern)
+    cards = export(expanded(folder), *patterns)
     number = "1 entry" if len(cards) == 1 else f"{len(cards)} entries"
     print(f"{folder}: {number}. Serve it, and set INTRIGUING_TF_ZOO to its address.")
     return 0

@@ -8,6 +8,7 @@ import pytest
 
 from intriguing_tf.files import (
     check_folder,
+    check_places,
     expanded,
     leftovers,
     meant_by,
@@ -146,6 +147,26 @@ def test_no_error_has_a_terminal_do_what_a_path_says(tmp_path):
     for each in map(str, said):
         assert "\x1b" not in each and r"\x1b" in each
     assert "Did you mean" in str(said[2])
+
+
+def test_what_would_be_replaced_is_told_before_the_work(tmp_path):
+    check_places(tmp_path / "new", ["a", "b/c"], own=False)
+    (tmp_path / "a").write_text("mine")
+    check_places(tmp_path, ["b/c"], own=False)
+    check_places(tmp_path, ["a", "b/c"], own=True)
+    with pytest.raises(ValueError, match=r"would be replaced.*Received: a\.$"):
+        check_places(tmp_path, ["b/c", "a"], own=False)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b/c").symlink_to("nowhere")
+    with pytest.raises(ValueError, match=r"would be replaced.*Received: b/c\.$"):
+        check_places(tmp_path, ["b/c"], own=False)
+    for own in (False, True):
+        with pytest.raises(ValueError, match="/a must be a folder, or not be there"):
+            check_places(tmp_path, ["a/b/c"], own)
+        with pytest.raises(ValueError, match="/a must be a folder, or not be there"):
+            check_places(tmp_path / "a", ["b"], own)
+    with pytest.raises(ValueError, match="/b must be a file, or not be there"):
+        check_places(tmp_path, ["b"], own=True)
 
 
 def test_a_folder_that_cannot_be_made_is_told_before_the_work(tmp_path):

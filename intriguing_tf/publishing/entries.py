@@ -33,6 +33,7 @@ from intriguing_tf.zoo.integrity import fault
 from intriguing_tf.zoo.records import Facts
 
 WEIGHTS = "model.keras"
+_KEPT = ".training-"  # begins the names of folders of trainings that are kept
 LICENSE = "Apache-2.0"  # of the weights that come with this package
 
 
@@ -63,6 +64,7 @@ def publish(
         FileNotFoundError: the full MNIST is unavailable.
         RuntimeError: another process is publishing into the folder.
         CatalogueError: the folder's catalogue, leaderboard or a card in it cannot be read.
+        ValueError: files that are not a zoo's are in the places of those to be written.
 
     Example:
 
@@ -70,16 +72,20 @@ def publish(
     """
     recipe = load_recipe(name)
     folder = writable_zoo(folder)
+    home = folder / recipe.name
+    kept = home / f"{_KEPT}{fingerprint(recipe)[:12]}"
     with locked(folder):
-        site.check(folder)  # what would end `refresh` must not do so after the training
-        kept = folder / recipe.name / f".training-{fingerprint(recipe)[:12]}"
+        begun = any(home.glob(f"{_KEPT}*"))  # files without a card are of a call that was stopped
+        site.check(folder, {recipe.name: () if begun else (WEIGHTS, *site.PICTURES)})
         if retrain:
             backup.remove(kept)
         card = None if retrain else published(recipe, folder)
         if card is None:
-            card = _write_trained(train(recipe, verbose=verbose, backup=kept), folder)
-        backup.remove(kept)
-        home = folder / card.name
+            trained = train(recipe, verbose=verbose, backup=kept)
+            kept.mkdir(parents=True, exist_ok=True)  # until the card says whose the files are
+            card = _write_trained(trained, folder)
+        for each in home.glob(f"{_KEPT}*"):  # of this recipe as it is and as it was
+            backup.remove(each)
         model = keras_files.load(home / card.file)
         metrics, pictures = measure_and_draw(model, card, verbose=verbose)
         for stem in ("picture", "sandwich", "radius"):

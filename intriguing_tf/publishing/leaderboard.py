@@ -15,7 +15,7 @@ from intriguing_tf import datasets, lipschitz
 from intriguing_tf.adversary import AdversarialResult
 from intriguing_tf.checks import check_between, check_kinds, check_positive_integer
 from intriguing_tf.classifier import Classifier
-from intriguing_tf.files import expanded
+from intriguing_tf.files import check_places, expanded
 from intriguing_tf.fingerprints import json_fingerprint, model_fingerprint, versions
 from intriguing_tf.publishing.evaluation import verified_robust_accuracy
 from intriguing_tf.reporting import Report, Section, Table
@@ -99,19 +99,20 @@ def write_pages(folder: Path) -> Table:
     if page(folder).name == site.INDEX:
         return leaderboard(site.refresh(folder), read_attacked(folder))
     table = standings(folder)
-    Report("Robust classifiers of digits", [], [Section("Leaderboard", [], [table])]).save(folder)
+    _report(table).save(folder)
     return table
+
+
+def _report(*tables: Table) -> Report:
+    return Report("Robust classifiers of digits", [], [Section("Leaderboard", [], tables)])
 
 
 def _check_folder(folder: Path) -> None:
     """Raises if the page would take the place of another report, or of what is no zoo's."""
     if page(folder).name == site.INDEX:
         site.check(folder)
-    elif (folder / _PAGE).exists() and not (folder / FILE).exists():
-        raise ValueError(
-            f"`folder` must not hold another report, which the leaderboard's would replace. "
-            f"Received: {folder} with {_PAGE} and without {FILE}."
-        )
+    else:
+        check_places(folder, [FILE, *_report().files], own=(folder / FILE).exists())
 
 
 def _shown(name: str) -> str:
@@ -136,6 +137,7 @@ def _attacked(
     images, labels = datasets.mnist_sample()
     images, labels = images[:number], labels[:number]
     now = json_fingerprint(versions())[:8]  # work of other versions is not continued
+    is_own = not work.exists() or any(work.glob(f"{sha256[:16]}-*"))
     place = work / f"{sha256[:16]}-{number}-{starts}-{now}"
     result = _attack(model, images, labels, place, starts, verbose)
     found = result.status == "found"
@@ -152,7 +154,7 @@ def _attacked(
     )
     for done in work.glob(f"{sha256[:16]}-*"):
         shutil.rmtree(done)
-    if not any(work.iterdir()):
+    if is_own and not any(work.iterdir()):
         work.rmdir()
     return row
 

@@ -64,7 +64,9 @@ def describe(
         The card.
 
     Raises:
-        ValueError: another entry, or no `folder` where the package is not a checkout.
+        ValueError: another entry, no `folder` where the package is not a checkout, or files that
+            are not a zoo's in the places of those to be written.
+        CatalogueError: the folder's catalogue, leaderboard or a card in it cannot be read.
         ModuleNotFoundError: scikit-image is not installed.
         RuntimeError: another process is publishing into the folder.
 
@@ -81,18 +83,19 @@ def describe(
     folder = writable_zoo(folder)
     metrics = published_accuracy(name)
     picture = None
-    try:
-        loading.path(name)
-    except (DownloadError, UnpinnedError):
-        metrics = {**card.metrics.json(), **metrics}  # what was measured where the weights were
-    else:
-        measured, picture = measure_photographs(loading.load(name), verbose=verbose)
-        metrics |= measured
     with locked(folder):
+        site.check(folder, {name: [site.PICTURE]})
+        try:
+            loading.path(name)
+        except (DownloadError, UnpinnedError):
+            metrics = {**card.metrics.json(), **metrics}  # what was measured where the weights were
+        else:
+            measured, picture = measure_photographs(loading.load(name), verbose=verbose)
+            metrics |= measured
+        card = card.replace(metrics=Facts(metrics))
+        site.write_card(folder, card)  # first: beside a card all is the entry's
         if picture is not None:
             write_atomically(folder / name / site.PICTURE, picture)
-        card = card.replace(metrics=Facts(metrics))
-        site.write_card(folder, card)
         site.refresh(folder)
     return card
 

@@ -6,7 +6,6 @@ import contextlib
 import filecmp
 import functools
 import json
-import os
 import re
 import shutil
 import zipfile
@@ -17,7 +16,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from intriguing_tf.files import check_folder, naming, write_atomically
+from intriguing_tf.files import check_folder, check_places, naming, write_atomically
 from intriguing_tf.reporting import sorting_script
 from intriguing_tf.zoo import catalogue, foreign, leaderboard, loading, locations
 from intriguing_tf.zoo.cards import ModelCard
@@ -54,19 +53,29 @@ def read_card(file: Path, folder: Path) -> ModelCard:
     return card
 
 
-def check(folder: Path) -> None:
-    """Checks a folder before a zoo, or more of one, is written into it.
+def check(folder: Path, files: Mapping[str, Iterable[str]] | None = None) -> None:
+    """Checks a folder before the work that writes a zoo, or more of one, into it.
+
+    Args:
+        folder: need not be there.
+        files: that will be written or removed beside the card and the page of entries, by the name
+            of the entry. Beside an entry's card all is the entry's.
 
     Raises:
         CatalogueError: what `refresh` reads or replaces is not a zoo's, or damaged.
-        ValueError: there is an index page without a catalogue.
+        ValueError: an index page without a catalogue, or an entry's files without its card; what
+            is no file, or no folder, in the place of one.
     """
     leaderboard.read_attacked(folder)
-    _read_cards(folder)
-    if (folder / locations.CATALOGUE).exists():
+    entries: dict[str, Iterable[str]] = {card.name: () for card in _read_cards(folder)}
+    entries.update(files or {})
+    if catalogued := (folder / locations.CATALOGUE).exists():
         catalogue.read_file(folder / locations.CATALOGUE)
-    else:
-        _refuse_strangers(folder, [INDEX])
+    check_places(folder, [INDEX], own=catalogued)
+    check_places(folder, [leaderboard.FILE], own=True)
+    for name, others in entries.items():
+        places = [f"{name}/{file}" for file in (CARD, PAGE, *others)]
+        check_places(folder, places, own=(folder / name / CARD).exists())
 
 
 def refresh(folder: Path) -> list[ModelCard]:
@@ -90,12 +99,13 @@ def refresh(folder: Path) -> list[ModelCard]:
     return cards
 
 
-def export(folder: Path, pattern: str = "*") -> list[ModelCard]:
+def export(folder: Path, *patterns: str) -> list[ModelCard]:
     """Writes a whole zoo, weights included, to serve as it is: a mirror of the zoo in use.
 
     Args:
         folder: made if it is missing; other entries in it stay.
-        pattern: entries to take, as in `zoo.list`. Unpinned entries go without their weights.
+        patterns: entries to take, as in `zoo.list`; all by default. Unpinned entries go without
+            their weights.
 
     Returns:
         The cards of all the entries that the folder now holds.
@@ -107,8 +117,9 @@ def export(folder: Path, pattern: str = "*") -> list[ModelCard]:
     """
     folder = check_folder(folder)
     where = locations.zoo()
-    files = {name: _files(name, where) for name in catalogue.list(pattern)}
-    _check_places(folder, files)  # before any is written
+    names = [name for pattern in patterns or ["*"] for name in catalogue.list(pattern)]
+    files = {name: _files(name, where) for name in names}
+    check(folder, {name: _uncopied(files[name], folder / name) for name in names})
     for name, sources in files.items():
         home = folder / name
         home.mkdir(parents=True, exist_ok=True)
@@ -133,30 +144,13 @@ def _files(name: str, where: Path | str) -> dict[str, Path]:
     return files
 
 
-def _check_places(folder: Path, files: Mapping[str, Mapping[str, Path]]) -> None:
-    """Raises if anything but a zoo is where entries, with files of these names, would be written.
-
-    Beside an entry's card all is the entry's. Without one, a file may be there that an export which
-    was stopped has copied.
-    """
-    check(folder)
-    for name, sources in files.items():
-        home = folder / name
-        if not (home / CARD).exists():
-            copied = {
-                target
-                for target, source in sources.items()
-                if (home / target).is_file() and filecmp.cmp(source, home / target, shallow=False)
-            }
-            _refuse_strangers(home, {*sources, PAGE} - copied)
-
-
-def _refuse_strangers(folder: Path, names: Iterable[str]) -> None:
-    if there := sorted(name for name in names if os.path.lexists(folder / name)):
-        raise ValueError(
-            f"{folder} holds files that would be replaced, and that no run made: give another "
-            f"folder, or move them. Received: {', '.join(there)}."
-        )
+def _uncopied(sources: Mapping[str, Path], home: Path) -> list[str]:
+    """Returns the names of an entry's files but those that an export which was stopped copied."""
+    return [
+        name
+        for name, source in sources.items()
+        if not (home / name).is_file() or not filecmp.cmp(source, home / name, shallow=False)
+    ]
 
 
 def _read_cards(folder: Path) -> list[ModelCard]:

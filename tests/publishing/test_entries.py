@@ -270,14 +270,24 @@ def test_a_neighbour_that_cannot_be_read_is_told_before_the_training(
         publishing.publish(recipe_file, tmp_path)
 
 
+@pytest.mark.parametrize("file", ["model.keras", "README.md", "picture.png", "radius.png"])
+def test_files_of_others_end_it_before_the_training(file, recipe_file, tmp_path, monkeypatch):
+    monkeypatch.setattr(entries, "train", refuse_training)
+    (path := tmp_path / "mnist/tiny" / file).parent.mkdir(parents=True)
+    path.write_text("mine")
+    with pytest.raises(ValueError, match=f"would be replaced.*Received: mnist/tiny/{file}"):
+        publishing.publish(recipe_file, tmp_path)
+    assert path.read_text() == "mine"
+
+
 def test_a_training_is_kept_until_its_weights_are_written(recipe_file, tmp_path, monkeypatch):
     kept = []
 
     def trained(recipe, verbose, backup):
         kept.append((backup, backup.exists()))
-        backup.mkdir(parents=True, exist_ok=True)
 
     def killed(*_):
+        (tmp_path / "mnist/tiny/model.keras").write_bytes(b"without a card")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(entries, "train", trained)
@@ -299,9 +309,10 @@ def test_a_network_of_which_no_adversarial_image_is_found(tmp_path):
     (tmp_path / "constant.json").write_text(json.dumps(values))
     (picture := tmp_path / "mnist/tiny/picture.png").parent.mkdir(parents=True)
     picture.write_bytes(b"of an earlier one")
+    (earlier := picture.with_name(".training-earlier")).mkdir()
     card = publishing.publish(tmp_path / "constant.json", tmp_path, verbose=False)
     assert "average_distortion" not in card.metrics and card.metrics["attack"]["success"] < 1
-    assert not picture.exists()
+    assert not picture.exists() and not earlier.exists()
     assert keras_files.load(tmp_path / card.name / card.file).count_params() == 7850
 
 

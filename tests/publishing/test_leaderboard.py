@@ -6,6 +6,7 @@ import pytest
 
 import intriguing_tf as itf
 from intriguing_tf import publishing, zoo
+from intriguing_tf.fingerprints import model_fingerprint
 from intriguing_tf.publishing import leaderboard as measuring
 from intriguing_tf.zoo import leaderboard, locations
 
@@ -88,11 +89,36 @@ def test_models_of_other_data_are_refused(tmp_path):
         publishing.rank([str(tmp_path / "other.keras")], tmp_path / "out")
 
 
-def test_another_report_is_not_replaced(tmp_path):
-    (tmp_path / "report.html").write_text("of an evaluation")
-    with pytest.raises(ValueError, match=r"another report.*Received: .*without leaderboard.json"):
+@pytest.mark.parametrize("file", ["report.html", "report.md"])
+def test_another_report_is_not_replaced(file, tmp_path):
+    (tmp_path / file).write_text("of an evaluation")
+    with pytest.raises(ValueError, match=f"would be replaced.*Received: {file}"):
         publishing.rank(["mnist/fc10-1e-4"], tmp_path)
-    assert [each.name for each in tmp_path.iterdir()] == ["report.html"]
+    assert [each.name for each in tmp_path.iterdir()] == [file]
+
+
+@pytest.mark.parametrize(
+    ("there", "left"),
+    [
+        ([], []),
+        (["work"], ["work"]),
+        (["work/mine"], ["work", "work/mine"]),
+        (["work/{sha256}-1-1-earlier"], []),
+    ],
+)
+def test_a_folder_work_of_others_stays(there, left, own, tmp_path, monkeypatch):
+    def attack(model, images, labels, place, *_):
+        place.mkdir(parents=True)
+        return own[3]
+
+    monkeypatch.setattr(measuring, "_attack", attack)
+    monkeypatch.setattr(measuring, "_metrics", lambda model: {})
+    sha256 = model_fingerprint(own[0])[:16]
+    for each in there:
+        (tmp_path / each.format(sha256=sha256)).mkdir(parents=True)
+    publishing.rank([str(own[1] / "own.keras")], tmp_path, number=NUMBER, starts=1)
+    found = {each.relative_to(tmp_path).as_posix() for each in tmp_path.rglob("*")}
+    assert found == {*left, "leaderboard.json", "report.html", "report.md"}
 
 
 def test_the_page_is_the_one_that_is_written(tmp_path):

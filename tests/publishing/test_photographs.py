@@ -56,6 +56,27 @@ def test_an_entry_is_described(own_zoo):
     assert "| scores | Dense |" in page and "57.5%" in page and "not measured here" in page
 
 
+@pytest.mark.parametrize(
+    ("file", "error"),
+    [
+        ("index.html", r"would be replaced.*Received: index\.html"),
+        ("imagenet/squeezenet-1.1/README.md", "would be replaced"),
+        ("imagenet/squeezenet-1.1/picture.png", "would be replaced"),
+        ("other/entry/card.json", "not a card of the zoo"),
+    ],
+)
+def test_files_of_others_end_it_before_the_work(file, error, own_zoo, monkeypatch):
+    def measure(*_, **__):
+        raise AssertionError("measured")
+
+    monkeypatch.setattr(photographs, "measure_photographs", measure)
+    (path := own_zoo / "out" / file).parent.mkdir(parents=True)
+    path.write_text("mine")
+    with pytest.raises(ValueError, match=error):
+        publishing.describe("imagenet/squeezenet-1.1", own_zoo / "out")
+    assert path.read_text() == "mine"
+
+
 def test_without_weights_only_the_published_is_written(own_zoo):
     (own_zoo / "imagenet/squeezenet-1.1/model.keras").unlink()
     card = publishing.describe("imagenet/squeezenet-1.1", own_zoo, verbose=False)

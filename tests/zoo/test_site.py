@@ -60,8 +60,10 @@ def test_a_damaged_entry_ends_an_export_before_it_begins(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("file", "error"),
     [
-        ("mnist/fc10-1/model.keras", r"would be replaced.*Received: model\.keras"),
-        ("mnist/fc10-1/README.md", r"would be replaced.*Received: README\.md"),
+        ("mnist/fc10-1/model.keras", r"would be replaced.*Received: mnist/fc10-1/model\.keras"),
+        ("mnist/fc10-1/README.md", r"would be replaced.*Received: mnist/fc10-1/README\.md"),
+        ("mnist/fc10-1e-4", "mnist/fc10-1e-4 must be a folder"),
+        ("mnist", "mnist must be a folder"),
         ("mnist/fc10-1/card.json", "is not a card of the zoo"),
         ("catalogue.json", "catalogue version None"),
         ("leaderboard.json", "not a leaderboard"),
@@ -72,7 +74,7 @@ def test_files_of_others_are_not_replaced(file, error, tmp_path):
     (path := tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
     path.write_text('{"mine": 1}')
     with pytest.raises(ValueError, match=error):
-        site.export(tmp_path, "mnist/fc10-1*")
+        site.export(tmp_path, "mnist/conv", "mnist/fc10-1*")
     assert [each for each in tmp_path.rglob("*") if each.is_file()] == [path]
     assert path.read_text() == '{"mine": 1}'
 
