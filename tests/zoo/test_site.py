@@ -1,7 +1,9 @@
 """The folder that can be served."""
 
 import errno
+import io
 import shutil
+import zipfile
 from html.parser import HTMLParser
 
 import pytest
@@ -93,10 +95,36 @@ def test_an_export_that_was_stopped_goes_on_and_one_is_renewed(tmp_path, monkeyp
     assert "mine" in {row.name for row in site.leaderboard.read_attacked(tmp_path)}
 
 
-def test_a_zoo_is_renewed_beside_damaged_weights(tmp_path):
-    site.write_card(tmp_path, ModelCard.from_json(faults.card("a/b", b"x", file="model.keras")))
-    (tmp_path / "a/b/model.keras").write_bytes(b"damaged")
-    assert [card.name for card in site.refresh(tmp_path)] == ["a/b"]
+def test_a_folder_in_the_place_of_a_file_ends_an_export_before_it_begins(tmp_path):
+    site.export(tmp_path, "mnist/fc10-1e-2")
+    (tmp_path / "mnist/fc10-1e-2/README.md").unlink()
+    (tmp_path / "mnist/fc10-1e-2/README.md").mkdir()
+    with pytest.raises(ValueError, match=r"fc10-1e-2/README\.md must be a file"):
+        site.export(tmp_path, "mnist/fc10-1")
+    assert not (tmp_path / "mnist/fc10-1").exists()
+
+
+def other_zip(content):
+    with zipfile.ZipFile(other := io.BytesIO(), "w") as archive:
+        archive.writestr("mine", content)
+    return other.getvalue()
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        lambda content: b"damaged",
+        lambda content: content[:300] + bytes([content[300] ^ 0x55]) + content[301:],
+        lambda content: content.replace(b"config.json", b"config.\xff\xff\xff\xff"),
+        other_zip,
+    ],
+    ids=["no zip", "a byte", "a name", "another zip"],
+)
+def test_a_zoo_is_renewed_beside_damaged_weights(damaged, tmp_path):
+    site.export(tmp_path, "mnist/fc10-1")
+    weights = tmp_path / "mnist/fc10-1/model.keras"
+    weights.write_bytes(damaged(weights.read_bytes()))
+    assert [card.name for card in site.refresh(tmp_path)] == ["mnist/fc10-1"]
 
 
 def test_an_exported_zoo_serves(server, tmp_path, monkeypatch):
