@@ -49,7 +49,7 @@ class Evaluation(ShownAsTable, Collected):
         doubts: what to look into before the numbers are believed.
         sweep_folder: where all examples lie, if they were kept in a folder; of values with
             `ranges` scaled to [0, 1].
-        kept_result: all examples, if they were kept in the memory.
+        kept_result: all examples, if they were kept in the memory; `result` in any case.
     """
 
     model: str
@@ -71,16 +71,17 @@ class Evaluation(ShownAsTable, Collected):
 
     @property
     def result(self) -> AdversarialResult:
-        """All adversarial examples, read from the folder if they were kept there.
+        """All adversarial examples with their model, read from the folder if they were kept there.
 
         Inputs are in the units of the data, as the model itself takes them; where values have
         `ranges`, l2 and distortion are in units of these, as everywhere in an evaluation.
         """
-        if self.kept_result is not None:
-            return self.kept_result
-        assert self.sweep_folder is not None
-        found = Sweep(self.sweep_folder).result()[: len(self)]  # more may have joined
-        return found if self.ranges is None else self.ranges.restored(found)
+        found = self.kept_result
+        if found is None:
+            assert self.sweep_folder is not None
+            found = Sweep(self.sweep_folder).result()[: len(self)]  # more may have joined
+            found = found if self.ranges is None else self.ranges.restored(found)
+        return dataclasses.replace(found, classifier=self.nearest.classifier)
 
     @property
     def correct(self) -> np.ndarray:

@@ -88,6 +88,11 @@ def test_tables(evaluation):
     assert "<table>" in evaluation._repr_html_() and "accuracy" in str(evaluation)
 
 
+def test_examples_know_their_model(evaluation):
+    """So that `save_images` can say which PNGs fool it."""
+    assert evaluation.result.classifier is evaluation.nearest.classifier is not None
+
+
 def test_examples_are_the_nearest_and_the_farthest(evaluation):
     order = np.sort(evaluation.l2)
     np.testing.assert_array_equal(evaluation.nearest.l2, order)

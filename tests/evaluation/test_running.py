@@ -120,6 +120,7 @@ def test_a_folder_is_resumed_and_extended(model, labels, tmp_path, monkeypatch):
     again = evaluate(model, images(), labels, **options)
     np.testing.assert_array_equal(again.l2, whole.l2)
     np.testing.assert_array_equal(again.result.images, whole.result.images)
+    assert again.result.classifier is again.nearest.classifier is not None
     assert not written
     both = np.concatenate([labels, model.predict(images(20)[10:], verbose=0).argmax(1)])
     more = evaluate(model, images(20), both, **options)  # two of its five shards are whole
