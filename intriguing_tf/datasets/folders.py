@@ -17,6 +17,7 @@ from intriguing_tf.datasets.decoding import SUFFIXES, cut_out, decode, image_siz
 from intriguing_tf.datasets.image_sets import ImageSet, LazyImages, check_number
 from intriguing_tf.files import expanded, listed, not_there, unreadable
 from intriguing_tf.progress import progress_bar
+from intriguing_tf.text import printable
 
 RESIZE = ("stretch", "crop")
 MEMORY = 2**30  # bytes of images that are kept in memory
@@ -56,8 +57,8 @@ def image_folder(
             `image_dataset_from_directory` does it. "crop": the shorter side becomes 8/7 of the
             size, bicubic, and the center is cut out, as ImageNet's networks are evaluated.
         number: how many images that can be read, spread over the files; the first ones of a larger
-            number are those of a smaller. All, in order, by default and where there are not so
-            many.
+            number are those of a smaller, also where there are not so many. All, in the order of
+            their names, by default.
         memory: bytes of images, beyond which files are read when they are needed.
         verbose: show progress; "auto": if the standard error is a terminal.
 
@@ -259,7 +260,8 @@ def read_files(
             bar.update(1)
     if not readable:
         raise ValueError(
-            f"None of {len(files)} files is an image. The first: {skipped[0][0]}: {skipped[0][1]}."
+            f"None of {len(files)} files is an image. The first: {printable(str(skipped[0][0]))}: "
+            f"{skipped[0][1]}."
         )
     return readable, np.stack(images) if keeps else LazyImages(readable, read, shape), skipped
 

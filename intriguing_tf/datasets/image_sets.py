@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from intriguing_tf.checks import check_positive_integer
+from intriguing_tf.text import printable
 
 
 def check_number(number: Any, there: int | None = None) -> None:
@@ -23,6 +24,11 @@ def check_number(number: Any, there: int | None = None) -> None:
     check_positive_integer("number", number)
     if there is not None and number > there:
         raise ValueError(f"`number` must be from 1 to {there}. Received: {number}.")
+
+
+def skipped_lines(skipped: Sequence[tuple[Path, str]]) -> list[str]:
+    """Returns a line for each file that was left out, as a terminal may print it."""
+    return [f"  skipped {printable(str(file))}: {reason}" for file, reason in skipped]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -59,7 +65,7 @@ class ImageSet:
         lines = [f"{len(self)} images read, {len(self.skipped)} skipped"]
         if self.class_names and self.labels is not None:
             lines[0] += f"; {len(np.unique(self.labels))} of {len(self.class_names)} classes"
-        return "\n".join(lines + [f"  skipped {file}: {reason}" for file, reason in self.skipped])
+        return "\n".join(lines + skipped_lines(self.skipped))
 
     __repr__ = __str__
 

@@ -14,8 +14,9 @@ from absl import logging
 from intriguing_tf.checks import check_positive_integer
 from intriguing_tf.datasets import folders, imagenet_labels
 from intriguing_tf.datasets.decoding import SUFFIXES, cut_out, decode, image_size, read_each
-from intriguing_tf.datasets.image_sets import check_number
+from intriguing_tf.datasets.image_sets import check_number, skipped_lines
 from intriguing_tf.files import expanded, listed, not_there
+from intriguing_tf.text import printable
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -39,7 +40,7 @@ class ImageFiles:
 
     def __str__(self) -> str:
         lines = [f"{len(self.files)} images read, {len(self.skipped)} skipped"]
-        return "\n".join(lines + [f"  skipped {file}: {reason}" for file, reason in self.skipped])
+        return "\n".join(lines + skipped_lines(self.skipped))
 
 
 def imagenet(
@@ -172,7 +173,7 @@ def read_images(
 
 
 def _log(file: Path, reason: str) -> None:
-    logging.warning("Skipped %s: %s.", file, reason)
+    logging.warning("Skipped %s: %s.", printable(str(file)), reason)
 
 
 def _folder_dataset(folder: Path, shape: tuple[int, int]) -> tf.data.Dataset:

@@ -112,6 +112,17 @@ def test_pixels_of_the_right_size_are_left_alone(tmp_path):
     np.testing.assert_allclose(gray.images[..., 0], [expected, expected], atol=1 / 255)
 
 
+def test_names_of_files_are_printed_as_text(tmp_path):
+    (tmp_path / os.fsdecode(b"\x1b[31m\xff.png")).write_bytes(b"")
+    with pytest.raises(ValueError, match="None of 1 files is an image") as error:
+        itf.datasets.image_folder(tmp_path, 4)
+    write(tmp_path / "fine.png")
+    found = itf.datasets.image_folder(tmp_path, 4)
+    read = itf.datasets.read_images([str(file) for file in sorted(tmp_path.iterdir())], size=4)
+    for text in (str(found), repr(found), str(read), str(error.value)):
+        assert r"\x1b[31m\udcff.png" in text and text.encode() and "\x1b" not in text
+
+
 def test_given_class_names_say_which_folder_is_which(photographs):
     names = ["dog", "cats", "wolf, dogs"]
     assert itf.datasets.image_folder(photographs, 4, class_names=names).labels.tolist() == [1, 1, 2]
@@ -163,7 +174,8 @@ def test_a_number_is_spread_and_grows_at_its_end(tmp_path):
     assert set(few.labels) == {0, 1, 2} and len(more) == 11
     np.testing.assert_array_equal(more.images[:5], few.images)
     assert len({str(file) for file in more.files}) == 11
-    assert len(itf.datasets.image_folder(tmp_path, 4, number=99)) == 12
+    whole = itf.datasets.image_folder(tmp_path, 4, number=99)
+    assert len(whole) == 12 and whole.files[:11] == more.files
     few.files[0].write_bytes(b"broken")
     other = itf.datasets.image_folder(tmp_path, 4, number=5)
     assert other.files[:4] == few.files[1:] and len(other) == 5 and len(other.skipped) == 1
