@@ -13,7 +13,7 @@ import tensorflow as tf
 from intriguing_tf.adversary.losses import soft_maximum
 from intriguing_tf.adversary.margins import above_target, hard_margins, told_apart
 from intriguing_tf.classifier import Classifier, input_gradient
-from intriguing_tf.keras_graph import layers_in, operations_in
+from intriguing_tf.keras_graph import operations_in
 
 # What another forward pass may change of the largest logit, as a share of it: 64 roundings; of
 # the half types, which sum up in float32, 8.
@@ -191,11 +191,9 @@ class Problem:
 
     @functools.cached_property
     def _rounding(self) -> float:
-        """What rounding may change, as a share of the largest logit."""
-        layers = layers_in(self.classifier.model)
-        used = {self.dtype.name, self.classifier.model.compute_dtype}
-        used |= {layer.compute_dtype for layer in layers}
-        used |= {dtype.name for dtype in self.classifier.output_dtypes}
+        """What rounding may change, as a share of the largest logit: by the coarsest dtype."""
+        tensors = (each for op in operations_in(self.graph) for each in op.outputs)
+        used = {self.dtype.name, *(each.dtype.name for each in tensors)}
         return max(_ROUNDING[name] for name in used if name in _ROUNDING)
 
     def jit_compile(self, setting: bool | str) -> bool:

@@ -34,12 +34,16 @@ ENDINGS = {
         2**-7,
     ),
     "logits": (lambda z: ops.cast(z, "float16"), 2**-7),
+    "before the last layer": (
+        lambda z: keras.layers.Dense(3)(ops.cast(ops.cast(z, "bfloat16"), "float32")),
+        2**-4,
+    ),
     "one layer": (keras.layers.Softmax(dtype="float16"), 2**-7),
 }
 
 
 @pytest.mark.parametrize("ending, share", ENDINGS.values(), ids=ENDINGS)
-def test_outputs_that_are_cast_are_rounded_as_their_coarsest_dtype(ending, share):
+def test_logits_are_rounded_as_the_coarsest_dtype_on_the_way(ending, share):
     inputs = keras.Input((3,))
     model = keras.Model(inputs, ending(keras.layers.Dense(3)(inputs)))
     problem = Problem(Classifier(model), (3,))
