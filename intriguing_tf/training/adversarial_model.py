@@ -28,6 +28,7 @@ from intriguing_tf.training.labels import (
 from intriguing_tf.training.lipschitz_penalty import LipschitzPenalty
 from intriguing_tf.training.parts import (
     check_classifier,
+    check_devices,
     check_parts,
     check_shares,
     check_turns,
@@ -178,6 +179,7 @@ class AdversarialModel(keras.Model):
             raise ValueError("Training needs labels. Received: data without them.")
         if not self.trainable_weights:
             raise ValueError(f"Some weights must be trainable. Received: {self.model.name!r}.")
+        check_devices(self.pools, self._replicas)
         # Eagerly, Keras hands over what it was given.
         x = tf.cast(only_tensor(x), self._classifier.dtype)
         y = tf.convert_to_tensor(only_tensor(y, "output"))
@@ -303,8 +305,7 @@ class AdversarialModel(keras.Model):
             ignored = getattr(self.loss, "ignore_class", None)
             parts = {"read": self._reads_labels, "as_classes": self._reads_classes}
             check_given_labels(y, weights, self._width, ignored, **parts)
-        replicas = self.distribute_strategy.num_replicas_in_sync
-        check_turns(self.pools, replicas, self.steps_per_execution)
+        check_turns(self.pools, self.steps_per_execution)
         for fault in self._faults:
             fault.forget()
         self._most_rows.assign(0)

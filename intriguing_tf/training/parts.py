@@ -72,19 +72,14 @@ def width(output_shape: Sequence[int | None]) -> int:
     return int(output_shape[1] or 1) if len(output_shape) == 2 else 1
 
 
-def check_turns(pools: Sequence[AdversarialPool], replicas: int, steps: int) -> None:
-    """Raises unless pools can be renewed between calls of compiled steps.
-
-    Args:
-        pools: of the model.
-        replicas: of its distribution strategy.
-        steps: of one call, `steps_per_execution`.
-
-    Raises:
-        ValueError: as said.
-    """
+def check_devices(pools: Sequence[AdversarialPool], replicas: int) -> None:
+    """Raises if there are pools and the model's distribution strategy has several replicas."""
     if pools and replicas > 1:
         raise ValueError(f"Pools train on one device. Received: a strategy with {replicas}.")
+
+
+def check_turns(pools: Sequence[AdversarialPool], steps: int) -> None:
+    """Raises unless pools can be renewed between calls of so many compiled steps."""
     for pool in pools:
         if 0 < pool.interval < steps:
             raise ValueError(

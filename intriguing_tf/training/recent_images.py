@@ -58,8 +58,10 @@ class RecentImages:
 def write_rows(variable: keras.Variable, places: Any, rows: Any) -> None:
     """Writes rows `[k, …]` in place, at places `[k, 1]`; also where a strategy has one device."""
     value = variable.value
-    local = value.values[0] if isinstance(value, tf.distribute.DistributedValues) else value
-    local.scatter_nd_update(places, rows)
+    replicas = value.values if isinstance(value, tf.distribute.DistributedValues) else (value,)
+    if len(replicas) > 1:
+        raise ValueError(f"Pools are kept on one device. Received: {variable.path} on several.")
+    replicas[0].scatter_nd_update(places, rows)
 
 
 def fixed_input_shape(model: keras.Model) -> tuple[int, ...]:

@@ -462,13 +462,16 @@ def test_rescaling_is_a_part_of_the_total(points):
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
-# Logical devices are made before TensorFlow starts, so this has a process of its own.
-ON_TWO_DEVICES = """
+# Logical devices are made before TensorFlow starts, so these have processes of their own.
+TWO_DEVICES = """
 import keras, numpy as np, tensorflow as tf
 cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 import intriguing_tf as itf
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+"""
 
+LIKE_ONE = """
 images, labels = itf.datasets.mnist_sample()
 images, labels = images[:200], labels[:200]
 
@@ -486,7 +489,7 @@ def trained(strategy):
                         callbacks=[monitor]).history
     return model, history
 
-two, history = trained(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
+two, history = trained(strategy)
 assert two.distribute_strategy.num_replicas_in_sync == 2
 one, alone = trained(tf.distribute.get_strategy())
 for a, b in zip(two.model.get_weights(), one.model.get_weights()):
@@ -497,10 +500,37 @@ assert alone["lipschitz"][-1] != alone["lipschitz"][0]
 """
 
 
+NO_POOLS = """
+from intriguing_tf.training.recent_images import write_rows
+
+def refused(call, *args):
+    try:
+        call(*args)
+    except ValueError as error:
+        return "one device" in str(error)
+
+images, labels = np.zeros((16, 6), "float32"), np.zeros(16, "int64")
+with strategy.scope():
+    memory = keras.Variable(np.zeros((4, 2), "float32"), trainable=False)
+    pools = [itf.training.AdversarialPool(size=32, refresh=16, interval=4)]
+    inner = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)])
+    model = itf.training.AdversarialModel(inner, pools)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("sgd", loss, jit_compile=False)
+assert refused(model.train_on_batch, images, labels)
+assert refused(model.fit, images, labels)
+assert refused(write_rows, memory, [[1]], np.ones((1, 2), "float32"))
+"""
+
+
 @pytest.mark.slow
-def test_two_devices_train_to_the_weights_of_one():
+@pytest.mark.parametrize("program", [LIKE_ONE, NO_POOLS], ids=["like one", "no pools"])
+def test_two_devices_train_to_the_weights_of_one_and_refuse_pools(program):
     environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
-        [sys.executable, "-c", ON_TWO_DEVICES], env=environment, capture_output=True, text=True
+        [sys.executable, "-c", TWO_DEVICES + program],
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr[-3000:]
