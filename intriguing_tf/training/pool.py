@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 from collections.abc import Callable, Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -249,7 +250,7 @@ class PoolMemory(PoolExamples):
         variable: Callable[[str, tuple[int, ...], str, int], keras.Variable],
     ):
         super().__init__(pool, model, number)
-        self._lower = tf.function(lambda x: self.lower_part(x, training=False), autograph=False)
+        self._graph: tf.Graph | None = None  # of the classifier when the lower part was traced
         shape = fixed_input_shape(self._above)
         dtype = self._adversary.classifier.dtype.name
         name = f"pool_{number}"
@@ -307,7 +308,7 @@ class PoolMemory(PoolExamples):
         images, labels, weights = images[counting], labels[counting], weights[counting]
         if not len(images):
             return 0, 0.0
-        activations = self._lower(tf.convert_to_tensor(images)).numpy()
+        activations = self._activations(images)
         seed = [self.pool.seed, self.number, int(self.refreshes.numpy())]
         random = np.random.default_rng(seed)
         targets, misclassified = self._targets(activations, labels, random)
@@ -321,6 +322,14 @@ class PoolMemory(PoolExamples):
             return len(where), 0.0
         moved = rms(examples[changed], activations[changed], self._adversary.bounds)
         return len(where), float(moved.mean())
+
+    def _activations(self, images: np.ndarray) -> np.ndarray:
+        """Returns the outputs of the pool's layer, of the model as it is now."""
+        graph = self._adversary.classifier.graph(tuple(self.examples.shape[1:]))
+        if graph is not self._graph:  # the model was changed
+            lower = functools.partial(self.lower_part, training=False)
+            self._graph, self._lower = graph, tf.function(lower, autograph=False)
+        return self._lower(tf.convert_to_tensor(images)).numpy()
 
     def _examples(
         self, activations: np.ndarray, targets: np.ndarray

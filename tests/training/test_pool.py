@@ -55,6 +55,16 @@ def test_new_examples_are_misclassified_and_replace_as_many(points):
     assert (read.numpy().argmax(1) != memory.labels.numpy()).all()
 
 
+def test_a_layer_that_was_changed_gives_the_activations_of_now(points):
+    model = training.AdversarialModel(network(), pools=[pool("hidden")])
+    memory, layer = model._memories[0], model.model.get_layer("hidden")
+    for activation in (layer.activation, keras.activations.softplus):
+        layer.activation = activation
+        expected = keras.ops.convert_to_numpy(layer(points[0]))
+        for _ in range(2):
+            np.testing.assert_allclose(memory._activations(points[0]), expected, atol=1e-5)
+
+
 def margins(model, images):
     """How far the most likely class is above the second."""
     logits = np.sort(model(images).numpy(), axis=1)
