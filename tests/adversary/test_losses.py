@@ -84,6 +84,18 @@ def _max(above):
     return tf.reduce_max(above, axis=1)
 
 
+def _asserting(above):
+    assert above.shape[1] == 4
+    return _max(above)
+
+
+@pytest.mark.parametrize("value", [_asserting, lambda above: tf.gather(above, 3, axis=1)])
+def test_a_loss_may_be_made_for_as_many_classes_as_the_model_has(network, value):
+    own = type("Own", (Loss,), {"name": "own", "value": staticmethod(value)})()
+    adversary = itf.LBFGSAdversary(network, loss=own, maxfun=2, jit_compile=False)
+    assert np.isfinite(adversary.minimize(points(2), [0, 1], 0.1)).all()
+
+
 @pytest.mark.parametrize(
     "methods, error, message",
     [
