@@ -85,12 +85,48 @@ def check_seed(value: Any) -> int:
     return int(value)
 
 
-def as_array(name: str, values: Any) -> np.ndarray:
+def as_array(
+    name: str, values: Any, valid: str = "an array of numbers", dtype: str = "float32"
+) -> np.ndarray:
+    """Returns numbers as an array.
+
+    Args:
+        name: of the argument. values: numbers, or rows of them.
+        valid: what they must be, in words. dtype: which of NumPy's types is meant.
+
+    Raises:
+        TypeError: they are objects, text or times.
+        ValueError: their rows differ in shape.
+    """
+    array = _as_any_array(name, values)
+    if array.dtype.kind not in "biufcV":  # V: bfloat16
+        received = type(values).__name__ + (f" of dtype {array.dtype}" if array.ndim else "")
+        convert = f". If its values fit: {name}.astype({dtype!r})"
+        hint = convert if array.ndim and hasattr(values, "astype") else ""
+        raise TypeError(f"`{name}` must be {valid}. Received: {received}{hint}.")
+    return array
+
+
+def array_of_numbers(name: str, values: Any) -> np.ndarray:
     """Returns values as an array.
 
     Raises:
-        ValueError: their rows differ in shape.
+        TypeError: they are none, as a `tf.data.Dataset`, or bfloat16.
+        ValueError: as `as_array`.
     """
+    valid = (
+        "an array of floats [n, ...]; read the batches of a tf.data.Dataset into one, "
+        "np.concatenate([x for x, _ in dataset])"
+    )
+    array = as_array(name, values, valid)
+    if array.dtype.kind == "V":
+        raise TypeError(
+            f"`{name}` must be {valid}. Received: {type(values).__name__} of {array.dtype}."
+        )
+    return array
+
+
+def _as_any_array(name: str, values: Any) -> np.ndarray:
     try:
         return np.asarray(values)
     except ValueError:
@@ -100,23 +136,6 @@ def as_array(name: str, values: Any) -> np.ndarray:
         ) from None
 
 
-def array_of_numbers(name: str, values: Any) -> np.ndarray:
-    """Returns values as an array.
-
-    Raises:
-        TypeError: they are none, as a `tf.data.Dataset`.
-        ValueError: as `as_array`.
-    """
-    array = as_array(name, values)
-    if array.dtype.kind not in "biufc":
-        raise TypeError(
-            f"`{name}` must be an array of floats [n, ...]; read the batches of a tf.data.Dataset "
-            "into one, np.concatenate([x for x, _ in dataset]). Received: "
-            f"{type(values).__name__}{'' if array.dtype == object else f' of {array.dtype}'}."
-        )
-    return array
-
-
 def real_numbers(name: str, values: Any) -> np.ndarray:
     """Returns values as an array of float64.
 
@@ -124,7 +143,7 @@ def real_numbers(name: str, values: Any) -> np.ndarray:
         TypeError: they are none, as text, or complex.
         ValueError: as `as_array`.
     """
-    array = as_array(name, values)
+    array = _as_any_array(name, values)
     objects = array.flat if array.dtype == object else ()
     others = [type(each).__name__ for each in objects if not isinstance(each, numbers.Real)]
     if others or (array.dtype.kind not in "biufO" and array.dtype.name != "bfloat16"):
@@ -134,8 +153,13 @@ def real_numbers(name: str, values: Any) -> np.ndarray:
 
 
 def check_labels(labels: Any) -> np.ndarray:
-    """Returns class numbers as an array `[n]`, n > 0; they may come as a column or one-hot rows."""
-    labels = as_array("labels", labels)
+    """Returns class numbers as an array `[n]`, n > 0; they may come as a column or one-hot rows.
+
+    Raises:
+        TypeError: objects or text.
+        ValueError: others than integers of at least 0, or of another shape.
+    """
+    labels = as_array("labels", labels, "integers of at least 0, of shape [n]", "int64")
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if labels.ndim == 2 and len(labels) and labels.dtype.kind in "fiub":

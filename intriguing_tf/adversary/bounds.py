@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from intriguing_tf.checks import real_numbers
+from intriguing_tf.checks import as_array, real_numbers
 from intriguing_tf.keras_graph import find_layer
 
 _ROUNDINGS = 16  # of float32: what scaling and centering pixels may lead beyond their range
@@ -195,12 +195,10 @@ def _flat(values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _check_mask(mask: Any, shape: tuple[int, ...]) -> np.ndarray:
-    array = np.asarray(mask)
+    valid = "booleans: true where a pixel may change"
+    array = as_array("mask", mask, valid, "bool")
     if array.dtype != np.bool_:
-        raise TypeError(
-            "`mask` must be booleans: true where a pixel may change. Received: dtype "
-            f"{array.dtype}."
-        )
+        raise TypeError(f"`mask` must be {valid}. Received: dtype {array.dtype}.")
     try:
         np.broadcast_to(array, shape)
     except ValueError as error:

@@ -45,18 +45,13 @@ def check_images(
     Warns if they fill so little of the bounds that they must have another scale.
 
     Raises:
-        TypeError: integer images.
+        TypeError: images that are no floats.
         ValueError: no images, a wrong shape, values that are not finite or out of bounds.
     """
-    array = as_array("images", images)
+    array = as_array("images", images, "an array [n, ...] or a tf.data.Dataset")
     if array.dtype == tf.bfloat16.as_numpy_dtype:  # no floating type to NumPy
         array = array.astype(np.float32)
     upper = bounds[1]
-    if array.dtype == object:
-        raise TypeError(
-            "Images must be an array [n, ...] or a tf.data.Dataset. "
-            f"Received: {type(images).__name__}."
-        )
     if not np.issubdtype(array.dtype, np.floating):
         hint = ""
         if array.dtype == np.uint8 and np.isfinite(upper).all():

@@ -60,7 +60,7 @@ def class_array(name: str, values: Any, n: int, classes: int) -> np.ndarray:
         n: images.
         classes: of the model; `MOST`, if they are not known yet.
     """
-    array = as_array(name, values)
+    array = as_array(name, values, "integers, one class for each image", "int64")
     rows = array.ndim == 2 and array.shape[1] > 1 if classes == MOST else False
     if (rows or array.shape == (n, classes)) and array.dtype.kind in "fiub":
         array = from_one_hot(name, array)

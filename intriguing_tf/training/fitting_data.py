@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from intriguing_tf.adversary.targets import class_array
-from intriguing_tf.checks import check_kind
+from intriguing_tf.checks import as_array, check_kind
 from intriguing_tf.training.parts import check_plain, width
 
 
@@ -53,6 +53,7 @@ def _tensor(name: str, values: Any) -> tf.Tensor:
         what = f"{tensor.dtype.name} of shape {tensor.shape}"
         fits = (tensor.dtype.is_floating or tensor.dtype.is_integer) and tensor.shape.rank > 0
     except (TypeError, ValueError):
+        as_array(name, values)  # tells objects by their dtype
         fits, what = False, type(values).__name__
     if not fits:
         raise TypeError(f"`{name}` must be an array of numbers, [n, ...]. Received: {what}.")

@@ -48,7 +48,7 @@ def coherence(
         found = itf.units.coherence(top.indices, labels, {"pixels": images}, {"pixels": 10.0})
         found.measures["purity"]
     """
-    indices = as_array("indices", indices)
+    indices = as_array("indices", indices, "integers [d, k]", "int64")
     check_kind("spaces", spaces, Mapping, "a dictionary of arrays by name")
     check_kind("scales", scales, Mapping, "a dictionary of numbers by name")
     spaces = {name: as_array(f"spaces[{name!r}]", space) for name, space in spaces.items()}

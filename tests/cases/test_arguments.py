@@ -9,6 +9,7 @@ import pytest
 
 import intriguing_tf as itf
 from intriguing_tf import training
+from intriguing_tf.datasets.imagenet_data import image_size
 
 IMAGES, LABELS = np.full((3, 4), 0.5, np.float32), np.array([0, 1, 2])
 DATA = {"images": IMAGES, "labels": LABELS}
@@ -146,7 +147,7 @@ def test_what_is_no_array_of_real_numbers_is_refused_by_name(name, call, given):
 def test_numbers_of_any_kind_are_real_numbers():
     values = [fractions.Fraction(1, 2), 2**70, np.float16(1.5), True]
     assert itf.units.cliffs_delta(values, values)[0] == 0
-    assert itf.datasets.imagenet_data.image_size(np.array([3, 4])) == (3, 4)
+    assert image_size(np.array([3, 4])) == (3, 4)
 
 
 @pytest.mark.parametrize("name", [["mnist/conv"], 3, None, b"mnist/conv"])

@@ -503,8 +503,8 @@ def test_the_cross_entropy_of_other_outputs_is_refused(train, outputs):
         ({"optimizer": None}, TypeError, "`optimizer` must be a Keras optimizer"),
         ({"inputs": tf.data.Dataset.from_tensors(POINTS)}, TypeError, "`inputs` .*Dataset"),
         ({"inputs": {"x": POINTS}}, TypeError, "`inputs` .*dict"),
-        ({"inputs": [[0.0], [0.0, 1.0]]}, TypeError, "`inputs` .*list"),
-        ({"targets": np.array([{}] * 24)}, TypeError, "`targets` .*ndarray"),
+        ({"inputs": [[0.0], [0.0, 1.0]]}, ValueError, "`inputs` .*differ in shape"),
+        ({"targets": np.array([{}] * 24)}, TypeError, "`targets` .*ndarray of dtype object"),
     ],
     ids=lambda value: "",
 )
