@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from intriguing_tf.adversary import AdversarialResult
 from intriguing_tf.adversary.inputs import check_images
-from intriguing_tf.adversary.pictures import name_of
+from intriguing_tf.adversary.naming import name_of, whole_name
 from intriguing_tf.adversary.pixels import in_8_bits
 from intriguing_tf.checks import check_kinds
 from intriguing_tf.datasets import imagenet_class_index, imagenet_class_names
@@ -119,10 +119,10 @@ class Figure5Result(Result):
         rows = [
             (
                 name,
-                classes[result.original_predictions[i]],
-                classes[result.predictions[i]],
+                whole_name(result.original_predictions[i], classes),
+                whole_name(result.predictions[i], classes),
                 f"{result.distortion[i]:.6f}",
-                classes[self.rounded_predictions[i]],
+                whole_name(self.rounded_predictions[i], classes),
                 f"{self.rounded_distortion[i]:.6f}",
                 str(int(result.nfev[i])),
             )

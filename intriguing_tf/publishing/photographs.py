@@ -13,6 +13,7 @@ import numpy as np
 
 from intriguing_tf import datasets, lipschitz
 from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
+from intriguing_tf.adversary.naming import whole_name
 from intriguing_tf.classifier import Classifier
 from intriguing_tf.files import write_atomically
 from intriguing_tf.publishing.entries import writable_zoo
@@ -170,6 +171,7 @@ def _picture(result: AdversarialResult, classifier: Classifier) -> bytes:
     rows = np.stack([originals, 0.5 + MAGNIFIED * (images - originals), images], axis=1)
     before, after = classifier.predict(originals), classifier.predict(images)
     titles = [
-        [names[a], f"change × {MAGNIFIED}", names[b]] for a, b in zip(before, after, strict=True)
+        [whole_name(a, names), f"change × {MAGNIFIED}", whole_name(b, names)]
+        for a, b in zip(before, after, strict=True)
     ]
     return image_triples("photographs", "", rows, titles).png(dpi=60)

@@ -100,6 +100,17 @@ def test_a_subclassed_network_is_asked_for_its_classes(linear_network, images, q
     assert (result.rounded_predictions == OSTRICH).all()
 
 
+@pytest.mark.slow
+def test_an_image_whose_outputs_are_not_finite_is_of_no_class(linear_network, images, quick):
+    inputs = keras.Input((12, 12, 3))
+    model = keras.Model(inputs, linear_network()(keras.ops.sqrt(inputs - 0.1)))
+    some = images(2)
+    some[1] = 0
+    result = Figure5("ostrich", False, {**quick, "maxfun": 2}).run(model, some, list("ab"))
+    *_, row = result.table().rows
+    assert row[0] == "b" and {row[1], row[2], row[4]} == {"-1"}
+
+
 def test_figure5_refuses_what_it_cannot_attack(linear_network, images):
     model = linear_network()
     with pytest.raises(ValueError, match="Near: 9"):

@@ -1,10 +1,13 @@
 """Cards of ImageNet entries: what publishers state, and what is measured on photographs."""
 
+import types
+
 import keras
 import numpy as np
 import pytest
 
 from intriguing_tf import publishing, zoo
+from intriguing_tf.classifier import Classifier
 from intriguing_tf.publishing import photographs
 from intriguing_tf.zoo import keras_files, locations
 from tests.zoo import fault_server as faults
@@ -101,3 +104,17 @@ def test_every_bundled_entry_of_imagenet_is_published():
         path.parent.relative_to(locations.bundled_folder()).as_posix()
         for path in locations.bundled_folder().glob("imagenet/*/card.json")
     }
+
+
+def test_a_photograph_whose_outputs_are_not_finite_has_no_class_in_the_picture(monkeypatch):
+    shown = []
+    draw = photographs.image_triples
+    monkeypatch.setattr(
+        photographs, "image_triples", lambda *args: shown.extend(args[3]) or draw(*args)
+    )
+    inputs = keras.Input((24, 24, 3))
+    model = keras.Model(inputs, network()(keras.ops.sqrt(inputs - 0.1)))
+    pixels = np.full((1, 24, 24, 3), 0.5, "float32")
+    result = types.SimpleNamespace(originals=pixels, images=0 * pixels)
+    assert photographs._picture(result, Classifier(model))
+    assert shown[0][0] != "-1" and shown[0][2] == "-1"
