@@ -179,9 +179,11 @@ class Certification:
                     f"could be larger than about {most / self._total:.1g}."
                 )
                 return np.zeros(len(images))
-            model = self._classifier.model
             quick = most < _SMALL_RADIUS * width * self._total
-            self._certifier = Certifier(model, self._verbose, method=self._method, quick=quick)
+            self._certifier = Certifier(
+                self._classifier.model, self._verbose, method=self._method, quick=quick,
+                outputs=self._classifier.outputs,
+            )  # fmt: skip
         return self._certifier.radius(images, verbose=self._verbose)
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import ml_dtypes
 import numpy as np
+import tensorflow as tf
 
 from intriguing_tf.lipschitz.steps import SIGMOID, Softmax, Step
 
@@ -25,12 +27,13 @@ class HeadRounding:
     Args:
         head: the last softmax or sigmoid, or `None`.
         classes: the number of output units.
-        dtype: of the output.
+        dtypes: of the output, and of what it only casts.
         slope: a bound of how fast any logit changes; read for several sigmoids alone.
     """
 
-    def __init__(self, head: Step | None, classes: int, dtype: str, slope: float):
-        self._precision = ml_dtypes.finfo(dtype)
+    def __init__(self, head: Step | None, classes: int, dtypes: Iterable[tf.DType], slope: float):
+        found = (ml_dtypes.finfo(dtype.as_numpy_dtype) for dtype in dtypes)
+        self._precision = max(found, key=lambda precision: float(precision.eps))
         self._eps = float(self._precision.eps)
         self._slope = slope
         self._each_alone = head is SIGMOID and classes > 1 and slope > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from typing import Any
 
 import keras
@@ -34,6 +35,8 @@ FLOAT32 = 2.0**-24
 FUNCTIONS = 1e-5
 # A local radius is at most so many times the global one; errors are bounded as far out as that.
 MOST_GAIN = 64.0
+# So much outside of the domain, as a share of its largest number, images may lie by rounding.
+EDGE = 2.0**-21
 # Images of a batch at which the bounds are compared with gradients.
 CHECKED = 4
 # Sizes of the random inputs on which copy and model are compared, in standard deviations.
@@ -50,6 +53,7 @@ def certified_radius(
     *,
     method: str = "global",
     domain: Any = None,
+    outputs: str = "auto",
 ) -> Array:
     """Returns the l2 distance within which no change of an image changes its prediction.
 
@@ -72,7 +76,10 @@ def certified_radius(
             activations have fewer slopes; it is never below, and takes up to half a second an
             image. A classifier that does not end in a chain of dense layers gets its global radii.
         domain: a box of inputs (low, high) as in `bound`, for which alone the radii then hold: of
-            points outside nothing is claimed. `None` is all inputs.
+            points outside nothing is claimed. `None` is all inputs. Images may lie a few units of
+            float32 outside, as by the rounding of a shift.
+        outputs: what one output unit is, as in `Classifier`: "logits", which 0 divides;
+            "probabilities", which 1/2 divides; or "auto".
 
     Returns:
         float64 [n], in the units of the images. 0 where two classes tie, and where the model in
@@ -94,15 +101,17 @@ def certified_radius(
         model = itf.zoo.load("mnist/fc100-100-10")
         itf.lipschitz.certified_radius(model, images[:100], method="local")
     """
-    certifier = Certifier(model, verbose, method=method, domain=domain)
+    certifier = Certifier(model, verbose, method=method, domain=domain, outputs=outputs)
     return certifier.radius(images, batch_size, verbose)
 
 
 class Certifier:
     """`certified_radius` for many calls: the bounds are computed once, for the weights of then.
 
+    Threads may share one.
+
     Args:
-        model, verbose, method, domain: as in `certified_radius`.
+        model, verbose, method, domain, outputs: as in `certified_radius`.
         quick: by the bounds of `bound(model, "quick")`: radii are smaller, and take less time.
 
     Attributes:
@@ -124,31 +133,30 @@ class Certifier:
         *,
         method: str = "global",
         domain: Any = None,
+        outputs: str = "auto",
         quick: bool = False,
     ):
         check_model(model)
         if method not in ("global", "local"):
             raise ValueError(f'`method` must be "global" or "local". Received: {method!r}.')
-        self.model = model
-        self._check_classifier()
+        self.model, self._lock = model, threading.Lock()
+        classifier = self._check_classifier(outputs)
         calls = calls_of(model).calls
         for call in calls:
             check_call(call.operation, call.node)  # of the model itself: the copy is in float64
-        margins = MarginBounds(model, verbose, quick, domain)  # names layers that have no bound
+        self._box = None if domain is None else _widened(domain, model)
+        margins = MarginBounds(model, verbose, quick, self._box)  # names layers without a bound
         self._copy = float64_copy(model)
         single = any(x.dtype != "float64" for call in calls for x in call.node.outputs)
         self._evaluate = Evaluator(self._copy, single)
-        if math.prod(model.outputs[0].shape[1:]) == 1:
-            Classifier(self._copy).graph(tuple(model.inputs[0].shape[1:]))  # refuses probabilities
+        self._middle = self._middle_of(classifier)
         self._compare_at_random()
-        self._box = None if domain is None else boxes_of(domain, [model.inputs[0].shape])[0]
         self.bounds = margins.values
         self._structure = Structure(model)
         self._weights = self._structure.values()
         head, classes = self._evaluate.head, math.prod(model.outputs[0].shape[1:])
-        dtype = keras.backend.standardize_dtype(model.outputs[0].dtype)
         slope = margins.logits() if head is SIGMOID and classes > 1 else 0.0
-        self._head = HeadRounding(head, classes, dtype, slope)
+        self._head = HeadRounding(head, classes, classifier.output_dtypes, slope)
         self._local = margins.local() if method == "local" else None
 
     def radius(self, images: Any, batch_size: int = 256, verbose: bool | str = "auto") -> Array:
@@ -166,7 +174,8 @@ class Certifier:
         with progress_bar(len(images), "certified radii", verbose) as bar:
             for start in range(0, len(images), batch_size):
                 batch = images[start : start + batch_size]
-                parts.append(self._radius(batch))
+                with self._lock:  # layers are run without their activations
+                    parts.append(self._radius(batch))
                 bar.update(len(batch))
         return np.concatenate(parts)
 
@@ -178,13 +187,13 @@ class Certifier:
             outputs = _rows(self.model.predict(images, batch_size=len(images), verbose=0))
             self._compare(images, near, outputs)
             self._check_slopes(images[:CHECKED])
-            logits, errors = _two_classes(near.logits, near.errors())
+            logits, errors = self._two_classes(near, near.errors())
             predicted = logits.argmax(axis=1)
             slopes = self.bounds[predicted]
             radii = _least(_cut(logits, errors), slopes)
             # Within that radius the same computation errs by at most so much more.
             finite = np.where(np.isfinite(radii), radii, 0.0)
-            more = _two_classes(near.logits, near.errors(finite))[1]
+            more = self._two_classes(near, near.errors(finite))[1]
             room = self._head.room(near.logits, predicted)
             most = np.minimum(room, radii * (1 if self._local is None else MOST_GAIN))
             lost = self._head.hidden(near.logits, predicted, most)
@@ -200,7 +209,7 @@ class Certifier:
         if self._local is None:
             return radii
         most = MOST_GAIN * np.where(np.isfinite(radii), radii, 0.0)
-        logits, errors = _two_classes(near.logits, near.errors() + near.errors(most))
+        logits, errors = self._two_classes(near, near.errors() + near.errors(most))
         cut = np.maximum(_cut(logits, errors) - lost[:, None], 0.0)
         found = self._local.radii(near, predicted, cut, radii)
         return np.maximum(radii, np.minimum(found, most))
@@ -208,7 +217,7 @@ class Certifier:
     def _predicted(self, outputs: Array) -> Array:
         """The class that outputs of `predict` give; −1 where two tie or one is not finite."""
         if outputs.shape[1] == 1:
-            middle = 0.5 if self._evaluate.squashes else 0.0
+            middle = 0.5 if self._evaluate.squashes else self._middle
             outputs = np.concatenate([np.full_like(outputs, middle), outputs], axis=1)
         best = outputs.max(axis=1, keepdims=True)
         clear = np.isfinite(outputs).all(axis=1) & (np.sum(outputs == best, axis=1) == 1)
@@ -259,7 +268,7 @@ class Certifier:
             tape.watch(points)
             logits = tf.reshape(self._evaluate(points).output, [len(images), -1])
             if logits.shape[1] == 1:
-                logits = tf.concat([tf.zeros_like(logits), logits], axis=1)
+                logits = tf.concat([tf.zeros_like(logits) + self._middle, logits], axis=1)
             first, second = tf.unstack(tf.math.top_k(logits, 2).indices, axis=1)
             margins = tf.gather(logits, first, batch_dims=1) - tf.gather(
                 logits, second, batch_dims=1
@@ -270,15 +279,34 @@ class Certifier:
             allowed = 1e-9 * float(np.max(self.bounds))
             check_attained(float(length) / most, float(self.bounds[i, j]), allowed, self.model.name)
 
-    def _check_classifier(self) -> None:
+    def _check_classifier(self, outputs: str) -> Classifier:
+        """Returns the model as a traced map to logits."""
         graph_of(self.model)
-        Classifier(self.model)
-        outputs = self.model.outputs
-        shape = tuple(outputs[0].shape)
+        classifier = Classifier(self.model, outputs=outputs)
+        shape = tuple(self.model.outputs[0].shape)
         if len(shape) > 2 or shape[1:] == (None,):
             raise ValueError(
                 f"A classifier's output has shape [n, classes] or [n]. Received: {shape}."
             )
+        classifier.graph(tuple(self.model.inputs[0].shape[1:]))
+        return classifier
+
+    def _middle_of(self, classifier: Classifier) -> float:
+        """What divides the classes of one output unit, or of what enters its sigmoid."""
+        if self._evaluate.squashes and not classifier.squashes:
+            raise ValueError(
+                "A unit that ends in a sigmoid is never below 0, so that all is of one class with "
+                f'outputs="logits". Received: model {self.model.name!r}; give outputs="auto".'
+            )
+        return 0.5 if classifier.squashes and not self._evaluate.squashes else 0.0
+
+    def _two_classes(self, values: BatchValues, errors: Array) -> tuple[Array, Array]:
+        """Logits and errors; of one unit two classes: what divides them, and the unit."""
+        logits = values.logits
+        if logits.shape[1] > 1:
+            return logits, errors
+        middle, zeros = np.full_like(logits, self._middle), np.zeros_like(logits)
+        return np.concatenate([middle, logits], axis=1), np.concatenate([zeros, errors], axis=1)
 
     def _check(self, images: Any) -> Array:
         images = array_of_numbers("images", images)
@@ -304,18 +332,21 @@ class Certifier:
         return images.astype(np.float64) if images.dtype.itemsize > 8 else images
 
 
+def _widened(domain: Any, model: keras.Model) -> tuple[Array, Array]:
+    """The box of a domain, and a few units of float32 more, but for values of another sign."""
+    low, high = boxes_of(domain, [model.inputs[0].shape])[0]
+    more = EDGE * np.maximum(np.abs(low), np.abs(high))
+    wide = low - more, high + more
+    return (
+        np.where(low >= 0, np.maximum(wide[0], 0), wide[0]),
+        np.where(high <= 0, np.minimum(wide[1], 0), wide[1]),
+    )
+
+
 def _rows(outputs: Any) -> Array:
     """A model's only output as float64 [n, numbers of one example]."""
     outputs = np.asarray(keras.tree.flatten(outputs)[0], np.float64)
     return outputs.reshape(len(outputs), -1)
-
-
-def _two_classes(logits: Array, errors: Array) -> tuple[Array, Array]:
-    """One logit z is two classes: (0, z)."""
-    if logits.shape[1] > 1:
-        return logits, errors
-    zeros = np.zeros_like(logits)
-    return np.concatenate([zeros, logits], axis=1), np.concatenate([zeros, errors], axis=1)
 
 
 def _cut(logits: Array, errors: Array) -> Array:

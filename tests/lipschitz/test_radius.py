@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from multiprocessing.pool import ThreadPool
 
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
+import intriguing_tf as itf
 from intriguing_tf.keras_graph import float64_copy
 from intriguing_tf.lipschitz import bound, certified_radius
 from intriguing_tf.lipschitz.radius import Certifier
@@ -171,6 +173,57 @@ def test_a_certifier_notices_settings_and_variables_that_change():
     activation.negative_slope = -1000.0
     with pytest.raises(ValueError, match="Make a new one"):
         certifier.radius(point)
+
+
+@pytest.mark.parametrize("outputs", ["logits", "probabilities"])
+def test_one_unit_is_divided_where_it_is_said_to_be(outputs):
+    """f(x) = x on a line: the distance to 0, or to 1/2."""
+    model = sequential((2,), layers.Dense(1, use_bias=False))
+    model.set_weights([np.array([[1.0], [0.0]])])
+    points = np.array([[0.3, 0.5], [0.2, 0.1], [0.45, 0.9], [0.9, 0.2]], np.float32)
+    radii = certified_radius(model, points, outputs=outputs)
+    middle = 0.5 if outputs == "probabilities" else 0.0
+    np.testing.assert_allclose(radii, np.abs(points[:, 0] - middle), rtol=1e-5)
+    evaluation = itf.evaluate(model, points, attack={"outputs": outputs}, verbose=False)
+    np.testing.assert_allclose(evaluation.certified, radii)
+    assert (evaluation.certified <= evaluation.l2).all()
+
+
+def test_a_sigmoid_whose_output_is_a_logit_has_one_class():
+    model = sequential((2,), layers.Dense(1, "sigmoid"))
+    with pytest.raises(ValueError, match='give outputs="auto"'):
+        certified_radius(model, np.zeros((1, 2), np.float32), outputs="logits")
+
+
+@pytest.mark.parametrize("behind", [
+    lambda x: layers.Reshape((2,), dtype="float64")(x), lambda x: keras.ops.cast(x, "float64"),
+], ids=["layer", "cast"])  # fmt: skip
+def test_sigmoids_are_as_coarse_as_they_were_computed(behind):
+    """Both units are 1 in float32, whatever their values are cast to."""
+    x = keras.Input((2,))
+    model = keras.Model(x, behind(layers.Dense(2, "sigmoid", use_bias=False)(x)))
+    model.set_weights([np.eye(2)])
+    assert certified_radius(model, np.array([[12.0, 18.0]], np.float32))[0] == 0
+
+
+def test_images_may_lie_at_the_edge_of_the_domain_by_rounding():
+    model = sequential((3,), layers.Dense(2))
+    mean = np.array([103.939, 116.779, 123.68])
+    images = np.array([[0.0] * 3, [255.0] * 3], np.float32) - mean.astype(np.float32)
+    assert (certified_radius(model, images, domain=(-mean, 255 - mean)) > 0).all()
+    with pytest.raises(ValueError, match="must lie in the `domain`"):
+        certified_radius(model, images - np.float32(1e-3), domain=(-mean, 255 - mean))
+
+
+@pytest.mark.slow
+def test_threads_may_share_a_certifier():
+    model = sequential((8,), *(layers.Dense(16, "tanh") for _ in range(4)), layers.Dense(3))
+    images = np.random.default_rng(0).normal(size=(32, 8)).astype(np.float32)
+    certifier = Certifier(model)
+    alone = certifier.radius(images)
+    with ThreadPool(3) as threads:
+        for radii in threads.map(lambda _: certifier.radius(images), range(30)):
+            np.testing.assert_array_equal(radii, alone)
 
 
 @pytest.mark.slow
