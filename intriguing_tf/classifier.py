@@ -15,6 +15,7 @@ from intriguing_tf.checks import check_choice
 from intriguing_tf.folded_calls import folded_call
 from intriguing_tf.keras_graph import named_tensors
 from intriguing_tf.model_structure import Structure
+from intriguing_tf.origins import is_of
 
 __getattr__ = moved_names(__name__, "intriguing_tf.keras_graph", "above", "find_layer", "up_to")
 
@@ -281,7 +282,7 @@ def _check_predicting(model: keras.Model) -> None:
         if name in kept or getattr(kind, name) != getattr(keras.Model, name)
     ]
     traced = kept.get("predict_function")  # Keras's own once `predict` was called
-    if traced is not None and traced.__module__.split(".")[0] != "keras":
+    if traced is not None and not is_of(traced, ("keras", "tensorflow")):
         own.append("predict_function")
     if own:
         raise ValueError(

@@ -30,6 +30,7 @@ from intriguing_tf.keras_graph import (
     named_tensors,
     nodes_of,
 )
+from intriguing_tf.origins import is_of
 from intriguing_tf.traced_structure import structure
 
 _PACKAGE = Path(__file__).parent
@@ -172,7 +173,7 @@ def plain_values(values: Mapping[str, Any]) -> dict[str, Any]:
 
 def _is_own(code: Any) -> bool:
     """Whether a class, function or callable object is brought by no package here."""
-    return (getattr(code, "__module__", None) or "").split(".")[0] not in _PACKAGES
+    return not is_of(code, _PACKAGES)
 
 
 def _code_of(parts: Iterable[Any]) -> Iterator[Any]:
@@ -346,8 +347,14 @@ def _renumbered(reference: Any, layers: dict[str, int]) -> Any:
     return reference
 
 
+def _wraps_a_packages(function: Any) -> bool:
+    return not _is_own(function.__wrapped__)
+
+
 def _source(own: Any) -> str:
+    if inspect.isfunction(own):
+        own = inspect.unwrap(own, stop=_wraps_a_packages)
     try:
-        return inspect.getsource(own)
+        return inspect.getsource(getattr(own, "__code__", own))
     except (OSError, TypeError):  # typed in at a prompt
         return own.__qualname__

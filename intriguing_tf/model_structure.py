@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.keras_graph import call_arguments, is_functional, layers_in, nodes_of
+from intriguing_tf.origins import is_of
 
 # What Keras keeps on models and layers for training and calls, which changes no prediction.
 _KEPT = frozenset(
@@ -45,7 +46,7 @@ class Structure:
         self._parts: dict[Any, Any] = {"": _All((*layers, *model.weights))}
         seen = {id(each) for each in self._parts[""]}
         for layer in layers:
-            own, number = _is_own(type(layer)), id(layer)
+            own, number = not is_of(type(layer), _PACKAGES), id(layer)
             for name, value in vars(layer).items():
                 if name in _KEPT:
                     continue
@@ -89,10 +90,6 @@ def _is_keras_own(name: str) -> bool:
     )
 
 
-def _is_own(kind: Any) -> bool:
-    return (getattr(kind, "__module__", None) or "").split(".")[0] not in _PACKAGES
-
-
 def _in_graph(model: keras.Model) -> Iterator[Any]:
     """Yields the arguments of the calls in a model's graph, and the settings of its operations."""
     for node in nodes_of(model):
@@ -119,7 +116,7 @@ def _held(value: Any) -> Iterable[Any]:
         return [*value, *value.values()]
     if isinstance(value, (list, tuple, set, frozenset)):
         return value
-    if not _is_own(value if inspect.isfunction(value) else type(value)):
+    if is_of(value if inspect.isfunction(value) else type(value), _PACKAGES):
         return ()
     if inspect.isfunction(value):
         cells = [c.cell_contents for c in value.__closure__ or () if c != types.CellType()]

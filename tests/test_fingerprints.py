@@ -1,6 +1,7 @@
 """Fingerprints: equal for equal content in any process, other for every change that matters."""
 
 import dataclasses
+import functools
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from intriguing_tf.fingerprints import (
     array_fingerprint,
     json_fingerprint,
     model_fingerprint,
+    own_code,
     plain,
     source_fingerprint,
     versions,
@@ -507,6 +509,27 @@ def fingerprints_here():
     own = [UNTOLD[kind][0](UNTOLD[kind][1]) for kind in ("closure", "left out", "global")]
     models = map(model_fingerprint, [dense(), *own])
     return [*models, array_fingerprint(IMAGES), json_fingerprint({"a": [1.5]})]
+
+
+def test_functions_that_wrap_keras_own_are_ones_own():
+    """`functools.wraps` gives them Keras's `__module__`."""
+
+    def wrapping(function, factor):
+        @functools.wraps(function)
+        def wrapped(x):
+            return factor * function(x)
+
+        return wrapped
+
+    def model(activation):
+        dense = keras.layers.Dense(2, activation, kernel_initializer="ones")
+        return keras.Sequential([keras.Input((4,)), dense])
+
+    relu = keras.activations.relu
+    halved, same, turned = (model(wrapping(relu, factor)) for factor in (0.5, 0.5, -1.0))
+    found = [model_fingerprint(each) for each in (model("relu"), halved, turned)]
+    assert len(set(found)) == 3 and found[1] == model_fingerprint(same)
+    assert "factor * function(x)" in "".join(own_code(halved.layers))
 
 
 @pytest.mark.slow

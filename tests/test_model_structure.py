@@ -1,5 +1,6 @@
 """Whether a model was changed is seen at once, and training it is no change."""
 
+import functools
 import types
 
 import keras
@@ -46,6 +47,15 @@ def network():
     return keras.Sequential(
         [keras.Input((3,)), keras.layers.Dense(4, "relu"), keras.layers.Dense(2), Scaled(2.0)]
     )
+
+
+@functools.wraps(keras.activations.relu)  # so that its `__module__` is Keras's
+def relu(x):
+    return CONSTANTS["unit"] * keras.activations.relu(x)
+
+
+def with_a_wrapped_function():
+    return keras.Sequential([keras.Input((3,)), keras.layers.Dense(4, relu)])
 
 
 SHIFT = np.zeros([1, 2], "float32")
@@ -115,6 +125,7 @@ def replace_a_layer(model):
         (network, set_in_a_private_list),
         (network, set_in_an_object_of_ones_own),
         (network, set_what_is_outside),
+        (with_a_wrapped_function, set_what_is_outside),
         (with_a_constant, set_in_a_constant),
         (subclassed, set_on_the_model),
         (subclassed, replace_a_layer),

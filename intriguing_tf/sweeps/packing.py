@@ -15,6 +15,7 @@ import keras
 
 from intriguing_tf.fingerprints import model_fingerprint, plain_values
 from intriguing_tf.keras_graph import layers_in
+from intriguing_tf.origins import is_of
 from intriguing_tf.sweeps.plan import Plan
 from intriguing_tf.text import words
 
@@ -104,7 +105,7 @@ def _own_code(layer: keras.layers.Layer) -> list[Any]:
             elif _is_saved(each) and type(each) not in found:
                 found[type(each)] = None
                 waiting.append(each)
-    return [code for code in found if (code.__module__ or "").split(".")[0] not in _PACKAGES]
+    return [code for code in found if not is_of(code, _PACKAGES)]
 
 
 @contextlib.contextmanager

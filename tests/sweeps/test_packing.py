@@ -1,6 +1,7 @@
 """Models as bytes: what comes out is what was put in, or it is said."""
 
 import dataclasses
+import functools
 import re
 
 import keras
@@ -23,6 +24,11 @@ def half(values):
 def relu(values):
     """Not Keras's."""
     return tf.nn.relu(values) * HALF
+
+
+@functools.wraps(keras.activations.gelu)
+def wrapping(values):
+    return HALF * keras.activations.gelu(values)
 
 
 @keras.saving.register_keras_serializable("tests of packing")
@@ -85,6 +91,7 @@ OWN = {
         keras.layers.Dense(4, activation=relu),
         keras.layers.Dense(4, activation="relu"),
     ],
+    "by Keras's name and module": lambda: [keras.layers.Dense(4, activation=wrapping)],
     "two lambdas": lambda: [
         keras.layers.Dense(4, activation=lambda x: half(x)),
         keras.layers.Lambda(lambda x: HALF * tf.nn.relu(x)),
