@@ -15,7 +15,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
@@ -129,19 +129,44 @@ def model_fingerprint(model: keras.Model, shape: Sequence[int] | None = None) ->
         shape: of one input, for a model that does not say it (subclassed models). Otherwise it is
             traced for inputs as those it was built on, and not at all if these are not known.
     """
+    return model_content(model, shape).sha256
+
+
+class ModelContent(NamedTuple):
+    """What a model's fingerprint is of, as JSON's types.
+
+    Attributes:
+        configuration: without names.
+        source: of the user's own code.
+        weights: their fingerprint.
+        outputs: for a model with code of the user's own, what its layers keep of their arguments,
+            and what it computes in the graph that it traces; nothing for others.
+    """
+
+    configuration: Any
+    source: list[str]
+    weights: str
+    outputs: list[Any]
+
+    @property
+    def sha256(self) -> str:
+        """The model's fingerprint."""
+        return json_fingerprint([self.configuration, self.source, self.weights, *self.outputs])
+
+
+def model_content(model: keras.Model, shape: Sequence[int] | None = None) -> ModelContent:
+    """Returns what `model_fingerprint` is of, for the same arguments."""
     parts = [model, *layers_in(model)]
     try:
-        architecture = _without_names(json.loads(model.to_json()), {}, {})
+        configuration = _without_names(json.loads(model.to_json()), {}, {})
         loaded = any(isinstance(each, keras.layers.TFSMLayer) for each in parts)  # by its path
         own = loaded or any(map(_is_own, _code_of(parts)))
     except (AttributeError, NotImplementedError, TypeError, ValueError):
-        architecture = _without_names(list(map(_config, parts)), {}, {})
+        configuration = _without_names(list(map(_config, parts)), {}, {})
         own = True
     weights = (weight.numpy() for weight in model.weights)
-    content = [architecture, own_code(parts), array_fingerprint(*weights)]
-    if own:
-        content += [list(filter(None, map(_own_values, parts))), _traced(model, shape)]
-    return json_fingerprint(content)
+    outputs = [list(filter(None, map(_own_values, parts))), _traced(model, shape)] if own else []
+    return ModelContent(configuration, own_code(parts), array_fingerprint(*weights), outputs)
 
 
 def function_fingerprint(function: Callable[..., Any], *specs: tf.TensorSpec) -> str:

@@ -44,12 +44,21 @@ class Worker:
         import ray
 
         try:
-            loaded = {name: packed.unpack() for name, packed in ray.get(self._models[0]).items()}
+            models = ray.get(self._models[0])
+            loaded = {name: packed.unpack() for name, packed in models.items()}
         except Exception as error:  # what the code of anyone does is not foreseen
             raise RuntimeError(
                 "Workers must be able to import the modules that a model's own layers come from. "
                 f"Received, on {socket.gethostname()}: {one_line(str(error))}"
             ) from None
+        for name, packed in models.items():
+            if not packed.computes(loaded[name]):
+                raise RuntimeError(
+                    f"Model {name!r} must compute on workers what it computes where the sweep is "
+                    "started. Globals and class attributes of modules that were set after the "
+                    "import do not travel: what own layers compute with is in their `get_config`. "
+                    f"Received: another model on {socket.gethostname()}."
+                )
         return make_adversaries(loaded, self._settings, self._cells)
 
     def attack(self, task: Task, images: np.ndarray, labels: Any) -> AdversarialResult:
@@ -68,15 +77,12 @@ def run_on_ray(
     """Runs tasks on a cluster and yields their results as they are ready.
 
     Raises:
-        ImportError: Ray is not installed.
         ConnectionError: there is no cluster at the address.
-        RuntimeError: a worker cannot load the models; or a shard's worker died, and so did those
-            that replaced it.
+        RuntimeError: a worker cannot load the models, or they compute something else there; or a
+            shard's worker died, and so did those that replaced it.
     """
-    try:
-        import ray
-    except ImportError as error:
-        raise ImportError("Ray is not installed: pip install 'intriguing_tf[ray]'.") from error
+    import ray
+
     size = sum(map(len, models.values()))
     started = not ray.is_initialized()
     if started:

@@ -82,9 +82,10 @@ def sweep(
     Raises:
         TypeError, ValueError: arguments that are not as above, or a folder that holds a sweep of
             other data, models or settings, or one made with other versions; with `ray`, a model
-            that Keras cannot save and load, or that is another one afterwards.
+            that Keras cannot save and load, or Ray pickle, or that is another one afterwards.
         RuntimeError: another process is at work in the folder; workers that cannot load the
-            models; or a shard that its workers died of, time and again. Finished shards stay.
+            models, or on which these compute something else; or a shard that its workers died of,
+            time and again. Finished shards stay.
         OSError: the folder cannot be written to. Finished shards stay.
         ImportError: `ray` is given, but Ray is not installed.
         ConnectionError: no cluster answers at the address `ray`.

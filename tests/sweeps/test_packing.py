@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import re
+import threading
 
 import keras
 import numpy as np
@@ -12,6 +13,8 @@ import tensorflow as tf
 from intriguing_tf.fingerprints import model_fingerprint
 from intriguing_tf.sweeps.packing import pack
 from tests.faults.tampering import plan
+
+pytest.importorskip("ray", reason="Ray is not installed")
 
 HALF = 0.5
 X = np.linspace(-1, 1, 12, dtype=np.float32).reshape(3, 4)
@@ -34,6 +37,28 @@ def wrapping(values):
 @keras.saving.register_keras_serializable("tests of packing")
 def registered(values):
     return HALF * values
+
+
+@keras.saving.register_keras_serializable("tests of packing")
+class Activated(keras.layers.Layer):
+    """Calls a function that it is given, as itself or by the name it is registered by."""
+
+    function = None
+
+    def __init__(self, function, **settings):
+        super().__init__(**settings)
+        self.function = function if isinstance(function, str) else keras.activations.get(function)
+
+    def call(self, inputs):
+        by_name = isinstance(self.function, str)
+        function = keras.saving.get_registered_object(self.function) if by_name else self.function
+        return function(inputs)
+
+    def get_config(self):
+        function = self.function
+        if not isinstance(function, str):
+            function = keras.activations.serialize(function)
+        return {**super().get_config(), "function": function}
 
 
 class Decay(keras.regularizers.Regularizer):
@@ -78,7 +103,7 @@ def network(*layers):
 
 
 def packed(model):
-    sha256 = model_fingerprint(model)
+    sha256 = model_fingerprint(model, [4])
     models = {"m": {"sha256": sha256, "classes": 3}}
     its_plan = dataclasses.replace(plan(), models=models, data={**plan().data, "shape": [4]})
     return pack({"m": model}, its_plan)["m"]
@@ -99,6 +124,8 @@ OWN = {
     "regularizer": lambda: [keras.layers.Dense(4, kernel_regularizer=Decay())],
     "initializer": lambda: [keras.layers.Dense(4, kernel_initializer=Constant())],
     "layer": lambda: [Shift()],
+    "in place of a class's attribute": lambda: [Activated(registered)],
+    "by its registered name": lambda: [Activated("tests of packing>registered")],
 }
 
 
@@ -122,16 +149,33 @@ def test_two_classes_of_one_name_are_refused():
         packed(model)
 
 
-class Needy(keras.layers.Layer):
-    def __init__(self, needed, **settings):
-        super().__init__(**settings)
-        self.needed = needed
-
-    def get_config(self):
-        return super().get_config()
-
+class Twice(keras.Operation):
     def call(self, inputs):
-        return inputs
+        return 2.0 * inputs
+
+    def compute_output_spec(self, inputs):
+        return keras.KerasTensor(inputs.shape, inputs.dtype)
+
+
+def with_an_operation():
+    inputs = keras.Input((4,))
+    return keras.Model(inputs, keras.layers.Dense(3)(Twice()(inputs)))
+
+
+def with_a_compiled_model():
+    class Slow(keras.optimizers.SGD):
+        pass
+
+    inner = network()
+    inner.compile(Slow(0.1), lambda labels, outputs: half(outputs))
+    return network(inner)
+
+
+def with_lora():
+    model = network(keras.layers.Dense(4))
+    model.layers[0].enable_lora(2)
+    model.set_weights([0.1 + weight for weight in model.get_weights()])
+    return model
 
 
 def holding_a_function():
@@ -156,8 +200,46 @@ def holding_a_function():
 
 
 @pytest.mark.parametrize(
+    "make", [with_an_operation, with_a_compiled_model, with_lora, holding_a_function]
+)
+def test_models_come_out_as_they_went_in(make):
+    model = make()
+    np.testing.assert_array_equal(packed(model).unpack()(X), model(X))
+    assert all(each.compiled for each in model.layers if isinstance(each, keras.Model))
+
+
+def test_what_a_worker_imports_otherwise_is_seen(monkeypatch):
+    model = packed(network(keras.layers.Activation(half)))
+    assert model.computes(model.unpack())
+    monkeypatch.setattr(f"{__name__}.HALF", -0.5)
+    assert not model.computes(model.unpack())
+
+
+class Needy(keras.layers.Layer):
+    def __init__(self, needed, **settings):
+        super().__init__(**settings)
+        self.needed = needed
+
+    def get_config(self):
+        return super().get_config()
+
+    def call(self, inputs):
+        return inputs
+
+
+def locked():
+    lock = threading.Lock()
+
+    def call(inputs):
+        with lock:
+            return inputs
+
+    return network(keras.layers.Activation(call))
+
+
+@pytest.mark.parametrize(
     ("make", "named"),
-    [(lambda: network(Needy(3)), "Needy.*needed"), (holding_a_function, "half")],
+    [(lambda: network(Needy(3)), "Needy.*needed"), (locked, "pickle.*lock")],
 )
 def test_what_cannot_be_loaded_is_refused_in_one_line(make, named):
     with pytest.raises(ValueError, match="Model 'm' must be one that Keras saves") as caught:

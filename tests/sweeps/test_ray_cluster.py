@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import threading
 import time
 
@@ -68,16 +69,32 @@ def test_workers_that_are_killed_are_replaced_and_results_are_those_of_one_proce
         np.testing.assert_allclose(a.result.images, b.result.images, atol=5e-3)
 
 
+def begin_with(monkeypatch, model):
+    monkeypatch.setattr("ray.get", lambda reference: {"m": model})
+    monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", lambda n: None)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    Worker([None], {}, (), 1).attack(None, None, None)
+
+
 def test_a_worker_that_cannot_import_a_layer_says_so_in_one_line(monkeypatch):
     class Unknown:
         def unpack(self):
             raise ModuleNotFoundError("No module named 'layers_of_mine'\ntraceback: of pages")
 
-    monkeypatch.setattr("ray.get", lambda reference: {"m": Unknown()})
-    monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", lambda n: None)
-    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
     with pytest.raises(RuntimeError, match=r"import the modules.*'layers_of_mine' traceback: of"):
-        Worker([None], {}, (), 1).attack(None, None, None)
+        begin_with(monkeypatch, Unknown())
+
+
+def test_a_worker_whose_modules_compute_something_else_says_so(monkeypatch):
+    class Another:
+        def unpack(self):
+            return "a model"
+
+        def computes(self, model):
+            return model != "a model"
+
+    with pytest.raises(RuntimeError, match=f"Model 'm' must compute.*on {socket.gethostname()}"):
+        begin_with(monkeypatch, Another())
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "no host:99999"])
