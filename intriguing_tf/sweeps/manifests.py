@@ -10,9 +10,10 @@ from msgspec import Meta
 from intriguing_tf.text import cut
 
 CELLS = 100_000  # models x targets x settings: ten times what a large sweep has
+LARGEST = 1 << 48
 
 _Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,63}$(?!\n)")]
-_Count = Annotated[int, Meta(ge=1, le=1 << 48)]
+_Count = Annotated[int, Meta(ge=1, le=LARGEST)]
 
 
 class _Data(msgspec.Struct):

@@ -114,9 +114,19 @@ class Plan:
         return range(start, min(start + self.shard_size, self.images))
 
     def manifest(self) -> dict[str, Any]:
-        """Returns the manifest's content."""
+        """Returns the manifest's content.
+
+        Raises:
+            ValueError: it is one that could not be read again, such as of too many cells.
+        """
         content = {"kind": "sweep", **dataclasses.asdict(self), "extends": list(self.extends)}
-        return content if self.extends else {k: v for k, v in content.items() if k != "extends"}
+        if not self.extends:
+            del content["extends"]
+        try:
+            check_manifest(content)
+        except ValueError as error:
+            raise ValueError(f"A sweep must be one that can be read again: {error}") from None
+        return content
 
     def continuing(self, earlier: Plan, targets: Mapping[str, Any]) -> Plan:
         """Returns this plan as the continuation of an earlier one, if it is that.

@@ -15,6 +15,7 @@ from intriguing_tf.adversary import LBFGSAdversary
 from intriguing_tf.checks import check_positive_integer, check_seed
 from intriguing_tf.files import check_folder
 from intriguing_tf.store import MANIFEST, claim, locked, write_manifest
+from intriguing_tf.sweeps.manifests import LARGEST
 from intriguing_tf.sweeps.packing import pack
 from intriguing_tf.sweeps.plan import (
     Cell,
@@ -108,7 +109,8 @@ def sweep(
     if shard_size is None:
         source.size = _shard_size(folder, adversaries.values(), source.shape)
     plan = make_plan(source, adversaries, models, targets, settings, int(seed))
-    packed = {} if ray is None else pack(models, plan)  # complains before anything is written
+    plan.manifest()  # complains before anything is written; so does `pack`
+    packed = {} if ray is None else pack(models, plan)
     with locked(folder):
         plan = _continuing(folder, plan, targets)
         plan = Plan.from_manifest(claim(folder, plan.manifest()))
@@ -200,6 +202,8 @@ def _others(rows: range) -> ValueError:
 def _check_numbers(seed: Any, shard_size: Any, ray: Any, workers: Any) -> None:
     if shard_size is not None:
         check_positive_integer("shard_size", shard_size)
+        if shard_size > LARGEST:
+            raise ValueError(f"`shard_size` must be at most {LARGEST}. Received: {shard_size}.")
     if workers is not None:
         check_positive_integer("workers", workers)
         if ray is None:

@@ -1,6 +1,7 @@
 """Manifests with wrong types or values are refused in words."""
 
 import copy
+import dataclasses
 import json
 import re
 
@@ -17,6 +18,13 @@ def test_what_a_plan_writes_is_read_back():
     manifest = plan().manifest()
     assert Plan.from_manifest(manifest) == plan()
     assert Plan.from_manifest(manifest).sha256 == plan().sha256
+
+
+def test_a_plan_that_could_not_be_read_is_not_written():
+    many = dict.fromkeys(map(str, range(200_000)), "random")
+    for change in ({"targets": many}, {"extends": ("a",) * 10_001}):
+        with pytest.raises(ValueError, match=r"can be read again.*Received"):
+            dataclasses.replace(plan(), **change).manifest()
 
 
 CHANGES = {

@@ -99,6 +99,7 @@ BAD = {
     "seed": ({"seed": -1}, ValueError, "`seed`"),
     "large seed": ({"seed": 2**31, "targets": "nearest"}, ValueError, r"`seed` .* below 2\*\*31"),
     "shard size": ({"shard_size": 0}, ValueError, "`shard_size`"),
+    "large shard size": ({"shard_size": 2**49}, ValueError, "`shard_size` must be at most"),
     "workers": ({"workers": 2}, ValueError, "ray='local'"),
 }
 
