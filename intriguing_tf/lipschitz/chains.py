@@ -105,7 +105,7 @@ def chains_of(
     position = 0
     while position < len(steps):
         stop = _chain_end(steps, position, budget.most)
-        if stop - position < 3:
+        if stop - position < 3 or math.prod(bounds[position:stop]) < TAME[0]:
             position += 1
             continue
         problem = _linear_chain(steps[position:stop])

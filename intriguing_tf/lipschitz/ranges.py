@@ -180,7 +180,7 @@ def _squashed(call: EvaluatedCall, step: Step, entering: Range) -> Range:
     size, moved = tf.constant(entering.size), tf.constant(entering.radius)
     error = rules.activation_error(step, False, size, moved, tf.abs(middle), FLOAT32)
     found = _around(middle, error)
-    if isinstance(step, Softmax) and step.bound == 0.5:
+    if isinstance(step, Softmax) and step.bound <= 0.5:  # no log-softmax, but one that is always 0
         return Range(np.maximum(found.low, 0.0), np.minimum(found.high, 1.0))
     return found
 

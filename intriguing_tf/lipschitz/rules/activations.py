@@ -107,17 +107,32 @@ def activation_steps(activation: Any, shape: Shape) -> tuple[Step, ...]:
 
 
 def softmax_step(axis: int, shape: Shape) -> Softmax:
-    """Its Jacobian is diag(p) − ppᵀ, longest where two classes share all: 1/2."""
-    return Softmax(0.5, _is_whole(own_axis(axis, shape), shape))
+    axis = own_axis(axis, shape)
+    return Softmax(softmax_bound([shape[axis]]), _is_whole(axis, shape))
+
+
+def softmax_bound(sizes: Sequence[int | None]) -> float:
+    """Of a softmax over axes of these sizes; one number alone is always 1.
+
+    Its Jacobian is diag(p) − ppᵀ, longest where two classes share all: 1/2.
+    """
+    return 0.0 if all(size == 1 for size in sizes) else 0.5
+
+
+def softmax_over(sizes: Sequence[int | None]) -> LayerBound:
+    """The rule of a softmax over several axes of these sizes."""
+    bound = softmax_bound(sizes)
+    return LayerBound(bound, attained=bound, how="Jacobian diag(p) − ppᵀ")
 
 
 def log_softmax_step(axis: int, shape: Shape) -> Softmax:
-    """Its Jacobian is I − 1pᵀ, longest where p is a corner of the simplex: √n."""
+    """Its Jacobian is I − 1pᵀ, longest where p is a corner of the simplex: √n, but 0 for n = 1."""
     axis = own_axis(axis, shape)
     classes = shape[axis]
     if classes is None:
         raise NoBoundError(f"log-softmax over an axis of unknown size. Received: shape {shape}.")
-    return Softmax(round_up(math.sqrt(classes)), _is_whole(axis, shape))
+    bound = 0.0 if classes == 1 else round_up(math.sqrt(classes))
+    return Softmax(bound, _is_whole(axis, shape))
 
 
 def _is_whole(axis: int, shape: Shape) -> bool:
@@ -186,6 +201,5 @@ def softmax(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBound:
     axes = [layer.axis] if isinstance(layer.axis, int) else list(layer.axis)
     if len(axes) == 1:
         return Steps((softmax_step(axes[0], input_shapes[0]),))
-    for axis in axes:
-        own_axis(axis, input_shapes[0])
-    return LayerBound(0.5, attained=0.5, how="Jacobian diag(p) − ppᵀ")
+    sizes = [input_shapes[0][own_axis(axis, input_shapes[0])] for axis in axes]
+    return softmax_over(sizes)

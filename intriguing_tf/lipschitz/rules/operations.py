@@ -16,6 +16,7 @@ from intriguing_tf.lipschitz.rules.activations import (
     elu_slopes,
     log_softmax_step,
     relu_slopes,
+    softmax_over,
     softmax_step,
 )
 from intriguing_tf.lipschitz.rules.calls import OperationCall, Result, operation
@@ -98,7 +99,7 @@ def soft_shrink(call: OperationCall) -> Steps:
 def softmax(call: OperationCall) -> Steps | LayerBound:
     axes = call.own_axes(call.setting("axis"))
     if len(axes) > 1:
-        return LayerBound(0.5, attained=0.5, how="Jacobian diag(p) − ppᵀ")
+        return softmax_over([call.shapes[0][axis] for axis in axes])
     return Steps((softmax_step(axes[0], call.shapes[0]),))
 
 

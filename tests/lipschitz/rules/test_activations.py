@@ -10,7 +10,7 @@ import pytest
 from keras import activations
 from scipy.special import erf
 
-from intriguing_tf.lipschitz import NoBoundError
+from intriguing_tf.lipschitz import NoBoundError, bound, certified_radius
 from intriguing_tf.lipschitz.rules.activations import SLOPES, activation_steps
 
 
@@ -47,3 +47,38 @@ def test_every_activation_of_keras_has_an_answer():
             assert "not Lipschitz" in str(error)
         else:
             assert all(step.norm().upper > 0 for step in steps)
+
+
+@pytest.mark.filterwarnings("ignore:You are using a softmax over axis")
+@pytest.mark.parametrize(
+    "squash",
+    [
+        keras.layers.Dense(1, activation="softmax"),
+        keras.layers.Dense(1, activation="log_softmax"),
+        lambda x: keras.layers.Softmax(axis=(2, 3))(keras.layers.Reshape((4, 1, 1))(x)),
+        lambda x: keras.ops.softmax(x[:, :1]),
+        lambda x: keras.ops.log_softmax(x[:, :1]),
+    ],
+)
+def test_a_softmax_of_one_number_is_constant(squash):
+    x = keras.Input((4,))
+    report = bound(keras.Model(x, squash(x)))
+    assert report.total == 0
+    assert all(row.attained == 0 for row in report.rows if row.bound == 0)
+
+
+@pytest.mark.filterwarnings("ignore:You are using a softmax over axis", "error::RuntimeWarning")
+@pytest.mark.parametrize("domain", [None, (-1, 1)])
+def test_a_constant_model_has_the_bound_0_and_infinite_radii(domain):
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Dense(1, "softmax"), keras.layers.Dense(5, "relu")]
+    model = keras.Sequential([keras.Input((4,)), *layers, keras.layers.Dense(3)])
+    assert bound(model, domain=domain).total == 0
+    assert np.all(certified_radius(model, np.zeros((2, 4)), domain=domain) == np.inf)
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_units_that_are_dead_on_the_domain_raise_no_warning():
+    dead = keras.layers.Dense(5, "relu", bias_initializer=keras.initializers.Constant(-100))
+    model = keras.Sequential([keras.Input((4,)), dead, keras.layers.Dense(3)])
+    assert bound(model, domain=(0, 1)).total < 1e-200
