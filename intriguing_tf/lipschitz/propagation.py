@@ -11,7 +11,7 @@ import numpy as np
 
 from intriguing_tf.keras_graph import float64_copy
 from intriguing_tf.lipschitz.domain import boxes_of
-from intriguing_tf.lipschitz.domain_rules import rule_on_domain
+from intriguing_tf.lipschitz.domain_rules import power_of_two_tensors, rule_on_domain
 from intriguing_tf.lipschitz.evaluation import EvaluatedCall
 from intriguing_tf.lipschitz.exactness import check_call
 from intriguing_tf.lipschitz.graph import Call, Tensor, calls_of
@@ -19,13 +19,40 @@ from intriguing_tf.lipschitz.ranges import Range, follow, range_of
 from intriguing_tf.lipschitz.registry import errors_named
 from intriguing_tf.lipschitz.rounding import product_up
 from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Slopes, Steps, Weighted
-from intriguing_tf.lipschitz.walk import combined, rule_of
+from intriguing_tf.lipschitz.walk import Anywhere, combined, rule_of
 
 # Where all tensors of an example have more numbers than this, ranges end with the last product.
 FOLLOWED = 2**22
+_ON_A_DOMAIN = (
+    "On a box of inputs it may have a bound: give `bound` or `certified_radius` a "
+    "`domain=(low, high)`."
+)
 
 
-class Ranges:
+def ranges_on(model: keras.Model, domain: Any = None) -> Anywhere:
+    """Returns what follows a model's calls on a domain; of `None`, what names it where it helps.
+
+    Raises:
+        ValueError: as `Ranges`.
+    """
+    return _AnyInput() if domain is None else Ranges(model, domain)
+
+
+class _AnyInput(Anywhere):
+    """No ranges; what only a domain bounds is refused with that advice."""
+
+    def rule_of(self, call: Call) -> LayerBound | Steps:
+        if rule_on_domain(call) in (None, power_of_two_tensors):
+            return rule_of(call)
+        check_call(call.operation, call.node)  # what a domain does not help
+        try:
+            return rule_of(call)
+        except NoBoundError as error:
+            why = str(error).rstrip(".")
+            raise NoBoundError(f"{why}. {_ON_A_DOMAIN}") from error
+
+
+class Ranges(Anywhere):
     """The ranges of a model's tensors while its inputs stay in a box.
 
     Where a layer has no range, tensors behind it have none: then activations keep the slopes that

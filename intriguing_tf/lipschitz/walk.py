@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import keras
 
@@ -36,14 +36,23 @@ from intriguing_tf.lipschitz.steps import (
 from intriguing_tf.progress import progress_bar
 
 
-class Ranges(Protocol):
-    """In which intervals tensors lie on a domain, as `propagation.Ranges` finds out."""
+class Anywhere:
+    """What is known of where tensors lie if inputs may be anything: nothing, but the calls' rules.
+
+    `propagation` knows more.
+    """
 
     def multiplies(self, call: Call) -> bool:
         """Whether the rule of a call needs the ranges of several inputs."""
+        return False
 
     def rule_of(self, call: Call) -> LayerBound | Steps:
-        """The rule of a call on the domain, whose outputs' ranges are found on the way."""
+        """The rule of a call, as `rule_of`; on a domain, its outputs' ranges are found on the way.
+
+        Raises:
+            NoBoundError: there is none.
+        """
+        return rule_of(call)
 
     def limit(self, tensor: Tensor, root: Tensor, factor: float) -> None:
         """Notes that a tensor moves by no more than `factor` times what `root` moves by."""
@@ -84,7 +93,7 @@ class Bounds:
         unbounded: whether layers without a bound raise ("raise") or count as infinite ("inf").
         attained: whether to look for lower bounds, too.
         verbose: whether to show progress.
-        ranges: in which intervals tensors lie, for a bound on a domain.
+        ranges: in which intervals tensors lie, for a bound on a domain; `None`: not known.
         quick: whether chains and residual blocks that take more than moments are left out.
 
     Attributes:
@@ -98,7 +107,7 @@ class Bounds:
         unbounded: str = "raise",
         attained: bool = True,
         verbose: bool | str = False,
-        ranges: Ranges | None = None,
+        ranges: Anywhere | None = None,
         quick: bool = False,
     ):
         self.report = ReportBuilder()
@@ -109,7 +118,7 @@ class Bounds:
         self._unbounded = unbounded
         self._attained = attained
         self._verbose = verbose
-        self._ranges = ranges
+        self._ranges = ranges or Anywhere()
 
     def run(self, graph: CallGraph) -> list[Branch]:
         """Returns a branch per output of the graph."""
@@ -137,8 +146,7 @@ class Bounds:
     def _closed(self, tensor: Tensor, branch: Branch, chains: bool = True) -> Branch:
         """A branch without open steps; a range on the domain cannot be wider than its bound."""
         product, total = self._factors(branch, chains)
-        if self._ranges is not None:
-            self._ranges.limit(tensor, branch.root, total)
+        self._ranges.limit(tensor, branch.root, total)
         return Branch(
             tensor, product_up([branch.product, product]), product_up([branch.total, total])
         )
@@ -158,8 +166,7 @@ class Bounds:
         """Drops what is known of tensors that nothing reads any more: its kernels take memory."""
         for tensor in tensors:
             branches.pop(tensor, None)  # a call may read a tensor twice
-        if self._ranges is not None:
-            self._ranges.forget(tensors)
+        self._ranges.forget(tensors)
 
     def _with_chains(self, entries: list[Entry], bounds: list[float]) -> float:
         factors: list[float] = []
@@ -179,11 +186,11 @@ class Bounds:
 
     def _call(self, call: Call, given: list[Branch]) -> list[Branch]:
         """The branch of each of a call's outputs."""
-        if self._ranges is not None and self._ranges.multiplies(call):
+        if self._ranges.multiplies(call):
             pairs = zip(call.inputs, given, strict=True)
             given = [self._closed(tensor, branch) for tensor, branch in pairs]
         try:
-            result = rule_of(call) if self._ranges is None else self._ranges.rule_of(call)
+            result = self._ranges.rule_of(call)
         except NoBoundError as error:
             if self._unbounded == "raise":
                 raise
@@ -215,8 +222,7 @@ class Bounds:
         self.report.write((call.number,), rule.norm())
         product = combined(rule, [branch.product for branch in closed])
         total = combined(rule, [branch.total for branch in closed])
-        if self._ranges is not None:
-            self._ranges.merge(call, rule)
+        self._ranges.merge(call, rule)
         if block is not None and given[0].total > 0:
             joint = block_bound(block)
             apart, total = total, min(total, product_up([given[0].total, joint]))

@@ -42,8 +42,25 @@ def total(function, domain, shape=(3,)) -> float:
 )
 def test_the_steepest_place_of_the_domain_counts(function, domain, steepest):
     assert total(function, domain) == pytest.approx(steepest, rel=1e-4)
-    with pytest.raises(NoBoundError):
+    with pytest.raises(NoBoundError, match=r"domain=\(low, high\)"):
         total(function, None)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: ops.power(x, x),
+        lambda x: ops.exp(ops.cast(x, "float16")),
+        layers.TimeDistributed(layers.Activation("exponential")),
+        ops.cumprod,
+    ],
+    ids=["two tensors", "float16", "in a wrapper", "no rule"],
+)
+@pytest.mark.parametrize("domain", [None, (0.5, 1)])
+def test_no_domain_is_advised_where_it_would_not_help(function, domain):
+    with pytest.raises(NoBoundError) as error:
+        total(function, domain, (2, 3))
+    assert "domain=" not in str(error.value)
 
 
 @pytest.mark.parametrize("function", [ops.sqrt, ops.log, ops.reciprocal, lambda x: 1.5 / (x * x)])
