@@ -161,6 +161,11 @@ def layer_below(layer: keras.layers.Layer) -> Any:
     return private(layer.input, "_keras_history").operation
 
 
+def is_input(tensor: Any) -> bool:
+    """Whether a symbolic tensor is an input of the model that it belongs to."""
+    return isinstance(private(tensor, "_keras_history").operation, keras.layers.InputLayer)
+
+
 def operations_in(graph: tf.Graph) -> list[tf.Operation]:
     """Returns the operations of a traced graph, those within the functions it calls too."""
     operations = list(graph.get_operations())

@@ -13,7 +13,7 @@ from typing import Any
 
 import keras
 
-from intriguing_tf.keras_graph import call_arguments, layers_in
+from intriguing_tf.keras_graph import call_arguments, is_input, layers_in
 from intriguing_tf.lipschitz.registry import (
     errors_named,
     is_registered,
@@ -174,19 +174,34 @@ def _check_shape(layer: Any, node: Any) -> None:
         )
 
 
-def check_dtype(tensor: Any) -> None:
-    """Raises unless a tensor holds float32 or float64."""
+def check_dtype(tensor: Any, given: Any = None) -> None:
+    """Raises unless a tensor holds float32 or float64.
+
+    Args:
+        tensor: of a model, or of one within it.
+        given: what the model within it is called on, if the tensor is its input.
+    """
     if tensor.dtype not in PRECISIONS:
-        advice = "Build the model in float32"
-        if "float" not in tensor.dtype:
-            advice = (
-                "Of a model that begins with integers, such as an Embedding, take the part from "
-                "the first floating-point tensor on: intriguing_tf.keras_graph.above(model, layer)"
-            )
+        begins = is_input(tensor if given is None else given)
         raise NoBoundError(
             f"its tensors are {tensor.dtype}, and bounds hold for float32 and float64 only. "
-            f"{advice}"
+            f"{_advice(tensor.dtype, begins)}"
         )
+
+
+def _advice(dtype: str, begins: bool) -> str:
+    """What to do about tensors of another dtype, with which the model begins or not."""
+    if "float" in dtype or "complex" in dtype:
+        return "Build the model in float32"
+    if begins:
+        return (
+            "Of a model that begins with integers, such as an Embedding, take the part from "
+            "the first floating-point tensor on: intriguing_tf.keras_graph.above(model, layer)"
+        )
+    return (
+        "What compares or chooses (`where`, `argmax`, masks) has no rule: put it, and what reads "
+        "it, into a keras.layers.Layer of its own and register a rule for that"
+    )
 
 
 def _is_tensor(value: Any) -> bool:

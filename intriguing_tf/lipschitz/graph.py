@@ -117,7 +117,7 @@ def _enter(
 def _check_sizes(model: keras.Model, given: Sequence[Any]) -> None:
     """Raises where a model within is called on other sizes than those that its rules will read."""
     for own, tensor in zip(graph_of(model).inputs, given, strict=True):
-        check_dtype(own)
+        check_dtype(own, given=tensor)
         pairs = zip(own.shape[1:], tensor.shape[1:], strict=True)
         if any(want is not None and want != got for want, got in pairs):
             raise NoBoundError(

@@ -126,3 +126,22 @@ def test_the_advice_is_for_the_kind_of_tensor():
     numbers = keras.Sequential([keras.Input((3,), dtype="int32"), layers.Embedding(9, 2)])
     with pytest.raises(NoBoundError, match="such as an Embedding"):
         bound(numbers)
+
+
+@pytest.mark.parametrize(
+    "function", [lambda x: ops.where(x > 0, x, 0.1 * x), lambda x: ops.argmax(x, axis=1)]
+)
+def test_a_model_that_begins_with_floats_is_not_told_that_it_begins_with_integers(function):
+    x = keras.Input((3,))
+    with pytest.raises(NoBoundError, match="compares or chooses"):
+        bound(keras.Model(x, function(x)))
+
+
+def test_a_model_within_that_begins_with_integers_is_advised_by_what_it_is_called_on():
+    inner = keras.Sequential([keras.Input((3,), dtype="int32"), layers.Embedding(9, 2)])
+    numbers = keras.Input((3,), dtype="int32")
+    with pytest.raises(NoBoundError, match="such as an Embedding"):
+        bound(keras.Model(numbers, inner(numbers)))
+    x = keras.Input((3,))
+    with pytest.raises(NoBoundError, match="compares or chooses"):
+        bound(keras.Model(x, inner(ops.cast(x, "int32"))))
