@@ -46,7 +46,7 @@ def folded_call(model: keras.Model, inputs: tf.Tensor) -> tf.Tensor:
             return lambda x, **_: _convolve(each, convolutions[each], x)
         if each in normalizations:
             return lambda x, **_: x
-        if isinstance(each, keras.Model) and len(each.inputs or ()) == 1:
+        if isinstance(each, keras.Model) and len(getattr(each, "inputs", None) or ()) == 1:
             return lambda x, **_: folded_call(each, x)
         if "training" in inspect.signature(each.call).parameters:
             return lambda *args, **kwargs: each(*args, **{**kwargs, "training": False})

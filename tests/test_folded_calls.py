@@ -114,6 +114,16 @@ def test_what_cannot_be_folded_is_left_alone(output):
     np.testing.assert_array_equal(folded_call(model, tf.constant(x)), model(x))
 
 
+def test_a_model_within_that_has_no_graph_is_called_as_it_is():
+    class Doubled(keras.Model):
+        def call(self, inputs):
+            return 2 * inputs
+
+    model = keras.Sequential([keras.Input((4,)), Doubled(), L.Dense(3)])
+    x = tf.ones([2, 4])
+    np.testing.assert_array_equal(folded_call(model, x), model(x))
+
+
 def test_a_layer_that_is_called_twice_is_left_alone():
     inputs = keras.Input((6, 6, 2))
     conv, norm = L.Conv2D(2, 3, padding="same"), L.BatchNormalization()
