@@ -87,17 +87,28 @@ class PackedModel:
         return _computed(model_content(model, self._shape)) == self._computed
 
 
-def pack(models: Mapping[str, keras.Model], plan: Plan) -> dict[str, PackedModel]:
-    """Returns the models of a plan as bytes.
+def pack(
+    models: Mapping[str, keras.Model], settings: Mapping[str, Any], plan: Plan
+) -> dict[str, PackedModel]:
+    """Returns the models of a plan as bytes, and checks that its settings can be sent, too.
 
     Raises:
-        ValueError: a model that cannot be saved and loaded, or is another one afterwards.
+        ValueError: a model that cannot be saved and loaded, or is another one afterwards; settings
+            that cannot be pickled.
         ImportError: Ray is not installed.
     """
     try:
-        import ray  # noqa: F401
+        from ray import cloudpickle
     except ImportError as error:
         raise ImportError("Ray is not installed: pip install 'intriguing_tf[ray]'.") from error
+    for name, given in settings.items():
+        try:
+            cloudpickle.dumps(given)
+        except Exception as error:  # what the code of anyone does is not foreseen
+            raise ValueError(
+                f"`settings[{name!r}]` must be of code that can be pickled, to be sent to Ray's "
+                f"workers. Received: {words(error)}."
+            ) from error
     return {name: _packed(name, model, plan) for name, model in models.items()}
 
 

@@ -19,7 +19,7 @@ import tensorflow as tf
 
 from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
 from intriguing_tf.sweeps.packing import PackedModel
-from intriguing_tf.sweeps.plan import Cell, Plan
+from intriguing_tf.sweeps.plan import Cell, Plan, adversary_settings
 from intriguing_tf.sweeps.workers import Results, Task, Tasks, attack, make_adversaries
 from intriguing_tf.text import one_line, words
 
@@ -32,11 +32,11 @@ _ANSWERS = 10.0  # seconds for a cluster to take a connection
 class Worker:
     """A process of the cluster: loads the models once, then attacks shards."""
 
-    def __init__(self, models: list[Any], settings: Any, cells: Any, threads: int):
+    def __init__(self, sent: list[Any], plan: Plan, threads: int):
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         for device in tf.config.list_physical_devices("GPU"):
             tf.config.experimental.set_memory_growth(device, True)
-        self._models, self._settings, self._cells = models, settings, cells
+        self._sent, self._plan = sent, plan
 
     @functools.cached_property
     def _adversaries(self) -> dict[Cell, LBFGSAdversary]:
@@ -44,26 +44,47 @@ class Worker:
         import ray
 
         try:
-            models = ray.get(self._models[0])
+            models, settings = ray.get(self._sent[0])
             loaded = {name: packed.unpack() for name, packed in models.items()}
         except Exception as error:  # what the code of anyone does is not foreseen
             raise RuntimeError(
-                "Workers must be able to import the modules that a model's own layers come from. "
-                f"Received, on {socket.gethostname()}: {one_line(str(error))}"
+                "Workers must be able to import the modules that a model's own layers, and losses, "
+                f"come from. Received, on {socket.gethostname()}: {one_line(str(error))}"
             ) from None
         for name, packed in models.items():
             if not packed.computes(loaded[name]):
-                raise RuntimeError(
-                    f"Model {name!r} must compute on workers what it computes where the sweep is "
-                    "started. Globals and class attributes of modules that were set after the "
-                    "import do not travel: what own layers compute with is in their `get_config`. "
-                    f"Received: another model on {socket.gethostname()}."
-                )
-        return make_adversaries(loaded, self._settings, self._cells)
+                raise _another(f"Model {name!r}", "is in the `get_config` of layers")
+        adversaries = make_adversaries(loaded, settings, self._plan.cells)
+        for name, expected in self._plan.settings.items():
+            if "own_loss" in expected and not self._is_kept(name, expected, adversaries):
+                raise _another(f"The loss of settings {name!r}", "is an attribute of the loss")
+        return adversaries
+
+    def _is_kept(self, name: str, expected: Any, adversaries: Mapping[Cell, Any]) -> bool:
+        """Whether a loss of one's own computes what the plan says: of one of the models."""
+        found = (
+            adversary_settings(adversary, self._plan.models[cell.model]["classes"])
+            for cell, adversary in adversaries.items()
+            if cell.settings == name
+        )
+        return any(_computed(each) == _computed(expected) for each in found)
 
     def attack(self, task: Task, images: np.ndarray, labels: Any) -> AdversarialResult:
         """Returns a shard's result."""
         return attack(self._adversaries[task.cell], task, images, labels)
+
+
+def _another(which: str, where: str) -> RuntimeError:
+    return RuntimeError(
+        f"{which} must compute on workers what it computes where the sweep is started. Globals "
+        "and class attributes of modules that were set after the import do not travel: what is "
+        f"to travel {where}. Received: another one on {socket.gethostname()}."
+    )
+
+
+def _computed(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what a loss of one's own computes; its source is not to be found everywhere."""
+    return {key: value for key, value in settings["own_loss"].items() if key != "code"}
 
 
 def run_on_ray(
@@ -88,8 +109,9 @@ def run_on_ray(
     if started:
         _connect(address, workers, plan, size)
     try:
-        there = ray.put(models)  # held until the end: workers that are replaced need it again
-        yield from _through(_start([there], settings, plan, workers), tasks)
+        # Held until the end: workers that are replaced need it again.
+        there = ray.put((models, settings))
+        yield from _through(_start([there], plan, workers), tasks)
     finally:
         if started:
             ray.shutdown()
@@ -129,7 +151,7 @@ def _check_answers(address: str) -> None:
         ) from error
 
 
-def _start(models: list[Any], settings: Any, plan: Plan, workers: int | None):
+def _start(sent: list[Any], plan: Plan, workers: int | None):
     """Starts the workers: one for each GPU, or without GPUs for each CPU, or as many as asked."""
     import ray
 
@@ -143,7 +165,7 @@ def _start(models: list[Any], settings: Any, plan: Plan, workers: int | None):
         max_task_retries=_RETRIES,
     )
     threads = max(1, int(cpus // workers))
-    return [kind.remote(models, settings, plan.cells, threads) for _ in range(workers)]
+    return [kind.remote(sent, plan, threads) for _ in range(workers)]
 
 
 def _share(total: float, workers: int) -> float:

@@ -110,7 +110,7 @@ def sweep(
         source.size = _shard_size(folder, adversaries.values(), source.shape)
     plan = make_plan(source, adversaries, models, targets, settings, int(seed))
     plan.manifest()  # complains before anything is written; so does `pack`
-    packed = {} if ray is None else pack(models, plan)
+    packed = {} if ray is None else pack(models, settings, plan)
     with locked(folder):
         plan = _continuing(folder, plan, targets)
         plan = Plan.from_manifest(claim(folder, plan.manifest()))

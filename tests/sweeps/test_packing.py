@@ -106,7 +106,7 @@ def packed(model):
     sha256 = model_fingerprint(model, [4])
     models = {"m": {"sha256": sha256, "classes": 3}}
     its_plan = dataclasses.replace(plan(), models=models, data={**plan().data, "shape": [4]})
-    return pack({"m": model}, its_plan)["m"]
+    return pack({"m": model}, {}, its_plan)["m"]
 
 
 OWN = {
@@ -245,6 +245,11 @@ def test_what_cannot_be_loaded_is_refused_in_one_line(make, named):
     with pytest.raises(ValueError, match="Model 'm' must be one that Keras saves") as caught:
         packed(make())
     assert re.search(named, str(caught.value)) and "\n" not in str(caught.value)
+
+
+def test_a_loss_that_cannot_be_pickled_is_refused():
+    with pytest.raises(ValueError, match=r"`settings\['own'\]` must be.*pickle.*lock"):
+        pack({}, {"own": {"loss": threading.Lock()}}, plan())
 
 
 def test_what_this_process_registered_stays_registered():

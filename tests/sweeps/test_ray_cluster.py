@@ -13,7 +13,11 @@ import pytest
 import tensorflow as tf
 
 import intriguing_tf as itf
+from intriguing_tf.adversary.losses import Loss
+from intriguing_tf.sweeps.plan import Cell, make_plan
 from intriguing_tf.sweeps.ray_cluster import Worker
+from intriguing_tf.sweeps.source import Source
+from intriguing_tf.sweeps.workers import make_adversaries
 
 pytest.importorskip("ray", reason="Ray is not installed")
 
@@ -69,11 +73,11 @@ def test_workers_that_are_killed_are_replaced_and_results_are_those_of_one_proce
         np.testing.assert_allclose(a.result.images, b.result.images, atol=5e-3)
 
 
-def begin_with(monkeypatch, model):
-    monkeypatch.setattr("ray.get", lambda reference: {"m": model})
+def begin_with(monkeypatch, model, settings=None, its_plan=None):
+    monkeypatch.setattr("ray.get", lambda reference: ({"m": model}, settings or {}))
     monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", lambda n: None)
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
-    Worker([None], {}, (), 1).attack(None, None, None)
+    Worker([None], its_plan, 1).attack(None, None, None)
 
 
 def test_a_worker_that_cannot_import_a_layer_says_so_in_one_line(monkeypatch):
@@ -95,6 +99,32 @@ def test_a_worker_whose_modules_compute_something_else_says_so(monkeypatch):
 
     with pytest.raises(RuntimeError, match=f"Model 'm' must compute.*on {socket.gethostname()}"):
         begin_with(monkeypatch, Another())
+
+
+class Scaled(Loss):
+    name = "scaled"
+    factor = 1.0
+
+    def value(self, above):
+        return self.factor * tf.reduce_max(above, axis=1)
+
+
+def test_a_worker_whose_modules_have_another_loss_says_so(monkeypatch):
+    class Same:
+        def unpack(self):
+            return model
+
+        def computes(self, model):
+            return True
+
+    model, settings = small_model(), {"own": {"loss": Scaled()}}
+    source = Source(np.full((1, 6), 0.5, "float32"), None, 8, (6,))
+    adversaries = make_adversaries({"m": model}, settings, [Cell("m", "nearest", "own")])
+    targets = {"nearest": "nearest"}
+    made = make_plan(source, adversaries, {"m": model}, targets, settings, 0)
+    monkeypatch.setattr(Scaled, "factor", 2.0)
+    with pytest.raises(RuntimeError, match=r"The loss of settings 'own' must compute.*another"):
+        begin_with(monkeypatch, Same(), settings, made)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "no host:99999"])
