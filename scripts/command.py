@@ -77,8 +77,12 @@ class Command:
     grace: float = GRACE
 
     def __call__(self) -> NoReturn:
-        """Runs the command line, and ends the process with its status."""
+        """Runs the command line, and ends the process with its status.
+
+        Whether anyone reads the standard error makes no difference.
+        """
         _open_closed_streams()
+        sys.stderr = _Unread(sys.stderr)  # type: ignore[assignment]
         warnings.showwarning = _show_warning  # type: ignore[assignment]
         with _ending_when_interrupted(self.grace):
             status = self.main(sys.argv[1:])
@@ -202,6 +206,25 @@ def _open_closed_streams() -> None:
             number = os.open(os.devnull, os.O_RDWR)  # the least that is free: its own
             os.set_inheritable(number, True)
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", errors="replace"))
+
+
+class _Unread:
+    """A stream that need not be read: what cannot be written to it is left out."""
+
+    def __init__(self, stream: TextIO):
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
 
 
 def _is_of_tensorflow(error: Exception) -> bool:

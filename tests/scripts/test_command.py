@@ -192,18 +192,20 @@ WAITS = [
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Ctrl-C is sent otherwise there")
+@pytest.mark.parametrize("read", [True, False], ids=["read", "unread"])
 @pytest.mark.parametrize("wait", WAITS)
-def test_ctrl_c_ends_a_command(wait, tmp_path):
+def test_ctrl_c_ends_a_command(wait, read, tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-c", WAITING.format(wait=wait)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
     )  # fmt: skip
     assert process.stdout.readline() == "ready\n"
+    errors = process.stderr if read else process.stderr.close()
     started = time.monotonic()
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    assert process.wait(timeout=30) == 130
     assert time.monotonic() - started < 10  # 1.5 s, but for a busy machine
-    assert (process.returncode, errors) == (130, "\nStopped.\n")
+    assert errors is None or errors.read() == "\nStopped.\n"
     assert (tmp_path / "written").read_text() == "whole"
 
 
@@ -225,6 +227,35 @@ run()
     )
     process.stdout.close()
     assert process.stderr.read() == "" and process.wait(timeout=30) == 141
+
+
+@pytest.mark.skipif(os.name == "nt", reason="pipes end otherwise there")
+@pytest.mark.parametrize("status", [0, 1])
+def test_nobody_reads_the_errors(status):
+    """As behind `2> >(head)`."""
+    code = f"""
+import sys, warnings
+from intriguing_tf.scripts.command import command, say
+
+@command(imports_tensorflow=False)
+def run(flags):
+    sys.stdin.readline()
+    warnings.warn("one")
+    say("skipped", file=sys.stderr)
+    print("progress" * 10**5, file=sys.stderr)
+    print("result")
+    if {status}:
+        raise ValueError
+run()
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    process.stderr.close()
+    process.stdin.write("\n")
+    process.stdin.close()
+    assert process.stdout.read() == "result\n" and process.wait(timeout=30) == status
 
 
 PRINTING = """
