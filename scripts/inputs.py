@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 MODELS, PREPROCESSING, DATA = model_names.MODELS, model_names.PREPROCESSING, data_names.DATA
 check_model_name, check_data_name = model_names.check_model_name, data_names.check_data_name
 is_own = model_names.is_own
+UNIT = (0.0, 1.0)
 _OF_IMAGENET = ("imagenet/", "applications/")
 
 
@@ -39,33 +40,46 @@ def check_file(name: str) -> Path:
     return path
 
 
-def check_bounds(bounds: tuple[float, float] | str, name: str, preprocess: str | None) -> None:
-    """Checks that bounds are those of a model that is known to take pixels in others.
+def known_bounds(name: str, preprocess: str | None) -> tuple[float, float] | None:
+    """Returns the bounds of the pixels that a model takes; `None` where only its user knows.
 
     Args:
-        bounds: of --bounds.
         name: of the model, which is there.
         preprocess: what stands in front of it, if it is the user's own.
+    """
+    if is_own(name):
+        return None if preprocess is None else UNIT
+    if name.startswith(model_names.APPLICATIONS):
+        return UNIT
+    from intriguing_tf.zoo import catalogue  # here: --help must not load NumPy
+
+    return catalogue.info(name).bounds
+
+
+def bounds_of(
+    names: Sequence[str], preprocess: str | None, given: tuple[float, float] | str | None
+) -> tuple[float, float] | str:
+    """Returns the bounds that a command works within: by default those that its models take.
+
+    Args:
+        names, preprocess: of the models, as for `known_bounds`.
+        given: by --bounds: a pair, or "data".
 
     Raises:
-        ValueError: they are others.
+        ValueError: one of the models takes others.
     """
-    taken, what = (0.0, 1.0), repr(name)
-    if bounds in (taken, "data"):
-        return
-    if is_own(name):
-        if preprocess is None:
-            return
-        what = "--preprocess"
-    elif not name.startswith(model_names.APPLICATIONS):
-        from intriguing_tf.zoo import catalogue  # here: --help must not load NumPy
-
-        taken = catalogue.info(name).bounds
-    if bounds != taken:
-        raise ValueError(
-            f"{what} takes pixels in [{taken[0]:g}, {taken[1]:g}], and --bounds must be these. "
-            f"Received: {bounds[0]:g},{bounds[1]:g}."
-        )
+    bounds, of = given, ""
+    for name in names:
+        taken = known_bounds(name, preprocess)
+        if bounds is None and taken is not None:
+            bounds, of = taken, f", which {name!r} takes"
+        if isinstance(bounds, tuple) and taken not in (None, bounds):
+            what = "--preprocess" if is_own(name) else repr(name)
+            raise ValueError(
+                f"{what} takes pixels in [{taken[0]:g}, {taken[1]:g}], and --bounds must be these. "
+                f"Received: {bounds[0]:g},{bounds[1]:g}{of}."
+            )
+    return UNIT if bounds is None else bounds
 
 
 def check_class_names(name: str) -> None:
@@ -121,12 +135,15 @@ def load_data(
     from intriguing_tf.evaluation import doubts
 
     name = name or flags.model
+    bounds = flags.bounds
+    if bounds == "data":  # pixels are the model's all the same
+        bounds = known_bounds(name, flags.preprocess) or UNIT
     found = loading.load_data(
         flags.data,
         classifier.input_shape(model),
         number=flags.number,
         of_known=of_known,
-        bounds=(0.0, 1.0) if isinstance(flags.bounds, str) else flags.bounds,
+        bounds=bounds,
         class_names=class_names(flags, name if of_classifier else ""),
         outputs=doubts.units_of(model) if of_classifier else None,
         resize="crop" if name.startswith(_OF_IMAGENET) else None,

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from absl import flags
-from intriguing_tf.scripts import inputs
+from intriguing_tf.scripts import inputs, parsers
 from intriguing_tf.scripts import outputs as outputs_folder
 from intriguing_tf.scripts.command import Option
 
-from intriguing_tf.files import check_folder, expanded
+from intriguing_tf.files import check_folder
 
 flags.disclaim_key_flags()  # a flag belongs to the script, not to the module that defines it
 
@@ -25,22 +24,23 @@ boolean: Callable[..., Option] = functools.partial(functools.partial, flags.DEFI
 choice: Callable[..., Option] = functools.partial(functools.partial, flags.DEFINE_enum)
 strings: Callable[..., Option] = functools.partial(functools.partial, flags.DEFINE_list)
 
+_BY_DEFAULT = "by default those that networks of the zoo take, for other models 0,1"
 _ALL = "any other name lists all"
 
 
 def integers(name: str, default: Sequence[int], text: str) -> Option:
     """An option of integers between commas."""
-    return _parsed(_Numbers(int), name, default, text)
+    return _parsed(parsers.Numbers(int), name, default, text)
 
 
 def reals(name: str, default: Sequence[float], text: str) -> Option:
     """An option of numbers between commas."""
-    return _parsed(_Numbers(float), name, default, text)
+    return _parsed(parsers.Numbers(float), name, default, text)
 
 
 def path(name: str, default: str | None, text: str) -> Option:
     """An option that names a file or folder to write, `~` being the home folder."""
-    return functools.partial(flags.DEFINE, _Path(), name, default, text)
+    return functools.partial(flags.DEFINE, parsers.Path(), name, default, text)
 
 
 def checked(option: Option, name: str, check: Callable[[Any], object]) -> Option:
@@ -110,7 +110,7 @@ def preprocess(of: str) -> Option:
     )
 
     def fits(values: Mapping[str, Any]) -> bool:
-        names = [values[of]] if isinstance(values[of], str) else values[of] or []
+        names = _names(values[of])
         if names and not any(map(inputs.is_own, names)):
             try:
                 inputs.check_model_name(names[0], values["preprocess"])
@@ -182,43 +182,54 @@ def photographs() -> Option:
     return checked(strings("data", [], text), "data", inputs.image_files)
 
 
-def bounds(of: str) -> Option:
-    """--bounds: least and largest pixel value, a pair of floats; of the models of a flag."""
-    text = "least and largest pixel value; MNIST is scaled to them"
-    return together(_parsed(_Bounds("bounds"), "bounds", (0, 1), text), _fitting_bounds(of))
+def bounds(*of: str) -> Option:
+    """--bounds: least and largest pixel value, a pair of floats; of the models of flags."""
+    text = f"least and largest pixel value; MNIST is scaled to them; {_BY_DEFAULT}"
+    return _fitting_bounds(parsers.Bounds("bounds"), text, of)
 
 
-def bounds_of_data(of: str) -> Option:
+def bounds_of_data(*of: str) -> Option:
     """--bounds: as `bounds`, or each value's own in the data."""
     text = (
-        "least and largest value of the data; MNIST and pictures are scaled to them. 'data' for "
-        "tables and series whose values have different units: each value's own least and largest"
+        "least and largest value of the data; MNIST and pictures are scaled to them; "
+        f"{_BY_DEFAULT}. 'data' for tables and series whose values have different units: each "
+        "value's own least and largest"
     )
-    return together(_parsed(_BoundsOrData("bounds"), "bounds", (0, 1), text), _fitting_bounds(of))
+    return _fitting_bounds(parsers.BoundsOrData("bounds"), text, of)
 
 
-def _fitting_bounds(of: str) -> Option:
-    """Refuses other bounds than those of models that are known to take pixels in [0, 1]."""
+def _fitting_bounds(parser: flags.ArgumentParser, text: str, of: Sequence[str]) -> Option:
+    """By default the bounds that models are known to take; refuses others."""
 
-    def fits(values: Mapping[str, Any]) -> bool:
-        names = [values[of]] if isinstance(values[of], str) else values[of] or []
-        try:
-            for name in names:
-                inputs.check_bounds(values["bounds"], name, values["preprocess"])
-        except ValueError as error:
-            raise flags.ValidationError(str(error)) from error
-        return True
+    def define(*, flag_values: flags.FlagValues) -> None:
+        def fits(values: Mapping[str, Any]) -> bool:
+            names = [name for flag in of for name in _names(values[flag])]
+            try:
+                found = inputs.bounds_of(names, values["preprocess"], values["bounds"])
+            except ValueError as error:
+                raise flags.ValidationError(str(error)) from error
+            flag_values["bounds"].value = found
+            return True
 
-    return functools.partial(
-        flags.register_multi_flags_validator, [of, "preprocess", "bounds"], fits
-    )
+        serializer = flags.CsvListSerializer(",")
+        flags.DEFINE(parser, "bounds", None, text, flag_values=flag_values, serializer=serializer)
+        flags.register_multi_flags_validator(
+            [*of, "preprocess", "bounds"], fits, flag_values=flag_values
+        )
+
+    return define
+
+
+def _names(value: str | Sequence[str] | None) -> Sequence[str]:
+    """The names of models in a flag's value."""
+    return [value] if isinstance(value, str) else value or []
 
 
 def domain() -> Option:
     """--domain: least and largest number of an input, a pair of floats; by default all inputs."""
     text = "bound the model for inputs between these two numbers only, such as 0,255"
     serializer = flags.CsvListSerializer(",")
-    parser = _Bounds("domain")
+    parser = parsers.Bounds("domain")
     return functools.partial(flags.DEFINE, parser, "domain", None, text, serializer=serializer)
 
 
@@ -341,59 +352,3 @@ def _parsed(parser: flags.ArgumentParser, name: str, default: Sequence[Any], tex
     serializer = flags.CsvListSerializer(",")
     shown = ",".join(map(str, default))
     return functools.partial(flags.DEFINE, parser, name, shown, text, serializer=serializer)
-
-
-class _Path(flags.ArgumentParser):
-    """A path, with the home folder for `~`."""
-
-    syntactic_help = "a path"
-
-    def parse(self, argument: str) -> str:
-        return str(expanded(argument))
-
-
-class _Numbers(flags.ListParser):
-    """Numbers between commas."""
-
-    def __init__(self, kind: Callable[[str], Any]) -> None:
-        super().__init__()
-        self._kind = kind
-
-    def parse(self, argument: str | list[Any]) -> list[Any]:
-        try:
-            return [self._kind(text) for text in super().parse(argument)]
-        except ValueError:
-            kind = "integers" if self._kind is int else "numbers"
-            raise ValueError(f"must be {kind} between commas. Received: {argument}.") from None
-
-
-class _Bounds(flags.ArgumentParser):
-    """Two finite numbers, the smaller first."""
-
-    also = ""  # what else is valid
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self._name = name
-
-    def parse(self, argument: str) -> tuple[float, float]:
-        try:
-            lower, upper = map(float, argument.split(","))
-        except ValueError:
-            lower = upper = math.nan
-        if not -math.inf < lower < upper < math.inf:
-            only = "; each value's own range is for itf-evaluate" if argument == "data" else ""
-            raise ValueError(
-                f"--{self._name} must be two numbers, finite and the smaller first, such as 0,1"
-                f"{self.also}{only}. Received: {argument}."
-            )
-        return lower, upper
-
-
-class _BoundsOrData(_Bounds):
-    """Two numbers, or the word 'data'."""
-
-    also = ", or 'data'"
-
-    def parse(self, argument: str) -> Any:
-        return argument if argument == "data" else super().parse(argument)

@@ -51,6 +51,13 @@ def test_images_of_flags(capsys, tmp_path):
     assert "skipped 1 files" in printed and "broken.png" in printed
 
 
+def test_pixels_are_the_models_where_bounds_are_those_of_each_value(monkeypatch):
+    monkeypatch.setattr(inputs, "known_bounds", lambda *_: (-1.0, 1.0))
+    model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten()])
+    found = inputs.load_data(flags(bounds="data", number=2), model, of_classifier=False)
+    assert (found.images.min(), found.images.max()) == (-1, 1)
+
+
 def test_names_of_skipped_files_do_nothing_to_a_terminal(monkeypatch, capsys):
     found = ImageSet(np.zeros((1, 2)), skipped=((Path("\x1b[2J.png"), "broken"),))
     monkeypatch.setattr(loading, "load_data", lambda *_, **__: found)

@@ -1,8 +1,11 @@
 """Flags that commands share: what they take, and what they say to anything else."""
 
+import msgspec
 import pytest
 from intriguing_tf.scripts import options
 from intriguing_tf.scripts.command import command
+
+from intriguing_tf.zoo import catalogue
 
 
 def parsed(*arguments, option):
@@ -55,6 +58,43 @@ def test_bounds_that_a_model_does_not_take_are_refused(arguments, what, capsys):
     assert said in capsys.readouterr().err
     assert parsed("--bounds=0,1", *arguments.split(), option=BOUNDS) is not None
     assert parsed("--bounds=0,255", "--model=json:loads", option=BOUNDS) is not None
+
+
+@pytest.fixture
+def signed(monkeypatch):
+    """A zoo whose mnist/conv takes pixels in [-1, 1]."""
+    info = catalogue.info
+
+    def changed(name):
+        card = info(name)
+        return msgspec.structs.replace(card, bounds=(-1.0, 1.0)) if name == "mnist/conv" else card
+
+    monkeypatch.setattr(catalogue, "info", changed)
+
+
+@pytest.mark.usefixtures("signed")
+def test_bounds_are_by_default_those_that_a_network_of_the_zoo_takes(capsys):
+    assert parsed("--model=mnist/conv", option=BOUNDS).bounds == (-1.0, 1.0)
+    assert parsed("--model=mnist/conv", "--bounds=-1,1", option=BOUNDS).bounds == (-1.0, 1.0)
+    assert parsed("--model=mnist/conv", "--bounds=0,1", option=BOUNDS) is None
+    assert "'mnist/conv' takes pixels in [-1, 1], and --bounds must" in capsys.readouterr().err
+    of_data = options.together(options.model(None), options.bounds_of_data("model"))
+    assert parsed("--model=mnist/conv", option=of_data).bounds == (-1.0, 1.0)
+    assert parsed("--model=mnist/conv", "--bounds=data", option=of_data).bounds == "data"
+
+
+@pytest.mark.usefixtures("signed")
+def test_bounds_are_those_of_all_models(capsys):
+    option = options.together(
+        options.models(["mnist/conv"]),
+        options.model(None, "other"),
+        options.bounds("models", "other"),
+    )
+    assert parsed("--models=json:loads,mnist/conv", option=option).bounds == (-1.0, 1.0)
+    for others in ("--models=mnist/conv,mnist/fc10-1", "--other=mnist/fc10-1"):
+        assert parsed(others, option=option) is None
+        said = "'mnist/fc10-1' takes pixels in [0, 1], and --bounds must be these. Received: -1,1, "
+        assert f"{said}which 'mnist/conv' takes." in capsys.readouterr().err
 
 
 def test_outputs_of_the_zoos_models_are_not_the_users_to_say(capsys):
