@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import numbers
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+
+
+@contextlib.contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Says which of several models a TypeError or ValueError in the block is about."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"{name!r}: {error}") from error
 
 
 def check_kind(name: str, value: Any, kind: type | tuple[type, ...], what: str) -> None:

@@ -37,7 +37,7 @@ _PNGS = r"images/\d{4,}_.*_as_.*\.png"
     options.seed("of the random targets"),
     options.solver(),
     options.loss(),
-    options.outputs(),
+    options.outputs("model"),
     options.integer("shown", 64, "images in the picture, at most", lower_bound=1),
     options.boolean("save_images", False, "also save PNGs of 8 bits that still are adversarial"),
     options.output("attack"),

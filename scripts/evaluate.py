@@ -30,7 +30,7 @@ _FILES = ("report.html", "report.md", "evaluation.json", "images.csv", "curve.cs
     options.bounds_of_data("model"),
     options.number("images; by default all"),
     options.reals("radii", [], "l2 distances of the table; by default some that fit"),
-    options.outputs(),
+    options.outputs("model"),
     options.choice(
         "certify",
         "global",

@@ -108,6 +108,11 @@ def load_model(
     )
 
 
+def outputs_of(flags: Any, name: str) -> str:
+    """Returns what a model returns: what --outputs says, of those of the user's own alone."""
+    return flags.outputs if is_own(name) else "auto"
+
+
 def load_data(
     flags: Any,
     model: keras.Model,

@@ -268,28 +268,24 @@ def seeds(name: str, default: Sequence[int], text: str) -> Option:
     return checked(integers(name, default, text), name, check)
 
 
-def outputs() -> Option:
-    """--outputs: what the model returns."""
+def outputs(of: str) -> Option:
+    """--outputs: what those models of a flag return that are the user's own."""
     text = (
-        "what the model returns; 'auto' finds a softmax at its end, but not within a SavedModel or "
-        "a function: then say so"
+        "what a model of your own returns; 'auto' finds a softmax at its end, but not within a "
+        "SavedModel or a function: then say so"
     )
-    return choice("outputs", "auto", ["auto", "logits", "probabilities"], text)
-
-
-def outputs_of_own() -> Option:
-    """--outputs: as `outputs`, of those of --models that are the user's own."""
 
     def fits(values: Mapping[str, Any]) -> bool:
-        if values["outputs"] != "auto" and not any(map(inputs.is_own, values["models"] or [])):
+        names = _names(values[of])
+        if values["outputs"] != "auto" and not any(map(inputs.is_own, names)):
             raise flags.ValidationError(
                 "--outputs is of models of your own, and those of the zoo say theirs: leave it "
-                f"out. Received: {values['outputs']}, for {','.join(values['models'] or [])}."
+                f"out. Received: {values['outputs']}, for {','.join(names)}."
             )
         return True
 
-    told = functools.partial(flags.register_multi_flags_validator, ["models", "outputs"], fits)
-    return together(outputs(), told)
+    told = functools.partial(flags.register_multi_flags_validator, [of, "outputs"], fits)
+    return together(choice("outputs", "auto", ["auto", "logits", "probabilities"], text), told)
 
 
 def loss() -> Option:

@@ -20,8 +20,6 @@ from intriguing_tf.sweeps.tables import check_table
 from intriguing_tf.text import printable
 from intriguing_tf.zoo.names import short_name
 
-_SETTINGS = ("solver", "bounds", "outputs")
-
 
 @command(
     options.models(["mnist/fc100-100-10"]),
@@ -31,7 +29,7 @@ _SETTINGS = ("solver", "bounds", "outputs")
     options.strings("targets", ["random"], "of 'random', 'least_likely', 'nearest'"),
     options.losses(),
     options.solver(),
-    options.outputs(),
+    options.outputs("models"),
     options.seed("of the random targets"),
     options.shard_size(),
     *options.ray(),
@@ -45,7 +43,7 @@ _SETTINGS = ("solver", "bounds", "outputs")
 )
 def run(flags: Any) -> None:
     """Runs the sweep that the flags ask for."""
-    from intriguing_tf.sweeps.plan import valid_names  # here: --help must not load TensorFlow
+    from intriguing_tf.sweeps.names import valid_names  # here: --help must not load TensorFlow
 
     short = [printable(short_name(name)) for name in flags.models]
     if len(set(short)) != len(short):
@@ -53,10 +51,10 @@ def run(flags: Any) -> None:
             "--models must differ, files in their names and not in their folders alone. "
             f"Received: {','.join(flags.models)}."
         )
-    models = {
-        name: inputs.load_model(flags, each)
-        for name, each in zip(valid_names(short), flags.models, strict=True)
-    }
+    named = dict(zip(valid_names(short), flags.models, strict=True))
+    models = {name: inputs.load_model(flags, each) for name, each in named.items()}
+    outputs = {name: inputs.outputs_of(flags, each) for name, each in named.items()}
+    settings = {"solver": flags.solver, "bounds": flags.bounds, "outputs": outputs}
     first = next(iter(models.values()))
     images, labels, _ = inputs.load_data(flags, first, flags.models[0], in_memory=False)
     done = itf.sweep(
@@ -65,10 +63,7 @@ def run(flags: Any) -> None:
         labels,
         folder=flags.output,
         targets=flags.targets,
-        settings={
-            loss: {"loss": loss, **{name: getattr(flags, name) for name in _SETTINGS}}
-            for loss in flags.losses
-        },
+        settings={loss: {"loss": loss, **settings} for loss in flags.losses},
         seed=flags.seed,
         shard_size=flags.shard_size,
         ray=flags.ray,

@@ -41,7 +41,7 @@ def _stddevs(name: str, default: Sequence[float], text: str) -> options.Option:
     options.number(
         f"images, from the first on; by default {_OF_KNOWN} of a known data set, all of files"
     ),
-    options.outputs_of_own(),
+    options.outputs("models"),
     _stddevs("noise", [0.1, 0.3], "stddevs of Gaussian noise"),
     _stddevs("amplify", [0.1], "stddevs to amplify the distortions to"),
     options.seed("of targets and noise"),
@@ -56,6 +56,7 @@ def run(flags: Any) -> None:
 def _measure(flags: Any, results: outputs_folder.Results) -> None:
     from intriguing_tf.adversary.inputs import check_images, check_logits  # these load TensorFlow
     from intriguing_tf.adversary.result import STATUSES
+    from intriguing_tf.checks import naming
 
     folder, bounds = results.folder, flags.bounds
     files = {name: f"adversarial/{name.replace('/', '_')}" for name in flags.models}
@@ -64,7 +65,7 @@ def _measure(flags: Any, results: outputs_folder.Results) -> None:
             f"--models must differ, in more than / and _. Received: {','.join(flags.models)}."
         )
     models = {name: inputs.load_model(flags, name) for name in flags.models}
-    outputs = {name: flags.outputs if inputs.is_own(name) else "auto" for name in models}
+    outputs = {name: inputs.outputs_of(flags, name) for name in models}
     first = flags.models[0]
     images, labels, _ = inputs.load_data(flags, models[first], first, of_known=_OF_KNOWN)
     if labels is None:
@@ -72,13 +73,14 @@ def _measure(flags: Any, results: outputs_folder.Results) -> None:
     sets = {"undistorted": images}
     shown = {name: _predicting(model, outputs[name]) for name, model in models.items()}
     itf.transfer.error_matrix(shown, sets, labels)  # complains before the attacks
-    adversaries = {
-        name: itf.LBFGSAdversary(model, bounds=bounds, loss="cross_entropy", outputs=outputs[name])
-        for name, model in models.items()
-    }
-    for adversary in adversaries.values():  # complains, too
-        rows = check_images(images, adversary.classifier, adversary.bounds)
-        check_logits(adversary.classifier.predict_logits(rows), adversary.classifier)
+    adversaries = {}
+    settings = {"bounds": bounds, "loss": "cross_entropy"}
+    for name, model in models.items():
+        with naming(name):  # complains, too
+            adversary = itf.LBFGSAdversary(model, **settings, outputs=outputs[name])
+            rows = check_images(images, adversary.classifier, adversary.bounds)
+            check_logits(adversary.classifier.predict_logits(rows), adversary.classifier)
+        adversaries[name] = adversary
     attacks: dict[str, dict[str, int]] = {}
     for name, adversary in adversaries.items():
         result = adversary(images, labels, targets="random", seed=flags.seed)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import hashlib
 import itertools
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,8 +16,8 @@ import tensorflow as tf
 from intriguing_tf.adversary import LBFGSAdversary
 from intriguing_tf.adversary.inputs import check_images, check_logits
 from intriguing_tf.adversary.losses import Loss
-from intriguing_tf.adversary.settings import check_arguments
-from intriguing_tf.adversary.targets import KINDS, class_array
+from intriguing_tf.adversary.targets import class_array
+from intriguing_tf.checks import naming
 from intriguing_tf.fingerprints import (
     array_fingerprint,
     function_fingerprint,
@@ -32,12 +30,10 @@ from intriguing_tf.fingerprints import (
 )
 from intriguing_tf.store import MANIFEST, read_manifest
 from intriguing_tf.sweeps.manifests import check_manifest
-from intriguing_tf.sweeps.source import Source, as_int64
+from intriguing_tf.sweeps.source import Source
 
 FORMAT = 2
 _LOOKED_AT = 32  # images whose logits are checked before the work
-_LONGEST = 64
-_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._/-]{{0,{_LONGEST - 1}}}")
 
 
 class Cell(NamedTuple):
@@ -195,8 +191,7 @@ def make_plan(
     Raises:
         TypeError, ValueError: images, labels or targets that do not fit a model or its bounds.
     """
-    of_model = {cell.model: adversary for cell, adversary in adversaries.items()}
-    data, classes = _read(source, of_model, list(dict.fromkeys(adversaries.values())))
+    data, classes = _read(source, {each: cell.model for cell, each in adversaries.items()})
     for name, value in targets.items():
         if not isinstance(value, str):
             count = data["images"]
@@ -206,10 +201,6 @@ def make_plan(
                     f"`targets[{name!r}]` must have shape ({count},). Received: shape "
                     f"{np.shape(value)}."
                 )
-    described = {
-        cell.settings: adversary_settings(adversary, classes[cell.model])
-        for cell, adversary in adversaries.items()
-    }
     return Plan(
         data=data,
         models={
@@ -218,7 +209,7 @@ def make_plan(
             for name, model in models.items()
         },
         targets=_described(targets),
-        settings={name: described[name] for name in settings},
+        settings={name: _described_settings(name, adversaries, classes) for name in settings},
         seed=seed,
         shard_size=source.size,
         versions=versions(),
@@ -231,6 +222,16 @@ def _described(targets: Mapping[str, Any], rows: int | None = None) -> dict[str,
         name: value if isinstance(value, str) else array_fingerprint(value[:rows])
         for name, value in targets.items()
     }
+
+
+def _described_settings(
+    name: str, adversaries: Mapping[Cell, LBFGSAdversary], classes: Mapping[str, int]
+) -> dict[str, Any]:
+    """Returns a group of settings as a plan has it: `outputs` by model where they differ."""
+    of_models = {cell.model: each for cell, each in adversaries.items() if cell.settings == name}
+    described = [adversary_settings(each, classes[model]) for model, each in of_models.items()]
+    outputs = {model: each.settings.outputs for model, each in of_models.items()}
+    return described[-1] | ({"outputs": outputs} if len({*outputs.values()}) > 1 else {})
 
 
 def adversary_settings(adversary: LBFGSAdversary, classes: int | None = None) -> dict[str, Any]:
@@ -261,22 +262,25 @@ def _own_loss(loss: Loss, dtype: tf.DType, classes: int | None) -> dict[str, Any
 
 
 def _read(
-    source: Source, of_model: Mapping[str, LBFGSAdversary], all_adversaries: list[LBFGSAdversary]
+    source: Source, models: Mapping[LBFGSAdversary, str]
 ) -> tuple[dict[str, Any], dict[str, int]]:
-    """Returns what describes the data, and the number of classes of each model."""
+    """Returns what describes the data, and the number of classes of each model.
+
+    Args:
+        source: of the data.
+        models: names of those that the adversaries attack.
+    """
     classes: dict[str, int] = {}
     fingerprints, count, shape, dtype, labelled = [], 0, (), "", False
     for piece in source.slices():
-        for adversary in all_adversaries:
-            check_images(piece.images, adversary.classifier, adversary.bounds)
+        for adversary, name in models.items():
+            with naming(name):
+                check_images(piece.images, adversary.classifier, adversary.bounds)
         if not classes:
-            for adversary in all_adversaries:
-                logits = adversary.classifier.predict_logits(piece.images[:_LOOKED_AT])
-                check_logits(logits, adversary.classifier)
-            classes = {
-                name: adversary.classifier.predict_logits(piece.images[:1]).shape[1]
-                for name, adversary in of_model.items()
-            }
+            for adversary, name in models.items():
+                with naming(name):
+                    logits = adversary.classifier.predict_logits(piece.images[:_LOOKED_AT])
+                    classes[name] = check_logits(logits, adversary.classifier).shape[1]
             shape, dtype = piece.images.shape[1:], piece.images.dtype.name
             labelled = piece.labels is not None
         if piece.images.shape[1:] != shape or piece.images.dtype.name != dtype:
@@ -305,90 +309,3 @@ def _places(model: keras.Model, settings: Mapping[str, Mapping[str, Any]]) -> di
     names = [layer.name for layer in model.layers]
     wanted = {given["layer"] for given in settings.values() if given.get("layer") is not None}
     return {"layers": {name: names.index(name) for name in sorted(wanted)}} if wanted else {}
-
-
-def valid_names(names: Sequence[str]) -> list[str]:
-    """Returns a valid name for each of different names: underscores for what a name may not have.
-
-    Names that are valid stay. Where two would be the same, a hash of the name sets them apart.
-    """
-    found = [re.sub(r"[^A-Za-z0-9._/-]", "_", name).lstrip("._/-")[:_LONGEST] for name in names]
-    hashed = [hashlib.sha256(name.encode()).hexdigest()[:8] for name in names]
-    return [
-        new
-        if name == new or (new and found.count(new) == 1)
-        else f"{(new or 'model')[: _LONGEST - 9]}-{code}"
-        for name, new, code in zip(names, found, hashed, strict=True)
-    ]
-
-
-def named_models(models: Any) -> dict[str, keras.Model]:
-    """Returns models by name; a model or a sequence of them goes by `model.name`, made valid."""
-    if isinstance(models, keras.Model):
-        models = [models]
-    if isinstance(models, Sequence) and all(isinstance(m, keras.Model) for m in models):
-        names = [m.name for m in models]
-        if len(set(names)) != len(names):
-            raise ValueError(
-                f"Each model needs its own name. Received: {names}. Pass a dictionary to name them."
-            )
-        models = dict(zip(valid_names(names), models, strict=True))
-    if not isinstance(models, Mapping):
-        raise TypeError(
-            "`models` must be a Keras model, a sequence of them, or a dictionary of them by name. "
-            f"Received: {type(models).__name__}."
-        )
-    return _named("models", models)
-
-
-def named_targets(targets: Any) -> dict[str, Any]:
-    """Returns targets by name; a kind of target is its own name, an array is called "given"."""
-    if isinstance(targets, str):
-        targets = [targets]
-    if isinstance(targets, Sequence) and all(isinstance(t, str) for t in targets):
-        targets = {t: t for t in targets}
-    if not isinstance(targets, Mapping):
-        targets = {"given": targets}
-    for value in targets.values():
-        if isinstance(value, str) and value not in KINDS:
-            raise ValueError(
-                f"Targets must be {', '.join(map(repr, KINDS))} or integers, one class for each "
-                f"image. Received: {value!r}."
-            )
-    return {
-        name: value if isinstance(value, str) else as_int64(value)
-        for name, value in _named("targets", targets).items()
-    }
-
-
-def named_settings(settings: Any) -> dict[str, dict[str, Any]]:
-    """Returns the adversary's settings by name; `None` is its defaults, called "default"."""
-    if settings is None:
-        return {"default": {}}
-    if not isinstance(settings, Mapping) or not all(
-        isinstance(value, Mapping) for value in settings.values()
-    ):
-        raise TypeError(
-            "`settings` must map names to dictionaries of LBFGSAdversary's arguments, such as "
-            "{'margin': {'loss': 'margin'}}. Received: " + repr(settings)
-        )
-    for name, value in _named("settings", settings).items():
-        if not isinstance(value.get("layer"), (str, type(None))):
-            raise TypeError(
-                f"In a sweep a layer goes by its name. Received: settings[{name!r}]['layer'] = "
-                f"{value['layer']!r}."
-            )
-        check_arguments(f"settings[{name!r}]", value)
-    return {name: dict(value) for name, value in settings.items()}
-
-
-def _named(argument: str, values: Mapping[Any, Any]) -> dict[str, Any]:
-    if not values:
-        raise ValueError(f"`{argument}` must hold at least one. Received: none.")
-    for name in values:
-        if not isinstance(name, str) or not _NAME.fullmatch(name):
-            raise ValueError(
-                f"Names in `{argument}` must be letters, digits, '.', '_', '-' and '/', at most "
-                f"64 of them, beginning with a letter or digit. Received: {name!r}."
-            )
-    return dict(values)

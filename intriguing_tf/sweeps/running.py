@@ -16,16 +16,9 @@ from intriguing_tf.checks import check_positive_integer, check_seed
 from intriguing_tf.files import check_folder
 from intriguing_tf.store import MANIFEST, claim, locked, write_manifest
 from intriguing_tf.sweeps.manifests import LARGEST
+from intriguing_tf.sweeps.names import named_models, named_settings, named_targets
 from intriguing_tf.sweeps.packing import pack
-from intriguing_tf.sweeps.plan import (
-    Cell,
-    Plan,
-    make_plan,
-    named_models,
-    named_settings,
-    named_targets,
-    read_plan,
-)
+from intriguing_tf.sweeps.plan import Cell, Plan, make_plan, read_plan
 from intriguing_tf.sweeps.ray_cluster import run_on_ray
 from intriguing_tf.sweeps.reading import Sweep
 from intriguing_tf.sweeps.shards import ShardFolder, holds_shards
@@ -67,7 +60,8 @@ def sweep(
         targets: "random", "least_likely", "nearest", a list of these, integers [n], or any of
             them by name.
         settings: dictionaries of `LBFGSAdversary`'s arguments by name, such as
-            {"margin": {"loss": "margin"}}; by default its defaults.
+            {"margin": {"loss": "margin"}}; by default its defaults. `outputs` may be a dictionary
+            by name of model, "auto" for those that it leaves out.
         seed: of random targets. They do not depend on `shard_size`.
         shard_size: images in a shard; powers of four suit XLA. By default what the folder has,
             else as many as the adversary takes into one batch, from 8 to 256: a sweep of a large
@@ -101,7 +95,7 @@ def sweep(
     progress.shows_progress(verbose)  # complains about a wrong value before the work
     folder = check_folder(folder)
     models, targets = named_models(models), named_targets(targets)
-    settings = named_settings(settings)
+    settings = named_settings(settings, [*models])
     cells = [Cell(m, t, s) for m in models for t in targets for s in settings]
     adversaries = make_adversaries(models, settings, cells)
     shape = next(iter(adversaries.values())).classifier.input_shape

@@ -10,6 +10,8 @@ import keras
 import numpy as np
 
 from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
+from intriguing_tf.checks import naming
+from intriguing_tf.sweeps.names import settings_of
 from intriguing_tf.sweeps.plan import Cell
 
 
@@ -39,13 +41,19 @@ def make_adversaries(
     settings: Mapping[str, Mapping[str, Any]],
     cells: Iterable[Cell],
 ) -> dict[Cell, LBFGSAdversary]:
-    """Returns the adversary of each cell; cells that differ in their targets alone share one."""
+    """Returns the adversary of each cell; cells that differ in their targets alone share one.
+
+    Raises:
+        TypeError, ValueError: a model that cannot be attacked with the settings; it is named.
+    """
     shared: dict[tuple[str, str], LBFGSAdversary] = {}
     adversaries = {}
     for cell in cells:
         key = cell.model, cell.settings
         if key not in shared:
-            shared[key] = LBFGSAdversary(models[cell.model], **settings[cell.settings])
+            given = settings_of(cell.model, settings[cell.settings])
+            with naming(cell.model):
+                shared[key] = LBFGSAdversary(models[cell.model], **given)
         adversaries[cell] = shared[key]
     return adversaries
 

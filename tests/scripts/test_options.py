@@ -97,11 +97,16 @@ def test_bounds_are_those_of_all_models(capsys):
         assert f"{said}which 'mnist/conv' takes." in capsys.readouterr().err
 
 
-def test_outputs_of_the_zoos_models_are_not_the_users_to_say(capsys):
-    option = options.together(options.models(["mnist/conv"]), options.outputs_of_own())
-    assert parsed("--outputs=logits", option=option) is None
+@pytest.mark.parametrize("of", ["model", "models"])
+def test_outputs_of_the_zoos_models_are_not_the_users_to_say(of, capsys):
+    option = options.together(
+        getattr(options, of)(None if of == "model" else []), options.outputs(of)
+    )
+    assert parsed("--outputs=logits", f"--{of}=mnist/conv", option=option) is None
     assert "--outputs is of models of your own" in capsys.readouterr().err
-    assert parsed("--outputs=logits", "--models=mnist/conv,json:loads", option=option)
+    assert parsed("--outputs=logits", f"--{of}=json:loads", option=option)
+    if of == "models":
+        assert parsed("--outputs=logits", "--models=mnist/conv,json:loads", option=option)
 
 
 def test_bounds_of_each_value_are_said_to_be_for_an_evaluation(capsys):

@@ -1,6 +1,7 @@
 """itf-sweep, from flags to files."""
 
 import csv
+import importlib
 
 import keras
 import numpy as np
@@ -52,3 +53,18 @@ def test_models_must_differ(flags, tmp_path, capsys):
     same = f"--models={tmp_path / 'own.keras'},{tmp_path / 'own.keras'}"
     assert run.main([*flags, same]) == 1
     assert "--models must differ" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["sweep", "transfer"])
+def test_outputs_are_those_of_ones_own_models_alone(command, tmp_path, capsys):
+    """What is wrong is one's own model, which gives logits, and not the zoo's before it."""
+    model = keras.Sequential(
+        [keras.Input((28, 28, 1)), keras.layers.Flatten(), keras.layers.Dense(10)]
+    )
+    model.save(tmp_path / "own.keras")
+    flags = [
+        f"--models=mnist/fc10-1,{tmp_path / 'own.keras'}", "--outputs=probabilities", "--number=2",
+        f"--output={tmp_path / 'out'}",
+    ]  # fmt: skip
+    assert importlib.import_module(f"intriguing_tf.scripts.{command}").run.main(flags) == 1
+    assert "own" in (said := capsys.readouterr().err) and "': With outputs=" in said

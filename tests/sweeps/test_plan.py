@@ -12,12 +12,7 @@ import tensorflow as tf
 import intriguing_tf as itf
 from intriguing_tf.adversary.losses import Loss
 from intriguing_tf.sweeps import Sweep
-from intriguing_tf.sweeps.plan import (
-    adversary_settings,
-    named_models,
-    named_settings,
-    valid_names,
-)
+from intriguing_tf.sweeps.plan import adversary_settings
 from intriguing_tf.sweeps.shards import ShardFolder
 from tests.sweeps.small_sweep import FAST, files, run
 
@@ -170,22 +165,18 @@ def test_what_a_loss_of_ones_own_computes_counts_however_it_came_about(model):
     json.dumps(first)
 
 
-def test_any_name_of_a_model_becomes_a_valid_one_of_its_own():
-    given = [
-        "my model (1)",
-        "my_model_(1)",
-        "my_model_1",
-        "_x",
-        "x",
-        "ö",
-        "ä",
-        "a" * 80,
-        "mnist/fc",
-    ]
-    found = valid_names(given)
-    assert set(named_settings({name: {} for name in found})) == set(found)
-    assert len(set(found)) == len(given) and found == [*valid_names(given[::-1])][::-1]
-    assert found[2:5:2] == ["my_model_1", "x"] and found[-1] == "mnist/fc"
-    assert valid_names(["my model (1)", "_x"]) == ["my_model__1_", "x"]
-    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)], name="my model")
-    assert named_models(model) == {"my_model": model}
+def test_outputs_of_each_model_are_part_of_the_plan(model, data, tmp_path):
+    given = model(model.inputs[0])
+    models = {"m": model, "soft": keras.Model(model.inputs, keras.layers.Softmax()(given))}
+    settings = {"fast": {**FAST["fast"], "outputs": {"soft": "probabilities"}}}
+    some = data[0][:3], data[1][:3]
+    done = run(models, some, tmp_path / "new", settings=settings)
+    assert done.plan.settings["fast"]["outputs"] == {"m": "auto", "soft": "probabilities"}
+    assert done.result("soft").settings["outputs"] == "probabilities"
+    assert done.result("m").settings["outputs"] == "auto"
+    run(models, some, tmp_path / "new", settings=settings)
+    with pytest.raises(ValueError, match=r"settings\.fast\.outputs"):
+        run(models, some, tmp_path / "new")
+    every = {"fast": {**FAST["fast"], "outputs": "probabilities"}}
+    with pytest.raises(ValueError, match="'m': With outputs=\"probabilities\" the model's outputs"):
+        run({"soft": models["soft"], "m": model}, some, tmp_path / "other", settings=every)
