@@ -71,7 +71,6 @@ def _compare(flags: Any, results: outputs.Results) -> None:
         random_number=flags.random,
         margin=flags.margin,
         seed=flags.seed,
-        verbose=True,
     )
     pictures, tables = [], [found.table()]
     for top in (found.natural, found.random):

@@ -61,3 +61,8 @@ def test_units_prints_its_tests_and_draws_both_kinds(tmp_path, capsys):
     assert "--overwrite" in capsys.readouterr().err
     assert run.main([*arguments, "--overwrite", "--layer=fc9"]) == 1
     assert "Valid: conv1" in capsys.readouterr().err
+
+
+def test_progress_is_shown_to_a_terminal_alone(saved, capsys):
+    assert run.main(saved(6, scale=scipy.special.expit)) == 0
+    assert not capsys.readouterr().err
