@@ -30,6 +30,7 @@ from intriguing_tf.keras_graph import (
     named_tensors,
     nodes_of,
 )
+from intriguing_tf.lambda_code import compiled, compiled_lambdas, is_lambda, without_code
 from intriguing_tf.origins import is_of
 from intriguing_tf.traced_structure import structure
 
@@ -38,7 +39,9 @@ _REFERENCES = ("keras_history", "input_layers", "output_layers")  # [a layer's n
 _NO_SETTINGS = {"self", "name", "trainable", "args", "kwargs"}  # of how a layer computes
 _PACKAGES = ("builtins", "abc", "keras", "tensorflow", "intriguing_tf")
 _NOT_COMPUTING = ("compile_config", "build_config")
-# Functions of a model may be those it was compiled with; a Lambda's is in its configuration.
+_EPSILON = 1e-7  # unless `keras.config.set_epsilon` was called
+# Functions of a model may be those it was compiled with; a Lambda's is in its configuration, and
+# among `compiled_lambdas`.
 _HOLD_OTHERS = (keras.Model, keras.layers.Lambda)
 # Callables that have a configuration, and no part in computing outputs or weights of their own.
 _DECLARED = (
@@ -117,10 +120,12 @@ def model_fingerprint(model: keras.Model, shape: Sequence[int] | None = None) ->
     """Returns the SHA-256 of a model's architecture and weights.
 
     Names of layers do not count, since Keras numbers them through a session, nor does how the
-    model was compiled. Where code of the user's own takes part, in layers, activations, models or
-    a SavedModel, its source counts as far as Python finds it; so do attributes that are named as
-    an argument of `__init__`, and the operations and constants of the graph that the model's call
-    traces, which tell what it makes of globals, closures and settings that no `get_config` has.
+    model was compiled, nor where a lambda stands. `keras.config.epsilon()` counts if it is not
+    1e-7, for layers compute with it. Where code of the user's own takes part, in layers,
+    activations, models or a SavedModel, its source counts as far as Python finds it; so do
+    attributes that are named as an argument of `__init__`, and the operations and constants of the
+    graph that the model's call traces, which tell what it makes of globals, closures and settings
+    that no `get_config` has.
     What a `py_function` runs, and gradients of one's own (`custom_gradient`), count by their source
     alone, if it is that of a layer or model; so does a model that cannot be traced.
 
@@ -137,10 +142,11 @@ class ModelContent(NamedTuple):
 
     Attributes:
         configuration: without names.
-        source: of the user's own code.
+        source: of the user's own code; of lambdas, what they were compiled to.
         weights: their fingerprint.
         outputs: for a model with code of the user's own, what its layers keep of their arguments,
-            and what it computes in the graph that it traces; nothing for others.
+            and what it computes in the graph that it traces; nothing for others. Keras's epsilon
+            if it was set.
     """
 
     configuration: Any
@@ -157,16 +163,20 @@ class ModelContent(NamedTuple):
 def model_content(model: keras.Model, shape: Sequence[int] | None = None) -> ModelContent:
     """Returns what `model_fingerprint` is of, for the same arguments."""
     parts = [model, *layers_in(model)]
+    lambdas = compiled_lambdas(parts)
     try:
         configuration = _without_names(json.loads(model.to_json()), {}, {})
         loaded = any(isinstance(each, keras.layers.TFSMLayer) for each in parts)  # by its path
-        own = loaded or any(map(_is_own, _code_of(parts)))
+        own = bool(loaded or lambdas or any(map(_is_own, _code_of(parts))))
     except (AttributeError, NotImplementedError, TypeError, ValueError):
         configuration = _without_names(list(map(_config, parts)), {}, {})
         own = True
     weights = (weight.numpy() for weight in model.weights)
     outputs = [list(filter(None, map(_own_values, parts))), _traced(model, shape)] if own else []
-    return ModelContent(configuration, own_code(parts), array_fingerprint(*weights), outputs)
+    if keras.config.epsilon() != _EPSILON:
+        outputs.append({"epsilon": keras.config.epsilon()})
+    source = own_code(parts) + lambdas
+    return ModelContent(configuration, source, array_fingerprint(*weights), outputs)
 
 
 def function_fingerprint(function: Callable[..., Any], *specs: tf.TensorSpec) -> str:
@@ -177,7 +187,8 @@ def function_fingerprint(function: Callable[..., Any], *specs: tf.TensorSpec) ->
 def own_code(objects: Iterable[Any]) -> list[str]:
     """Returns the source, as far as Python finds it, of what no package here brings.
 
-    That are the classes of the objects, and functions that they hold, such as activations.
+    That are the classes of the objects, and functions that they hold, such as activations; of
+    lambdas it is what they were compiled to, wherever they stand.
     """
     found: set[Any] = set()
     for each in objects:
@@ -340,7 +351,7 @@ def _without_names(config: Any, layers: dict[str, int], objects: dict[int, int])
         return [_without_names(each, layers, objects) for each in config]
     if not isinstance(config, dict):
         return config
-    config = {key: value for key, value in config.items() if key not in _NOT_COMPUTING}
+    config = {k: value for k, value in without_code(config).items() if k not in _NOT_COMPUTING}
     if "layers" in config:
         layers = {}
     inner = config.get("config")
@@ -379,6 +390,8 @@ def _wraps_a_packages(function: Any) -> bool:
 def _source(own: Any) -> str:
     if inspect.isfunction(own):
         own = inspect.unwrap(own, stop=_wraps_a_packages)
+    if is_lambda(own):  # its lines hold more than it
+        return compiled(own)
     try:
         return inspect.getsource(getattr(own, "__code__", own))
     except (OSError, TypeError):  # typed in at a prompt

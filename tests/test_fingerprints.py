@@ -507,6 +507,7 @@ def test_models_of_layers_of_keras_are_told_apart_without_tracing(monkeypatch):
 
 def fingerprints_here():
     own = [UNTOLD[kind][0](UNTOLD[kind][1]) for kind in ("closure", "left out", "global")]
+    own += [with_layer(keras.layers.Lambda(function)) for function in WITHIN]
     models = map(model_fingerprint, [dense(), *own])
     return [*models, array_fingerprint(IMAGES), json_fingerprint({"a": [1.5]})]
 
@@ -530,6 +531,53 @@ def test_functions_that_wrap_keras_own_are_ones_own():
     found = [model_fingerprint(each) for each in (model("relu"), halved, turned)]
     assert len(set(found)) == 3 and found[1] == model_fingerprint(same)
     assert "factor * function(x)" in "".join(own_code(halved.layers))
+
+
+# The same code at other places, and other code; the last has code and a set within.
+TWICE = [lambda x: x * 2, lambda x: x * 3]
+AGAIN = [lambda x: x * 2]
+WITHIN = [lambda x: sum(x * n for n in (1, 2) if n in {"a", "b", 2})]
+
+
+@pytest.mark.parametrize("layer", [
+    keras.layers.Lambda, lambda f: keras.layers.Dense(4, f, kernel_initializer="ones"),
+], ids=["Lambda", "activation"])  # fmt: skip
+def test_where_a_lambda_stands_does_not_count(layer):
+    first, other, same = (with_layer(layer(f)) for f in [*TWICE, *AGAIN])
+    assert model_fingerprint(first) == model_fingerprint(same) != model_fingerprint(other)
+
+
+@pytest.mark.parametrize(
+    "function", [TWICE[0], *WITHIN, closure(2.5)], ids=["plain", "code within", "closure"]
+)
+def test_a_saved_lambda_is_loaded_with_its_fingerprint(function, tmp_path):
+    model = with_layer(keras.layers.Lambda(function))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", safe_mode=False)
+    assert model_fingerprint(loaded) == model_fingerprint(model)
+
+
+def test_lambdas_of_what_cannot_be_traced_are_told_apart():
+    one, other = (
+        with_layer(keras.layers.Lambda(function, output_shape=(4,)))
+        for function in (
+            lambda x: tf.numpy_function(lambda y: y + 1, [x], tf.float32),
+            lambda x: tf.numpy_function(lambda y: y + 2, [x], tf.float32),
+        )
+    )
+    assert model_fingerprint(one) != model_fingerprint(other)
+
+
+@pytest.mark.parametrize("epsilon", [1.0, 1e-3])
+def test_another_epsilon_of_keras_counts(epsilon):
+    model = dense()
+    before = model_fingerprint(model)
+    keras.config.set_epsilon(epsilon)
+    try:
+        assert model_fingerprint(model) != before
+    finally:
+        keras.config.set_epsilon(1e-7)
+    assert model_fingerprint(model) == before
 
 
 @pytest.mark.slow
