@@ -78,7 +78,7 @@ class Classifier:
         self._traced: dict[tuple[int, ...], Any] = {}
         self._kept_of_calls: set[Any] = set()
         self._follow()
-        self.dtype = tf.as_dtype(_input_dtype(self.model))
+        self.dtype = tf.as_dtype(input_dtype(self.model))
 
     def _follow(self) -> None:
         """Takes the model as it is now, and drops what was traced of it before.
@@ -322,7 +322,7 @@ def takes(expected: Sequence[int | None] | None, shape: Sequence[int]) -> bool:
     )
 
 
-def _input_dtype(model: keras.Model) -> str:
+def input_dtype(model: keras.Model) -> str:
     """The floating dtype to compute in: float64 for models in float64, else float32."""
     inputs = getattr(model, "inputs", None)
     dtypes = {model.compute_dtype, *(x.dtype for x in inputs or [])}

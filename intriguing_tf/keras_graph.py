@@ -224,6 +224,7 @@ def above(model: keras.Model, layer: keras.layers.Layer | str) -> keras.Model:
         part = keras.Model(output, model.outputs[0], name=f"{model.name}_above_{layer.name}")
         if sum(node.is_input for node in nodes_of(part)) > 1:  # older Keras does not refuse it
             raise ValueError(f"{part.name!r} has other inputs as well.")
+        part.dtype_policy = model.dtype_policy  # else Keras's of now
         return part
     except ValueError as error:
         raise ValueError(

@@ -7,7 +7,7 @@ import gc
 import os
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import hypothesis
 import pytest
@@ -53,6 +53,23 @@ def keras_without_xla(monkeypatch: pytest.MonkeyPatch) -> None:
 
     without = functools.partialmethod(keras.Model.compile, jit_compile=False)
     monkeypatch.setattr(keras.Model, "compile", without)
+
+
+@pytest.fixture(params=["mixed_bfloat16", "float64"])
+def other_precision(request: pytest.FixtureRequest) -> Iterator[Callable[[], None]]:
+    """A call that sets Keras's default precision to another one, until the test ends."""
+    import keras
+
+    policy, floatx = keras.config.dtype_policy(), keras.config.floatx()
+
+    def change() -> None:
+        if request.param == "float64":
+            keras.config.set_floatx(request.param)
+        keras.config.set_dtype_policy(request.param)
+
+    yield change
+    keras.config.set_floatx(floatx)
+    keras.config.set_dtype_policy(policy)
 
 
 @pytest.fixture(scope="module")

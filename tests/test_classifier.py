@@ -201,6 +201,12 @@ def test_a_model_is_its_lower_and_its_upper_part():
     assert find_layer(model, "hidden") is find_layer(model, model.layers[0]) is model.layers[0]
 
 
+def test_the_upper_part_has_the_precision_of_the_model(other_precision):
+    model = network()
+    other_precision()
+    assert Classifier(model, layer="hidden").dtype == Classifier(model).dtype == "float32"
+
+
 def test_a_path_around_the_layer_is_refused():
     inputs = keras.Input((5,))
     hidden = keras.layers.Dense(5, name="branch")(inputs)

@@ -13,6 +13,7 @@ from intriguing_tf.adversary import AdversarialResult
 from intriguing_tf.adversary.bounds import describe_bound
 from intriguing_tf.adversary.pictures import kind_of
 from intriguing_tf.checks import check_positive_integer, real_numbers
+from intriguing_tf.classifier import input_dtype
 from intriguing_tf.datasets import ImageSet
 
 OF_DATA = "data"  # the bounds that say: each value's own least and largest in the data
@@ -111,9 +112,11 @@ class Ranges:
 
     def before(self, model: keras.Model) -> keras.Model:
         """Returns the model of data in [0, 1]: what undoes the scaling stands in front of it."""
-        return keras.Sequential(
-            [keras.Input(self.lower.shape), self._undo(), model], name=getattr(model, "name", None)
-        )
+        dtype = input_dtype(model)
+        scaled = keras.Input(self.lower.shape, dtype=dtype)
+        whole = keras.Sequential([scaled, self._undo(dtype), model], name=model.name)
+        whole.dtype_policy = model.dtype_policy  # else Keras's of now
+        return whole
 
     def restored(self, result: AdversarialResult) -> AdversarialResult:
         """Returns a result of scaled data with its inputs as the model itself takes them.
@@ -123,14 +126,16 @@ class Ranges:
         """
         if _DISTANCES in result.settings:
             return result
-        undo = self._undo()
+        undo = self._undo(result.images.dtype.name)
         before, after = (np.asarray(undo(x)) for x in (result.originals, result.images))
         bounds = [describe_bound(bound) for bound in (self.lower, self.upper)]
         settings = {**result.settings, "bounds": bounds, _DISTANCES: "in units of the ranges"}
         return dataclasses.replace(result, originals=before, images=after, settings=settings)
 
-    def _undo(self) -> keras.layers.Layer:
-        return keras.layers.Rescaling(self.width.tolist(), self.lower.tolist(), name="ranges")
+    def _undo(self, dtype: str) -> keras.layers.Layer:
+        return keras.layers.Rescaling(
+            self.width.tolist(), self.lower.tolist(), name="ranges", dtype=dtype
+        )
 
 
 def check_pair(bounds: Any) -> Any:

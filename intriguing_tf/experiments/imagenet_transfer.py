@@ -13,7 +13,7 @@ import numpy as np
 
 from intriguing_tf.adversary import AdversarialResult
 from intriguing_tf.checks import check_kind, check_positive_integer
-from intriguing_tf.classifier import check_model, input_shape
+from intriguing_tf.classifier import check_model, input_dtype, input_shape
 from intriguing_tf.sweeps import sweep
 from intriguing_tf.transfer import ErrorMatrix, amplify, error_matrix, gaussian_noise
 
@@ -122,6 +122,9 @@ def at_size(model: keras.Model, size: tuple[int, int]) -> keras.Model:
     wanted = shape[:2]
     if tuple(size) == wanted:
         return model
-    images = keras.Input((*size, 3), name="image")
-    resized = keras.layers.Resizing(*wanted, interpolation="bilinear", name="resizing")(images)
-    return keras.Model(images, model(resized), name=model.name)
+    dtype = input_dtype(model)
+    images = keras.Input((*size, 3), name="image", dtype=dtype)
+    resizing = keras.layers.Resizing(
+        *wanted, interpolation="bilinear", name="resizing", dtype=dtype
+    )
+    return keras.Model(images, model(resizing(images)), name=model.name)

@@ -376,7 +376,7 @@ def _preprocessed(model: keras.Model, mode: str) -> keras.Model:
     """Returns a model of pixels in [0, 1], with the preprocessing as layers in front."""
     import keras  # here: --help must not load it
 
-    from intriguing_tf.classifier import check_model, input_shape
+    from intriguing_tf.classifier import check_model, input_dtype, input_shape
 
     check_model(model)
     shape = input_shape(model)
@@ -385,8 +385,9 @@ def _preprocessed(model: keras.Model, mode: str) -> keras.Model:
             f"preprocess={mode!r} needs a model that says the shape of its input: begin it with "
             f"a keras.Input. Received: model {model.name!r}, {type(model).__name__}."
         )
-    images = keras.Input(shape, name="image")
-    pixels = keras.layers.Rescaling(255.0, name="pixels")(images)
+    dtype = input_dtype(model)
+    images = keras.Input(shape, name="image", dtype=dtype)
+    pixels = keras.layers.Rescaling(255.0, name="pixels", dtype=dtype)(images)
     if mode != "pixels":
         if len(shape) != 3 or shape[-1] != 3:
             raise ValueError(

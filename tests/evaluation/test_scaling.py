@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from intriguing_tf.classifier import Classifier
 from intriguing_tf.datasets import ImageSet
 from intriguing_tf.evaluation import page
 from intriguing_tf.evaluation.scaling import Ranges, check_pair, check_within
@@ -95,6 +96,27 @@ def test_series_of_ranges_share_an_axis(monkeypatch):
     ((before, after, heads),) = drawn
     assert min(before.min(), after.min()) >= 0 and max(before.max(), after.max()) <= 1
     assert found.nearest.originals.max() > 1e4 and "%" in heads[0]
+
+
+def test_scaling_is_undone_in_the_precision_of_the_model(other_precision):
+    model, rows = of_units(network()), table()
+    other_precision()
+    ranges = Ranges.of("data", ImageSet(rows))
+    whole = ranges.before(model)
+    assert Classifier(whole).dtype == "float32"
+    np.testing.assert_allclose(whole(ranges.scaled(rows)), model(rows), rtol=1e-4, atol=1e-3)
+
+
+@pytest.mark.slow
+def test_the_precision_of_layers_to_come_changes_no_evaluation(other_precision):
+    model, rows = of_units(network()), table()
+    before = evaluate(model, rows, bounds="data")
+    other_precision()
+    after = evaluate(model, rows, bounds="data")
+    assert after.result.images.dtype == before.result.images.dtype == "float32"
+    np.testing.assert_allclose(after.result.originals, rows, rtol=1e-5)
+    np.testing.assert_allclose(after.l2, before.l2, rtol=1e-3)
+    np.testing.assert_allclose(after.certified, before.certified, rtol=1e-3)
 
 
 def test_a_value_that_never_changes_stays():

@@ -38,6 +38,13 @@ def test_transfer_resumes_and_refuses_other_attacks(tmp_path, linear_network, im
     )
 
 
+def test_images_are_resized_in_the_precision_of_the_model(linear_network, images, other_precision):
+    model, x = linear_network(size=16), images(2)
+    expected = at_size(model, (12, 12))(x)
+    other_precision()
+    np.testing.assert_allclose(at_size(model, (12, 12))(x), expected, rtol=1e-5, atol=1e-5)
+
+
 class Subclassed(keras.Model):
     def __init__(self, inner):
         super().__init__()

@@ -210,6 +210,14 @@ def test_preprocessing_stands_in_front(tmp_path, mode):
     np.testing.assert_allclose(model(pixels), expected.reshape(2, -1), atol=1e-3)
 
 
+def test_preprocessing_has_the_precision_of_the_model(tmp_path, other_precision):
+    keras.Sequential([keras.Input((3,)), keras.layers.ReLU()]).save(tmp_path / "my.keras")
+    other_precision()
+    model = itf.load_model(str(tmp_path / "my.keras"), preprocess="pixels")
+    pixels = np.array([[0.1, 0.2, 0.7]], np.float32)
+    np.testing.assert_allclose(model(pixels), 255 * pixels, rtol=1e-6)
+
+
 NO_INPUT = """
 import keras
 class Own(keras.Model):
