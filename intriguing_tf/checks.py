@@ -99,7 +99,7 @@ def check_seed(value: Any) -> int:
 def as_array(
     name: str, values: Any, valid: str = "an array of numbers", dtype: str = "float32"
 ) -> np.ndarray:
-    """Returns numbers as an array.
+    """Returns numbers as an array; bfloat16, which is no floating type to NumPy, as float32.
 
     Args:
         name: of the argument. values: numbers, or rows of them.
@@ -110,7 +110,7 @@ def as_array(
         ValueError: their rows differ in shape.
     """
     array = _as_any_array(name, values)
-    if array.dtype.kind not in "biufcV":  # V: bfloat16
+    if array.dtype.kind not in "biufc":
         received = type(values).__name__ + (f" of dtype {array.dtype}" if array.ndim else "")
         convert = f". If its values fit: {name}.astype({dtype!r})"
         hint = convert if array.ndim and hasattr(values, "astype") else ""
@@ -119,27 +119,23 @@ def as_array(
 
 
 def array_of_numbers(name: str, values: Any) -> np.ndarray:
-    """Returns values as an array.
+    """Returns values as an array, as `as_array`.
 
     Raises:
-        TypeError: they are none, as a `tf.data.Dataset`, or bfloat16.
+        TypeError: they are none, as a `tf.data.Dataset`.
         ValueError: as `as_array`.
     """
     valid = (
         "an array of floats [n, ...]; read the batches of a tf.data.Dataset into one, "
         "np.concatenate([x for x, _ in dataset])"
     )
-    array = as_array(name, values, valid)
-    if array.dtype.kind == "V":
-        raise TypeError(
-            f"`{name}` must be {valid}. Received: {type(values).__name__} of {array.dtype}."
-        )
-    return array
+    return as_array(name, values, valid)
 
 
 def _as_any_array(name: str, values: Any) -> np.ndarray:
     try:
-        return np.asarray(values)
+        array = np.asarray(values)
+        return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
     except ValueError:
         raise ValueError(
             f"`{name}` must be an array, or rows of one shape. Received: {type(values).__name__}"
@@ -157,7 +153,7 @@ def real_numbers(name: str, values: Any) -> np.ndarray:
     array = _as_any_array(name, values)
     objects = array.flat if array.dtype == object else ()
     others = [type(each).__name__ for each in objects if not isinstance(each, numbers.Real)]
-    if others or (array.dtype.kind not in "biufO" and array.dtype.name != "bfloat16"):
+    if others or array.dtype.kind not in "biufO":
         received = f"{type(values).__name__} with {others[0]}" if others else str(array.dtype)
         raise TypeError(f"`{name}` must be real numbers. Received: {received}.")
     return array.astype(np.float64)

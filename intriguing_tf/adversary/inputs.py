@@ -49,8 +49,6 @@ def check_images(
         ValueError: no images, a wrong shape, values that are not finite or out of bounds.
     """
     array = as_array("images", images, "an array [n, ...] or a tf.data.Dataset")
-    if array.dtype == tf.bfloat16.as_numpy_dtype:  # no floating type to NumPy
-        array = array.astype(np.float32)
     upper = bounds[1]
     if not np.issubdtype(array.dtype, np.floating):
         hint = ""
@@ -106,11 +104,13 @@ def check_logits(logits: np.ndarray, classifier: Classifier) -> np.ndarray:
 def check_repeats(classifier: Classifier, images: np.ndarray, logits: np.ndarray) -> None:
     """Raises if the model gives some images clearly other logits than it gave them before.
 
+    They are the last ones, backwards: other images stand before and behind each.
+
     Args:
         images: [n, ...]. logits: [n, classes], what it gave them.
     """
-    some = images[: min(_REPEATED, (len(images) + 1) // 2)]
-    before, again = logits[: len(some)], classifier.predict_logits(some)
+    some = images[::-1][: min(_REPEATED, (len(images) + 1) // 2)]
+    before, again = logits[::-1][: len(some)], classifier.predict_logits(some)
     finite = np.isfinite(before) & np.isfinite(again)
     change = np.abs(np.where(finite, again - before, 0)).max(initial=0)
     largest = np.abs(np.where(finite, before, 0)).max(initial=0)

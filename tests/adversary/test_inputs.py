@@ -222,6 +222,17 @@ def test_a_model_whose_weights_are_not_finite_is_refused():
     assert found.status.tolist() == ["failed"]
 
 
+@pytest.mark.parametrize("flipped", [False, True])
+def test_a_model_whose_rows_depend_on_those_before_or_behind_is_refused(flipped):
+    x = keras.Input((8,))
+    rows = keras.ops.flip(x, axis=0) if flipped else x
+    sums = keras.ops.cumsum(rows, axis=0)
+    model = keras.Model(x, keras.layers.Dense(3)(keras.ops.flip(sums, 0) if flipped else sums))
+    for number in (3, 20):
+        with pytest.raises(ValueError, match="the same logits each time"):
+            itf.LBFGSAdversary(model, jit_compile=False)(points(number))
+
+
 @pytest.mark.parametrize("kind", ["generator", "RaggedTensor"])
 def test_what_is_no_array_is_named(kind):
     images = {

@@ -8,6 +8,7 @@ from multiprocessing.pool import ThreadPool
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 import intriguing_tf as itf
@@ -149,6 +150,14 @@ def test_a_certifier_is_reused_and_its_bounds_are_symmetric():
 def test_bad_images_are_refused(images, message):
     with pytest.raises(ValueError, match=message):
         certified_radius(softmax_regression(None), images)
+
+
+def test_bfloat16_is_taken_as_float32():
+    images = tf.cast(np.random.default_rng(0).uniform(size=(3, 8, 8, 1)), tf.bfloat16)
+    certifier = Certifier(softmax_regression(None))
+    expected = certifier.radius(tf.cast(images, tf.float32))
+    for each in (images, images.numpy()):
+        np.testing.assert_array_equal(certifier.radius(each), expected)
 
 
 def test_models_that_are_not_classifiers_are_refused():
