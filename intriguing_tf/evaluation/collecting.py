@@ -1,11 +1,11 @@
-"""From a sweep's shards to the numbers of an evaluation, with one shard in memory at a time."""
+"""From a sweep's shards to the numbers of an evaluation, with two shards in memory at most."""
 
 from __future__ import annotations
 
 import dataclasses
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -127,6 +127,7 @@ class Certification:
         report: bounds of the layers, or `None`.
         why_not: why there are none.
         width: of the bounds of the images; where it is infinite, that of the images counts.
+        done: the sweep, whose images decide together whether and how radii are certified.
         verbose: show progress.
 
     Attributes:
@@ -140,11 +141,12 @@ class Certification:
         report: LipschitzReport | None,
         why_not: str,
         width: float,
+        done: Sweep,
         verbose: bool | str,
     ):
         self._classifier, self._method, self._verbose = classifier, method, verbose
         self._total = math.inf if report is None else report.total
-        self._width = width
+        self._width, self._done = width, done
         self._certifier: Certifier | None = None
         self.why_not = why_not
         if report is not None and math.isinf(self._total):
@@ -157,34 +159,46 @@ class Certification:
         if self.why_not or (kept := _kept(file, key, len(shard.result))) is not None:
             return None if self.why_not else kept
         try:
-            radii = self._radii(shard.result.originals)
+            if self._certifier is None:
+                self._certifier = self._made()
+            radii = self._certifier.radius(shard.result.originals, verbose=self._verbose)
         except (ValueError, TypeError) as error:
             self.why_not = str(error)
-        if self.why_not:
             return None
         buffer = io.BytesIO()
         np.savez(buffer, radii=radii, images=key)
         write_atomically(file, buffer.getvalue())
         return radii
 
-    def _radii(self, images: np.ndarray) -> np.ndarray:
-        """Certifies; before the first time, looks whether that is worth its while."""
-        if self._certifier is None:
-            logits = self._classifier.predict_logits(images, _BATCH).astype(np.float64)
-            most = float(np.ptp(logits, axis=1).max() if logits.shape[1] > 1 else abs(logits).max())
-            width = self._width if math.isfinite(self._width) else float(np.ptp(images)) or 1.0
-            if most < _LEAST_RADIUS * width * self._total:
-                self.why_not = (
-                    f"the bounds of the layers multiply to {self._total:.3g}, by which no radius "
-                    f"could be larger than about {most / self._total:.1g}."
-                )
-                return np.zeros(len(images))
-            quick = most < _SMALL_RADIUS * width * self._total
-            self._certifier = Certifier(
-                self._classifier.model, self._verbose, method=self._method, quick=quick,
-                outputs=self._classifier.outputs,
-            )  # fmt: skip
-        return self._certifier.radius(images, verbose=self._verbose)
+    def _made(self) -> Certifier:
+        """Returns what certifies, once all images say that it is worth its while.
+
+        Raises:
+            ValueError: it is not, or cannot be done.
+        """
+        most, extent = _spreads(self._classifier, self._done.shards())
+        width = self._width if math.isfinite(self._width) else extent or 1.0
+        if most < _LEAST_RADIUS * width * self._total:
+            raise ValueError(
+                f"the bounds of the layers multiply to {self._total:.3g}, by which no radius "
+                f"could be larger than about {most / self._total:.1g}."
+            )
+        quick = most < _SMALL_RADIUS * width * self._total
+        return Certifier(
+            self._classifier.model, self._verbose, method=self._method, quick=quick,
+            outputs=self._classifier.outputs,
+        )  # fmt: skip
+
+
+def _spreads(classifier: Classifier, shards: Iterable[Shard]) -> tuple[float, float]:
+    """Returns by how much one image's logits, and all images' values, differ at most."""
+    most = low = high = np.array([])
+    for shard in shards:
+        images = shard.result.originals
+        logits = classifier.predict_logits(images, _BATCH).astype(np.float64)
+        most = np.append(most, np.ptp(logits, axis=1).max())
+        low, high = np.append(low, images.min()), np.append(high, images.max())
+    return float(most.max()), float(high.max() - low.min())  # NaN stays NaN
 
 
 def _kept(file: Path, key: np.ndarray, number: int) -> np.ndarray | None:

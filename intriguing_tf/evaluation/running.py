@@ -175,7 +175,7 @@ def evaluate(
             raise
         report, why = (None, NOT_ASKED) if certify == "none" else _layers(model, verbose)
         width = float(bounds[1] - bounds[0])
-        radii_of = Certification(classifier, certify, report, why, width, verbose)
+        radii_of = Certification(classifier, certify, report, why, width, done, verbose)
         found = collect(classifier, done, place / "certified", bounds, radii_of, verbose)
         result = done.result(**_CELL) if folder is None else None
     some = None

@@ -4,11 +4,14 @@ import dataclasses
 import shutil
 from unittest import mock
 
+import keras
 import numpy as np
 import pytest
 
+from intriguing_tf.classifier import Classifier
 from intriguing_tf.evaluation import collecting
-from intriguing_tf.lipschitz import Certifier
+from intriguing_tf.evaluation.collecting import Certification
+from intriguing_tf.lipschitz import Certifier, bound
 from tests.evaluation.small import evaluate, images, network
 
 
@@ -53,6 +56,28 @@ def test_no_more_examples_are_kept_than_are_shown(monkeypatch):
     order = np.sort(found.l2)
     np.testing.assert_array_equal(found.nearest.l2, order[:3])
     np.testing.assert_array_equal(found.farthest.l2, order[:-4:-1])
+
+
+@pytest.mark.parametrize("shard_size", [4, 8])
+def test_all_shards_decide_whether_anything_is_certified(shard_size, tmp_path):
+    """No image of the first shard has a radius to speak of."""
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, use_bias=False)])
+    model.set_weights([np.eye(4, 3)])
+    rows = images(8)
+    rows[:4] *= 1e-14
+    done = mock.Mock()
+    done.shards.side_effect = lambda: [
+        mock.Mock(
+            result=mock.MagicMock(originals=part, __len__=lambda result: len(result.originals)),
+            provenance={"plan": "", "images": ""},
+        )
+        for part in np.split(rows, 8 // shard_size)
+    ]
+    report = bound(model, "quick")
+    certification = Certification(Classifier(model), "global", report, "", 1.0, done, False)
+    radii = [certification.radii(i, shard, tmp_path) for i, shard in enumerate(done.shards())]
+    assert not certification.why_not
+    np.testing.assert_array_equal(np.concatenate(radii), Certifier(model).radius(rows))
 
 
 def test_examples_that_rounding_leaves_without_a_class_do_not_survive():

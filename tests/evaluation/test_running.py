@@ -2,6 +2,7 @@
 
 import json
 import math
+from unittest import mock
 
 import keras
 import numpy as np
@@ -252,8 +253,10 @@ def test_little_time_is_spent_on_small_radii(model, monkeypatch, width, quick):
         Certifier, "__init__", lambda *given, **more: asked.append(more) or make(*given, **more)
     )
     report = bound(model, "quick")
-    certification = Certification(Classifier(model), "global", report, "", width, False)
-    assert (certification._radii(images()) > 0).all() and asked[0]["quick"] is quick
+    done = mock.Mock()
+    done.shards.return_value = [mock.Mock(result=mock.Mock(originals=images()))]
+    certification = Certification(Classifier(model), "global", report, "", width, done, False)
+    assert (certification._made().radius(images()) > 0).all() and asked[0]["quick"] is quick
 
 
 @pytest.mark.slow
