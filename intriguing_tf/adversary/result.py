@@ -222,9 +222,9 @@ class AdversarialResult(ShownAsTable):
         ]
         if found.size:
             rows += [
-                ("distortion, mean", float(found.mean())),
-                ("distortion, median", float(np.median(found))),
-                ("distortion, largest", float(found.max())),
+                ("distortion found, mean", float(found.mean())),
+                ("distortion found, median", float(np.median(found))),
+                ("distortion found, largest", float(found.max())),
             ]
         rows += [
             ("evaluations per image", float(self.nfev.mean()) if len(self) else None),

@@ -161,16 +161,8 @@ def _paragraphs(evaluation: Evaluation) -> Iterator[str]:
     )
     many = _noun(evaluation)[1]
     yield f"{len(evaluation)} {many}, {evaluation.classes} classes. {accuracy}"
-    found = _found(evaluation, "l2")
-    if len(found):
-        change = "."
-        if evaluation.distortion is not None:
-            middle = np.median(_found(evaluation, "distortion"))
-            change = f": a root mean square change of {middle:.4g} of the range of a value."
-        yield (
-            f"Half of the {many} that were attacked take another class within an l2 distance of "
-            f"{np.median(found):.4g}{change}"
-        )
+    if (evaluation.status == "found").any():
+        yield _median_distance(evaluation)
     if evaluation.ranges is not None:
         yield (
             "Each value has its own range, and distances are in units of these ranges: a change "
@@ -181,6 +173,25 @@ def _paragraphs(evaluation: Evaluation) -> Iterator[str]:
     if evaluation.skipped:
         shown = "; ".join(f"{file}: {reason}" for file, reason in evaluation.skipped[:20])
         yield f"{len(evaluation.skipped)} files were skipped. {shown}."
+
+
+def _median_distance(evaluation: Evaluation) -> str:
+    """Returns how near another class is: to half of all, or where fewer were found, of those."""
+    many, found = _noun(evaluation)[1], evaluation.status == "found"
+    attacked = found | evaluation.failed
+    half = f"Half of the {many} that were attacked take another class"
+    if 2 * found.sum() <= attacked.sum():
+        share = found.sum() / attacked.sum()
+        half = f"Of the {many} that were attacked {share:.1%} take another class, half of these"
+        attacked = found
+    distance, distortion = (
+        None if values is None else np.median(np.where(found, values, np.inf)[attacked])
+        for values in (evaluation.l2, evaluation.distortion)
+    )
+    change = "."
+    if distortion is not None:
+        change = f": a root mean square change of {distortion:.4g} of the range of a value."
+    return f"{half} within an l2 distance of {distance:.4g}{change}"
 
 
 def _sections(evaluation: Evaluation) -> Iterator[Section]:
@@ -215,7 +226,7 @@ def _distances(evaluation: Evaluation) -> Picture | None:
         return None
     return distances_by_class(
         "distances",
-        "Distances at which the attack found another class, by true class; bars are medians.",
+        "Distances at which the attack found another class, by true class; bars are their medians.",
         [name_of(label, evaluation.class_names) for label in classes],
         [evaluation.l2[found & (truth == label)] for label in classes],
         _distance(evaluation),

@@ -152,7 +152,7 @@ class Sweep:
         rows = [self._summary(cell) for cell in self.plan.cells]
         columns = (
             "model", "targets", "settings", "images", "found", "already", "failed",
-            "distortion, mean", "median", "seconds",
+            "distortion found, mean", "median", "seconds",
         )  # fmt: skip
         note = f"images: {self.plan.images}; shards: {self.plan.slices}; seed: {self.plan.seed}"
         if self.missing:

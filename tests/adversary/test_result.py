@@ -283,7 +283,7 @@ def test_a_missing_file_is_missing(result, tmp_path):
 
 def test_it_prints_as_a_table_of_what_it_holds(result):
     text = str(result)
-    for word in ("100.0%", "distortion, mean", "evaluations per image", "compiled, margin"):
+    for word in ("100.0%", "distortion found, mean", "evaluations per image", "compiled, margin"):
         assert word in text
     found = result.status == "found"
     assert result.mean_distortion == pytest.approx(result.distortion[found].mean())

@@ -166,6 +166,25 @@ def test_labels_do_not_make_images_without_a_class_robust(without_a_class):
     assert not any("attack found nothing" in doubt for doubt in named.own_doubts())
 
 
+@pytest.mark.parametrize(
+    ("failed", "words"),
+    [
+        (0, "Half of the rows that were attacked take another class within an l2 distance of 5.5:"),
+        (2, "Half of the rows that were attacked take another class within an l2 distance of 7.5:"),
+        (6, "Of the rows that were attacked 40.0% take another class, half of these within an l2 "
+            "distance of 8.5:"),
+    ],
+)  # fmt: skip
+def test_half_of_the_rows_are_half_of_those_too_for_which_nothing_was_found(
+    failed, words, evaluation
+):
+    status = np.repeat(["failed", "found"], [failed, 10 - failed])
+    distances = np.where(status == "found", np.arange(1.0, 11), np.inf)
+    found = dataclasses.replace(evaluation, status=status, l2=distances, distortion=distances / 2)
+    (line,) = (each for each in page.report(found).summary if "take another class" in each)
+    assert line.startswith(words) and f" of {float(words[:-1].split()[-1]) / 2:g} of the" in line
+
+
 @pytest.mark.slow
 def test_medians_are_over_the_correctly_classified():
     model, points = network(), images(20)

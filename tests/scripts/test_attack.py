@@ -42,7 +42,7 @@ def test_a_keras_file_and_all_images_of_an_npz_file(own, capsys):
     ]  # fmt: skip
     assert run.main(flags) == 0
     printed = capsys.readouterr().out
-    assert "100.0%" in printed and "distortion, median" in printed
+    assert "100.0%" in printed and "distortion found, median" in printed
     result = AdversarialResult.load(folder / "out" / "attack")
     assert len(result) == 20 and result.success.all() and result.settings["seed"] == 5
     np.testing.assert_array_equal(
