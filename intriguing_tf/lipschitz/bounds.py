@@ -13,7 +13,7 @@ from intriguing_tf.classifier import check_model
 from intriguing_tf.lipschitz.contradictions import check_bound
 from intriguing_tf.lipschitz.domain import boxes_of, described
 from intriguing_tf.lipschitz.graph import calls_of
-from intriguing_tf.lipschitz.propagation import ranges_on
+from intriguing_tf.lipschitz.propagation import AnyInput, Ranges
 from intriguing_tf.lipschitz.report import LipschitzReport
 from intriguing_tf.lipschitz.steps import LayerBound
 from intriguing_tf.lipschitz.walk import Bounds, combined
@@ -80,7 +80,7 @@ def bound(
     check_model(model, single=())
     started = time.monotonic()
     graph = calls_of(model)
-    ranges = ranges_on(model, domain)
+    ranges = AnyInput() if domain is None else Ranges(model, domain)
     quick = method == "quick"
     bounds = Bounds(method != "product", unbounded, attained, verbose, ranges, quick)
     products, totals = zip(*map(bounds.close, bounds.run(graph)), strict=True)

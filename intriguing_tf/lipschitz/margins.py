@@ -14,7 +14,7 @@ from intriguing_tf.lipschitz.evaluation import BatchValues
 from intriguing_tf.lipschitz.folding import Entry, fold
 from intriguing_tf.lipschitz.graph import calls_of
 from intriguing_tf.lipschitz.local import LocalChain, Units
-from intriguing_tf.lipschitz.propagation import ranges_on
+from intriguing_tf.lipschitz.propagation import Ranges
 from intriguing_tf.lipschitz.rounding import LEAST, lengths, product_up, round_down, round_up
 from intriguing_tf.lipschitz.steps import Matrix, Regroup, Slopes
 from intriguing_tf.lipschitz.walk import Bounds, Branch, logits_graph
@@ -45,7 +45,7 @@ class MarginBounds:
         quick: bool = False,
         domain: Any = None,
     ):
-        ranges = ranges_on(model, domain)
+        ranges = None if domain is None else Ranges(model, domain)
         self._bounds = Bounds(True, attained=False, verbose=verbose, ranges=ranges, quick=quick)
         self._branch = self._bounds.run(logits_graph(calls_of(model)))[0]
         self._entries = _without_regrouping(self._branch)

@@ -23,23 +23,11 @@ from intriguing_tf.lipschitz.walk import Anywhere, combined, rule_of
 
 # Where all tensors of an example have more numbers than this, ranges end with the last product.
 FOLLOWED = 2**22
-_ON_A_DOMAIN = (
-    "On a box of inputs it may have a bound: give `bound` or `certified_radius` a "
-    "`domain=(low, high)`."
-)
+_ON_A_DOMAIN = "On a box of inputs it may have a bound: give `bound` a `domain=(low, high)`."
 
 
-def ranges_on(model: keras.Model, domain: Any = None) -> Anywhere:
-    """Returns what follows a model's calls on a domain; of `None`, what names it where it helps.
-
-    Raises:
-        ValueError: as `Ranges`.
-    """
-    return _AnyInput() if domain is None else Ranges(model, domain)
-
-
-class _AnyInput(Anywhere):
-    """No ranges; what only a domain bounds is refused with that advice."""
+class AnyInput(Anywhere):
+    """No ranges; what only a domain bounds is refused with that advice, for `bound`."""
 
     def rule_of(self, call: Call) -> LayerBound | Steps:
         if rule_on_domain(call) in (None, power_of_two_tensors):

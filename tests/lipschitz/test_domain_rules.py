@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import layers, ops
 
-from intriguing_tf.lipschitz import NoBoundError, bound
+from intriguing_tf.lipschitz import NoBoundError, bound, certified_radius
 
 
 def total(function, domain, shape=(3,)) -> float:
@@ -60,6 +60,15 @@ def test_the_steepest_place_of_the_domain_counts(function, domain, steepest):
 def test_no_domain_is_advised_where_it_would_not_help(function, domain):
     with pytest.raises(NoBoundError) as error:
         total(function, domain, (2, 3))
+    assert "domain=" not in str(error.value)
+
+
+@pytest.mark.parametrize("domain", [None, (0.5, 1)])
+def test_radii_are_not_advised_to_take_a_domain_for_what_they_refuse_on_it_too(domain):
+    x = keras.Input((3,))
+    model = keras.Model(x, layers.Dense(2)(ops.square(x)))
+    with pytest.raises(NoBoundError) as error:
+        certified_radius(model, np.full((1, 3), 0.75), domain=domain)
     assert "domain=" not in str(error.value)
 
 
