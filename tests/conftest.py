@@ -1,10 +1,11 @@
-"""The seed of the random tests, cases that are drawn by it, Ctrl-C, and training without XLA."""
+"""The seeds of the random tests, cases that are drawn by it, Ctrl-C, and training without XLA."""
 
 from __future__ import annotations
 
 import functools
 import gc
 import os
+import random
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -34,6 +35,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     left_out = set() if any("[" in each for each in config.args) else not_drawn(items)
     config.hook.pytest_deselected(items=[item for item in items if item in left_out])
     items[:] = [item for item in items if item not in left_out]
+
+
+@pytest.hookimpl(tryfirst=True)  # before fixtures, those of modules too
+def pytest_runtest_setup() -> None:
+    """The weights that Keras draws are those of every run, whichever tests ran before."""
+    random.seed(0)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
