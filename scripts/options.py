@@ -184,7 +184,7 @@ def photographs() -> Option:
 
 def bounds(*of: str) -> Option:
     """--bounds: least and largest pixel value, a pair of floats; of the models of flags."""
-    text = f"least and largest pixel value; MNIST is scaled to them; {_BY_DEFAULT}"
+    text = f"least and largest pixel value; MNIST and pictures are scaled to them; {_BY_DEFAULT}"
     return _fitting_bounds(parsers.Bounds("bounds"), text, of)
 
 

@@ -52,7 +52,8 @@ class LBFGSAdversary:
             all images of a call; may be infinite, or equal, which holds a variable. Default: (0, 1)
             for images; at a layer, the range of its activation function.
         loss: "margin", the soft maximum of the other logits minus the target's, which leads to the
-            minimum itself, or "cross_entropy", the paper's, which ends slightly farther away.
+            minimum itself, or "cross_entropy", the paper's, which ends slightly farther away; or
+            an object of a subclass of `Loss`.
         solver: "compiled", a batched L-BFGS in TensorFlow that chooses c at every step, or
             "scipy", the reference: SciPy's L-BFGS-B for one c after another.
         maxcor: curvature pairs of L-BFGS.

@@ -118,6 +118,7 @@ def evaluate(
             evaluation.
         OSError: named data that are not there, or a folder that cannot be written to.
         RuntimeError: another process is at work in the folder.
+        ImportError, ConnectionError, RuntimeError: with `ray`, as `itf.sweep`.
 
     Example:
 

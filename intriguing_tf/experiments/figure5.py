@@ -34,8 +34,8 @@ class Figure5:
 
     Args:
         target: the class's name, WordNet number or index among ImageNet's 1000.
-        survive_rounding: round away from the original, and magnify just enough, what rounding to
-            8 bits would undo.
+        survive_rounding: search pixels of 8 bits near an example that rounding would undo; else
+            it is only rounded.
         options: further keywords of `LBFGSAdversary` (solver, loss, ...), without `bounds`.
     """
 

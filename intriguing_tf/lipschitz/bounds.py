@@ -37,7 +37,7 @@ def bound(
     merged; shared layers. Several inputs or outputs count as one long vector.
 
     Args:
-        model: a built Keras 3 model, channels last, with known input sizes where they matter.
+        model: a built Keras 3 model, with known input sizes where they matter.
         method: "product" takes each layer by itself, as section 4.3 of the paper does. "best"
             joins linear neighbours (batch normalization and convolution, matrices in a row) and
             bounds chains of linear layers and activations as a whole
@@ -60,9 +60,10 @@ def bound(
     Raises:
         TypeError: not a Keras model.
         ValueError: an unknown `method` or `unbounded`; a model that is not built, or has no graph;
-            weights that are not finite; an input size that is not known but matters; channels
-            first. `NoBoundError`, a ValueError, where a layer has no bound: attention, products of
-            two branches without a `domain`, layers that are not registered.
+            weights that are not finite; an input size that is not known but matters.
+            `NoBoundError`, a ValueError, where a layer has no bound: attention, products of two
+            branches without a `domain`, interpolation of channels first, layers that are not
+            registered.
         ContradictionError: a RuntimeError: the model attains more than the bound that was found: an
             error in a rule, please report it. (Products with its Jacobian at random points are
             compared.)

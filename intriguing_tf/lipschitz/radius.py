@@ -89,10 +89,11 @@ def certified_radius(
         within it overflow.
 
     Raises:
-        ValueError: as `bound`; an unknown `method`; images that are integers, not finite, of
-            another shape or outside of the domain; a model that cannot be copied to float64, or
-            whose copy computes something else. `NoBoundError`, a ValueError, for layers without a
-            bound of their rounding errors.
+        TypeError: not a Keras model; images that are no array of numbers.
+        ValueError: as `bound`; an unknown `method` or `outputs`, or `outputs` that do not fit one
+            output unit; images that are integers, not finite, of another shape or outside of the
+            domain; a model that cannot be copied to float64, or whose copy computes something
+            else. `NoBoundError`, a ValueError, for layers without a bound of their rounding errors.
         ContradictionError: as `bound`.
 
     Example:
@@ -118,7 +119,7 @@ class Certifier:
         bounds: float64 [classes, classes], the L_ij; zeros on the diagonal.
 
     Raises:
-        ValueError: as `certified_radius`.
+        TypeError, ValueError, ContradictionError: as `certified_radius`.
 
     Example:
 
@@ -163,8 +164,8 @@ class Certifier:
         """Returns the certified radius of each image, float64 [n].
 
         Raises:
-            ValueError: as `certified_radius`; the model's weights are no longer those of the
-                bounds.
+            TypeError, ValueError: as `certified_radius`; the model's weights, or its layers'
+                settings, are no longer those of the bounds.
         """
         check_positive_integer("batch_size", batch_size)
         images = self._check(images)

@@ -77,7 +77,8 @@ def sweep(
     Raises:
         TypeError, ValueError: arguments that are not as above, or a folder that holds a sweep of
             other data, models or settings, or one made with other versions; with `ray`, a model
-            that Keras cannot save and load, or Ray pickle, or that is another one afterwards.
+            that Keras cannot save and load, or that is another one afterwards, and a model or
+            settings (a loss of one's own) that Ray cannot pickle.
         RuntimeError: another process is at work in the folder; workers that cannot load the
             models, or on which these compute something else; or a shard that its workers died of,
             time and again. Finished shards stay.

@@ -70,11 +70,12 @@ class AdversarialModel(keras.Model):
         **kwargs: of `keras.Model`, such as `name`.
 
     Raises:
-        TypeError, ValueError: a model without logits, in mixed precision, or with a `train_step`
-            of its own; pools or penalties that do not fit it. In `fit`: batches too small for a
-            pool's share, pools that would be renewed within a call of compiled steps; labels that a
-            part cannot read, images out of bounds, or a loss that is not finite, with the step
-            where it happened.
+        TypeError, ValueError: a model without logits, in mixed precision, or with a `train_step`,
+            `test_step`, `compute_loss` or `compute_metrics` of its own; pools or penalties that do
+            not fit it; in a step, pools in a strategy of several devices. In `fit`: batches too
+            small for a pool's share, pools that would be renewed within a call of compiled steps;
+            labels that a part cannot read, images out of bounds, or a loss that is not finite, with
+            the step where it happened.
 
     Example:
 

@@ -106,8 +106,8 @@ def fit(
         TypeError: not a Keras model, optimizer or function, or data that is no array of numbers.
         ValueError: for arrays of different length, labels that are not the model's classes, a loss
             that gives more than one number, the cross-entropy of other outputs than scores, a batch
-            size or a number of epochs out of range, a model without trainable weights, or
-            when the objective is no longer finite.
+            size or a number of epochs out of range, a model without trainable weights or one
+            that trains in a way of its own, or when the objective is no longer finite.
 
     Example:
 

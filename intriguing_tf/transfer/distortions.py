@@ -26,6 +26,7 @@ def rms(images: Any, originals: Any, bounds: tuple[Any, Any] = UNIT_BOX) -> np.n
         float64 `[n]`, at least 0.
 
     Raises:
+        TypeError: images or originals that are not floating point.
         ValueError: shapes differ, something is not finite, or the bounds are no box.
 
     Example:
@@ -91,7 +92,7 @@ def amplify(result: Any, stddev: float = 0.1, bounds: tuple[Any, Any] | None = N
         An array of the shape and dtype of `result.originals`.
 
     Raises:
-        TypeError: `result` has no images or originals.
+        TypeError: `result` has no images or originals, or they are not floating point.
         ValueError: a negative or infinite stddev, or bounds that are no box; no bounds given for a
             result that was made with bounds that differ from pixel to pixel.
 

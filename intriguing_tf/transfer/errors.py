@@ -106,7 +106,8 @@ def error_matrix(
         An `ErrorMatrix`.
 
     Raises:
-        TypeError: something that is not a Keras model; images that are not floating point.
+        TypeError: something that is not a Keras model; images that are not floating point; labels
+            that are objects or text.
         ValueError: nothing to measure, two models of one name, lengths that differ from the
             labels', labels outside a model's classes, images that are not finite or do not have
             a model's input shape or that of the originals. What is known without calling a
