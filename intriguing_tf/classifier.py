@@ -21,6 +21,7 @@ __getattr__ = moved_names(__name__, "intriguing_tf.keras_graph", "above", "find_
 
 # What a model predicts with; one's own may return something else than `call`.
 _PREDICTING = ("make_predict_function", "predict", "predict_on_batch", "predict_step")
+_RENEWED = "_structure"  # on Keras's function: for which structure of the model it was made
 OUTPUTS = ("auto", "logits", "probabilities")
 # So many units in the last place two ways to compute an activation may differ by.
 _UNITS = 8
@@ -76,7 +77,6 @@ class Classifier:
         self.limits: tuple[float, float] | None = None
         self._whole, self._layer = model, layer
         self._traced: dict[tuple[int, ...], Any] = {}
-        self._kept_of_calls: set[Any] = set()
         self._follow()
         self.dtype = tf.as_dtype(input_dtype(self.model))
 
@@ -90,9 +90,8 @@ class Classifier:
         _check_predicting(whole)
         self._traced.clear()
         self.model = whole if layer is None else keras_graph.above(whole, layer)
-        self._structure = Structure(whole)
-        if getattr(whole, "predict_function", None) is not None:
-            whole.make_predict_function(force=True)
+        self._structure, self._kept_of_calls = Structure(whole), set[Any]()
+        _renew_predict(whole, self._structure)
 
     @property
     def input_shape(self) -> tuple[int | None, ...] | None:
@@ -271,6 +270,16 @@ def check_model(model: Any, single: Collection[str] = ("inputs", "outputs")) -> 
     outputs = named_tensors(model, "outputs") if "outputs" in single else None
     if outputs is not None:
         _single_output(outputs)
+
+
+def _renew_predict(model: keras.Model, structure: Structure) -> None:
+    """Drops what `predict` has traced, unless it was dropped before, of the same structure."""
+    if getattr(model, "predict_function", None) is None:
+        return
+    renewed_for = getattr(model.predict_function, _RENEWED, None)
+    if renewed_for is None or renewed_for.changes(structure):
+        model.make_predict_function(force=True)
+        setattr(model.predict_function, _RENEWED, structure)
 
 
 def _check_predicting(model: keras.Model) -> None:

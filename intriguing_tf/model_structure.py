@@ -26,7 +26,8 @@ _KEPT = frozenset(
     }
 )  # fmt: skip
 _SIMPLE = (bool, bytes, float, int, str)  # compared by their values
-_PACKAGES = ("builtins", "keras", "tensorflow")  # what these hold is not looked into
+# What these hold is not looked into.
+_PACKAGES = ("builtins", "intriguing_tf", "keras", "logging", "numpy", "tensorflow")
 
 
 class Structure:
@@ -34,7 +35,8 @@ class Structure:
 
     Attributes are looked at, not configurations, which take ten times as long and which layers of
     one's own need not have. Objects are compared by identity, arrays by their values. Of what is
-    the user's own, all that it holds is looked at, and what its functions use from outside.
+    the user's own, all that it holds is looked at: attributes of layers and of their classes, and
+    what their functions use from outside.
 
     Args:
         model: a built model.
@@ -44,18 +46,19 @@ class Structure:
         layers = [model, *layers_in(model)]
         # The objects themselves are kept, so that no other takes the identity of one.
         self._parts: dict[Any, Any] = {"": _All((*layers, *model.weights))}
-        seen = {id(each) for each in self._parts[""]}
+        self._weights = set(map(id, model.weights))
+        seen = set(map(id, self._parts[""]))
         for layer in layers:
             own, number = not is_of(type(layer), _PACKAGES), id(layer)
-            for name, value in vars(layer).items():
+            for name, value in list(vars(layer).items()):  # another thread may set one
                 if name in _KEPT:
                     continue
                 looked_into = name[0] != "_" or (own and not _is_keras_own(name))
                 if looked_into and not (value is None or isinstance(value, _SIMPLE)):
                     value = _All(_within(value, seen))
                 self._parts[number, name] = value
-            if own:
-                self._parts[number, ""] = _All(_within(type(layer).call, seen))
+            for where, value in _of_class(type(layer)) if own else ():
+                self._parts[number, where] = _All(_within(value, seen))
             if is_functional(layer):
                 graph = _in_graph(layer)
                 self._parts[number, "graph"] = _All(
@@ -63,10 +66,16 @@ class Structure:
                 )
 
     def values(self) -> list[bytes]:
-        """The values of the model's weights, and of other variables that it computes with."""
+        """The values of variables that the model computes with, and which are no weights of it."""
         held = [each for part in self._parts.values() if isinstance(part, _All) for each in part]
-        variables = [each for each in held if isinstance(each, (keras.Variable, tf.Variable))]
-        return [keras.ops.convert_to_numpy(variable).tobytes() for variable in variables]
+        variables = {
+            id(each): each for each in held if isinstance(each, (keras.Variable, tf.Variable))
+        }
+        return [
+            keras.ops.convert_to_numpy(variable).tobytes()
+            for number, variable in variables.items()
+            if number not in self._weights
+        ]
 
     def changes(self, other: Structure) -> set[Any]:
         """Where another structure differs, given the same weights."""
@@ -82,12 +91,27 @@ class _All(tuple):
     """All that a value holds, and itself."""
 
 
-@functools.cache
 def _is_keras_own(name: str) -> bool:
     """Whether Keras, or TensorFlow below it, keeps something by this name on any layer or model."""
-    return name.startswith("_self_") or any(
-        name in vars(each) for each in (keras.layers.Layer(), keras.Model())
-    )
+    return name.startswith("_self_") or name in _kept_by_keras()
+
+
+@functools.cache
+def _kept_by_keras() -> set[str]:
+    return {*vars(keras.layers.Layer(name="any")), *vars(keras.Model(name="any"))}
+
+
+def _of_class(kind: type) -> Iterator[tuple[str, Any]]:
+    """Yields what a layer's own classes hold and use from outside, and where."""
+    for each in kind.__mro__:
+        if is_of(each, _PACKAGES):
+            continue
+        for name, value in vars(each).items():
+            if inspect.isfunction(value):
+                for used in _names(value.__code__):
+                    yield f"{each.__qualname__} uses {used}", value.__globals__.get(used)
+            elif not name.startswith("__"):
+                yield f"{each.__qualname__}.{name}", value
 
 
 def _in_graph(model: keras.Model) -> Iterator[Any]:
@@ -100,15 +124,16 @@ def _in_graph(model: keras.Model) -> Iterator[Any]:
 
 def _within(value: Any, seen: set[int]) -> Iterator[Any]:
     """Yields a value, and what a container, an object or a function of the user's own holds."""
-    if isinstance(value, np.ndarray):
-        yield from (*value.shape, value.dtype.str, value.tobytes())
-        return
-    yield value
-    if isinstance(value, (*_SIMPLE, types.ModuleType)) or id(value) in seen:
-        return
-    seen.add(id(value))
-    for each in _held(value):
-        yield from _within(each, seen)
+    waiting = [value]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, np.ndarray):
+            yield from (*each.shape, each.dtype.str, each.tobytes())
+            continue
+        yield each
+        if not isinstance(each, (*_SIMPLE, types.ModuleType)) and id(each) not in seen:
+            seen.add(id(each))
+            waiting += _held(each)
 
 
 def _held(value: Any) -> Iterable[Any]:
@@ -116,13 +141,26 @@ def _held(value: Any) -> Iterable[Any]:
         return [*value, *value.values()]
     if isinstance(value, (list, tuple, set, frozenset)):
         return value
-    if is_of(value if inspect.isfunction(value) else type(value), _PACKAGES):
+    if isinstance(value, types.MethodType):
+        return [value.__func__, value.__self__]
+    if isinstance(value, functools.partial):
+        return [value.func, value.args, value.keywords]
+    if inspect.isclass(value) or is_of(
+        value if inspect.isfunction(value) else type(value), _PACKAGES
+    ):
         return ()
     if inspect.isfunction(value):
         cells = [c.cell_contents for c in value.__closure__ or () if c != types.CellType()]
-        used = [value.__globals__.get(name) for name in value.__code__.co_names]
+        used = [value.__globals__.get(name) for name in _names(value.__code__)]
         return [*cells, *used, value.__defaults__, value.__kwdefaults__]
-    return vars(value).values() if hasattr(value, "__dict__") and not inspect.isclass(value) else ()
+    return vars(value).values() if hasattr(value, "__dict__") else ()
+
+
+@functools.cache
+def _names(code: types.CodeType) -> tuple[str, ...]:
+    """The names that code uses from outside, with that of functions within it."""
+    inner = [each for each in code.co_consts if isinstance(each, types.CodeType)]
+    return (*code.co_names, *(name for each in inner for name in _names(each)))
 
 
 def _equal(first: Any, second: Any) -> bool:

@@ -136,6 +136,9 @@ def test_new_weights_and_new_settings_are_followed():
     assert classifier.graph((5,)) is classifier.graph((5,)) is not graph
 
 
+COUNT, UNIT = {"calls": 0}, {"unit": 1.0}
+
+
 class Keeping(keras.layers.Layer):
     """Keeps of its calls what a layer may keep."""
 
@@ -145,9 +148,10 @@ class Keeping(keras.layers.Layer):
 
     def call(self, x):
         self.calls += 1
+        COUNT["calls"] += 1
         self.shape, self.last, self.cache = x.shape, x, {"x": x}
         self.seen.append(x)
-        return self.factor * x
+        return self.factor * UNIT["unit"] * x
 
 
 def test_what_a_layer_keeps_of_its_calls_is_no_change():
@@ -161,6 +165,21 @@ def test_what_a_layer_keeps_of_its_calls_is_no_change():
     assert classifier.graph((5,)) is graph
     model.layers[-1].factor = -1.0
     np.testing.assert_array_equal(classifier.predict_logits(X), -before)
+    UNIT["unit"] *= -1
+    np.testing.assert_array_equal(classifier.predict_logits(X), before)
+
+
+def test_predict_is_dropped_once_for_a_structure():
+    model = network()
+    model.predict(X, verbose=0)
+    Classifier(model)
+    model.predict(X, verbose=0)
+    renewed = model.predict_function
+    Classifier(model)
+    assert model.predict_function is renewed
+    model.layers[0].activation = keras.activations.relu
+    Classifier(model)
+    assert model.predict_function is not renewed
 
 
 def test_what_predict_kept_before_is_dropped():

@@ -24,8 +24,13 @@ class Scaled(keras.layers.Layer):
         self.table["itself"] = self.table
         self._settings = types.SimpleNamespace(inner={"scale": 1.0})
 
+    offset = 0.0
+
     def call(self, x):
-        return self.factor * CONSTANTS["unit"] * x
+        return sum(self.scaled(part) for part in [x]) + self.offset
+
+    def scaled(self, x):
+        return self.factor * next(CONSTANTS["unit"] for _ in range(1)) * x
 
     def get_config(self):
         raise NotImplementedError
@@ -104,6 +109,10 @@ def set_what_is_outside(model):
     CONSTANTS["unit"] += 1.0
 
 
+def set_on_a_class(model):
+    type(model.layers[-1]).offset += 1.0
+
+
 def set_on_the_model(model):
     model.power = 2
 
@@ -125,6 +134,7 @@ def replace_a_layer(model):
         (network, set_in_a_private_list),
         (network, set_in_an_object_of_ones_own),
         (network, set_what_is_outside),
+        (network, set_on_a_class),
         (with_a_wrapped_function, set_what_is_outside),
         (with_a_constant, set_in_a_constant),
         (subclassed, set_on_the_model),

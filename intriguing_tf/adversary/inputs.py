@@ -112,8 +112,8 @@ def check_repeats(classifier: Classifier, images: np.ndarray, logits: np.ndarray
     some = images[::-1][: min(_REPEATED, (len(images) + 1) // 2)]
     before, again = logits[::-1][: len(some)], classifier.predict_logits(some)
     finite = np.isfinite(before) & np.isfinite(again)
-    change = np.abs(np.where(finite, again - before, 0)).max(initial=0)
-    largest = np.abs(np.where(finite, before, 0)).max(initial=0)
+    before, again = np.where(finite, before, 0), np.where(finite, again, 0)
+    change, largest = np.abs(again - before).max(initial=0), np.abs(before).max(initial=0)
     if change > _REPEATS * largest:
         raise ValueError(
             "The model must give an image the same logits each time, whatever else is in its "

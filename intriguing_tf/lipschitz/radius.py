@@ -154,7 +154,7 @@ class Certifier:
         self._compare_at_random()
         self.bounds = margins.values
         self._structure = Structure(model)
-        self._weights = self._structure.values()
+        self._variables = self._structure.values()
         head, classes = self._evaluate.head, math.prod(model.outputs[0].shape[1:])
         slope = margins.logits() if head is SIGMOID and classes > 1 else 0.0
         self._head = HeadRounding(head, classes, classifier.output_dtypes, slope)
@@ -169,7 +169,8 @@ class Certifier:
         """
         check_positive_integer("batch_size", batch_size)
         images = self._check(images)
-        self._check_weights()
+        with self._lock:
+            self._check_weights()
         batch_size = min(batch_size, max(1, LARGEST_BATCH // max(self._evaluate.numbers, 1)))
         parts = [np.zeros(0)]
         with progress_bar(len(images), "certified radii", verbose) as bar:
@@ -254,8 +255,11 @@ class Certifier:
             self._compare(images, near, own)
 
     def _check_weights(self) -> None:
+        own, copied = self.model.get_weights(), self._copy.get_weights()
+        same = all(np.array_equal(x, y) for x, y in zip(own, copied, strict=True))
         structure = Structure(self.model)
-        if structure.changes(self._structure) or structure.values() != self._weights:
+        changed = structure.changes(self._structure) or structure.values() != self._variables
+        if not same or changed:
             raise ValueError(
                 f"The weights of model {self.model.name!r}, its layers' settings or variables in "
                 "its graph were changed after this Certifier was made, and its bounds are of the "
@@ -294,6 +298,8 @@ class Certifier:
 
     def _middle_of(self, classifier: Classifier) -> float:
         """What divides the classes of one output unit, or of what enters its sigmoid."""
+        if math.prod(self.model.outputs[0].shape[1:]) > 1:
+            return 0.0  # the largest is predicted, whatever the outputs are
         if self._evaluate.squashes and not classifier.squashes:
             raise ValueError(
                 "A unit that ends in a sigmoid is never below 0, so that all is of one class with "

@@ -204,6 +204,15 @@ def test_a_sigmoid_whose_output_is_a_logit_has_one_class():
         certified_radius(model, np.zeros((1, 2), np.float32), outputs="logits")
 
 
+@pytest.mark.parametrize("ending", ["softmax", "sigmoid", None])
+def test_of_several_units_the_largest_is_predicted_whatever_they_are(ending):
+    model = sequential((2,), layers.Dense(3, ending))
+    images = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
+    radii = certified_radius(model, images, outputs="logits")
+    np.testing.assert_array_equal(radii, certified_radius(model, images))
+    assert (radii > 0).all()
+
+
 @pytest.mark.parametrize("behind", [
     lambda x: layers.Reshape((2,), dtype="float64")(x), lambda x: keras.ops.cast(x, "float64"),
 ], ids=["layer", "cast"])  # fmt: skip
