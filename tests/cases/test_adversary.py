@@ -106,7 +106,7 @@ def test_probabilities_that_were_moved_are_attacked(scale, offset):
 @pytest.mark.slow
 @pytest.mark.drawn(2)
 @pytest.mark.parametrize("end", ["sigmoid", "tanh"])
-@pytest.mark.parametrize("scale", [1.0, 20.0, 200.0, 5000.0])
+@pytest.mark.parametrize("scale", [1.0, 20.0, 200.0, 2000.0])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "float64"])
 def test_where_sigmoids_saturate_images_are_led_below(dtype, scale, end):
     """Of two that round to 1 the first is the class: the other has to leave 1, or to rise there."""
