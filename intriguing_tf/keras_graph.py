@@ -14,6 +14,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from intriguing_tf.origins import is_in, is_of
+
 _KNOWN_TO_WORK = "Keras 3.10 to 3.15 with TensorFlow 2.18 to 2.21"
 _PACKAGES = ("keras", "intriguing_tf")
 # What makes or trains weights, by the last word of its name in a configuration; what does without.
@@ -296,7 +298,7 @@ def _clone_in_float64(model: Any) -> keras.Model:
     def clone(layer: Any) -> Any:
         if isinstance(layer, keras.Sequential) or is_functional(layer):
             return _clone_in_float64(layer)
-        known = _is_known(type(layer).__module__)
+        known = is_of(type(layer), _PACKAGES)
         return type(layer).from_config(_float64_config(layer.get_config(), known))
 
     # A clone's own inputs would keep their dtype, and round what enters it.
@@ -321,7 +323,7 @@ def _float64_config(config: Any, known: bool) -> Any:
         return [_float64_config(value, known) for value in config]
     if not isinstance(config, dict):
         return config
-    known = _is_known(config["module"]) if config.get("module") else known
+    known = is_in(config["module"], _PACKAGES) if config.get("module") else known
     replaced: dict[str, Any] = {"dtype": "float64"}
     for key in config if known else ():
         last = key.rpartition("_")[2]
@@ -331,7 +333,3 @@ def _float64_config(config: Any, known: bool) -> Any:
         key: replaced[key] if key in replaced else _float64_config(value, known)
         for key, value in config.items()
     }
-
-
-def _is_known(module: str) -> bool:
-    return module.split(".")[0] in _PACKAGES

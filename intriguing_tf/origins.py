@@ -17,13 +17,14 @@ def is_of(code: Any, packages: Container[str]) -> bool:
         code: of anyone.
         packages: their names.
     """
-    if not _is_in(getattr(code, "__module__", None), packages):
+    if not is_in(getattr(code, "__module__", None), packages):
         return False
     function = code.__func__ if isinstance(code, types.MethodType) else code
-    return not isinstance(function, types.FunctionType) or _is_in(
+    return not isinstance(function, types.FunctionType) or is_in(
         function.__globals__.get("__name__"), packages
     )
 
 
-def _is_in(module: str | None, packages: Container[str]) -> bool:
+def is_in(module: str | None, packages: Container[str]) -> bool:
+    """Whether a module, by its full name, is part of one of the packages."""
     return (module or "").partition(".")[0] in packages

@@ -19,7 +19,8 @@ LONGEST = 400  # lines of a module
 COMMANDS = sorted(path.stem for path in SCRIPTS.glob("*.py") if "\nif __name__" in path.read_text())
 
 LEAVES = {"aliases", "archives", "checks", "files", "layers", "progress", "reporting", "text"}
-ANY_MODEL = {"keras_graph", "classifier", "streams", *LEAVES}  # for tools for any Keras model
+# For tools for any Keras model.
+ANY_MODEL = {"origins", "keras_graph", "classifier", "streams", *LEAVES}
 TOOLS = {"adversary", "lipschitz", "units", "transfer"}
 WORK = {"store", "fingerprints"}
 # From the ground up: a member imports only what stands above it here.
@@ -32,8 +33,8 @@ MAY_IMPORT = {
     "archives": {"files", "text"},
     "layers": {"aliases", "checks"},
     "reporting": {"aliases", "checks", "files", "text"},
-    "keras_graph": {"aliases", "checks"},
     "origins": set(),
+    "keras_graph": {"aliases", "checks", "origins"},
     "traced_ranges": set(),
     "traced_outputs": {"traced_ranges"},
     "folded_calls": {"keras_graph"},
@@ -62,7 +63,7 @@ MAY_IMPORT = {
     "models": LEAVES,
     "training": ANY_MODEL | TOOLS,
     "zoo": {"classifier", "datasets", "keras_graph", "models", "training", *LEAVES},
-    "sweeps": ANY_MODEL | TOOLS | WORK | {"origins"},
+    "sweeps": ANY_MODEL | TOOLS | WORK,
     "evaluation": ANY_MODEL | TOOLS | WORK | {"datasets", "models", "zoo", "sweeps"},
     "publishing": ANY_MODEL | TOOLS | WORK | {"datasets", "models", "zoo", "training", "sweeps"},
     "experiments": ANY_MODEL

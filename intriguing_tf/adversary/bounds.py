@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from intriguing_tf.checks import as_array, real_numbers
 from intriguing_tf.keras_graph import find_layer
+from intriguing_tf.origins import is_of
 
 _ROUNDINGS = 16  # of float32: what scaling and centering pixels may lead beyond their range
 _LEAST_FILLED = 0.01  # images that fill less of the bounds have another scale
@@ -56,7 +57,7 @@ def default_bounds(model: keras.Model, layer: Any, bounds: Any) -> Any:
 
 def _range_of_outputs(layer: keras.layers.Layer) -> tuple[float, float] | None:
     """The range of what a layer's activation gives; `None` where it is not known."""
-    if type(layer).__module__.split(".")[0] not in _PACKAGES or "call" in vars(layer):
+    if not is_of(type(layer), _PACKAGES) or "call" in vars(layer):
         return None  # it may do anything with its attributes
     if isinstance(layer, keras.layers.ReLU) and not layer.negative_slope:
         return _RANGES_BY_NAME["relu"] if layer.max_value is None else None
