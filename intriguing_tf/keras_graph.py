@@ -226,13 +226,18 @@ def above(model: keras.Model, layer: keras.layers.Layer | str) -> keras.Model:
         part = keras.Model(output, model.outputs[0], name=f"{model.name}_above_{layer.name}")
         if sum(node.is_input for node in nodes_of(part)) > 1:  # older Keras does not refuse it
             raise ValueError(f"{part.name!r} has other inputs as well.")
-        part.dtype_policy = model.dtype_policy  # else Keras's of now
-        return part
+        return with_policy_of(model, part)
     except ValueError as error:
         raise ValueError(
             f"Model {model.name!r} cannot be cut above layer {layer.name!r}: its output must be "
             "one tensor on which all that follows depends, with no path around it."
         ) from error
+
+
+def with_policy_of(model: keras.Model, other: keras.Model) -> keras.Model:
+    """Returns `other`, made of `model` or a part of it, with its policy, not Keras's of now."""
+    other.dtype_policy = model.dtype_policy
+    return other
 
 
 def _output_in(model: keras.Model, layer: keras.layers.Layer) -> Any:

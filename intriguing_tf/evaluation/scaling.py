@@ -15,6 +15,7 @@ from intriguing_tf.adversary.pictures import kind_of
 from intriguing_tf.checks import check_positive_integer, real_numbers
 from intriguing_tf.classifier import input_dtype
 from intriguing_tf.datasets import ImageSet
+from intriguing_tf.keras_graph import with_policy_of
 
 OF_DATA = "data"  # the bounds that say: each value's own least and largest in the data
 _OF_PIXELS = ((-1, 1), (0, 255))  # the usual ranges besides (0, 1)
@@ -115,8 +116,7 @@ class Ranges:
         dtype = input_dtype(model)
         scaled = keras.Input(self.lower.shape, dtype=dtype)
         whole = keras.Sequential([scaled, self._undo(dtype), model], name=model.name)
-        whole.dtype_policy = model.dtype_policy  # else Keras's of now
-        return whole
+        return with_policy_of(model, whole)
 
     def restored(self, result: AdversarialResult) -> AdversarialResult:
         """Returns a result of scaled data with its inputs as the model itself takes them.

@@ -14,6 +14,7 @@ import numpy as np
 from intriguing_tf.adversary import AdversarialResult
 from intriguing_tf.checks import check_kind, check_positive_integer
 from intriguing_tf.classifier import check_model, input_dtype, input_shape
+from intriguing_tf.keras_graph import with_policy_of
 from intriguing_tf.sweeps import sweep
 from intriguing_tf.transfer import ErrorMatrix, amplify, error_matrix, gaussian_noise
 
@@ -127,4 +128,5 @@ def at_size(model: keras.Model, size: tuple[int, int]) -> keras.Model:
     resizing = keras.layers.Resizing(
         *wanted, interpolation="bilinear", name="resizing", dtype=dtype
     )
-    return keras.Model(images, model(resizing(images)), name=model.name)
+    whole = keras.Model(images, model(resizing(images)), name=model.name)
+    return with_policy_of(model, whole)

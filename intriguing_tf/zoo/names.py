@@ -377,6 +377,7 @@ def _preprocessed(model: keras.Model, mode: str) -> keras.Model:
     import keras  # here: --help must not load it
 
     from intriguing_tf.classifier import check_model, input_dtype, input_shape
+    from intriguing_tf.keras_graph import with_policy_of
 
     check_model(model)
     shape = input_shape(model)
@@ -391,10 +392,9 @@ def _preprocessed(model: keras.Model, mode: str) -> keras.Model:
     if mode != "pixels":
         if len(shape) != 3 or shape[-1] != 3:
             raise ValueError(
-                f"preprocess={mode!r} is for RGB images [height, width, 3]. Received: a model of "
-                f"inputs {shape}."
+                f"preprocess={mode!r} is for RGB inputs [height, width, 3]. Received: {shape}."
             )
         pixels = keras.applications.imagenet_utils.preprocess_input(
             pixels, data_format="channels_last", mode=mode
         )
-    return keras.Model(images, model(pixels), name=f"{model.name}_on_pixels")
+    return with_policy_of(model, keras.Model(images, model(pixels), name=f"{model.name}_on_pixels"))

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from intriguing_tf.classifier import Classifier
 from intriguing_tf.experiments import ImagenetTransfer, at_size
 
 
@@ -42,7 +43,9 @@ def test_images_are_resized_in_the_precision_of_the_model(linear_network, images
     model, x = linear_network(size=16), images(2)
     expected = at_size(model, (12, 12))(x)
     other_precision()
-    np.testing.assert_allclose(at_size(model, (12, 12))(x), expected, rtol=1e-5, atol=1e-5)
+    found = at_size(model, (12, 12))
+    assert Classifier(found).dtype == "float32"
+    np.testing.assert_allclose(found(x), expected, rtol=1e-5, atol=1e-5)
 
 
 class Subclassed(keras.Model):

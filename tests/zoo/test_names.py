@@ -9,6 +9,7 @@ import pytest
 
 import intriguing_tf as itf
 from intriguing_tf import zoo
+from intriguing_tf.classifier import Classifier
 from intriguing_tf.zoo import names
 
 
@@ -216,6 +217,12 @@ def test_preprocessing_has_the_precision_of_the_model(tmp_path, other_precision)
     model = itf.load_model(str(tmp_path / "my.keras"), preprocess="pixels")
     pixels = np.array([[0.1, 0.2, 0.7]], np.float32)
     np.testing.assert_allclose(model(pixels), 255 * pixels, rtol=1e-6)
+
+
+def test_a_model_with_preprocessing_computes_in_the_precision_of_the_model(other_precision):
+    model = keras.Sequential([keras.Input((3,)), keras.layers.ReLU()])
+    other_precision()
+    assert Classifier(names._preprocessed(model, "pixels")).dtype == "float32"
 
 
 NO_INPUT = """
