@@ -145,11 +145,15 @@ def _files(name: str, where: Path | str) -> dict[str, Path]:
 
 
 def _uncopied(sources: Mapping[str, Path], home: Path) -> list[str]:
-    """Returns the names of an entry's files but those that an export which was stopped copied."""
+    """Returns the names of an entry's files but those that an export which was stopped copied.
+
+    Where the entry's card is, all are its own, and none is compared.
+    """
+    own = (home / CARD).exists()
     return [
         name
         for name, source in sources.items()
-        if not (home / name).is_file() or not filecmp.cmp(source, home / name, shallow=False)
+        if own or not (home / name).is_file() or not filecmp.cmp(source, home / name, shallow=False)
     ]
 
 
