@@ -192,13 +192,13 @@ class Certification:
 
 def _spreads(classifier: Classifier, shards: Iterable[Shard]) -> tuple[float, float]:
     """Returns by how much one image's logits, and all images' values, differ at most."""
-    most = low = high = np.array([])
+    most, low, high = -np.inf, np.inf, -np.inf
     for shard in shards:
         images = shard.result.originals
         logits = classifier.predict_logits(images, _BATCH).astype(np.float64)
-        most = np.append(most, np.ptp(logits, axis=1).max())
-        low, high = np.append(low, images.min()), np.append(high, images.max())
-    return float(most.max()), float(high.max() - low.min())  # NaN stays NaN
+        most = np.maximum(most, np.ptp(logits, axis=1).max())  # unlike `max`, keeps NaN
+        low, high = np.minimum(low, images.min()), np.maximum(high, images.max())
+    return float(most), float(high) - float(low)
 
 
 def _kept(file: Path, key: np.ndarray, number: int) -> np.ndarray | None:

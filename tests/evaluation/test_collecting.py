@@ -98,3 +98,14 @@ def test_an_example_within_a_certified_radius_is_a_fault():
     wrong = dataclasses.replace(found, certified=2 * found.l2)
     assert "10 examples lie within a radius that was certified" in next(wrong.own_doubts())
     assert not list(found.own_doubts())
+
+
+@pytest.mark.parametrize("bad", [None, 0, 1])
+def test_spreads_are_those_of_all_shards_and_nan_stays_nan(bad):
+    parts = [np.array([[0.0, 3.0]], "float32"), np.array([[1.0, -1.0]], "float32")]
+    if bad is not None:
+        parts[bad][0, 0] = np.nan
+    shards = [mock.Mock(**{"result.originals": part}) for part in parts]
+    classifier = mock.Mock(predict_logits=lambda images, batch: 2 * images)
+    expected = (6.0, 4.0) if bad is None else (np.nan, np.nan)
+    np.testing.assert_equal(collecting._spreads(classifier, shards), expected)
