@@ -12,13 +12,20 @@ import numpy as np
 
 
 @contextlib.contextmanager
-def naming(name: str) -> Iterator[None]:
-    """Says which of several models a TypeError or ValueError in the block is about."""
+def of_model(name: str) -> Iterator[None]:
+    """Says which of several models a TypeError or ValueError in the block is about.
+
+    Its class stays, but where that takes more than a text, as UnicodeDecodeError does.
+    """
     try:
         yield
     except (TypeError, ValueError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        raise kind(f"{name!r}: {error}") from error
+        text = f"{name!r}: {error}"
+        try:
+            named = type(error)(text)
+        except TypeError:
+            named = TypeError(text) if isinstance(error, TypeError) else ValueError(text)
+        raise named from error
 
 
 def check_kind(name: str, value: Any, kind: type | tuple[type, ...], what: str) -> None:

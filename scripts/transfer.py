@@ -56,7 +56,7 @@ def run(flags: Any) -> None:
 def _measure(flags: Any, results: outputs_folder.Results) -> None:
     from intriguing_tf.adversary.inputs import check_images, check_logits  # these load TensorFlow
     from intriguing_tf.adversary.result import STATUSES
-    from intriguing_tf.checks import naming
+    from intriguing_tf.checks import of_model
 
     folder, bounds = results.folder, flags.bounds
     files = {name: f"adversarial/{name.replace('/', '_')}" for name in flags.models}
@@ -76,7 +76,7 @@ def _measure(flags: Any, results: outputs_folder.Results) -> None:
     adversaries = {}
     settings = {"bounds": bounds, "loss": "cross_entropy"}
     for name, model in models.items():
-        with naming(name):  # complains, too
+        with of_model(name):  # complains, too
             adversary = itf.LBFGSAdversary(model, **settings, outputs=outputs[name])
             rows = check_images(images, adversary.classifier, adversary.bounds)
             check_logits(adversary.classifier.predict_logits(rows), adversary.classifier)

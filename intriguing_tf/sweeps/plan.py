@@ -17,7 +17,7 @@ from intriguing_tf.adversary import LBFGSAdversary
 from intriguing_tf.adversary.inputs import check_images, check_logits
 from intriguing_tf.adversary.losses import Loss
 from intriguing_tf.adversary.targets import class_array
-from intriguing_tf.checks import naming
+from intriguing_tf.checks import of_model
 from intriguing_tf.fingerprints import (
     array_fingerprint,
     function_fingerprint,
@@ -274,11 +274,11 @@ def _read(
     fingerprints, count, shape, dtype, labelled = [], 0, (), "", False
     for piece in source.slices():
         for adversary, name in models.items():
-            with naming(name):
+            with of_model(name):
                 check_images(piece.images, adversary.classifier, adversary.bounds)
         if not classes:
             for adversary, name in models.items():
-                with naming(name):
+                with of_model(name):
                     logits = adversary.classifier.predict_logits(piece.images[:_LOOKED_AT])
                     classes[name] = check_logits(logits, adversary.classifier).shape[1]
             shape, dtype = piece.images.shape[1:], piece.images.dtype.name

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
-from intriguing_tf.checks import naming
+from intriguing_tf.checks import of_model
 from intriguing_tf.sweeps.names import settings_of
 from intriguing_tf.sweeps.plan import Cell
 
@@ -52,7 +52,7 @@ def make_adversaries(
         key = cell.model, cell.settings
         if key not in shared:
             given = settings_of(cell.model, settings[cell.settings])
-            with naming(cell.model):
+            with of_model(cell.model):
                 shared[key] = LBFGSAdversary(models[cell.model], **given)
         adversaries[cell] = shared[key]
     return adversaries

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from intriguing_tf.checks import check_kind, check_labels, check_positive_integer, naming
+from intriguing_tf.checks import check_kind, check_labels, check_positive_integer, of_model
 from intriguing_tf.classifier import Classifier, takes
 from intriguing_tf.progress import progress_bar
 from intriguing_tf.reporting import ShownAsTable, Table
@@ -122,7 +122,7 @@ def error_matrix(
     """
     classifiers: dict[str, Classifier] = {}
     for name, model in _named(models).items():
-        with naming(name):
+        with of_model(name):
             classifiers[name] = Classifier(model)
     labels = check_labels(labels)
     check_kind("image_sets", image_sets, Mapping, "a dictionary of images by name, {'clean': x}")
