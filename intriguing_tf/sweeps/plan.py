@@ -229,9 +229,10 @@ def _described_settings(
 ) -> dict[str, Any]:
     """Returns a group of settings as a plan has it: `outputs` by model where they differ."""
     of_models = {cell.model: each for cell, each in adversaries.items() if cell.settings == name}
-    described = [adversary_settings(each, classes[model]) for model, each in of_models.items()]
     outputs = {model: each.settings.outputs for model, each in of_models.items()}
-    return described[-1] | ({"outputs": outputs} if len({*outputs.values()}) > 1 else {})
+    last = [*of_models][-1]
+    described = adversary_settings(of_models[last], classes[last])
+    return described | ({"outputs": outputs} if len({*outputs.values()}) > 1 else {})
 
 
 def adversary_settings(adversary: LBFGSAdversary, classes: int | None = None) -> dict[str, Any]:

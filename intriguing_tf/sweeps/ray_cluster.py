@@ -55,19 +55,18 @@ class Worker:
             if not packed.computes(loaded[name]):
                 raise _another(f"Model {name!r}", "is in the `get_config` of layers")
         adversaries = make_adversaries(loaded, settings, self._plan.cells)
+        # Settings are described by the last model as sent; a plan that is read has another order.
+        last = [*models][-1]
         for name, expected in self._plan.settings.items():
-            if "own_loss" in expected and not self._is_kept(name, expected, adversaries):
+            adversary = adversaries[Cell(last, next(iter(self._plan.targets)), name)]
+            if "own_loss" in expected and not self._computes(adversary, last, expected):
                 raise _another(f"The loss of settings {name!r}", "is an attribute of the loss")
         return adversaries
 
-    def _is_kept(self, name: str, expected: Any, adversaries: Mapping[Cell, Any]) -> bool:
-        """Whether a loss of one's own computes what the plan says: of one of the models."""
-        found = (
-            adversary_settings(adversary, self._plan.models[cell.model]["classes"])
-            for cell, adversary in adversaries.items()
-            if cell.settings == name
-        )
-        return any(_computed(each) == _computed(expected) for each in found)
+    def _computes(self, adversary: LBFGSAdversary, model: str, expected: Any) -> bool:
+        """Whether an adversary's loss, which is one's own, computes what the plan says."""
+        found = adversary_settings(adversary, self._plan.models[model]["classes"])
+        return _computed(found) == _computed(expected)
 
     def attack(self, task: Task, images: np.ndarray, labels: Any) -> AdversarialResult:
         """Returns a shard's result."""

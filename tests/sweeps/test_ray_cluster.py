@@ -1,10 +1,12 @@
 """A sweep over worker processes of a real local Ray cluster, one of them killed."""
 
+import dataclasses
 import os
 import signal
 import socket
 import threading
 import time
+from unittest import mock
 
 import keras
 import numpy as np
@@ -14,6 +16,7 @@ import tensorflow as tf
 
 import intriguing_tf as itf
 from intriguing_tf.adversary.losses import Loss
+from intriguing_tf.sweeps import plan
 from intriguing_tf.sweeps.plan import Cell, make_plan
 from intriguing_tf.sweeps.ray_cluster import Worker
 from intriguing_tf.sweeps.source import Source
@@ -109,22 +112,45 @@ class Scaled(Loss):
         return self.factor * tf.reduce_max(above, axis=1)
 
 
-def test_a_worker_whose_modules_have_another_loss_says_so(monkeypatch):
-    class Same:
-        def unpack(self):
-            return model
+class Same:
+    def __init__(self, model):
+        self.model = model
 
-        def computes(self, model):
-            return True
+    def unpack(self):
+        return self.model
 
-    model, settings = small_model(), {"own": {"loss": Scaled()}}
+    def computes(self, model):
+        return True
+
+
+def plan_of(models, settings):
     source = Source(np.full((1, 6), 0.5, "float32"), None, 8, (6,))
-    adversaries = make_adversaries({"m": model}, settings, [Cell("m", "nearest", "own")])
-    targets = {"nearest": "nearest"}
-    made = make_plan(source, adversaries, {"m": model}, targets, settings, 0)
+    cells = [Cell(name, "nearest", "own") for name in models]
+    adversaries = make_adversaries(models, settings, cells)
+    return make_plan(source, adversaries, models, {"nearest": "nearest"}, settings, 0)
+
+
+def test_a_worker_whose_modules_have_another_loss_says_so(monkeypatch):
+    model, settings = small_model(), {"own": {"loss": Scaled()}}
+    made = plan_of({"m": model}, settings)
     monkeypatch.setattr(Scaled, "factor", 2.0)
     with pytest.raises(RuntimeError, match=r"The loss of settings 'own' must compute.*another"):
-        begin_with(monkeypatch, Same(), settings, made)
+        begin_with(monkeypatch, Same(model), settings, made)
+
+
+def test_a_loss_is_traced_with_the_last_model_given_alone(monkeypatch):
+    other = keras.Sequential([keras.Input((6,)), keras.layers.Dense(3)])
+    models, settings = {"b": small_model(), "a": other}, {"own": {"loss": Scaled()}}
+    traced = mock.Mock(wraps=plan.function_fingerprint)
+    monkeypatch.setattr(plan, "function_fingerprint", traced)
+    made = plan_of(models, settings)
+    read = dataclasses.replace(made, models=dict(sorted(made.models.items())))
+    sent = {name: Same(model) for name, model in models.items()}
+    monkeypatch.setattr("ray.get", lambda reference: (sent, settings))
+    monkeypatch.setattr(tf.config.threading, "set_intra_op_parallelism_threads", lambda n: None)
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda kind: [])
+    assert len(Worker([None], read, 1)._adversaries) == 2
+    assert traced.call_count == 4  # the value and the sharpness, here and there
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1", "no host:99999"])
