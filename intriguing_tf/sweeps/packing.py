@@ -191,8 +191,9 @@ def _other_weights(model: keras.Model, copy: keras.Model) -> dict[int, np.ndarra
 
 
 def _assign(model: keras.Model, values: Mapping[int, np.ndarray]) -> None:
+    weights = model.weights  # a list that is made at each access
     for index, value in values.items():
-        model.weights[index].assign(value)
+        weights[index].assign(value)
 
 
 def _computed(content: ModelContent) -> str:

@@ -251,6 +251,7 @@ class PoolMemory(PoolExamples):
     ):
         super().__init__(pool, model, number)
         self._graph: tf.Graph | None = None  # of the classifier when the lower part was traced
+        self._lower: Callable[[tf.Tensor], tf.Tensor]  # that part as it was traced
         shape = fixed_input_shape(self._above)
         dtype = self._adversary.classifier.dtype.name
         name = f"pool_{number}"
