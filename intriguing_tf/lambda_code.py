@@ -36,9 +36,10 @@ def without_code(config: dict[str, Any]) -> dict[str, Any]:
     """Returns a part of a configuration; if it is a lambda's, without the code."""
     if config.keys() == _DUMPED:
         return {key: value for key, value in config.items() if key != "code"}
-    match config.get("value"):  # as other layers have it
-        case [str(), defaults, closure] if len(config) == 1:
-            return {"value": [defaults, closure]}
+    match config.get("value"):  # as other layers have it; an activation's with no more around it
+        case [str(code), None | [*_] as defaults, None | [*_] as closure]:
+            if len(config) == 1 and code.endswith("\n"):  # as base64 in lines does
+                return {"value": [defaults, closure]}
     return config
 
 
