@@ -33,6 +33,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
@@ -48,6 +50,7 @@ SOURCES = (
     "benchmarks/lipschitz_cases.py",
 )
 NO_SOURCES = re.compile(r"\.(md|html|png)$|/card\.json$|^zoo/catalogue\.json$")
+LITTLE_WORK = 0.2  # processors; more beside a stage is said
 REGION = re.compile(
     r"(?P<head><!-- measured: (?P<name>[\w-]+) -->\n).*?(?P<foot><!-- end -->)", re.DOTALL
 )
@@ -121,6 +124,11 @@ def processor() -> str:
     return f"{os.cpu_count()} × {name}"
 
 
+def other_work() -> float:
+    """How many processors are at work just now; the load average still counts the last stage."""
+    return psutil.cpu_percent(interval=2) / 100 * (os.cpu_count() or 1)
+
+
 def missing(stage: Stage) -> list[str]:
     """What to do about each need that is not there."""
     return [NEEDS[need] for need in stage.needs if not _there(need)]
@@ -150,7 +158,7 @@ def run(stage: Stage, house: House) -> bool:
     threads = {} if stage.threads is None else {
         name: str(stage.threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     }  # fmt: skip
-    state, load, started = house.state(stage), os.getloadavg()[0], time.monotonic()
+    state, load, started = house.state(stage), other_work(), time.monotonic()
     output, log = logs / f"{stage.name}.out", logs / f"{stage.name}.log"
     with output.open("w") as out, log.open("w") as err:
         environment = {**os.environ, "PYTHONPATH": str(house.root), **threads}
@@ -201,7 +209,7 @@ def measured_text(record: dict[str, Any], printed: str) -> str:
         line = f"*`{record['command']}`, from {read}; {record['date']}; commit {record['commit']}.*"
         return f"<!-- {json.dumps(record)} -->\n{printed}\n\n{line}\n"
     told = " ".join(f"{name} {version}," for name, version in record["versions"].items())[:-1]
-    busy = f", beside other work (load {record['load']})" if record["load"] > 1 else ""
+    busy = f", beside other work (load {record['load']})" if record["load"] > LITTLE_WORK else ""
     line = (
         f"*`{record['command']}`: {record['date']}, {duration(record['seconds'])}{busy}; "
         f"{record['processor']}; {told}; commit {record['commit']}.*"
