@@ -77,14 +77,14 @@ def check_places(folder: Path, names: Iterable[str], own: bool) -> None:
         own: whether what is there was made by an earlier run, and may be replaced.
 
     Raises:
-        ValueError: something is there that no run made, a folder is in the place of a file, or
-            something else in that of a folder.
+        ValueError: something is there that is of no known run, a folder is in the place of a file,
+            or something else in that of a folder.
     """
     names = sorted({*names})
     there = [name for name in names if os.path.lexists(folder / name)]
     if there and not own:
         raise ValueError(
-            f"{_shown(folder)} holds files that would be replaced, and that no run made: give "
+            f"{_shown(folder)} holds files that would be replaced, and are of no known run: give "
             f"another folder, or move them. Received: {', '.join(map(_shown, there))}."
         )
     for name in names:
@@ -96,6 +96,13 @@ def check_places(folder: Path, names: Iterable[str], own: bool) -> None:
                     f"{_shown(place)} must be a {kind}, or not be there: move it, or give another "
                     "folder."
                 )
+
+
+def with_matches(folder: Path, names: Iterable[str]) -> set[str]:
+    """Returns names, and those in a folder that they match: `figures/*.svg` is for all of such."""
+    names = {*names}
+    matches = (path for name in names for path in folder.glob(name))
+    return names.union(path.relative_to(folder).as_posix() for path in matches)
 
 
 def write_atomically(path: str | os.PathLike, content: bytes | str) -> Path:

@@ -41,7 +41,12 @@ from intriguing_tf.files import write_atomically
     options.only(
         ["methods", "seeds", "validation", "radius"], where="corrupted_split", value=False
     ),
-    options.work_folder("adversarial-training", "folder of networks and results", ["table.md"]),
+    options.work_folder(
+        "adversarial-training",
+        "folder of networks and results",
+        writes=["table.md"],
+        begun=["measurements/*/made.json", "corrupted/manifest.json"],
+    ),
     renamed={"attacked": "number"},
 )
 def run(flags: Any) -> None:

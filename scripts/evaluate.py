@@ -42,7 +42,8 @@ _FILES = ("report.html", "report.md", "evaluation.json", "images.csv", "curve.cs
     options.work_folder(
         "evaluation",
         "folder of the page, and of finished work",
-        [*_FILES, "figures/*.svg", "figures/*.png"],
+        writes=[*_FILES, "figures/*.svg", "figures/*.png"],
+        begun=["work/sweep/manifest.json"],
     ),
 )
 def run(flags: Any) -> None:

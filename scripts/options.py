@@ -12,7 +12,7 @@ from intriguing_tf.scripts import inputs, parsers
 from intriguing_tf.scripts import outputs as outputs_folder
 from intriguing_tf.scripts.command import Option
 
-from intriguing_tf.files import check_folder
+from intriguing_tf.files import check_folder, check_places, with_matches
 
 flags.disclaim_key_flags()  # a flag belongs to the script, not to the module that defines it
 
@@ -303,16 +303,22 @@ def solver(default: str | None = "compiled") -> Option:
     return string("solver", default, f"the adversary's, as 'compiled', 'scipy'; {_ALL}")
 
 
-def work_folder(default: str, text: str, writes: Sequence[str]) -> Option:
+def work_folder(
+    default: str, text: str, writes: Sequence[str] = (), begun: Sequence[str] = ()
+) -> Option:
     """--output: of work that a command resumes when it is started again.
 
     Args:
         default, text: of the flag.
         writes: names of what stands beside the work; others' files of these names are left alone.
+        begun: names of what only the command's work leaves, before it writes those: where one is
+            there, they are its own. Both may be as `figures/*.svg`.
     """
 
-    def check(folder: str) -> None:
-        outputs_folder.check_own(check_folder(folder), writes)
+    def check(value: str) -> None:
+        folder = check_folder(value)
+        own = any(path.exists() for name in begun for path in folder.glob(name))
+        check_places(folder, with_matches(folder, writes), own)
 
     return checked(path("output", default, text), "output", check)
 

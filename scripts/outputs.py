@@ -68,18 +68,6 @@ def results(flags: Any, fixed: Collection[str], others: str = _NONE) -> Iterator
         yield found
 
 
-def check_own(folder: Path, names: Iterable[str]) -> None:
-    """Raises if a folder that no command worked in holds files of names that one writes.
-
-    Args:
-        folder: that the command will work in.
-        names: that it may write; `folder/*.svg` for all of such names.
-    """
-    found = (path for name in names for path in folder.glob(name))
-    there = {path.relative_to(folder).as_posix() for path in found}
-    check_places(folder, there.union(names), own=(folder / _LOCK).exists())
-
-
 def not_empty(folder: Path) -> str:
     """Says that a folder holds something, and what to do."""
     return f"{folder} is not empty: give another --output, or --overwrite."

@@ -27,11 +27,7 @@ def _check_log(folder: str) -> None:
 
 
 @command(
-    options.work_folder(
-        "reproduction",
-        "folder of the report and of finished pieces",
-        ["report.html", "report.md", "results.json", "figures/*.svg"],
-    ),
+    options.work_folder("reproduction", "folder of the report and of finished pieces"),
     options.number("images attacked per model and table", 1000, least=8),
     options.boolean("quick", False, "the same as --number=128"),
     options.only(["number"], where="quick", value=False),

@@ -33,7 +33,7 @@ from intriguing_tf.zoo.names import short_name
     options.seed("of the random targets"),
     options.shard_size(),
     *options.ray(),
-    options.work_folder("sweep", "folder of the sweep; what is there already is not repeated", []),
+    options.work_folder("sweep", "folder of the sweep; what is there already is not repeated"),
     options.checked(
         options.path("table", None, "a .csv or .parquet file for a row per image"),
         "table",

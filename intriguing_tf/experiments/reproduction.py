@@ -7,9 +7,11 @@ import importlib.metadata
 import json
 import os
 import platform
+from pathlib import Path
 from typing import Any
 
 from intriguing_tf import __version__
+from intriguing_tf.archives import JSON, read_json
 from intriguing_tf.checks import check_positive_integer
 from intriguing_tf.experiments.claims import claims
 from intriguing_tf.experiments.claims import table as claims_table
@@ -23,10 +25,11 @@ from intriguing_tf.experiments.table2 import Table2
 from intriguing_tf.experiments.table3 import Table3
 from intriguing_tf.experiments.table4 import Table4
 from intriguing_tf.experiments.workspace import Experiment, Workspace
-from intriguing_tf.files import write_atomically
+from intriguing_tf.files import check_places, read_content, with_matches, write_atomically
 from intriguing_tf.reporting import Report, Section, Table
 
 NUMBER, QUICK_NUMBER = 1000, 128
+_RESULTS = "results.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,7 +108,9 @@ def reproduce(
         A `Reproduction`.
 
     Raises:
-        TypeError, ValueError: as `experiments`, or more images than a split has, before the work.
+        TypeError, ValueError: as `experiments`, more images than a split has, or files in the
+            folder that would be replaced and are of no earlier report of this kind, before the
+            work.
 
     Example:
 
@@ -113,6 +118,7 @@ def reproduce(
             print(itf.experiments.reproduce(workspace, number=128))
     """
     to_run = experiments(number, seed, training_seeds)
+    _check_folder(workspace.folder)
     _check_images(number, workspace, to_run)
     results = {type(each).__name__: workspace.result(each) for each in to_run}
     held = claims(*(results[n] for n in ("Table1", "Table2", "Table4", "Figures1And2")))
@@ -134,10 +140,25 @@ def reproduce(
     )
     measurements = {name: to_json(result) for name, result in results.items()}
     write_atomically(
-        workspace.folder / "results.json", json.dumps(measurements, indent=1, allow_nan=False)
-    )
+        workspace.folder / _RESULTS, json.dumps(measurements, indent=1, allow_nan=False)
+    )  # first: beside measurements the report is of this kind
     report.save(workspace.folder)
     return Reproduction(results, report)
+
+
+def _check_folder(folder: Path) -> None:
+    """Raises if the report would take the place of what is no such report."""
+    names = with_matches(folder, [_RESULTS, "report.md", "report.html", "figures/*.svg"])
+    check_places(folder, names, own=_holds_measurements(folder / _RESULTS))
+
+
+def _holds_measurements(file: Path) -> bool:
+    """Whether a file is what `reproduce` writes of the experiments' results."""
+    try:
+        measured = read_json(read_content(file, JSON))
+    except (OSError, ValueError):
+        return False
+    return isinstance(measured, dict) and {"Table1", "Figures1And2"} <= measured.keys()
 
 
 def _check_images(number: int, workspace: Workspace, to_run: list[Experiment[Any]]) -> None:

@@ -174,6 +174,34 @@ def test_every_split_is_counted_before_the_work(which, tmp_path):
     assert not [path for path in tmp_path.iterdir() if not path.name.startswith(".")]
 
 
+@pytest.mark.parametrize("file", ["report.html", "report.md", "results.json", "figures/own.svg"])
+def test_files_of_others_are_not_replaced_by_a_report(file, tmp_path):
+    (tmp_path / file).parent.mkdir(exist_ok=True)
+    (tmp_path / file).write_text('{"mine": 1}')
+    for _ in range(2):  # the second time in a folder that a workspace was in
+        with (
+            Workspace(tmp_path, load_model=None) as workspace,
+            pytest.raises(ValueError, match=f"are of no known run: .* Received: {file}"),
+        ):
+            reproduce(workspace, number=8)
+    assert (tmp_path / file).read_text() == '{"mine": 1}'
+
+
+def test_an_earlier_report_is_replaced(tmp_path):
+    """Measurements are the first that is written, so half a report has them too."""
+
+    def load_images(*which):
+        raise KeyError("the work has begun")
+
+    (tmp_path / "results.json").write_text('{"Table1": {}, "Figures1And2": {}}')
+    (tmp_path / "report.html").touch()
+    with (
+        Workspace(tmp_path, load_model=None, load_images=load_images) as workspace,
+        pytest.raises(KeyError, match="the work has begun"),
+    ):
+        reproduce(workspace, number=8)
+
+
 def test_scalars_have_one_path_for_each_estimate():
     panels = tuple(
         Panel(name, model, clipped, ONE, ONE)

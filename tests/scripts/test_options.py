@@ -116,7 +116,7 @@ def test_bounds_of_each_value_are_said_to_be_for_an_evaluation(capsys):
 
 OUTPUTS = {
     "output": (options.output("results"), "output"),
-    "work": (options.work_folder("results", "", []), "output"),
+    "work": (options.work_folder("results", ""), "output"),
     "path": (options.path("table", None, ""), "table"),
 }
 

@@ -8,6 +8,7 @@ import sys
 import types
 from pathlib import Path
 
+import absl.flags
 import keras
 import numpy as np
 import pytest
@@ -191,12 +192,32 @@ def test_files_of_others_are_not_replaced_by_work(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "own" / file).parent.mkdir(parents=True)
     (tmp_path / "own" / file).write_text("mine")
+    (tmp_path / "own" / ".lock").touch()  # of a command that made others
     run = importlib.import_module(f"intriguing_tf.scripts.{name}").run
     assert run.main(arguments) == 1
     error = capsys.readouterr().err
-    assert "be replaced, and that no run made" in error and f"Received: {file}." in error
+    assert "be replaced, and are of no known run" in error and f"Received: {file}." in error
     assert files(tmp_path / "own") == {file}
     assert (tmp_path / "own" / file).read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "work"),
+    [
+        ("evaluate", "report.html", "work/sweep/manifest.json"),
+        ("adversarial_training", "table.md", "measurements/decay__seed_0-1/made.json"),
+        ("adversarial_training", "table.md", "corrupted/manifest.json"),
+    ],
+)
+def test_what_a_command_wrote_itself_is_replaced(name, file, work, tmp_path, monkeypatch):
+    run, line = importlib.import_module(f"intriguing_tf.scripts.{name}").run, ["", "--output=here"]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "here" / work).parent.mkdir(parents=True)
+    (tmp_path / "here" / file).touch()
+    with pytest.raises(absl.flags.Error, match="no known run"):
+        run.define_flags()(line)
+    (tmp_path / "here" / work).touch()
+    assert run.define_flags()(line) == [""]
 
 
 SAVED = [
