@@ -64,9 +64,10 @@ def memory() -> float:
     return (used.rss - used.shared) / 2**20
 
 
-def large_sweep(flags: argparse.Namespace) -> bool:
-    """One sweep of many digits. Returns whether its memory stayed constant."""
-    log = flags.output / "memory.jsonl"
+def large_sweep(flags: argparse.Namespace) -> list[Path]:
+    """One sweep of many digits. Returns its folder, if its memory stayed constant."""
+    folder = flags.output / "sweep"
+    log = folder / "memory.jsonl"
     write, started, used = shards.ShardFolder.write, time.perf_counter(), []
 
     def noted(*arguments):
@@ -81,14 +82,14 @@ def large_sweep(flags: argparse.Namespace) -> bool:
     done = itf.sweep(
         itf.zoo.load(flags.model),
         digits(flags.images),
-        folder=flags.output / "sweep",
+        folder=folder,
         shard_size=SHARD,
         verbose=not flags.quiet,
     )
     seconds = time.perf_counter() - started
     if not used:
         print("Everything was there already.")
-        return done.missing == 0
+        return [folder] if done.missing == 0 else []
     tenth = max(used[: max(1, len(used) // 10)])
     constant = max(used) <= GROWTH * tenth
     rows = [
@@ -102,7 +103,7 @@ def large_sweep(flags: argparse.Namespace) -> bool:
         ("memory is constant", "yes" if constant else "NO"),
     ]
     show(Table(f"One sweep of {flags.images} digits, {flags.model}", ("", ""), rows), flags)
-    return constant and done.missing == 0
+    return [folder] if constant and done.missing == 0 else []
 
 
 def busy_workers() -> list[int]:
@@ -123,8 +124,8 @@ def kill_until(end: float, every: float, killed: list[float], stop: threading.Ev
             killed.append(time.time())
 
 
-def killed_workers(flags: argparse.Namespace) -> bool:
-    """The same sweep on a cluster that loses workers, and here. Returns whether they agree."""
+def killed_workers(flags: argparse.Namespace) -> list[Path]:
+    """The same sweep on a cluster that loses workers, and here; their folders, if they agree."""
     model, settings = itf.zoo.load(flags.model), {"margin": {"jit_compile": False}}
     with threadpool_limits(1):
         warm, labels = (each[:SHARD] for each in itf.datasets.mnist_sample())
@@ -142,14 +143,12 @@ def killed_workers(flags: argparse.Namespace) -> bool:
     killer.start()
     started = time.perf_counter()
     options = {"settings": settings, "shard_size": SHARD, "verbose": not flags.quiet}
-    spread = itf.sweep(
-        model, digits(number), folder=flags.output / f"ray-{number}", ray="local", workers=2,
-        **options,
-    )  # fmt: skip
+    folders = [flags.output / f"{where}-{number}" for where in ("ray", "here")]
+    spread = itf.sweep(model, digits(number), folder=folders[0], ray="local", workers=2, **options)
     seconds = time.perf_counter() - started
     stop.set()
     killer.join()
-    here = itf.sweep(model, digits(number), folder=flags.output / f"here-{number}", **options)
+    here = itf.sweep(model, digits(number), folder=folders[1], **options)
     same, largest = compare(here, spread)
     rows = [
         ("images", number),
@@ -160,7 +159,8 @@ def killed_workers(flags: argparse.Namespace) -> bool:
         ("largest difference of mean distances of a shard", f"{largest:.1e}"),
     ]
     show(Table("Workers that are killed", ("", ""), rows), flags)
-    return spread.missing == 0 and same == 1 and largest < 1e-3 and bool(killed)
+    agree = spread.missing == 0 and same == 1 and largest < 1e-3
+    return folders if agree and killed else []
 
 
 def show(table: Table, flags: argparse.Namespace) -> None:
@@ -196,10 +196,12 @@ def main() -> int:
     flags = parser.parse_args()
     flags.output.mkdir(parents=True, exist_ok=True)
     flags.images = flags.images or (200_000 if flags.part == "sweep" else None)
-    if not {"sweep": large_sweep, "ray": killed_workers}[flags.part](flags):
-        return 1
-    shutil.rmtree(flags.output)
-    return 0
+    done = {"sweep": large_sweep, "ray": killed_workers}[flags.part](flags)
+    for folder in done:  # and nothing else that is in the output folder
+        shutil.rmtree(folder)
+    with contextlib.suppress(OSError):
+        flags.output.rmdir()
+    return 0 if done else 1
 
 
 if __name__ == "__main__":

@@ -138,3 +138,17 @@ def test_records_are_read_from_the_first_line(tmp_path):
     assert evidence.record_of(file)["seconds"] == 300
     assert "5 min; p; keras 3; commit abc" in file.read_text()
     assert json.loads(file.read_text()[5:].partition(" -->")[0])["commit"] == "abc"
+
+
+def test_a_long_run_removes_its_sweep_alone(tmp_path, monkeypatch):
+    endurance = pytest.importorskip("benchmarks.endurance")
+
+    def sweep(flags):
+        (flags.output / "sweep").mkdir()
+        return [flags.output / "sweep"]
+
+    (tmp_path / "mine").touch()
+    monkeypatch.setattr(endurance, "large_sweep", sweep)
+    monkeypatch.setattr(sys, "argv", ["", "--part=sweep", f"--output={tmp_path}"])
+    assert endurance.main() == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
