@@ -25,6 +25,7 @@ from intriguing_tf.publishing import Recipe, load_recipe
 from intriguing_tf.reporting import Table
 from intriguing_tf.store import Store, locked, write_folder_atomically
 from intriguing_tf.sweeps import sweep
+from intriguing_tf.text import printable
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +85,8 @@ def corrupt(
 
     Raises:
         ValueError: labels that are not one per image; the folder holds work on another model,
-            other or fewer images or other settings, or of another version.
+            other or fewer images or other settings, or of another version, or a `dataset` that
+            is none of TensorFlow's.
         RuntimeError: another process is at work in the folder.
 
     Example:
@@ -95,11 +97,12 @@ def corrupt(
     """
     images, labels = labelled(images, labels)
     folder = expanded(folder)
+    dataset = folder / "dataset"
+    _check_dataset(dataset)
     result = sweep(
         {"network": model}, images, labels, folder=folder, targets=targets, seed=seed,
         settings={"default": {"loss": "cross_entropy"}}, shard_size=shard_size, verbose=verbose,
     ).result()  # fmt: skip
-    dataset = folder / "dataset"
     with locked(folder):
         if _length(dataset) != len(result):
             pairs = tf.data.Dataset.from_tensor_slices((result.images, labels))
@@ -240,6 +243,15 @@ def corrupt_and_retrain(
         corrupting_seconds=split.seconds,
         training_seconds=seconds,
     )
+
+
+def _check_dataset(dataset: Path) -> None:
+    """Raises if something that TensorFlow did not save would be replaced."""
+    if os.path.lexists(dataset) and not (dataset / "dataset_spec.pb").is_file():
+        raise ValueError(
+            f"{printable(str(dataset))} must be a dataset as `tf.data.Dataset.save` writes it, or "
+            "not be there: move it, or give another folder."
+        )
 
 
 def _length(dataset: Path) -> int | None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import warnings
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -39,9 +40,16 @@ class Backup(keras.callbacks.Callback):
         """Takes a compiled model to the end of the last epoch that was kept, if one was.
 
         What cannot be read, or is of another training, is dropped with a warning.
+
+        Raises:
+            ValueError: the file has arrays of something else, which are not dropped.
         """
         if not self._file.exists():
             return
+        if _is_foreign(self._file):
+            raise ValueError(
+                f"{self._file} has arrays that are no training's: move it, or give another folder."
+            )
         try:
             kept = own_arrays(self._file)
             if str(kept.get("made_from")) != self._made_from:
@@ -65,6 +73,14 @@ class Backup(keras.callbacks.Callback):
 def remove(folder: str | os.PathLike) -> None:
     """Removes a backup, if there is one."""
     shutil.rmtree(expanded(folder), ignore_errors=True)
+
+
+def _is_foreign(file: Path) -> bool:
+    """Whether a file has arrays, and they are not those of a backup."""
+    try:
+        return not own_arrays(file, ["made_from"])
+    except (OSError, ValueError):  # damaged
+        return False
 
 
 def _state(model: keras.Model) -> list[keras.Variable]:

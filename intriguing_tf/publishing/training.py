@@ -147,7 +147,7 @@ def train_on(
 
     Raises:
         ValueError: the recipe's batches are larger than there are images, or its builder does not
-            take its arguments.
+            take its arguments; or `training.npz` in `backup` is none of a training.
     """
     data_sha256 = datasets.fingerprint(images, labels)
     start = time.perf_counter()

@@ -51,13 +51,22 @@ def test_a_corrupted_split_is_misclassified_and_resumes(digits, regression, tmp_
         corrupted_split.corrupt(model, images[:50], labels[:50], tmp_path, **settings)
 
 
+@pytest.mark.parametrize("mine", ["dataset", "dataset/0/digit.png"])
+def test_a_dataset_of_others_is_refused_before_the_work(mine, digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(corrupted_split, "sweep", None)
+    (tmp_path / mine).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / mine).write_text("mine")
+    with pytest.raises(ValueError, match=r"dataset must be .*: move it, or give another folder"):
+        corrupted_split.corrupt(None, *digits[0], tmp_path)
+    assert (tmp_path / mine).read_text() == "mine"
+
+
 @pytest.mark.slow
 def test_a_folder_that_grew_has_a_dataset_of_all(digits, regression, tmp_path):
     images, labels = digits[0]
     for n in (8, 12, 12):
         if n == 12:  # damaged: of 8, then of all
-            for file in (tmp_path / "dataset").glob("*.*"):
-                file.unlink()
+            (tmp_path / "dataset" / "snapshot.metadata").unlink()
         split = corrupted_split.corrupt(
             regression[1], images[:n], labels[:n], tmp_path, shard_size=4, verbose=False
         )
