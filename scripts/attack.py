@@ -31,7 +31,7 @@ _PNGS = r"images/\d{4,}_.*_as_.*\.png"
 @command(
     options.model("mnist/fc100-100-10"),
     options.data(),
-    options.bounds("model"),
+    options.bounds(),
     options.number(f"images; by default all of a file or folder, {_OF_KNOWN} of other data"),
     options.string("targets", "random", "'random', 'least_likely', 'nearest', or one class"),
     options.seed("of the random targets"),
@@ -61,8 +61,8 @@ def _attack(flags: Any, results: outputs.Results) -> int:
     if flags.save_images and pictures.kind_of(images) != "images":
         raise ValueError(f"--save_images is for images. Received: data of shape {images.shape}.")
     targets = int(flags.targets) if is_integer(flags.targets) else flags.targets
-    chosen = {name: getattr(flags, name) for name in ("bounds", "loss", "solver", "outputs")}
-    adversary = itf.LBFGSAdversary(model, **chosen)
+    chosen = {name: getattr(flags, name) for name in ("loss", "solver", "outputs")}
+    adversary = itf.LBFGSAdversary(model, bounds=inputs.bounds(flags), **chosen)
     interrupted = False
     try:
         result = adversary(images, labels, targets=targets, seed=flags.seed)

@@ -27,7 +27,7 @@ _FILES = ("report.html", "report.md", "evaluation.json", "images.csv", "curve.cs
 @command(
     options.model("mnist/fc100-100-10"),
     options.data(),
-    options.bounds_of_data("model"),
+    options.bounds_of_data(),
     options.number("images; by default all"),
     options.reals("radii", [], "l2 distances of the table; by default some that fit"),
     options.outputs("model"),
@@ -59,7 +59,7 @@ def _evaluate(flags: Any) -> None:
     evaluation = itf.evaluate(
         model,
         data,
-        bounds=flags.bounds,
+        bounds=inputs.bounds(flags),
         radii=flags.radii or None,
         attack={"outputs": flags.outputs},
         certify=flags.certify,

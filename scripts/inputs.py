@@ -26,6 +26,7 @@ check_model_name, check_data_name = model_names.check_model_name, data_names.che
 is_own = model_names.is_own
 UNIT = (0.0, 1.0)
 _OF_IMAGENET = ("imagenet/", "applications/")
+OF_MODELS = ("model", "models", "feature_model")  # flags that name some
 
 
 def check_file(name: str) -> Path:
@@ -56,30 +57,32 @@ def known_bounds(name: str, preprocess: str | None) -> tuple[float, float] | Non
     return catalogue.info(name).bounds
 
 
-def bounds_of(
-    names: Sequence[str], preprocess: str | None, given: tuple[float, float] | str | None
-) -> tuple[float, float] | str:
-    """Returns the bounds that a command works within: by default those that its models take.
+def named(value: str | Sequence[str] | None) -> Sequence[str]:
+    """Returns the names of models in a flag's value."""
+    return [value] if isinstance(value, str) else value or []
+
+
+def bounds(flags: Any) -> Any:
+    """Returns the bounds to work within: those of --bounds, by default those that models take.
 
     Args:
-        names, preprocess: of the models, as for `known_bounds`.
-        given: by --bounds: a pair, or "data".
+        flags: with --bounds, which may be "data", --preprocess and those that name models.
 
     Raises:
         ValueError: one of the models takes others.
     """
-    bounds, of = given, ""
-    for name in names:
-        taken = known_bounds(name, preprocess)
-        if bounds is None and taken is not None:
-            bounds, of = taken, f", which {name!r} takes"
-        if isinstance(bounds, tuple) and taken not in (None, bounds):
+    found, of = flags.bounds, ""
+    for name in (name for flag in OF_MODELS for name in named(getattr(flags, flag, None))):
+        taken = known_bounds(name, flags.preprocess)
+        if found is None and taken is not None:
+            found, of = taken, f", which {name!r} takes"
+        if isinstance(found, tuple) and taken not in (None, found):
             what = "--preprocess" if is_own(name) else repr(name)
             raise ValueError(
                 f"{what} takes pixels in [{taken[0]:g}, {taken[1]:g}], and --bounds must be these. "
-                f"Received: {bounds[0]:g},{bounds[1]:g}{of}."
+                f"Received: {found[0]:g},{found[1]:g}{of}."
             )
-    return UNIT if bounds is None else bounds
+    return UNIT if found is None else found
 
 
 def check_class_names(name: str) -> None:
@@ -140,15 +143,15 @@ def load_data(
     from intriguing_tf.evaluation import doubts
 
     name = name or flags.model
-    bounds = flags.bounds
-    if bounds == "data":  # pixels are the model's all the same
-        bounds = known_bounds(name, flags.preprocess) or UNIT
+    within = bounds(flags)
+    if within == "data":  # pixels are the model's all the same
+        within = known_bounds(name, flags.preprocess) or UNIT
     found = loading.load_data(
         flags.data,
         classifier.input_shape(model),
         number=flags.number,
         of_known=of_known,
-        bounds=bounds,
+        bounds=within,
         class_names=class_names(flags, name if of_classifier else ""),
         outputs=doubts.units_of(model) if of_classifier else None,
         resize="crop" if name.startswith(_OF_IMAGENET) else None,

@@ -58,7 +58,7 @@ _FILES = (
         "certify by bounds of all inputs, or of a ball each",
     ),
     options.data(),
-    options.bounds("model"),
+    options.bounds(),
     options.checked(
         options.string("alexnet_kernels", None, ".npz file of AlexNet's kernels, for Table 5"),
         "alexnet_kernels",
@@ -170,12 +170,12 @@ def _images(model: Any, flags: Any) -> Any:
     from intriguing_tf.adversary.inputs import check_images
 
     images, *_ = inputs.load_data(flags, model)
-    adversary = LBFGSAdversary(model, bounds=flags.bounds)
+    adversary = LBFGSAdversary(model, bounds=inputs.bounds(flags))
     return check_images(images, adversary.classifier, adversary.bounds)
 
 
 def _add_sandwich(found: _Found, model: Any, images: Any, flags: Any) -> None:
-    measured = experiments.Sandwich.of(model, images, flags.bounds, flags.radius)
+    measured = experiments.Sandwich.of(model, images, inputs.bounds(flags), flags.radius)
     found.tables["sandwich"] = measured.table()
     found.pictures["sandwich"] = measured.picture
     for name in ("certified", "found"):

@@ -110,7 +110,7 @@ def preprocess(of: str) -> Option:
     )
 
     def fits(values: Mapping[str, Any]) -> bool:
-        names = _names(values[of])
+        names = inputs.named(values[of])
         if names and not any(map(inputs.is_own, names)):
             try:
                 inputs.check_model_name(names[0], values["preprocess"])
@@ -182,47 +182,41 @@ def photographs() -> Option:
     return checked(strings("data", [], text), "data", inputs.image_files)
 
 
-def bounds(*of: str) -> Option:
-    """--bounds: least and largest pixel value, a pair of floats; of the models of flags."""
+def bounds() -> Option:
+    """--bounds: least and largest pixel value, a pair of floats; `inputs.bounds` reads it."""
     text = f"least and largest pixel value; MNIST and pictures are scaled to them; {_BY_DEFAULT}"
-    return _fitting_bounds(parsers.Bounds("bounds"), text, of)
+    return _fitting_bounds(parsers.Bounds("bounds"), text)
 
 
-def bounds_of_data(*of: str) -> Option:
+def bounds_of_data() -> Option:
     """--bounds: as `bounds`, or each value's own in the data."""
     text = (
         "least and largest value of the data; MNIST and pictures are scaled to them; "
         f"{_BY_DEFAULT}. 'data' for tables and series whose values have different units: each "
         "value's own least and largest"
     )
-    return _fitting_bounds(parsers.BoundsOrData("bounds"), text, of)
+    return _fitting_bounds(parsers.BoundsOrData("bounds"), text)
 
 
-def _fitting_bounds(parser: flags.ArgumentParser, text: str, of: Sequence[str]) -> Option:
-    """By default the bounds that models are known to take; refuses others."""
+def _fitting_bounds(parser: flags.ArgumentParser, text: str) -> Option:
+    """Refuses other bounds than models are known to take, of flags that are defined before."""
 
     def define(*, flag_values: flags.FlagValues) -> None:
-        def fits(values: Mapping[str, Any]) -> bool:
-            names = [name for flag in of for name in _names(values[flag])]
+        def fits(_: Mapping[str, Any]) -> bool:
             try:
-                found = inputs.bounds_of(names, values["preprocess"], values["bounds"])
+                inputs.bounds(flag_values)
             except ValueError as error:
                 raise flags.ValidationError(str(error)) from error
-            flag_values["bounds"].value = found
             return True
 
         serializer = flags.CsvListSerializer(",")
         flags.DEFINE(parser, "bounds", None, text, flag_values=flag_values, serializer=serializer)
+        names = [*inputs.OF_MODELS, "preprocess", "bounds"]
         flags.register_multi_flags_validator(
-            [*of, "preprocess", "bounds"], fits, flag_values=flag_values
+            [name for name in names if name in flag_values], fits, flag_values=flag_values
         )
 
     return define
-
-
-def _names(value: str | Sequence[str] | None) -> Sequence[str]:
-    """The names of models in a flag's value."""
-    return [value] if isinstance(value, str) else value or []
 
 
 def domain() -> Option:
@@ -276,7 +270,7 @@ def outputs(of: str) -> Option:
     )
 
     def fits(values: Mapping[str, Any]) -> bool:
-        names = _names(values[of])
+        names = inputs.named(values[of])
         if values["outputs"] != "auto" and not any(map(inputs.is_own, names)):
             raise flags.ValidationError(
                 "--outputs is of models of your own, and those of the zoo say theirs: leave it "

@@ -24,7 +24,7 @@ from intriguing_tf.zoo.names import short_name
 @command(
     options.models(["mnist/fc100-100-10"]),
     options.data(),
-    options.bounds("models"),
+    options.bounds(),
     options.number("images, from the first on; by default all"),
     options.strings("targets", ["random"], "of 'random', 'least_likely', 'nearest'"),
     options.losses(),
@@ -54,7 +54,7 @@ def run(flags: Any) -> None:
     named = dict(zip(valid_names(short), flags.models, strict=True))
     models = {name: inputs.load_model(flags, each) for name, each in named.items()}
     outputs = {name: inputs.outputs_of(flags, each) for name, each in named.items()}
-    settings = {"solver": flags.solver, "bounds": flags.bounds, "outputs": outputs}
+    settings = {"solver": flags.solver, "bounds": inputs.bounds(flags), "outputs": outputs}
     first = next(iter(models.values()))
     images, labels, _ = inputs.load_data(flags, first, flags.models[0], in_memory=False)
     done = itf.sweep(

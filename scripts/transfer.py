@@ -37,7 +37,7 @@ def _stddevs(name: str, default: Sequence[float], text: str) -> options.Option:
 @command(
     options.models(["mnist/fc10-1e-4", "mnist/fc100-100-10", "mnist/ae400-10"]),
     options.data(),
-    options.bounds("models"),
+    options.bounds(),
     options.number(
         f"images, from the first on; by default {_OF_KNOWN} of a known data set, all of files"
     ),
@@ -58,7 +58,7 @@ def _measure(flags: Any, results: outputs_folder.Results) -> None:
     from intriguing_tf.adversary.result import STATUSES
     from intriguing_tf.checks import of_model
 
-    folder, bounds = results.folder, flags.bounds
+    folder, bounds = results.folder, inputs.bounds(flags)
     files = {name: f"adversarial/{name.replace('/', '_')}" for name in flags.models}
     if len({*files.values()}) < len(flags.models):
         raise ValueError(

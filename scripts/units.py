@@ -27,7 +27,7 @@ _FIGURES = r"figures/(natural|random)\.svg"
     options.string("layer", "fc1", "the layer whose activation space is looked at"),
     options.data(),
     options.model(None, name="feature_model"),
-    options.bounds("model", "feature_model"),
+    options.bounds(),
     options.number("images, from the first on; by default all", least=2),
     options.integer("k", 9, "images per direction", lower_bound=2),
     options.integer("shown", 8, "directions drawn", lower_bound=1),
@@ -49,7 +49,7 @@ def _compare(flags: Any, results: outputs.Results) -> None:
     from intriguing_tf.evaluation.scaling import check_within
     from intriguing_tf.experiments.records import to_json
 
-    lower, upper = flags.bounds
+    bounds = lower, upper = inputs.bounds(flags)
     model = inputs.load_model(flags)
     data = inputs.load_data(flags, model, of_classifier=False)
     images, labels, _ = data
@@ -57,7 +57,7 @@ def _compare(flags: Any, results: outputs.Results) -> None:
         raise ValueError("--data must have labels, which the comparison is about. Received: none.")
     drawn = kind_of(images) == "images"
     if drawn:
-        check_within(data, flags.bounds)
+        check_within(data, bounds)
     feature_model = flags.feature_model and inputs.load_model(flags, flags.feature_model)
     found = units.compare(
         model,

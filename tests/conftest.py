@@ -79,6 +79,21 @@ def other_precision(request: pytest.FixtureRequest) -> Iterator[Callable[[], Non
     keras.config.set_dtype_policy(policy)
 
 
+@pytest.fixture
+def signed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """A call that makes an entry of the zoo in use one that takes pixels in [-1, 1]."""
+    from intriguing_tf.zoo import catalogue
+
+    def sign(entry: str) -> None:
+        info = catalogue.info
+        changed = info(entry).replace(bounds=(-1.0, 1.0))
+        monkeypatch.setattr(
+            catalogue, "info", lambda name: changed if name == entry else info(name)
+        )
+
+    return sign
+
+
 @pytest.fixture(scope="module")
 def without_xla() -> Iterator[None]:
     """Recipes train without it: for a few epochs compiling takes longer than it saves."""

@@ -43,7 +43,8 @@ def test_images_of_flags(capsys, tmp_path):
         image = np.full((4, 4, 3), value, np.uint8)
         (tmp_path / name / "x.png").write_bytes(tf.io.encode_png(image).numpy())
     (tmp_path / "b" / "broken.png").write_bytes(b"no picture")
-    found = inputs.load_data(flags(data=[str(tmp_path)], bounds=(-1.0, 1.0)), model)
+    given = flags(model="own.keras", data=[str(tmp_path)], bounds=(-1.0, 1.0))
+    found = inputs.load_data(given, model)
     assert found.images.shape == (2, 8, 6, 3) and found.class_names == ("a", "b")
     np.testing.assert_allclose(found.images.mean(axis=(1, 2, 3)), [-1, 1])
     assert found.labels.tolist() == [0, 1]
@@ -51,10 +52,17 @@ def test_images_of_flags(capsys, tmp_path):
     assert "skipped 1 files" in printed and "broken.png" in printed
 
 
-def test_pixels_are_the_models_where_bounds_are_those_of_each_value(monkeypatch):
-    monkeypatch.setattr(inputs, "known_bounds", lambda *_: (-1.0, 1.0))
+def test_pixels_are_the_models_where_bounds_are_those_of_each_value(signed):
+    signed("mnist/fc10-1")
     model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten()])
     found = inputs.load_data(flags(bounds="data", number=2), model, of_classifier=False)
+    assert (found.images.min(), found.images.max()) == (-1, 1)
+
+
+def test_pictures_are_scaled_to_what_a_network_of_the_zoo_takes(signed):
+    signed("mnist/fc10-1")
+    model = keras.Sequential([keras.Input((28, 28, 1)), keras.layers.Flatten()])
+    found = inputs.load_data(flags(bounds=None, number=2), model, of_classifier=False)
     assert (found.images.min(), found.images.max()) == (-1, 1)
 
 

@@ -1,11 +1,8 @@
 """Flags that commands share: what they take, and what they say to anything else."""
 
-import msgspec
 import pytest
-from intriguing_tf.scripts import options
+from intriguing_tf.scripts import inputs, options
 from intriguing_tf.scripts.command import command
-
-from intriguing_tf.zoo import catalogue
 
 
 def parsed(*arguments, option):
@@ -16,25 +13,30 @@ def parsed(*arguments, option):
     return seen[0] if seen else None
 
 
-BOUNDS = options.together(options.model(None), options.bounds("model"))
+def bounds_of(*arguments, option):
+    """The bounds that a command works within."""
+    return inputs.bounds(parsed(*arguments, option=option))
+
+
+BOUNDS = options.together(options.model(None), options.bounds())
 
 
 @pytest.mark.parametrize(
     "argument, bounds", [("0,1", (0, 1)), ("-1,1", (-1, 1)), ("0, 255", (0, 255))]
 )
 def test_bounds_are_two_numbers(argument, bounds):
-    assert parsed(f"--bounds={argument}", option=BOUNDS).bounds == bounds
+    assert bounds_of(f"--bounds={argument}", option=BOUNDS) == bounds
 
 
 def test_bounds_may_be_those_of_each_value():
-    option = options.together(options.model(None), options.bounds_of_data("model"))
-    assert parsed("--bounds=data", option=option).bounds == "data"
-    assert parsed("--bounds=-1,1", option=option).bounds == (-1.0, 1.0)
+    option = options.together(options.model(None), options.bounds_of_data())
+    assert bounds_of("--bounds=data", option=option) == "data"
+    assert bounds_of("--bounds=-1,1", option=option) == (-1.0, 1.0)
     assert parsed("--bounds=date", option=option) is None
 
 
 def test_bounds_are_0_and_1_by_default():
-    assert parsed(option=BOUNDS).bounds == (0.0, 1.0)
+    assert bounds_of(option=BOUNDS) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize("argument", ["0", "0,1,2", "1,0", "1,1", "0,x", "0,inf", "nan,1", ""])
@@ -60,38 +62,27 @@ def test_bounds_that_a_model_does_not_take_are_refused(arguments, what, capsys):
     assert parsed("--bounds=0,255", "--model=json:loads", option=BOUNDS) is not None
 
 
-@pytest.fixture
-def signed(monkeypatch):
-    """A zoo whose mnist/conv takes pixels in [-1, 1]."""
-    info = catalogue.info
-
-    def changed(name):
-        card = info(name)
-        return msgspec.structs.replace(card, bounds=(-1.0, 1.0)) if name == "mnist/conv" else card
-
-    monkeypatch.setattr(catalogue, "info", changed)
-
-
-@pytest.mark.usefixtures("signed")
-def test_bounds_are_by_default_those_that_a_network_of_the_zoo_takes(capsys):
-    assert parsed("--model=mnist/conv", option=BOUNDS).bounds == (-1.0, 1.0)
-    assert parsed("--model=mnist/conv", "--bounds=-1,1", option=BOUNDS).bounds == (-1.0, 1.0)
+def test_bounds_are_by_default_those_that_a_network_of_the_zoo_takes(signed, capsys):
+    signed("mnist/conv")
+    assert bounds_of("--model=mnist/conv", option=BOUNDS) == (-1.0, 1.0)
+    assert parsed("--model=mnist/conv", option=BOUNDS).bounds is None  # a check writes no flag
+    assert bounds_of("--model=mnist/conv", "--bounds=-1,1", option=BOUNDS) == (-1.0, 1.0)
     assert parsed("--model=mnist/conv", "--bounds=0,1", option=BOUNDS) is None
     assert "'mnist/conv' takes pixels in [-1, 1], and --bounds must" in capsys.readouterr().err
-    of_data = options.together(options.model(None), options.bounds_of_data("model"))
-    assert parsed("--model=mnist/conv", option=of_data).bounds == (-1.0, 1.0)
-    assert parsed("--model=mnist/conv", "--bounds=data", option=of_data).bounds == "data"
+    of_data = options.together(options.model(None), options.bounds_of_data())
+    assert bounds_of("--model=mnist/conv", option=of_data) == (-1.0, 1.0)
+    assert bounds_of("--model=mnist/conv", "--bounds=data", option=of_data) == "data"
 
 
-@pytest.mark.usefixtures("signed")
-def test_bounds_are_those_of_all_models(capsys):
+def test_bounds_are_those_of_all_models(signed, capsys):
+    signed("mnist/conv")
     option = options.together(
         options.models(["mnist/conv"]),
-        options.model(None, "other"),
-        options.bounds("models", "other"),
+        options.model(None, "feature_model"),
+        options.bounds(),
     )
-    assert parsed("--models=json:loads,mnist/conv", option=option).bounds == (-1.0, 1.0)
-    for others in ("--models=mnist/conv,mnist/fc10-1", "--other=mnist/fc10-1"):
+    assert bounds_of("--models=json:loads,mnist/conv", option=option) == (-1.0, 1.0)
+    for others in ("--models=mnist/conv,mnist/fc10-1", "--feature_model=mnist/fc10-1"):
         assert parsed(others, option=option) is None
         said = "'mnist/fc10-1' takes pixels in [0, 1], and --bounds must be these. Received: -1,1, "
         assert f"{said}which 'mnist/conv' takes." in capsys.readouterr().err
