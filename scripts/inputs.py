@@ -17,14 +17,14 @@ from intriguing_tf import datasets
 from intriguing_tf.datasets import names as data_names
 from intriguing_tf.files import expanded, not_there
 from intriguing_tf.zoo import names as model_names
+from intriguing_tf.zoo.pixels import UNIT
 
 if TYPE_CHECKING:
     import keras
 
 MODELS, PREPROCESSING, DATA = model_names.MODELS, model_names.PREPROCESSING, data_names.DATA
 check_model_name, check_data_name = model_names.check_model_name, data_names.check_data_name
-is_own = model_names.is_own
-UNIT = (0.0, 1.0)
+is_own, known_bounds = model_names.is_own, model_names.known_bounds
 _OF_IMAGENET = ("imagenet/", "applications/")
 OF_MODELS = ("model", "models", "feature_model")  # flags that name some
 
@@ -39,22 +39,6 @@ def check_file(name: str) -> Path:
     if not path.is_file():
         raise not_there(name)
     return path
-
-
-def known_bounds(name: str, preprocess: str | None) -> tuple[float, float] | None:
-    """Returns the bounds of the pixels that a model takes; `None` where only its user knows.
-
-    Args:
-        name: of the model, which is there.
-        preprocess: what stands in front of it, if it is the user's own.
-    """
-    if is_own(name):
-        return None if preprocess is None else UNIT
-    if name.startswith(model_names.APPLICATIONS):
-        return UNIT
-    from intriguing_tf.zoo import catalogue  # here: --help must not load NumPy
-
-    return catalogue.info(name).bounds
 
 
 def named(value: str | Sequence[str] | None) -> Sequence[str]:

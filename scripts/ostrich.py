@@ -18,6 +18,7 @@ from intriguing_tf.scripts import inputs, options, outputs
 from intriguing_tf.scripts.command import command, import_tensorflow, say
 
 import intriguing_tf as itf
+from intriguing_tf.zoo.pixels import rescaled
 
 _FILES = ("result.npz", "result.json", "table.txt", "figure5.png")
 _PNGS = r"\d{3,}_.*_(original|difference|adversarial)\.png"
@@ -53,7 +54,8 @@ def run(flags: Any) -> int:
 
 def _run(flags: Any, results: outputs.Results) -> int:
     files = inputs.image_files(flags.data)
-    model = inputs.load_model(flags)
+    taken = inputs.known_bounds(flags.model, flags.preprocess)
+    model = rescaled(inputs.load_model(flags), taken)
     read = itf.datasets.read_images(files, inputs.size_of_images(model), number=flags.number)
     for file, reason in read.skipped:
         say(f"skipped {file}: {reason}", file=sys.stderr)

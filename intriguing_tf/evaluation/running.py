@@ -40,7 +40,8 @@ from intriguing_tf.files import check_folder, expanded
 from intriguing_tf.lipschitz import LipschitzReport, bound
 from intriguing_tf.sweeps import Sweep, sweep
 from intriguing_tf.text import printable
-from intriguing_tf.zoo.names import load_model, short_name
+from intriguing_tf.zoo.names import known_bounds, load_model, short_name
+from intriguing_tf.zoo.pixels import UNIT
 
 _CELL = {"model": "model", "targets": "nearest", "settings": "attack"}
 _RADII = 9  # of the table at most, where none are given
@@ -61,7 +62,7 @@ def evaluate(
     data: Any,
     labels: Any = None,
     *,
-    bounds: Any = (0.0, 1.0),
+    bounds: Any = None,
     radii: Sequence[float] | None = None,
     class_names: Sequence[str] | None = None,
     number: int | None = None,
@@ -91,11 +92,12 @@ def evaluate(
             tensorflow-datasets.
         labels: integers [n], the true classes of an array. Without labels there is no accuracy;
             what is attacked is the model's own prediction.
-        bounds: least and largest value of the data; pictures that are named are scaled to them.
-            Where they are infinite there are no distortions, and no share in 8 bits. For tables
-            and series whose values have different units, a pair of arrays of the shape of one
-            input, or "data" for each value's own least and largest in the data: distances are then
-            in units of these ranges, examples in those of the data.
+        bounds: least and largest value of the data; pictures that are named are scaled to them. By
+            default those that a network of the zoo takes, of which `model` is the name, else
+            (0, 1). Where they are infinite there are no distortions, and no share in 8 bits. For
+            tables and series whose values have different units, a pair of arrays of the shape of
+            one input, or "data" for each value's own least and largest in the data: distances are
+            then in units of these ranges, examples in those of the data.
         radii: l2 distances of the table, ascending; by default some that fit.
         class_names: in the order of the model's outputs; by default those that the data bring.
         number: how many images of named data; by default all.
@@ -132,12 +134,14 @@ def evaluate(
         name = short_name(model) if isinstance(model, str) else getattr(model, "name", "")
     else:
         check_kind("name", name, str, "a str")
-    model = load_model(model) if isinstance(model, str) else model
+    taken = UNIT
+    if isinstance(model, str):
+        model, taken = load_model(model), known_bounds(model) or UNIT
     check_model(model)
     name = printable(name)
     check_choice("certify", certify, METHODS)
     attack = _check_attack(attack)
-    bounds = check_pair(bounds)
+    bounds = taken if bounds is None else check_pair(bounds)
     shard_size = None if shard_size is None else _integer("shard_size", shard_size)
     workers = None if workers is None else _integer("workers", workers)
     if folder is not None:
@@ -145,7 +149,8 @@ def evaluate(
     wanted = None if radii is None else _check_radii(radii)
     if class_names is not None:
         check_kinds("class_names", class_names, str, "names")
-    images = _images(model, data, labels, bounds, class_names, number)
+    pixels = bounds if _are_finite(bounds) else taken
+    images = _images(model, data, labels, pixels, class_names, number)
     images.check_classes(units_of(model))
     own, ranges, by_data = model, Ranges.of(bounds, images), isinstance(bounds, str)
     settings = {**attack, "bounds": bounds if ranges is None else ranges.box}
@@ -271,11 +276,11 @@ def _images(
     model: keras.Model,
     data: Any,
     labels: Any,
-    bounds: Any,
+    bounds: tuple[float, float],
     class_names: Sequence[str] | None,
     number: int | None,
 ) -> ImageSet:
-    """Returns the images that `data` are or name."""
+    """Returns the images that `data` are or name, pictures within the bounds."""
     named = isinstance(data, (str, os.PathLike)) or (
         isinstance(data, (list, tuple)) and data and isinstance(data[0], (str, os.PathLike))
     )
@@ -287,7 +292,7 @@ def _images(
             str(data) if isinstance(data, os.PathLike) else data,
             input_shape(model),
             number=number,
-            bounds=bounds if _are_finite(bounds) else (0.0, 1.0),
+            bounds=bounds,
             class_names=names,
             outputs=units_of(model),
         )

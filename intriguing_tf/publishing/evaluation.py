@@ -16,6 +16,7 @@ from intriguing_tf.publishing.certificates import ATTACKED, CertifiedAndFound, i
 from intriguing_tf.reporting import Table, adversarial_rows
 from intriguing_tf.zoo import catalogue, loading
 from intriguing_tf.zoo.cards import METRICS, ModelCard
+from intriguing_tf.zoo.pixels import UNIT, rescaled
 
 ATTACK: dict[str, Any] = {"targets": "random", "seed": 0}
 PICTURED = 10
@@ -39,7 +40,8 @@ def measure(
     """Measures an MNIST classifier for its card.
 
     Args:
-        model: images `[n, 28, 28, 1]` in [0, 1] to logits.
+        model: images `[n, 28, 28, 1]` within `card.bounds` to logits. Distances and Lipschitz
+            bounds are those of pixels in [0, 1] all the same.
         card: its recipe says which images it was trained on.
         full: also errors on the full training and test sets; they need MNIST.
         verbose: True or False for progress bars, or "auto".
@@ -63,10 +65,11 @@ def measure_and_draw(
     "radius".
     """
     images, labels = datasets.mnist_sample()
+    model = rescaled(model, card.bounds)
     classifier = Classifier(model)
     metrics = _full_errors(classifier, card.recipe.get("data", "train")) if full else {}
     metrics["sample_error"] = _error(classifier, images, labels)
-    adversary = LBFGSAdversary(model, bounds=card.bounds, loss="cross_entropy")
+    adversary = LBFGSAdversary(model, loss="cross_entropy")
     result = adversary(images, labels, **ATTACK, verbose=verbose)
     found = bool((result.status == "found").any())
     if found:
@@ -84,7 +87,7 @@ def measure_and_draw(
     pictures = {"picture": _picture(result)} if found else {}
     if is_certified(card):
         first = slice(ATTACKED)
-        both = CertifiedAndFound.of(model, images[first], labels[first], card.bounds, verbose)
+        both = CertifiedAndFound.of(model, images[first], labels[first], UNIT, verbose)
         metrics |= both.metrics()
         pictures |= {stem: each.png(dpi=80) for stem, each in both.pictures().items()}
     return metrics, pictures

@@ -30,7 +30,8 @@ from intriguing_tf.zoo.leaderboard import (
     standings,
     write_attacked,
 )
-from intriguing_tf.zoo.names import load_model, short_name
+from intriguing_tf.zoo.names import known_bounds, load_model, short_name
+from intriguing_tf.zoo.pixels import rescaled
 from intriguing_tf.zoo.records import Facts
 
 STARTS = 5
@@ -54,8 +55,9 @@ def rank(
     the same weights is not measured again.
 
     Args:
-        models: entries of the zoo in use, or models as `itf.load_model` takes their names: images
-            [n, 28, 28, 1] in [0, 1], ten classes.
+        models: entries of the zoo in use, or models as `itf.load_model` takes their names, of
+            pixels in [0, 1]: images [n, 28, 28, 1], ten classes. An entry may take another range;
+            its distances are those of pixels in [0, 1].
         folder: gets `leaderboard.json` and the page `report.html`. If it is a zoo's, its index
             page is renewed instead.
         number: of the bundled images that are attacked, at most 1 000.
@@ -124,7 +126,7 @@ def _attacked(
 ) -> Attacked:
     """Returns what the attack finds; `known` if that was measured in the same way."""
     card = catalogue.info(name) if name in catalogue.list() else None
-    model = load_model(name)
+    model = rescaled(load_model(name), known_bounds(name))
     if tuple(model.input_shape[1:]) != (28, 28, 1) or model.output_shape[1:] != (10,):
         raise ValueError(
             "The leaderboard is of classifiers of digits, images [n, 28, 28, 1] → [n, 10]. "

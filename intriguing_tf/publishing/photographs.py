@@ -22,6 +22,7 @@ from intriguing_tf.store import locked
 from intriguing_tf.zoo import catalogue, loading, site
 from intriguing_tf.zoo.cards import ModelCard
 from intriguing_tf.zoo.errors import DownloadError, UnpinnedError
+from intriguing_tf.zoo.pixels import rescaled
 from intriguing_tf.zoo.records import Facts
 
 # Free of rights: by NASA and SpaceX (public domain), Stefan van der Walt and Rachel Michetti (CC0).
@@ -91,7 +92,8 @@ def describe(
         except (DownloadError, UnpinnedError):
             metrics = {**card.metrics.json(), **metrics}  # what was measured where the weights were
         else:
-            measured, picture = measure_photographs(loading.load(name), verbose=verbose)
+            model = rescaled(loading.load(name), card.bounds)
+            measured, picture = measure_photographs(model, verbose=verbose)
             metrics |= measured
         card = card.replace(metrics=Facts(metrics))
         site.write_card(folder, card)  # first: beside a card all is the entry's

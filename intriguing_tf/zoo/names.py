@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from intriguing_tf import layers, training
 from intriguing_tf.files import expanded, not_there
 from intriguing_tf.text import cut, words
-from intriguing_tf.zoo import applications
+from intriguing_tf.zoo import applications, pixels
 from intriguing_tf.zoo.applications import APPLICATIONS, meant
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def load_model(
         from intriguing_tf.zoo import loading  # here: --help must not load NumPy
 
         return loading.load(name)
-    return model if preprocess is None else _preprocessed(model, preprocess)
+    return model if preprocess is None else pixels.preprocessed(model, preprocess)
 
 
 def is_own(name: str) -> bool:
@@ -150,6 +150,22 @@ def is_own(name: str) -> bool:
 
         return not catalogue.list(name)  # a folder of an entry's name, as `itf-zoo site` makes it
     return path.suffix.lower() in _FILES or path.is_dir() or _FUNCTION.fullmatch(name) is not None
+
+
+def known_bounds(name: str, preprocess: str | None = None) -> tuple[float, float] | None:
+    """Returns the bounds of the pixels that a model takes; `None` where only its user knows.
+
+    Args:
+        name: of the model, which is there.
+        preprocess: what stands in front of it, if it is the user's own.
+    """
+    if is_own(name):
+        return None if preprocess is None else pixels.UNIT
+    if name.startswith(APPLICATIONS):
+        return pixels.UNIT
+    from intriguing_tf.zoo import catalogue  # here: --help must not load NumPy
+
+    return catalogue.info(name).bounds
 
 
 def _is_saved_model(path: Path) -> bool:
@@ -370,31 +386,3 @@ def _imported(module: str) -> ModuleType:
     finally:
         sys.path.remove(str(source.resolve().parent))
     return loaded
-
-
-def _preprocessed(model: keras.Model, mode: str) -> keras.Model:
-    """Returns a model of pixels in [0, 1], with the preprocessing as layers in front."""
-    import keras  # here: --help must not load it
-
-    from intriguing_tf.classifier import check_model, input_dtype, input_shape
-    from intriguing_tf.keras_graph import with_policy_of
-
-    check_model(model)
-    shape = input_shape(model)
-    if shape is None:
-        raise ValueError(
-            f"preprocess={mode!r} needs a model that says the shape of its input: begin it with "
-            f"a keras.Input. Received: model {model.name!r}, {type(model).__name__}."
-        )
-    dtype = input_dtype(model)
-    images = keras.Input(shape, name="image", dtype=dtype)
-    pixels = keras.layers.Rescaling(255.0, name="pixels", dtype=dtype)(images)
-    if mode != "pixels":
-        if len(shape) != 3 or shape[-1] != 3:
-            raise ValueError(
-                f"preprocess={mode!r} is for RGB inputs [height, width, 3]. Received: {shape}."
-            )
-        pixels = keras.applications.imagenet_utils.preprocess_input(
-            pixels, data_format="channels_last", mode=mode
-        )
-    return with_policy_of(model, keras.Model(images, model(pixels), name=f"{model.name}_on_pixels"))

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from intriguing_tf.classifier import Classifier
 from intriguing_tf.datasets import ImageSet
+from intriguing_tf.evaluation import running
 from intriguing_tf.evaluation.collecting import Certification
 from intriguing_tf.evaluation.running import _radii
 from intriguing_tf.lipschitz import Certifier, bound
@@ -68,6 +69,29 @@ def test_accuracies_follow_from_the_distances(model, evaluation):
     assert evaluation.certified_accuracy(0) == 0.9
     assert evaluation.robust_accuracy(expected.max() * 2) == 0
     assert evaluation.radii[0] == 0 and (np.diff(evaluation.radii) > 0).all()
+
+
+@pytest.mark.parametrize(
+    "given, bounds",
+    [
+        ({}, (-1, 1)),
+        ({"bounds": (-3, 3)}, (-3, 3)),
+        ({"bounds": "data"}, (-1, 1)),
+        ({"bounds": (-np.inf, np.inf)}, (-1, 1)),
+    ],
+    ids=["by default", "given", "of the data", "infinite"],
+)
+def test_pictures_are_in_the_bounds_that_a_network_of_the_zoo_takes(
+    given, bounds, signed, monkeypatch
+):
+    def load_data(*_, bounds, **__):
+        raise ValueError(f"within {bounds}")
+
+    signed("mnist/fc10-1")
+    monkeypatch.setattr(running, "load_data", load_data)
+    with pytest.raises(ValueError, match="within") as error:
+        evaluate("mnist/fc10-1", "sample", **given)
+    assert str(error.value) == f"within {tuple(map(float, bounds))}"
 
 
 @pytest.mark.parametrize(

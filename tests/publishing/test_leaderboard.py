@@ -89,6 +89,23 @@ def test_models_of_other_data_are_refused(tmp_path):
         publishing.rank([str(tmp_path / "other.keras")], tmp_path / "out")
 
 
+def test_the_digits_are_in_the_range_that_an_entry_takes(own, signed, tmp_path, monkeypatch):
+    seen = []
+
+    def attack(model, images, labels, place, *_):
+        place.mkdir(parents=True)
+        seen.extend([model, images])
+        return own[3]
+
+    signed("mnist/fc10-1")
+    monkeypatch.setattr(measuring, "_attack", attack)
+    publishing.rank(["mnist/fc10-1"], tmp_path, number=NUMBER, starts=1)
+    model, images = seen
+    expected = zoo.load("mnist/fc10-1")(2 * images - 1)
+    np.testing.assert_allclose(model(images), expected, rtol=1e-4, atol=1e-4)
+    assert (images.min(), images.max()) == (0, 1)
+
+
 @pytest.mark.parametrize("file", ["report.html", "report.md"])
 def test_another_report_is_not_replaced(file, tmp_path):
     (tmp_path / file).write_text("of an evaluation")

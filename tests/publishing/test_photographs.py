@@ -80,6 +80,17 @@ def test_files_of_others_end_it_before_the_work(file, error, own_zoo, monkeypatc
     assert path.read_text() == "mine"
 
 
+def test_photographs_are_in_the_range_that_an_entry_takes(own_zoo, signed, monkeypatch):
+    signed("imagenet/squeezenet-1.1")
+    seen = []
+    monkeypatch.setattr(
+        photographs, "measure_photographs", lambda model, **_: seen.append(model) or ({}, None)
+    )
+    publishing.describe("imagenet/squeezenet-1.1", own_zoo, verbose=False)
+    pixels = np.random.default_rng(0).uniform(size=(1, 24, 24, 3)).astype("float32")
+    np.testing.assert_allclose(seen[0](pixels), network()(2 * pixels - 1), rtol=1e-4, atol=1e-5)
+
+
 def test_without_weights_only_the_published_is_written(own_zoo):
     (own_zoo / "imagenet/squeezenet-1.1/model.keras").unlink()
     card = publishing.describe("imagenet/squeezenet-1.1", own_zoo, verbose=False)

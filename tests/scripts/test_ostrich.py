@@ -4,7 +4,10 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from intriguing_tf.scripts import inputs
 from intriguing_tf.scripts.ostrich import run
+
+import intriguing_tf as itf
 
 
 @pytest.fixture
@@ -37,6 +40,21 @@ def test_command_writes_pictures_and_names_what_it_skipped(flags, tmp_path, caps
     assert (tmp_path / "out" / "001_b_adversarial.png").exists()
     assert run.main(flags) == 1
     assert "--overwrite" in capsys.readouterr().err
+
+
+def test_photographs_are_in_the_range_that_a_network_of_the_zoo_takes(flags, monkeypatch):
+    seen = []
+
+    def run_figure(_, model, images, names):
+        seen.extend([model, images])
+        raise ValueError("seen")
+
+    monkeypatch.setattr(itf.experiments.Figure5, "run", run_figure)
+    monkeypatch.setattr(inputs, "known_bounds", lambda *_: (-1.0, 1.0))
+    assert run.main(flags) == 1
+    model, images = seen
+    own = itf.load_model(flags[1].removeprefix("--model="))
+    np.testing.assert_allclose(model(images), own(2 * images - 1), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import pytest
 
 import intriguing_tf as itf
 from intriguing_tf import zoo
-from intriguing_tf.classifier import Classifier
 from intriguing_tf.zoo import names
 
 
@@ -219,10 +218,12 @@ def test_preprocessing_has_the_precision_of_the_model(tmp_path, other_precision)
     np.testing.assert_allclose(model(pixels), 255 * pixels, rtol=1e-6)
 
 
-def test_a_model_with_preprocessing_computes_in_the_precision_of_the_model(other_precision):
-    model = keras.Sequential([keras.Input((3,)), keras.layers.ReLU()])
-    other_precision()
-    assert Classifier(names._preprocessed(model, "pixels")).dtype == "float32"
+def test_the_bounds_of_pixels_are_known_of_a_model_that_is_not_the_users(signed):
+    signed("mnist/fc10-1")
+    assert names.known_bounds("mnist/fc10-1") == (-1.0, 1.0)
+    assert names.known_bounds("mnist/conv") == names.known_bounds("applications/VGG16") == (0, 1)
+    assert names.known_bounds("mine.py:build") is None
+    assert names.known_bounds("mine.py:build", "caffe") == (0, 1)
 
 
 NO_INPUT = """
