@@ -199,7 +199,7 @@ class AdversarialResult(ShownAsTable):
         counts as adversarial in any other class; else in its target class.
 
         Args:
-            folder: made when it is not there.
+            folder: made when it is not there; files of these names in it are replaced.
             model: that was attacked, for a result that comes from a file.
             class_names: in the order of the classes, for the names of the files.
 
@@ -244,7 +244,7 @@ class AdversarialResult(ShownAsTable):
         return Table("Adversarial examples", ("", ""), rows, notes)
 
     def save(self, path: str | os.PathLike) -> Path:
-        """Writes `path.npz` (the arrays) and `path.json` (settings and summary).
+        """Writes `path.npz` (the arrays) and `path.json` (settings and summary), or replaces them.
 
         Both files appear atomically, and belong together: the second has the SHA-256 of the first,
         so that of a call that is killed between them nothing is read.

@@ -178,6 +178,8 @@ class Figure5Result(Result):
     def save(self, folder: str | Path) -> Path:
         """Writes the result as `.npz`, each image's three pictures as PNG, table and `picture`.
 
+        Files of these names (`files`) in the folder are replaced.
+
         Returns:
             The file of `picture`, "figure5.png".
         """

@@ -133,7 +133,7 @@ class Sweep:
         """Writes a row for each image and cell, everything but the images.
 
         Args:
-            path: a `.csv` or `.parquet` file, written atomically.
+            path: a `.csv` or `.parquet` file, written atomically; one that is there is replaced.
 
         Returns:
             The path.
