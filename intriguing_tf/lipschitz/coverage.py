@@ -108,7 +108,7 @@ def layer_rows() -> Iterator[tuple[str, str, str, str]]:
         if kind in ruled:
             yield name, "rule", "yes" if has_error_rule(kind) else "no", NO_RADII.get(name, "")
         elif has_domain_rule(kind):
-            yield name, ON_A_DOMAIN, "no", ""
+            yield name, ON_A_DOMAIN, "yes" if has_error_rule(kind) else "no", ""
         else:
             reason = why_unbounded(kind) or by_name.get(name, NO_RULE)
             yield name, "refused", "", reason.removesuffix(".")
@@ -125,7 +125,7 @@ def operation_rows() -> Iterator[tuple[str, str, str, str]]:
         if kind in rules.calls.RULES:
             yield name, "rule", "yes" if has_error_rule(kind) else "no", ""
         elif has_domain_rule(kind):
-            yield name, ON_A_DOMAIN, "no", ""
+            yield name, ON_A_DOMAIN, "yes" if has_error_rule(kind) else "no", ""
         else:
             yield name, "refused", "", by_name.get(name, NO_RULE)
 
@@ -147,7 +147,8 @@ def markdown() -> str:
         "`NoBoundError` with its name; `itf.lipschitz.register` adds a rule. *With a domain*: "
         "bounded on a box of inputs, `bound(model, domain=(low, high))`, as are `multiply` and "
         "`divide` of two tensors, too. *Radii*: whether "
-        "`certified_radius` takes it, which needs a bound of its rounding errors, too.",
+        "`certified_radius` takes it, with that domain if it needs one; there must be a bound of "
+        "its rounding errors, too.",
     ]
     for title, rows in (("Layers", layer_rows()), ("keras.ops", operation_rows())):
         parts += ["", f"## {title}", "", "| name | bound | radii | why |", "|---|---|---|---|"]

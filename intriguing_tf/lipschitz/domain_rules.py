@@ -14,10 +14,10 @@ import keras
 import numpy as np
 from keras import layers
 
-from intriguing_tf.keras_graph import call_arguments, is_keras_operation
+from intriguing_tf.keras_graph import call_arguments
 from intriguing_tf.lipschitz.graph import Call
 from intriguing_tf.lipschitz.ranges import CENTER, DOMAIN, LEAST, WIDENED, Range, widened
-from intriguing_tf.lipschitz.registry import is_registered
+from intriguing_tf.lipschitz.registry import is_registered, key_of
 from intriguing_tf.lipschitz.rounding import round_up
 from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Slopes, Steps, Weighted
 
@@ -44,7 +44,7 @@ def rule_on_domain(call: Call) -> Rule | None:
         return None
     if isinstance(layer, layers.Activation) and type(layer) is layers.Activation:
         return exponential if layer.activation is keras.activations.exponential else None
-    key: Any = type(layer).__name__ if is_keras_operation(layer) else type(layer)
+    key = key_of(layer)
     rule = _power_of(call) if key == "Power" else _RULES.get(key)
     # A constant factor is no product of two things that depend on the input.
     return None if rule in (product, quotient) and len(call.inputs) < 2 else rule

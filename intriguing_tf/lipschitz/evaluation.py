@@ -7,7 +7,7 @@ import dataclasses
 import functools
 import inspect
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -15,13 +15,12 @@ import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.keras_graph import call_arguments
+from intriguing_tf.lipschitz.activation_errors import activation_error, is_straight
 from intriguing_tf.lipschitz.evaluation_errors import (
     Rounded,
     Rule,
     activation,
-    activation_error,
     error_rule,
-    is_straight,
     multiplied,
 )
 from intriguing_tf.lipschitz.graph import Call, Tensor, calls_of
@@ -34,6 +33,7 @@ from intriguing_tf.lipschitz.steps import (
     Softmax,
     Step,
     Steps,
+    Weighted,
 )
 from intriguing_tf.lipschitz.walk import combined, logits_graph, rule_of
 
@@ -44,12 +44,27 @@ UNDERFLOW32 = 1e-36
 LARGEST32 = 1e30
 
 
+@dataclasses.dataclass(frozen=True)
+class OnDomain:
+    """What only a domain bounds, there: a call's rule, and where the numbers of its inputs lie.
+
+    Args:
+        rule: its Lipschitz rule.
+        intervals: of each input the least and the largest value of every number of one example.
+    """
+
+    rule: LayerBound | Steps
+    intervals: Sequence[tuple[Array, Array]]
+
+
 class Evaluator:
     """Evaluates the logits of a classifier.
 
     Args:
         model: a copy in float64, so that what the layers compute is what is bounded.
         single: whether the model itself computes in float32, with fewer exponents.
+        on_domain: the calls that only a domain bounds, by their number; the errors then hold for
+            images in it.
 
     Attributes:
         floor: what numbers that underflow may lose.
@@ -59,10 +74,12 @@ class Evaluator:
         NoBoundError: a layer has no rule, or no bound of its rounding errors.
     """
 
-    def __init__(self, model: keras.Model, single: bool):
+    def __init__(
+        self, model: keras.Model, single: bool, on_domain: Mapping[int, OnDomain] | None = None
+    ):
         self.floor, self.largest = (UNDERFLOW32, LARGEST32) if single else (LEAST, 1 / LEAST)
         self.graph = logits_graph(calls_of(model))
-        self.calls = [EvaluatedCall(call) for call in self.graph.calls]
+        self.calls = [_evaluated(call, on_domain or {}) for call in self.graph.calls]
         self._slopes = dict.fromkeys(self.graph.inputs, 1.0)
         for each in self.calls:
             bound = each.bound([self._slopes[tensor] for tensor in each.call.inputs])
@@ -188,10 +205,18 @@ class EvaluatedCall:
     Args:
         call: of a copy in float64.
         result: what its Lipschitz rule says, if that is known.
+        intervals: where that holds for some inputs only, those of `OnDomain`. Exact numbers lie in
+            them, and computed ones are brought there, no farther from the exact ones.
     """
 
-    def __init__(self, call: Call, result: LayerBound | Steps | None = None):
+    def __init__(
+        self,
+        call: Call,
+        result: LayerBound | Steps | None = None,
+        intervals: Sequence[tuple[Array, Array]] = (),
+    ):
         self.call = call
+        self._intervals = intervals
         # After training the wrapper is the layer within it.
         wrapped = type(call.operation) is keras.layers.SpectralNormalization
         self._operation = call.operation.layer if wrapped else call.operation
@@ -231,6 +256,9 @@ class EvaluatedCall:
 
     def run(self, tensors: Sequence[Any]) -> list[Any]:
         """Runs the call, its activation included."""
+        if self._intervals:
+            pairs = zip(tensors, self._intervals, strict=True)
+            tensors = [tf.clip_by_value(tensor, *ends) for tensor, ends in pairs]
         if self._activated:
             (linear,) = self._linear(*tensors)
             return [self.activate(linear)]
@@ -262,8 +290,9 @@ class EvaluatedCall:
         self, sizes: Sequence[Any], errors: Sequence[Any], result: Any, unit: float
     ) -> tuple[Any, Any]:
         """Size and errors of what enters the activation, of the outputs if there is none."""
+        weights = self._result.weights if isinstance(self._result, Weighted) else ()
         given = Rounded(
-            self._run_flat, self._operation, self.call.node, sizes, errors, result, unit
+            self._run_flat, self._operation, self.call.node, sizes, errors, result, unit, weights
         )
         with errors_named(self._operation):
             found = self._rule(given)
@@ -313,6 +342,11 @@ class EvaluatedCall:
         if getattr(twin, "bias", None) is not None:
             twin.bias.assign(tf.zeros_like(twin.bias))
         return twin
+
+
+def _evaluated(call: Call, on_domain: Mapping[int, OnDomain]) -> EvaluatedCall:
+    known = on_domain.get(call.number)
+    return EvaluatedCall(call, known.rule, known.intervals) if known else EvaluatedCall(call)
 
 
 @contextlib.contextmanager

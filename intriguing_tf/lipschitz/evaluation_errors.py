@@ -17,13 +17,11 @@ import keras
 from keras import layers, ops
 
 from intriguing_tf import layers as own
-from intriguing_tf.keras_graph import call_arguments, is_keras_operation, unexported
-from intriguing_tf.lipschitz.registry import is_registered
+from intriguing_tf.keras_graph import call_arguments, unexported
+from intriguing_tf.lipschitz.registry import is_registered, key_of
+from intriguing_tf.lipschitz.rounding import LEAST
 from intriguing_tf.lipschitz.rules.reshaping import interpolation_matrices
-from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Slopes, Softmax, Step, Steps
-
-# Roundings of a smooth activation, in units of what it reads and returns; far more than they are.
-SMOOTH = 64
+from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Steps
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +36,7 @@ class Rounded:
         errors: for each input, a bound of every number's error.
         result: a bound of every number of the output.
         unit: the unit roundoff of the arithmetic.
+        weights: of a `Weighted` rule.
     """
 
     run: Callable[..., Any]
@@ -47,6 +46,7 @@ class Rounded:
     errors: Sequence[Any]
     result: Any
     unit: float
+    weights: Sequence[float] = ()
 
     def gamma(self, terms: float) -> float:
         return terms * self.unit / (1 - min(terms * self.unit, 0.5))
@@ -72,7 +72,7 @@ def error_rule(operation: Any, result: LayerBound | Steps) -> Rule:
     Raises:
         NoBoundError: there is none.
     """
-    kind, key = type(operation), _key(operation)
+    kind, key = type(operation), key_of(operation)
     if isinstance(result, LayerBound) and result.rounding is not None:
         return functools.partial(_stated, result, result.rounding)
     if key not in _RULES or is_registered(kind):
@@ -98,51 +98,6 @@ def _stated(rule: LayerBound, rounding: float, given: Rounded) -> Any:
     moved = rule.bound * length(given.errors)
     cost = rounding * given.unit * (rule.bound * length(given.sizes) + given.result)
     return (moved + cost) * (1 + 1e-9) + ops.zeros_like(given.result)
-
-
-def activation_error(
-    step: Step, straight: bool, size: Any, error: Any, result: Any, unit: float
-) -> Any:
-    """Returns the error behind an activation, from the one before it.
-
-    Args:
-        step: the activation.
-        straight: whether it multiplies by one of a few factors.
-        size, error, result, unit: as in `Rounded`.
-    """
-    if isinstance(step, Slopes):
-        cost = 4 * result
-        if not straight:
-            cost = SMOOTH * max(1.0, step.bound) * (size + result + 1)
-        return step.bound * error * (1 + 1e-12) + unit * cost
-    if isinstance(step, Softmax):
-        axes = tuple(range(1, len(error.shape)))
-        cost = (math.prod(error.shape[1:]) + SMOOTH) * (4 + 4 * ops.max(size, axes, keepdims=True))
-        moved = step.bound * ops.sqrt(ops.sum(error * error, axes, keepdims=True))
-        return moved * (1 + 1e-9) + unit * cost + ops.zeros_like(error)
-    raise NoBoundError("an activation without a bound of its rounding errors")
-
-
-_STRAIGHT = {
-    *(layers.LeakyReLU, layers.PReLU, layers.ReLU),
-    *("Abs", "Absolute", "Clip", "Fabs", "LeakyRelu", "Relu", "Relu6"),
-}
-_STRAIGHT_FUNCTIONS = {
-    keras.activations.hard_tanh,
-    keras.activations.leaky_relu,
-    keras.activations.linear,
-    keras.activations.relu,
-    keras.activations.relu6,
-}
-
-
-def is_straight(operation: Any) -> bool:
-    """Whether the activation of a layer or operation multiplies by one of a few factors."""
-    function = getattr(operation, "activation", None)
-    if isinstance(function, keras.layers.Layer):
-        return type(function) in _STRAIGHT
-    # By identity: a function of the user's may have no hash.
-    return _key(operation) in _STRAIGHT or any(function is each for each in _STRAIGHT_FUNCTIONS)
 
 
 @rounds(
@@ -310,16 +265,39 @@ def scaled_by_weights(given: Rounded) -> Any:
     return factor * given.errors[0] * (1 + 1e-12) + 8 * given.unit * given.result
 
 
+@rounds(layers.Multiply)
+def factors(given: Rounded) -> Any:
+    """|âb̂ − ab| ≤ |b̂||â − a| + |a||b̂ − b|, factor by factor."""
+    size, error = given.sizes[0], given.errors[0]
+    for other, more in zip(given.sizes[1:], given.errors[1:], strict=True):
+        error = other * error + size * more + 2 * given.unit * size * other + LEAST
+        size = size * other
+    return _plus(error, given.gamma(4 * len(given.sizes)))
+
+
 @rounds("Multiply")
 def times(given: Rounded) -> Any:
+    if len(given.errors) > 1:
+        return factors(given)
     factor = ops.abs(ops.cast(_constant(given.node), "float64"))
     return factor * given.errors[0] + 8 * given.unit * given.result
 
 
 @rounds("Divide", "TrueDivide")
 def divided(given: Rounded) -> Any:
+    if len(given.errors) > 1:
+        return _quotient(given)
     divisor = ops.abs(ops.cast(_constant(given.node), "float64"))
     return given.errors[0] / divisor * (1 + 1e-12) + 8 * given.unit * given.result
+
+
+def _quotient(given: Rounded) -> Any:
+    """|â/b̂ − a/b| ≤ (|â − a| + |â/b̂||b̂ − b|)/|b|, where a weight is at least 1/|b|."""
+    (above, below), (size, _) = given.errors, given.sizes
+    share = given.weights[0]
+    most = share * size
+    error = share * (above + most * below) / (1 - share * below) + 4 * given.unit * most
+    return _plus(ops.where(share * below < 0.5, error, math.inf), 8 * given.unit)
 
 
 @rounds("Deg2rad", "Rad2deg")
@@ -340,11 +318,12 @@ def cast(given: Rounded) -> Any:
 
 @rounds(
     layers.Activation, layers.ELU, layers.LeakyReLU, layers.PReLU, layers.ReLU, layers.Softmax,
-    "Abs", "Absolute", "Arcsinh", "Arctan", "Celu", "Clip", "Cos", "Elu", "Erf", "Erfc", "Fabs",
-    "Gelu", "HardSigmoid", "HardSilu", "HardTanh", "Hypot", "LeakyRelu", "LogSigmoid", "LogSoftmax",
-    "Logaddexp", "Logaddexp2", "Relu", "Relu6", "Selu", "Sigmoid", "Silu", "Sin", "Sinc",
-    "SoftShrink", "Softmax", "Softplus", "Softsign", "SparsePlus", "SparseSigmoid", "Squareplus",
-    "Tanh", "TanhShrink",
+    "Abs", "Absolute", "Arcsinh", "Arctan", "Celu", "Clip", "Cos", "Elu", "Erf", "Erfc", "Exp",
+    "Expm1", "Fabs", "Gelu", "HardSigmoid", "HardSilu", "HardTanh", "Hypot", "LeakyRelu",
+    "Log", "Log10", "Log1p", "Log2", "LogSigmoid", "LogSoftmax", "Logaddexp", "Logaddexp2", "Power",
+    "Reciprocal", "Relu", "Relu6", "Rsqrt", "Selu", "Sigmoid", "Silu", "Sin", "Sinc", "SoftShrink",
+    "Softmax", "Softplus", "Softsign", "SparsePlus", "SparseSigmoid", "Sqrt", "Square",
+    "Squareplus", "Tanh", "TanhShrink",
 )  # fmt: skip
 def activation(given: Rounded) -> Any:
     """These are activations and nothing else, whose steps `activation_error` follows."""
@@ -381,9 +360,3 @@ _STATED = {
 }
 # After training it is the layer within it.
 _SEEN_THROUGH = {layers.SpectralNormalization}
-
-
-def _key(operation: Any) -> Any:
-    """What rules are filed under: the class of a layer, the class name of an operation."""
-    kind = type(operation)
-    return kind.__name__ if is_keras_operation(operation) else kind

@@ -14,7 +14,7 @@ from intriguing_tf.lipschitz.evaluation import BatchValues
 from intriguing_tf.lipschitz.folding import Entry, fold
 from intriguing_tf.lipschitz.graph import calls_of
 from intriguing_tf.lipschitz.local import LocalChain, Units
-from intriguing_tf.lipschitz.propagation import Ranges
+from intriguing_tf.lipschitz.propagation import AnyInput, Ranges
 from intriguing_tf.lipschitz.rounding import LEAST, lengths, product_up, round_down, round_up
 from intriguing_tf.lipschitz.steps import Matrix, Regroup, Slopes
 from intriguing_tf.lipschitz.walk import Bounds, Branch, logits_graph
@@ -33,6 +33,7 @@ class MarginBounds:
 
     Attributes:
         values: float64 [classes, classes]; one logit z means the classes (0, z).
+        on_domain: the calls that only the domain bounds, by their number.
 
     Raises:
         ValueError: as `certified_radius`.
@@ -45,9 +46,10 @@ class MarginBounds:
         quick: bool = False,
         domain: Any = None,
     ):
-        ranges = None if domain is None else Ranges(model, domain)
+        ranges = AnyInput() if domain is None else Ranges(model, domain)
         self._bounds = Bounds(True, attained=False, verbose=verbose, ranges=ranges, quick=quick)
         self._branch = self._bounds.run(logits_graph(calls_of(model)))[0]
+        self.on_domain = ranges.on_domain if isinstance(ranges, Ranges) else {}
         self._entries = _without_regrouping(self._branch)
         self._chain: PairwiseChain | None = None
         self.values = _symmetric(self._values(int(np.prod(model.outputs[0].shape[1:]))))

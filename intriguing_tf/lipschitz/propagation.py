@@ -12,10 +12,10 @@ import numpy as np
 from intriguing_tf.keras_graph import float64_copy
 from intriguing_tf.lipschitz.domain import boxes_of
 from intriguing_tf.lipschitz.domain_rules import power_of_two_tensors, rule_on_domain
-from intriguing_tf.lipschitz.evaluation import EvaluatedCall
+from intriguing_tf.lipschitz.evaluation import EvaluatedCall, OnDomain
 from intriguing_tf.lipschitz.exactness import check_call
 from intriguing_tf.lipschitz.graph import Call, Tensor, calls_of
-from intriguing_tf.lipschitz.ranges import Range, follow, range_of
+from intriguing_tf.lipschitz.ranges import DOMAIN, Range, follow, range_of
 from intriguing_tf.lipschitz.registry import errors_named
 from intriguing_tf.lipschitz.rounding import product_up
 from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Slopes, Steps, Weighted
@@ -23,11 +23,11 @@ from intriguing_tf.lipschitz.walk import Anywhere, combined, rule_of
 
 # Where all tensors of an example have more numbers than this, ranges end with the last product.
 FOLLOWED = 2**22
-_ON_A_DOMAIN = "On a box of inputs it may have a bound: give `bound` a `domain=(low, high)`."
+_ON_A_DOMAIN = "On a box of inputs it may have a bound: give a `domain=(low, high)`."
 
 
 class AnyInput(Anywhere):
-    """No ranges; what only a domain bounds is refused with that advice, for `bound`."""
+    """No ranges; what only a domain bounds is refused with that advice."""
 
     def rule_of(self, call: Call) -> LayerBound | Steps:
         if rule_on_domain(call) in (None, power_of_two_tensors):
@@ -50,11 +50,15 @@ class Ranges(Anywhere):
         model: the model.
         domain: as `domain.boxes_of` takes it.
 
+    Attributes:
+        on_domain: what was bounded so far that only a domain bounds, by the call's number.
+
     Raises:
         ValueError: a domain that does not fit, or a model that cannot be copied to float64.
     """
 
     def __init__(self, model: keras.Model, domain: Any):
+        self.on_domain: dict[int, OnDomain] = {}
         boxes = boxes_of(domain, [x.shape for x in model.inputs])
         graph = calls_of(float64_copy(model))
         self._copies = {call.number: call for call in graph.calls}
@@ -82,13 +86,16 @@ class Ranges(Anywhere):
                     return self._followed(call, rule_of(call))
                 check_call(call.operation, call.node)
                 with errors_named(call.operation):
-                    result, found = only_here(self._needed(call.inputs))
+                    given = self._needed(call.inputs)
+                    result, found = only_here(given)
                     if not found.is_finite:
                         raise NoBoundError("its values grow beyond floating point on the domain")
         except NoBoundError as error:
             self._known.update(dict.fromkeys(call.outputs, str(error)))
             raise
         self._note(call, [found])
+        intervals = [(each.low[DOMAIN].copy(), each.high[DOMAIN].copy()) for each in given]
+        self.on_domain[call.number] = OnDomain(result, intervals)
         return result
 
     def limit(self, tensor: Tensor, root: Tensor, factor: float) -> None:

@@ -75,9 +75,10 @@ def certified_radius(
             the dense layers that the classifier ends in within each image's own ball, where
             activations have fewer slopes; it is never below, and takes up to half a second an
             image. A classifier that does not end in a chain of dense layers gets its global radii.
-        domain: a box of inputs (low, high) as in `bound`, for which alone the radii then hold: of
-            points outside nothing is claimed. `None` is all inputs. Images may lie a few units of
-            float32 outside, as by the rounding of a shift.
+        domain: a box of inputs (low, high) as in `bound`, for which alone the radii then hold:
+            within the radius and the box no prediction changes, and of points outside nothing is
+            claimed. `None` is all inputs. Images may lie a few units of float32 outside, as by the
+            rounding of a shift.
         outputs: what one output unit is, as in `Classifier`: "logits", which 0 divides;
             "probabilities", which 1/2 divides; or "auto".
 
@@ -149,7 +150,7 @@ class Certifier:
         margins = MarginBounds(model, verbose, quick, self._box)  # names layers without a bound
         self._copy = float64_copy(model)
         single = any(x.dtype != "float64" for call in calls for x in call.node.outputs)
-        self._evaluate = Evaluator(self._copy, single)
+        self._evaluate = Evaluator(self._copy, single, margins.on_domain)
         self._middle = self._middle_of(classifier)
         self._compare_at_random()
         self.bounds = margins.values
@@ -246,10 +247,14 @@ class Certifier:
         shape = self.model.inputs[0].shape[1:]
         if None in shape:
             return
+        random = np.random.default_rng(0)
         scales = np.reshape(SCALES, [-1] + [1] * len(shape))
-        images = scales * np.random.default_rng(0).normal(size=(len(SCALES), *shape))
-        images = images.astype("float32")
+        images = scales * random.normal(size=(len(SCALES), *shape))
+        if self._box is not None:
+            share = random.random(images.shape)
+            images = (1 - share) * self._box[0] + share * self._box[1]
         with np.errstate(invalid="ignore", over="ignore"):
+            images = images.astype("float32")
             own = _rows(called_flat(self.model, [tf.constant(images)])[0])
             near = self._evaluate(images)
             self._compare(images, near, own)

@@ -18,6 +18,7 @@ import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.lipschitz import evaluation_errors as rules
+from intriguing_tf.lipschitz.activation_errors import SMOOTH, activation_error
 from intriguing_tf.lipschitz.evaluation import EvaluatedCall
 from intriguing_tf.lipschitz.rounding import UNIT_ROUNDOFF
 from intriguing_tf.lipschitz.steps import Slopes, Softmax, Step
@@ -168,7 +169,7 @@ def _activated(call: EvaluatedCall, step: Step | None, entering: Range) -> Range
         ends = middle - reach, middle + reach
     size = entering.size
     cost = 4 * FLOAT32 * (np.abs(middle) + reach + 1)
-    cost = cost + rules.SMOOTH * max(1.0, step.bound) * UNIT_ROUNDOFF * (size + reach + 1)
+    cost = cost + SMOOTH * max(1.0, step.bound) * UNIT_ROUNDOFF * (size + reach + 1)
     image = step.image or (-math.inf, math.inf)
     image = image[0] - WIDENED * abs(image[0]), image[1] + WIDENED * abs(image[1])
     return Range(np.clip(ends[0] - cost, *image), np.clip(ends[1] + cost, *image))
@@ -178,7 +179,7 @@ def _squashed(call: EvaluatedCall, step: Step, entering: Range) -> Range:
     """The range behind softmax or log-softmax."""
     middle = call.activate(tf.constant(entering.middle))
     size, moved = tf.constant(entering.size), tf.constant(entering.radius)
-    error = rules.activation_error(step, False, size, moved, tf.abs(middle), FLOAT32)
+    error = activation_error(step, False, size, moved, tf.abs(middle), FLOAT32)
     found = _around(middle, error)
     if isinstance(step, Softmax) and step.bound <= 0.5:  # no log-softmax, but one that is always 0
         return Range(np.maximum(found.low, 0.0), np.minimum(found.high, 1.0))

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from intriguing_tf.keras_graph import is_keras_operation
 from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Shape, Steps
 
 
@@ -193,6 +194,12 @@ def errors_named(layer: Any) -> Iterator[None]:
         raise NoBoundError(f"{name_of(layer)}: {error}") from error
     except ValueError as error:
         raise ValueError(f"{name_of(layer)}: {error}") from error
+
+
+def key_of(operation: Any) -> Any:
+    """What tables of rules are filed under: a layer's class, the class name of an operation."""
+    kind = type(operation)
+    return kind.__name__ if is_keras_operation(operation) else kind
 
 
 def name_of(layer: Any) -> str:

@@ -311,7 +311,10 @@ def logits_graph(graph: CallGraph) -> CallGraph:
     by_output = {tensor: call for call in graph.calls for tensor in call.outputs}
     call = by_output.get(graph.outputs[0])
     while call is not None and len(call.inputs) == 1:
-        last = next(reversed(rule_of(call).steps), None)
+        try:
+            last = next(reversed(rule_of(call).steps), None)
+        except NoBoundError:
+            break  # but on a domain it may have one
         if last is SIGMOID or (isinstance(last, Softmax) and last.whole):
             opened = dataclasses.replace(call, squashes=False)
             calls = tuple(opened if each is call else each for each in graph.calls)

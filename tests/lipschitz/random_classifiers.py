@@ -19,12 +19,14 @@ from tests.lipschitz.random_graphs import SHAPES, Builder, Trial, set_weights
 DEEPFOOL_STEPS = 8
 # Points that one round of the search along a segment tries, and its rounds.
 SPLITS, ROUNDS = 24, 8
+# Boxes of inputs, on which products and powers have bounds; none for half of the seeds.
+DOMAINS = [None, None, (0.0, 1.0), (-1.0, 1.0)]
 Array = np.ndarray
 Outputs = Callable[[Any], Any]
 
 
-def random_classifier(seed: int) -> tuple[Any, Array]:
-    """A random classifier, of images, series or tables, and five inputs.
+def random_classifier(seed: int) -> tuple[Any, Array, Any]:
+    """A random classifier, of images, series or tables, five inputs, and the box they lie in.
 
     Two of three have weights and constants of ordinary sizes: the others mostly have no radius.
     """
@@ -50,7 +52,11 @@ def random_classifier(seed: int) -> tuple[Any, Array]:
     model = keras.Model(body.inputs, y)
     set_weights(model, rng, tame)
     inputs = 10.0 ** rng.uniform(-1, 1) * rng.normal(size=(5, *model.inputs[0].shape[1:]))
-    return model, inputs.astype(dtype)
+    drawn = np.random.default_rng([seed, 2])
+    domain = DOMAINS[int(drawn.integers(len(DOMAINS)))]
+    if domain is not None:
+        inputs = drawn.uniform(*domain, inputs.shape)
+    return model, inputs.astype(dtype), domain
 
 
 def try_classifier(seed: int, lbfgs: bool = False) -> Trial:
@@ -60,9 +66,9 @@ def try_classifier(seed: int, lbfgs: bool = False) -> Trial:
         seed: of the classifier.
         lbfgs: whether `itf.LBFGSAdversary` searches, too; it takes a second.
     """
-    model, inputs = random_classifier(seed)
+    model, inputs, domain = random_classifier(seed)
     try:
-        radii = itf.lipschitz.certified_radius(model, inputs, verbose=False)
+        radii = itf.lipschitz.certified_radius(model, inputs, verbose=False, domain=domain)
         copy = float64_copy(model) if model.dtype == "float32" else model
     except ContradictionError as error:
         return Trial("violated", math.inf, str(error))
@@ -72,9 +78,9 @@ def try_classifier(seed: int, lbfgs: bool = False) -> Trial:
     if not tried.any():
         return Trial("no radius")
     points, radii = inputs[tried].astype(np.float64), radii[tried]
-    found, targets = nearest_adversarial(copy, points)
+    found, targets = nearest_adversarial(copy, points, domain)
     if lbfgs:
-        found = np.minimum(found, nearest_by_lbfgs(copy, points, targets))
+        found = np.minimum(found, nearest_by_lbfgs(copy, points, targets, domain))
     ratios = radii / found
     worst = int(np.argmax(ratios))
     if ratios[worst] > 1 + 1e-9:
@@ -83,10 +89,11 @@ def try_classifier(seed: int, lbfgs: bool = False) -> Trial:
     return Trial("held" if np.isfinite(found).any() else "not fooled", float(ratios[worst]))
 
 
-def nearest_adversarial(model: Any, points: Array) -> tuple[Array, Array]:
+def nearest_adversarial(model: Any, points: Array, domain: Any = None) -> tuple[Array, Array]:
     """The distances [n] of the points of another class that DeepFool and bisection find.
 
-    In float64, by the model's outputs; infinite where none is found. And the class that was tried.
+    Within the domain, in float64, by the model's outputs; infinite where none is found. And the
+    class that was tried.
     """
     outputs = _two_outputs(model)
     start = points.reshape(len(points), -1)
@@ -98,6 +105,7 @@ def nearest_adversarial(model: Any, points: Array) -> tuple[Array, Array]:
         steps, nearest = _to_the_nearest_boundary(values, rows, labels)
         targets = np.where(np.isinf(found), nearest, targets)
         here = here + 1.05 * np.where(np.isinf(found)[:, None], steps, 0.0)
+        here = here if domain is None else np.clip(here, *domain)
         now = outputs(tf.constant(here.reshape(points.shape))).numpy().argmax(axis=1)
         fooled = (now != labels) & np.isinf(found)
         targets = np.where(fooled, now, targets)
@@ -109,13 +117,13 @@ def nearest_adversarial(model: Any, points: Array) -> tuple[Array, Array]:
     return found, targets
 
 
-def nearest_by_lbfgs(model: Any, points: Array, targets: Array) -> Array:
+def nearest_by_lbfgs(model: Any, points: Array, targets: Array, domain: Any = None) -> Array:
     """The same by `itf.LBFGSAdversary`, and by bisection along its direction."""
     reach = 100 * float(np.abs(points).max()) + 100
     found = np.full(len(points), np.inf)
     try:
         adversary = itf.LBFGSAdversary(
-            model, bounds=(-reach, reach), solver="scipy", jit_compile=False
+            model, bounds=domain or (-reach, reach), solver="scipy", jit_compile=False
         )
         result = adversary(points, targets=targets, verbose=False)
     except ValueError as error:

@@ -63,13 +63,48 @@ def test_no_domain_is_advised_where_it_would_not_help(function, domain):
     assert "domain=" not in str(error.value)
 
 
-@pytest.mark.parametrize("domain", [None, (0.5, 1)])
-def test_radii_are_not_advised_to_take_a_domain_for_what_they_refuse_on_it_too(domain):
+def test_radii_are_advised_to_take_a_domain():
     x = keras.Input((3,))
     model = keras.Model(x, layers.Dense(2)(ops.square(x)))
-    with pytest.raises(NoBoundError) as error:
-        certified_radius(model, np.full((1, 3), 0.75), domain=domain)
-    assert "domain=" not in str(error.value)
+    with pytest.raises(NoBoundError, match=r"give a `domain=\(low, high\)`"):
+        certified_radius(model, np.full((1, 3), 0.75))
+
+
+def test_radii_of_a_square_are_the_margin_over_its_steepest_slope():
+    x = keras.Input((1,))
+    model = keras.Model(x, ops.square(x) - 0.25)
+    points = np.linspace(0, 1, 5)
+    radii = certified_radius(model, points[:, None], domain=(0, 1))
+    np.testing.assert_allclose(radii, np.abs(points**2 - 0.25) / 2, rtol=1e-5)
+    assert (radii <= np.abs(points - 0.5)).all()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x * x * x,
+        lambda x: x**3,
+        lambda x: x / (x + 1.5),
+        lambda x: layers.Multiply()([x, x + 2.0, ops.tanh(x)]),
+        lambda x: layers.Multiply()([x, layers.Softmax()(x)]),
+        lambda x: ops.sqrt(x + 1.5),
+        lambda x: ops.log1p(ops.square(x)),
+        lambda x: (x + 1.5) ** -1.3,
+        layers.Activation("exponential"),
+    ],
+)
+def test_no_prediction_changes_within_the_radius_and_the_domain(function):
+    x = keras.Input((2,))
+    y = function(x)
+    model = keras.Model(x, ops.square(ops.sum(y, axis=-1, keepdims=True)) - 0.5)
+    images = np.random.default_rng(0).uniform(-1, 1, (12, 2))
+    radii = certified_radius(model, images, domain=(-1, 1), outputs="logits")
+    logits = model.predict(images, verbose=0)[:, 0]
+    np.testing.assert_allclose(radii * bound(model, domain=(-1, 1)).total, abs(logits), rtol=1e-3)
+    points = np.stack(np.meshgrid(*[np.linspace(-1, 1, 101)] * 2), axis=-1).reshape(-1, 2)
+    other = (model.predict(points, batch_size=4096, verbose=0) > 0) != (logits > 0)
+    distances = np.linalg.norm(images - points[:, None], axis=-1)
+    assert (radii > 0).all() and not (other & (distances < radii)).any()
 
 
 @pytest.mark.parametrize("function", [ops.sqrt, ops.log, ops.reciprocal, lambda x: 1.5 / (x * x)])
