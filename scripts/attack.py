@@ -32,7 +32,7 @@ _PNGS = r"images/\d{4,}_.*_as_.*\.png"
     options.model("mnist/fc100-100-10"),
     options.data(),
     options.bounds(),
-    options.number(f"images; by default all of a file or folder, {_OF_KNOWN} of other data"),
+    options.number_of_data(f"all of a file or folder, {_OF_KNOWN} of other data"),
     options.string("targets", "random", "'random', 'least_likely', 'nearest', or one class"),
     options.seed("of the random targets"),
     options.solver(),

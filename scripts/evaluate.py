@@ -28,7 +28,7 @@ _FILES = ("report.html", "report.md", "evaluation.json", "images.csv", "curve.cs
     options.model("mnist/fc100-100-10"),
     options.data(),
     options.bounds_of_data(),
-    options.number("images; by default all"),
+    options.number_of_data("all"),
     options.reals("radii", [], "l2 distances of the table; by default some that fit"),
     options.outputs("model"),
     options.choice(

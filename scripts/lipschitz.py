@@ -50,7 +50,7 @@ _FILES = (
     ),
     options.domain(),
     options.choice("format", "text", ["text", "markdown", "json"], "what to print"),
-    options.number("images of --data to certify and to attack; by default none"),
+    options.number_of_data("none is certified and attacked"),
     options.choice(
         "radius",
         "global",

@@ -243,8 +243,14 @@ def shard_size() -> Option:
 
 
 def number(text: str, default: int | None = None, least: int = 1) -> Option:
-    """--number: how many images, from the first on; files that cannot be read do not count."""
+    """--number: how many images; files that cannot be read do not count."""
     return integer("number", default, text, lower_bound=least)
+
+
+def number_of_data(default: str, least: int = 1) -> Option:
+    """--number: how many images of --data, taken as `load_data` takes them."""
+    text = f"images, from the first on, of a folder spread over its files; by default {default}"
+    return number(text, least=least)
 
 
 def seed(text: str, name: str = "seed") -> Option:

@@ -25,7 +25,7 @@ from intriguing_tf.zoo.names import short_name
     options.models(["mnist/fc100-100-10"]),
     options.data(),
     options.bounds(),
-    options.number("images, from the first on; by default all"),
+    options.number_of_data("all"),
     options.strings("targets", ["random"], "of 'random', 'least_likely', 'nearest'"),
     options.losses(),
     options.solver(),

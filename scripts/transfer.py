@@ -38,9 +38,7 @@ def _stddevs(name: str, default: Sequence[float], text: str) -> options.Option:
     options.models(["mnist/fc10-1e-4", "mnist/fc100-100-10", "mnist/ae400-10"]),
     options.data(),
     options.bounds(),
-    options.number(
-        f"images, from the first on; by default {_OF_KNOWN} of a known data set, all of files"
-    ),
+    options.number_of_data(f"all of a file or folder, {_OF_KNOWN} of other data"),
     options.outputs("models"),
     _stddevs("noise", [0.1, 0.3], "stddevs of Gaussian noise"),
     _stddevs("amplify", [0.1], "stddevs to amplify the distortions to"),

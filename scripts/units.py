@@ -28,7 +28,7 @@ _FIGURES = r"figures/(natural|random)\.svg"
     options.data(),
     options.model(None, name="feature_model"),
     options.bounds(),
-    options.number("images, from the first on; by default all", least=2),
+    options.number_of_data("all", least=2),
     options.integer("k", 9, "images per direction", lower_bound=2),
     options.integer("shown", 8, "directions drawn", lower_bound=1),
     options.integer("units", None, "units compared; by default all", lower_bound=3),

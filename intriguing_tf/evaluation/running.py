@@ -100,7 +100,8 @@ def evaluate(
             then in units of these ranges, examples in those of the data.
         radii: l2 distances of the table, ascending; by default some that fit.
         class_names: in the order of the model's outputs; by default those that the data bring.
-        number: how many images of named data; by default all.
+        number: how many images of named data, from the first on; of a folder, spread over its
+            files. By default all.
         attack: further arguments of `LBFGSAdversary`, such as {"starts": 3}; not its bounds or
             layer.
         certify: by which method of `itf.lipschitz.certified_radius` radii are certified, "global"

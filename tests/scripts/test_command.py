@@ -61,6 +61,15 @@ def test_help_shows_every_flag(name, capsys):
     assert printed.startswith(title)
 
 
+@pytest.mark.parametrize(
+    "name", sorted(name for name in SHARED if {"bounds", "number"} <= {*SHARED[name].split()})
+)
+def test_help_says_which_images_a_number_takes(name, capsys):
+    run_of(name).main(["--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "--number: images, from the first on, of a folder spread over its files" in said
+
+
 def test_help_is_quick_and_imports_neither_tensorflow_nor_numpy():
     code = (
         "import sys, time\n"
