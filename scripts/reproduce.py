@@ -23,7 +23,7 @@ from intriguing_tf.files import check_folder
 def _check_log(folder: str) -> None:
     check_folder(folder)
     if importlib.util.find_spec("tensorboard") is None:
-        raise ImportError("TensorBoard is not installed: pip install 'intriguing_tf[tensorboard]'.")
+        raise ImportError("TensorBoard is not installed: pip install tensorboard.")
 
 
 @command(

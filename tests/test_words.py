@@ -46,6 +46,8 @@ INSTEAD = {
     r"rectifiers?\b": "ReLU",
     r"paper lies": "where the paper's value falls",
     r"""["']attained["'], ["']how["']|\| attained \||\| how \|""": "lower bound, method",
+    # It is on no index; a checkout takes '.[ray]', and a message names the package that is missing.
+    r"pip install( --upgrade)? [\"']?intriguing[-_]tf\b": "pip install ray, pip install '.[ray]'",
 }
 # Where a word stands for another thing, or belongs to what is stored: (file, text of the line).
 MAY_STAY: set[tuple[str, str]] = set()
@@ -101,6 +103,8 @@ def test_identifiers_spell_as_keras_does():
         "a run that was stopped goes on where it was",
         "trained anew",
         "a run that was stopped\n# goes on",
+        "pip install 'intriguing_tf[ray]'",
+        'pip install --upgrade "\n    "intriguing-tf',
     ],
 )
 def test_the_patterns_find_what_they_are_for(sentence):

@@ -42,9 +42,7 @@ def log_to_tensorboard(
     try:
         import tensorboard  # noqa: F401
     except ImportError as error:
-        raise ImportError(
-            "TensorBoard is not installed: pip install 'intriguing_tf[tensorboard]'."
-        ) from error
+        raise ImportError("TensorBoard is not installed: pip install tensorboard.") from error
     with tf.summary.create_file_writer(str(expanded(folder))).as_default(step=step):
         for tag, value in scalars.items():
             tf.summary.scalar(tag, value)

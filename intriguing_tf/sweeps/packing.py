@@ -100,7 +100,7 @@ def pack(
     try:
         from ray import cloudpickle
     except ImportError as error:
-        raise ImportError("Ray is not installed: pip install 'intriguing_tf[ray]'.") from error
+        raise ImportError("Ray is not installed: pip install 'ray >= 2.9'.") from error
     for name, given in settings.items():
         try:
             cloudpickle.dumps(given)

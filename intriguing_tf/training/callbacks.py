@@ -310,7 +310,5 @@ def _summary_writer(log_dir: str | os.PathLike) -> Any:
     try:
         import tensorboard  # noqa: F401
     except ImportError as error:
-        raise ImportError(
-            "TensorBoard is not installed: pip install 'intriguing_tf[tensorboard]'."
-        ) from error
+        raise ImportError("TensorBoard is not installed: pip install tensorboard.") from error
     return tf.summary.create_file_writer(str(expanded(log_dir)))

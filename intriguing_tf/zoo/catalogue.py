@@ -208,8 +208,8 @@ def parse(content: bytes, origin: str) -> Cards:
     if version != VERSION:
         raise CatalogueError(
             f"{origin} has catalogue version {foreign.shown(version)}; this release reads version "
-            f"{VERSION}. A newer catalogue needs a newer release: pip install --upgrade "
-            "intriguing-tf. If that does not help, check INTRIGUING_TF_ZOO."
+            f"{VERSION}. A newer catalogue needs a newer release of intriguing_tf. "
+            "If there is none, check INTRIGUING_TF_ZOO."
         )
     with foreign.reading(origin, "a catalogue of the zoo", CatalogueError):
         entries = read(values, Catalogue, "a catalogue", IntegrityError).entries
