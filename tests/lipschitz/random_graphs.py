@@ -404,7 +404,8 @@ class Trial:
 
     Args:
         outcome: "held", "refused", "violated", or "not copied"; of a classifier also "no radius",
-            where all are 0 or infinite, and "not fooled", where no adversarial example was found.
+            where all are 0 or infinite, "not fooled", where no adversarial example was found, and
+            "does not run", where TensorFlow has no kernel for it.
         ratio: what was attained over the bound.
         why: of a refusal or violation.
     """
