@@ -17,7 +17,7 @@ from intriguing_tf.text import is_deeper, words
 # Each is ten times what the largest honest file has.
 RATIO = 200  # unpacked bytes per byte: results on digits reach 15
 LEAST = 16 << 20  # unpacked bytes that are always accepted
-MEMBERS = 200  # arrays in a file: a shard has 12
+MEMBERS = 200  # arrays in a file: a shard has 14
 JSON = 64 << 20  # bytes: the manifest of 50 000 shards has 4 MB
 DEPTH = 60  # of JSON's values in one another: a manifest has 5
 DIGITS = 20  # of an integer, with its sign: one of 64 bits

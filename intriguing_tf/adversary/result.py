@@ -32,6 +32,7 @@ ARRAYS = (
     "distortion", "l2", "c", "nfev",
 )  # fmt: skip
 _BOUNDS = ("lower", "upper")
+STORED = (*ARRAYS, *_BOUNDS, "mask")  # arrays that a file of a result may have
 _DTYPES = {
     **dict.fromkeys(("targets", "predictions", "original_predictions", "nfev"), "int64"),
     **dict.fromkeys(("distortion", "l2", "c"), "float64"),
@@ -257,7 +258,7 @@ class AdversarialResult(ShownAsTable):
         """
         arrays, description = _paths(path)
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, **{name: getattr(self, name) for name in ARRAYS}, **self._box())
+        np.savez_compressed(buffer, **arrays_to_store(self))
         content = buffer.getvalue()
         summary = {
             "format": _FORMAT,
@@ -268,24 +269,14 @@ class AdversarialResult(ShownAsTable):
             "mean_distortion": None if np.isnan(self.mean_distortion) else self.mean_distortion,
             "sha256": hashlib.sha256(content).hexdigest(),
         }
-        text = json.dumps(summary, indent=2, sort_keys=True) + "\n"
         # The large file is on the disk before the small one says so, or a full disk parted them.
         new = write_atomically(arrays.with_name(f".{arrays.name}.{secrets.token_hex(4)}"), content)
         try:
-            write_atomically(description, text)
+            write_atomically(description, json.dumps(summary, indent=2, sort_keys=True) + "\n")
             os.replace(new, arrays)
         except BaseException:
             new.unlink(missing_ok=True)
             raise
-        return arrays
-
-    def _box(self) -> dict[str, Any]:
-        """What the settings do not say of the box."""
-        arrays: dict[str, Any] = {} if self.mask is None else {"mask": self.mask}
-        if self.bounds is not None and any(
-            bound.size and bound.min() != bound.max() for bound in self.bounds
-        ):
-            arrays.update(zip(_BOUNDS, self.bounds, strict=True))
         return arrays
 
     @classmethod
@@ -303,10 +294,9 @@ class AdversarialResult(ShownAsTable):
             format_ = summary.get("format") if isinstance(summary, dict) else None
             if format_ != _FORMAT or summary.get("kind") != "AdversarialResult":
                 raise ValueError(f"this version reads format {_FORMAT}")
-            arrays_ = read_arrays(content, (*ARRAYS, *_BOUNDS, "mask"))
-            result = stored_result(arrays_, summary.get("settings"))
-            written = summary.get("sha256")  # results of earlier releases have none
-            if written is not None and written != hashlib.sha256(content).hexdigest():
+            result = stored_result(read_arrays(content, STORED), summary.get("settings"))
+            # Results of earlier releases have none.
+            if summary.get("sha256") not in (None, hashlib.sha256(content).hexdigest()):
                 raise ValueError(
                     f"{description.name} belongs to other arrays; saving was interrupted, or one "
                     "of the two files was replaced"
@@ -316,11 +306,21 @@ class AdversarialResult(ShownAsTable):
             raise ValueError(f"{arrays} is not a saved AdversarialResult: {error}.") from error
 
 
+def arrays_to_store(result: AdversarialResult) -> dict[str, Any]:
+    """Returns the `ARRAYS` of a result by name, and what its settings do not say of the box."""
+    arrays = {name: getattr(result, name) for name in ARRAYS}
+    if result.mask is not None:
+        arrays["mask"] = result.mask
+    if result.bounds and any(each.size and each.min() != each.max() for each in result.bounds):
+        arrays.update(zip(_BOUNDS, result.bounds, strict=True))
+    return arrays
+
+
 def stored_result(arrays: Mapping[str, np.ndarray], settings: Any) -> AdversarialResult:
     """Returns the result that a file holds, once everything in it is what it must be.
 
     Args:
-        arrays: by name, the `ARRAYS` of a result.
+        arrays: by name, as `arrays_to_store` returns them.
         settings: as JSON has them.
 
     Raises:

@@ -130,7 +130,13 @@ class Ranges:
         before, after = (np.asarray(undo(x)) for x in (result.originals, result.images))
         bounds = [describe_bound(bound) for bound in (self.lower, self.upper)]
         settings = {**result.settings, "bounds": bounds, _DISTANCES: "in units of the ranges"}
-        return dataclasses.replace(result, originals=before, images=after, settings=settings)
+        return dataclasses.replace(
+            result,
+            originals=before,
+            images=after,
+            settings=settings,
+            bounds=(self.lower, self.upper),
+        )
 
     def _undo(self, dtype: str) -> keras.layers.Layer:
         return keras.layers.Rescaling(

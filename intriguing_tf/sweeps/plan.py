@@ -276,6 +276,7 @@ def _read(
     for piece in source.slices():
         for adversary, name in models.items():
             with of_model(name):
+                _check_shared(adversary.bounds, piece.images)
                 check_images(piece.images, adversary.classifier, adversary.bounds)
         if not classes:
             for adversary, name in models.items():
@@ -303,6 +304,15 @@ def _read(
         "slices": fingerprints,
     }
     return data, classes
+
+
+def _check_shared(bounds: tuple[np.ndarray, np.ndarray], images: np.ndarray) -> None:
+    """Raises if each image has bounds of its own: every shard would take those of the first."""
+    if any(bound.ndim == images.ndim and len(bound) > 1 for bound in bounds):
+        raise ValueError(
+            "All images of a sweep have the same bounds: numbers, or arrays of the shape of one "
+            f"image, {images.shape[1:]}. Received: shapes {bounds[0].shape} and {bounds[1].shape}."
+        )
 
 
 def _places(model: keras.Model, settings: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

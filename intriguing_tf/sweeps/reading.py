@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,12 +93,7 @@ class Sweep:
                 f"fit {len(cells)} cells: {'; '.join(map(str, cells))}."
             )
         self._check_complete()
-        results = [shard.result for shard in self.shards(*cells[0])]
-        arrays: dict[str, Any] = {
-            name: np.concatenate([getattr(each, name) for each in results]) for name in ARRAYS
-        }
-        seconds = sum(each.settings["seconds"] for each in results)
-        return AdversarialResult(**arrays, settings={**results[0].settings, "seconds": seconds})
+        return _joined([shard.result for shard in self.shards(*cells[0])])
 
     def dataset(
         self, model: str | None = None, targets: str | None = None, settings: str | None = None
@@ -205,6 +201,16 @@ class Sweep:
                 f"The sweep in {str(self.folder)!r} is not complete. Run it again to make what is "
                 f"missing. Received: missing shards: {self.missing}."
             )
+
+
+def _joined(results: list[AdversarialResult]) -> AdversarialResult:
+    """Returns the results of a cell's shards as one; what else they have is the same in all."""
+    arrays: dict[str, Any] = {
+        name: np.concatenate([getattr(each, name) for each in results]) for name in ARRAYS
+    }
+    seconds = sum(each.settings["seconds"] for each in results)
+    settings = {**results[0].settings, "seconds": seconds}
+    return dataclasses.replace(results[0], **arrays, settings=settings)
 
 
 def _arrays(shard: Shard) -> dict[str, np.ndarray]:

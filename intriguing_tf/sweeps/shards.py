@@ -17,13 +17,18 @@ from typing import Any
 
 import numpy as np
 
-from intriguing_tf.adversary.result import ARRAYS, AdversarialResult, stored_result
+from intriguing_tf.adversary.result import (
+    STORED,
+    AdversarialResult,
+    arrays_to_store,
+    stored_result,
+)
 from intriguing_tf.archives import read_arrays, read_json
 from intriguing_tf.files import is_plain_file, leftovers, read_content, write_atomically
 from intriguing_tf.sweeps.plan import Cell, Plan
 from intriguing_tf.text import cut
 
-_STORED = (*ARRAYS, "labels", "provenance")
+_STORED = (*STORED, "labels", "provenance")
 _REST = 200  # bytes of an image's numbers, such as its status
 _ADVICE = "Run the sweep again to recompute this shard."
 _SHARDS = "shards"
@@ -74,7 +79,7 @@ class ShardFolder:
             OSError: it could not be written; nothing is left behind.
         """
         provenance = {**self._identity(cell, index), "settings": result.settings}
-        arrays = {name: getattr(result, name) for name in ARRAYS}
+        arrays = arrays_to_store(result)
         if labels is not None:
             arrays["labels"] = np.asarray(labels, np.int64)
         buffer = io.BytesIO()

@@ -88,8 +88,9 @@ def test_tables(evaluation):
     assert "<table>" in evaluation._repr_html_() and "accuracy" in str(evaluation)
 
 
-def test_examples_know_their_model(evaluation):
+def test_examples_know_their_model_and_bounds(evaluation):
     """So that `save_images` can say which PNGs fool it."""
+    assert evaluation.result.bounds == evaluation.nearest.bounds == (-9, 9)
     assert evaluation.result.classifier is evaluation.nearest.classifier is not None
 
 

@@ -65,6 +65,7 @@ def test_the_model_itself_classifies_the_examples_as_they_say(kept, tmp_path):
             (result.originals, result.original_predictions),
         ):
             np.testing.assert_array_equal(model.predict(inputs, verbose=0).argmax(1), classes)
+        np.testing.assert_array_equal(result.bounds, (rows.min(0), rows.max(0)))
         changes = (result.images - result.originals) / (rows.max(0) - rows.min(0))
         np.testing.assert_allclose(np.linalg.norm(changes, axis=1), result.l2, rtol=1e-3)
         np.testing.assert_allclose(result.l2 / 2, result.distortion, rtol=1e-5)

@@ -6,10 +6,12 @@ import json
 import numpy as np
 import pytest
 
+from intriguing_tf.adversary import AdversarialResult
 from intriguing_tf.reporting import Report
 from intriguing_tf.store import Store
 from intriguing_tf.sweeps import Sweep
-from tests.sweeps.small_sweep import run
+from intriguing_tf.transfer import amplify, rms
+from tests.sweeps.small_sweep import FAST, run
 
 
 @pytest.mark.slow
@@ -56,6 +58,20 @@ def test_the_manifest_says_what_the_sweep_is(done):
     assert manifest["settings"]["fast"]["loss"] == "margin"
     with pytest.raises(FileNotFoundError, match="no sweep"):
         Sweep(done.folder / "shards")
+
+
+@pytest.mark.parametrize("upper", [1.5, np.linspace(1, 2, 4)], ids=["number", "of each pixel"])
+def test_a_result_has_the_bounds_that_it_was_made_with(model, data, tmp_path, upper):
+    settings = {"a": {**FAST["fast"], "bounds": (-0.5, upper)}}
+    result = run(model, data, tmp_path, targets="nearest", settings=settings).result()
+    np.testing.assert_array_equal(result.bounds[0], -0.5)
+    np.testing.assert_allclose(result.bounds[1], upper, rtol=1e-6)
+    result.save(tmp_path / "result")
+    again = AdversarialResult.load(tmp_path / "result")
+    np.testing.assert_array_equal(amplify(again), amplify(result))
+    found = result.status == "found"
+    distortion = rms(result.images, result.originals, result.bounds)
+    np.testing.assert_allclose(distortion[found], result.distortion[found], rtol=1e-5)
 
 
 def test_names_are_checked_when_results_are_read(done):

@@ -86,6 +86,11 @@ def test_a_failed_write_leaves_nothing_and_can_be_repeated(model, data, tmp_path
 
 BAD = {
     "bounds": ({"images": 2 * np.ones((3, 4), np.float32)}, ValueError, "bounds"),
+    "bounds of each image": (
+        {"settings": {"a": {"bounds": (np.zeros((3, 4)), 1)}}},
+        ValueError,
+        "the same bounds",
+    ),
     "nan": ({"images": np.full((3, 4), np.nan, np.float32)}, ValueError, "finite"),
     "none": ({"images": np.zeros((0, 4), np.float32)}, ValueError, "At least one image"),
     "scalar": ({"images": 3}, TypeError, "must be an array"),
