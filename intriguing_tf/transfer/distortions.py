@@ -18,7 +18,7 @@ def rms(images: Any, originals: Any, bounds: tuple[Any, Any] = UNIT_BOX) -> np.n
 
     Args:
         images: float array `[n, ...]`.
-        originals: float array of the same shape.
+        originals: float array of the same shape, within the bounds.
         bounds: lowest and highest pixel value, numbers or arrays that broadcast to an image.
             Changes are in units of that range; where it is infinite, in units of 1.
 
@@ -27,14 +27,15 @@ def rms(images: Any, originals: Any, bounds: tuple[Any, Any] = UNIT_BOX) -> np.n
 
     Raises:
         TypeError: images or originals that are not floating point.
-        ValueError: shapes differ, something is not finite, or the bounds are no box.
+        ValueError: shapes differ, something is not finite, the bounds are no box, or originals
+            leave it.
 
     Example:
 
-        itf.transfer.rms(result.images, result.originals)
+        itf.transfer.rms(result.images, result.originals, result.bounds)
     """
     images, originals = _beside(images, originals)
-    _, _, pixel_range = box(bounds, images.shape)
+    _, _, pixel_range = box(bounds, originals)
     change = (images.astype(np.float64) - originals) / pixel_range
     return _rms_per_image(change)
 
@@ -66,8 +67,7 @@ def gaussian_noise(
         noisy = itf.transfer.gaussian_noise(images, stddev=0.3, seed=1)
     """
     images = finite_images("images", images)
-    lowest, highest, pixel_range = box(bounds, images.shape)
-    images = fit_into(images, (lowest, highest)).astype(images.dtype)
+    lowest, highest, pixel_range = box(bounds, images)
     noise = np.random.default_rng(check_seed(seed)).standard_normal(images.shape)
     return _clipped(images + _stddev(stddev) * pixel_range * noise, lowest, highest, images.dtype)
 
@@ -94,7 +94,8 @@ def amplify(result: Any, stddev: float = 0.1, bounds: tuple[Any, Any] | None = N
     Raises:
         TypeError: `result` has no images or originals, or they are not floating point.
         ValueError: a negative or infinite stddev, or bounds that are no box; no bounds given for a
-            result that was made with bounds that differ from pixel to pixel.
+            result that was made with bounds that differ from pixel to pixel; originals outside
+            the bounds.
 
     Example:
 
@@ -107,7 +108,7 @@ def amplify(result: Any, stddev: float = 0.1, bounds: tuple[Any, Any] | None = N
         )
     images, originals = _beside(result.images, result.originals)
     bounds = _bounds_of(result) if bounds is None else bounds
-    lowest, highest, pixel_range = box(bounds, originals.shape)
+    lowest, highest, pixel_range = box(bounds, originals)
     change = images.astype(np.float64) - originals
     distortion = _rms_per_image(change / pixel_range)
     scale = np.divide(
@@ -122,8 +123,8 @@ def finite_images(name: str, images: Any) -> np.ndarray:
     images = array_of_numbers(name, images)
     if images.dtype.kind != "f":
         raise TypeError(
-            f"`{name}` must be floating point; scale integers first (uint8: images / 255.0). "
-            f"Received: dtype {images.dtype}."
+            f"`{name}` must be floating point; scale integers to the bounds first (images / 255.0 "
+            f"for pixels in [0, 1]). Received: dtype {images.dtype}."
         )
     if images.ndim < 2 or 0 in images.shape[1:]:
         raise ValueError(
@@ -168,26 +169,29 @@ def _bounds_of(result: Any) -> tuple[Any, Any]:
     return lowest, highest
 
 
-def box(
-    bounds: tuple[Any, Any], shape: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Returns the lowest and highest values of images of a shape, and the range of each pixel."""
+def box(bounds: tuple[Any, Any], images: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Returns the lowest and highest values of images, and the range of each pixel.
+
+    Raises:
+        ValueError: bounds that are no box, or images that leave it by more than rounding does.
+    """
     try:
         lowest, highest = (np.asarray(bound, np.float64) for bound in bounds)
     except (TypeError, ValueError) as error:
         raise ValueError(f"`bounds` must be (lowest, highest). Received: {bounds!r}.") from error
     try:
-        np.broadcast_to(lowest, shape), np.broadcast_to(highest, shape)
+        np.broadcast_to(lowest, images.shape), np.broadcast_to(highest, images.shape)
     except ValueError as error:
         raise ValueError(
-            f"`bounds` must be numbers, or arrays that broadcast to the images, {shape}. Received: "
-            f"shapes {lowest.shape} and {highest.shape}."
+            f"`bounds` must be numbers, or arrays that broadcast to the images, {images.shape}. "
+            f"Received: shapes {lowest.shape} and {highest.shape}."
         ) from error
     if not np.all(lowest <= highest) or not np.any(lowest < highest):  # NaN fails too
         raise ValueError(
             "`bounds` must be (lowest, highest) with lowest < highest, or equal where a value is "
             f"held. Received: {bounds!r}."
         )
+    fit_into(images, (lowest, highest))
     return lowest, highest, range_of(lowest, highest)
 
 

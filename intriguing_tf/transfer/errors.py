@@ -96,8 +96,8 @@ def error_matrix(
         image_sets: float arrays `[n, ...]` by name, image i of every set with label i; or
             functions without arguments that return such an array, called when its row comes.
         labels: integers `[n]`, the true classes.
-        originals: undistorted images `[n, ...]`; with them the average distortion of each set is
-            measured, after all clipping.
+        originals: undistorted images `[n, ...]` within the bounds; with them the average distortion
+            of each set is measured, after all clipping.
         bounds: lowest and highest pixel value, for the distortions.
         batch_size: images per forward pass.
         verbose: show a progress bar over the sets; "auto": if the standard error is a terminal.
@@ -110,8 +110,8 @@ def error_matrix(
             that are objects or text.
         ValueError: nothing to measure, two models of one name, lengths that differ from the
             labels', labels outside a model's classes, images that are not finite or do not have
-            a model's input shape or that of the originals. What is known without calling a
-            function is checked before the first prediction.
+            a model's input shape or that of the originals, originals outside the bounds. What is
+            known without calling a function is checked before the first prediction.
 
     Example:
 
@@ -131,7 +131,7 @@ def error_matrix(
     check_positive_integer("batch_size", batch_size)
     if originals is not None:
         originals = _checked_images("originals", originals, len(labels))
-        box(bounds, originals.shape)
+        box(bounds, originals)
     for set_name, images in image_sets.items():  # before the first pass over any
         if not callable(images):
             images = _checked_images(set_name, images, len(labels), originals)

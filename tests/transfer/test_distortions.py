@@ -137,6 +137,19 @@ def test_bad_images_are_refused(images):
         itf.transfer.amplify(Result(images, images[:1]))
 
 
+def test_originals_of_other_bounds_are_refused(images):
+    """Their distortion would be in units of another range, and doubled."""
+    wide = 2 * images - 1
+    assert itf.transfer.rms(3 * images, images).shape == (6,)  # a set may lie anywhere
+    for measure in (itf.transfer.rms, lambda *both: itf.transfer.amplify(Result(*both))):
+        with pytest.raises(
+            ValueError, match=r"within the bounds \[0, 1\]. Received: values from -"
+        ):
+            measure(wide, wide)
+    with pytest.raises(ValueError, match=r"within the bounds \[-1, 0.5\]"):
+        itf.transfer.amplify(Result(wide, wide), bounds=(-1, 0.5))
+
+
 @pytest.mark.parametrize("shape", [(3,), (7, 5, 4, 1), (1, 1, 5, 4, 1)], ids=str)
 def test_bounds_that_are_not_those_of_the_images_are_refused(images, shape):
     for lower, upper in ((np.zeros(shape), np.ones(shape)), (0.0, np.ones(shape))):

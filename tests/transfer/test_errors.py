@@ -146,6 +146,7 @@ def test_nothing_is_measured_before_all_that_is_given_fits(world, monkeypatch):
             "'x' must have the shape of `originals`",
         ),
         ({"originals": images, "bounds": (1, 0)}, "bounds"),
+        ({"originals": 2 * images - 1}, r"within the bounds \[0, 1\]"),
         ({"batch_size": 0}, "batch_size"),
     ):
         arguments = {"models": models, "image_sets": {"x": images}, "labels": labels, **change}
