@@ -49,15 +49,8 @@ def check_images(
         ValueError: no images, a wrong shape, values that are not finite or out of bounds.
     """
     array = as_array("images", images, "an array [n, ...] or a tf.data.Dataset")
-    upper = bounds[1]
     if not np.issubdtype(array.dtype, np.floating):
-        hint = ""
-        if array.dtype == np.uint8 and np.isfinite(upper).all():
-            hint = (
-                " Scale them to the bounds: images.astype('float32')"
-                + (" / 255" if upper.max() == 1 else "")
-                + "."
-            )
+        hint = _how_to_scale(bounds) if array.dtype == np.uint8 else ""
         raise TypeError(f"Images must be floating numbers. Received: dtype {array.dtype}.{hint}")
     expected = classifier.input_shape
     if array.ndim < 2 or not takes(expected, array.shape[1:]):
@@ -78,6 +71,22 @@ def check_images(
             stacklevel=3,
         )
     return array
+
+
+def _how_to_scale(bounds: tuple[np.ndarray, np.ndarray]) -> str:
+    """Returns a sentence on how pixels from 0 to 255 come into the bounds, if they do."""
+    lower, upper = bounds
+    if not np.isfinite(lower).all() or not np.isfinite(upper).all():
+        return ""
+    if lower.min() < lower.max() or upper.min() < upper.max():
+        return " Scale them to the bounds."
+    low, width = float(lower.min()), float(upper.min() - lower.min())
+    scaled = "images.astype('float32')"
+    if width != 255:
+        scaled += f" * {width:.7g} / 255" if width != 1 else " / 255"
+    if low:
+        scaled += f" {'-' if low < 0 else '+'} {abs(low):.7g}"
+    return f" Scale them to the bounds: {scaled}."
 
 
 def check_logits(logits: np.ndarray, classifier: Classifier) -> np.ndarray:

@@ -128,6 +128,24 @@ def test_calls(adversary, positional, named, error, message):
         adversary(*positional, **named)
 
 
+@pytest.mark.parametrize("bounds", [(0, 1), (0, 255), (-1, 1), (0, 2), (-3, 3.5), (0.1, 1.1)])
+def test_the_advice_for_uint8_leads_into_the_bounds(network, bounds):
+    pixels = np.array([0, 255] * 4, np.uint8)[None]
+    with pytest.raises(TypeError, match=r"uint8\. Scale them to the bounds: ") as caught:
+        itf.LBFGSAdversary(network, bounds=bounds)(pixels)
+    advice = str(caught.value).partition("the bounds: ")[2].rstrip(".")
+    np.testing.assert_allclose(eval(advice, {"images": pixels})[0, :2], bounds, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "bounds, ends", [((0, np.linspace(1, 2, 8)), "to the bounds."), ((0, np.inf), "dtype uint8.")]
+)
+def test_where_no_one_scale_leads_into_the_bounds_none_is_advised(network, bounds, ends):
+    with pytest.raises(TypeError) as caught:
+        itf.LBFGSAdversary(network, bounds=bounds)(np.zeros((1, 8), np.uint8))
+    assert str(caught.value).endswith(ends)
+
+
 @pytest.mark.parametrize("c", [0, -1.0, np.nan, [0.1, 0.2]])
 def test_weights_of_minimize(adversary, c):
     with pytest.raises(ValueError, match="`c` must be positive: one number, or 3 of them"):
