@@ -135,7 +135,7 @@ class Figures1And2Result(KeptResult):
         notes = [
             f"Units compared: {units}; {s.random_number} random directions each; {s.k} images per "
             "direction. Left out: units that are active for fewer images than that.",
-            f"Delta above 0: larger for units; [{100 - 200 * s.alpha:.0f} % interval]. p-values: "
+            f"Delta above 0: larger for units; [{100 - 200 * s.alpha:g} % interval]. p-values: "
             "Mann-Whitney U for a difference, two one-sided tests for equivalence "
             f"(|delta| < {s.margin}), each after Holm over all rows. Power: chance that "
             "equivalence is found, before Holm, if delta is 0. Purity is the share of the "

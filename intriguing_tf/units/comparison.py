@@ -122,7 +122,7 @@ class Comparison(ShownAsTable):
         )
         notes = [
             f"Directions: {sizes}; {self.k} images each.",
-            f"Cliff's delta [{100 - 200 * self.alpha:.0f} % interval]; p-values after Holm; "
+            f"Cliff's delta [{100 - 200 * self.alpha:g} % interval]; p-values after Holm; "
             f"equivalence: |delta| < {self.margin}; power: chance of finding it, before Holm's "
             "adjustment, in samples of one distribution.",
             "Distances are shares of the mean distance between two images.",

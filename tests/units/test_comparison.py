@@ -211,6 +211,15 @@ def test_labels_come_in_any_form(clusters):
     assert others == [whole] * 3
 
 
+def test_the_confidence_of_the_intervals_is_printed_whole(clusters):
+    images, labels = clusters
+    model = layer_of(np.random.default_rng(1).normal(size=(PIXELS, 5)))
+    found = itf.units.compare(
+        model, "layer", images[:100], labels[:100], random_number=5, alpha=0.001
+    )
+    assert "[99.8 % interval]" in str(found)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
