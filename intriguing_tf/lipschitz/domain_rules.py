@@ -86,17 +86,18 @@ def power(exponent: float, given: Sequence[Range]) -> Found:
     """Where x is positive; anywhere, if the exponent is a whole number from 1 on."""
     (x,) = given
     low, high = x.low, x.high
-    whole = exponent >= 1 and exponent == int(exponent)
+    with np.errstate(over="ignore"):
+        exponents = {exponent, float(np.float32(exponent))}  # as float64 and float32 compute
+    if not np.all(np.isfinite(list(exponents))):
+        raise NoBoundError(f"its exponent {exponent:g} is infinite in float32")
+    whole = exponent >= 1 and exponent.is_integer()
     if not whole:
         _check_positive(x)
     # Value and slope are largest and least at the ends, or at 0.
     places = [low, high, np.clip(0.0, low, high)] if whole else [low, high]
     with np.errstate(over="ignore"):
-        exponents = {exponent, float(np.float32(exponent))}  # as float64 and float32 compute
         values = [each**e for each in places for e in exponents]
         slopes = [e * each ** (e - 1) for each in places for e in exponents]
-    if not np.isfinite(max(exponents, key=abs)):
-        raise NoBoundError(f"its exponent {exponent:g} is infinite in float32")
     return _slopes(slopes), widened(np.minimum.reduce(values), np.maximum.reduce(values))
 
 

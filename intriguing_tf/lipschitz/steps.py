@@ -125,9 +125,8 @@ class Diagonal(Step):
     def norm(self, attained: bool = True) -> Norm:
         sizes = np.abs(self.scale)
         upper = round_up(float(np.max(sizes + self.errors)))
-        return Norm(
-            upper, round_down(max(float(np.max(sizes - self.errors)), 0.0)), "largest factor"
-        )
+        lower = round_down(max(float(np.max(sizes - self.errors)), 0.0))
+        return Norm(upper, lower, "largest factor")
 
     def scaled(self, before: Diagonal | None = None, after: Diagonal | None = None) -> Diagonal:
         before, after = before or UNSCALED, after or UNSCALED
@@ -232,19 +231,22 @@ class Slopes(Step):
         curve: its slope at each place, where that is known.
         image: the least and the largest value, where they are known; one with negative slopes then
             falls somewhere below 0 and rises from there on.
+        attained: the size of its steepest slope or less, where `low` and `high` are rounded.
     """
 
     low: float
     high: float
     curve: Curve | None = None
     image: tuple[float, float] | None = None
+    attained: float = math.inf
 
     @property
     def bound(self) -> float:
         return max(abs(self.low), abs(self.high))
 
     def norm(self, attained: bool = True) -> Norm:
-        return Norm(self.bound, self.bound, f"slopes in [{self.low:.4g}, {self.high:.4g}]")
+        how = f"slopes in [{self.low:.4g}, {self.high:.4g}]"
+        return Norm(self.bound, min(self.attained, self.bound), how)
 
     def secants(self, center: Array, error: Array, reach: Array) -> tuple[Array, Array]:
         """Returns bounds of the slopes that lead `reach` or less away; see `Curve.secants`."""
@@ -260,9 +262,8 @@ class Slopes(Step):
         # A layer in float32 may round its constants, and so where it has a kink.
         low, high = low - KINKS * (1 + np.abs(low)), high + KINKS * (1 + np.abs(high))
         least, largest = self.curve.between(low, high)
-        least = np.clip(np.min(least), self.low, self.high)
-        largest = np.clip(np.max(largest), self.low, self.high)
-        return dataclasses.replace(self, low=float(least), high=float(largest))
+        ends = np.clip([np.min(least), np.max(largest)], self.low, self.high)
+        return dataclasses.replace(self, low=float(ends[0]), high=float(ends[1]))
 
 
 SIGMOID = Slopes(0.0, 0.25, curves.SIGMOID, (0.0, 1.0))

@@ -36,22 +36,25 @@ GELU_LEAST = -0.12890415
 SILU_LEAST = -0.09983933
 MISH_LEAST = -0.11253
 
+# Constants that are rounded up by less than this share are attained but for it.
+LESS = 1 - 2e-5
+
 INF = math.inf
 SLOPES: dict[Callable, Slopes] = {
     activations.elu: Slopes(0.0, 1.0, curves.ELU, (-1.0, INF)),
     activations.celu: Slopes(0.0, 1.0),
-    activations.gelu: Slopes(GELU_LEAST, GELU, curves.GELU, (-0.17, INF)),
-    activations.hard_sigmoid: Slopes(0.0, 1 / 6 + 1e-16, curves.HARD_SIGMOID, (0.0, 1.0)),
+    activations.gelu: Slopes(GELU_LEAST, GELU, curves.GELU, (-0.17, INF), LESS * GELU),
+    activations.hard_sigmoid: Slopes(0.0, 1 / 6 + 1e-16, curves.HARD_SIGMOID, (0.0, 1.0), LESS / 6),
     activations.hard_silu: Slopes(-0.5, 1.5, curves.HARD_SILU, (-0.3751, INF)),
     activations.hard_tanh: Slopes(0.0, 1.0, curves.HARD_TANH, (-1.0, 1.0)),
     activations.leaky_relu: Slopes(0.2, 1.0),
     activations.log_sigmoid: Slopes(0.0, 1.0, None, (-INF, 0.0)),
-    activations.mish: Slopes(MISH_LEAST, MISH, None, (-0.309, INF)),
+    activations.mish: Slopes(MISH_LEAST, MISH, None, (-0.309, INF), LESS * MISH),
     activations.relu: Slopes(0.0, 1.0, curves.RELU, (0.0, INF)),
     activations.relu6: Slopes(0.0, 1.0, curves.RELU6, (0.0, 6.0)),
-    activations.selu: Slopes(0.0, SELU, None, (-1.7581, INF)),
+    activations.selu: Slopes(0.0, SELU, None, (-1.7581, INF), LESS * SELU),
     activations.sigmoid: SIGMOID,
-    activations.silu: Slopes(SILU_LEAST, SILU, curves.SILU, (-0.2785, INF)),
+    activations.silu: Slopes(SILU_LEAST, SILU, curves.SILU, (-0.2785, INF), LESS * SILU),
     activations.soft_shrink: Slopes(0.0, 1.0),
     activations.softplus: Slopes(0.0, 1.0, curves.SOFTPLUS, (0.0, INF)),
     activations.softsign: Slopes(0.0, 1.0, curves.SOFTSIGN, (-1.0, 1.0)),
@@ -84,6 +87,11 @@ def activation_steps(activation: Any, shape: Shape) -> tuple[Step, ...]:
     if activation is None or activation is activations.linear:
         return ()
     if isinstance(activation, keras.layers.Layer):
+        if not activation.built:
+            raise NoBoundError(
+                f"its activation, the layer {activation.name!r}, has no weights yet. Put that "
+                "behind it in the graph instead of in `activation=`."
+            )
         result = apply_rule(activation, [shape])
         if isinstance(result, Inner):
             raise NoBoundError(f"a wrapper is no activation. Received: {activation.name!r}.")
@@ -146,28 +154,36 @@ def relu_slopes(
     """Returns the slopes of a generalized ReLU.
 
     Raises:
-        NoBoundError: it jumps, which it does at every threshold but 0.
+        NoBoundError: it jumps, which it does at every threshold but 0; or a number is NaN, or the
+            slope infinite.
     """
+    if not math.isfinite(negative_slope) or (max_value is not None and not max_value >= 0):
+        raise NoBoundError(f"its slope is {negative_slope}, its largest value {max_value}")
     if threshold != 0:
         raise NoBoundError(f"a ReLU with threshold {threshold} jumps there")
     if negative_slope == 0 and max_value is None:
         return SLOPES[activations.relu]
     if negative_slope == 0 and max_value == 6:
         return SLOPES[activations.relu6]
-    slopes = [float(negative_slope), 1.0] + [0.0] * (max_value is not None)
+    slopes = [float(negative_slope)]
+    slopes += [1.0] * (max_value != 0) + [0.0] * (max_value is not None)
     return _with_constants_rounded(min(slopes), max(slopes))
 
 
 def elu_slopes(alpha: float) -> Slopes:
     if alpha == 1:
         return SLOPES[activations.elu]
+    if not math.isfinite(alpha):
+        raise NoBoundError(f"its alpha is {alpha}")
     return _with_constants_rounded(min(0.0, alpha), max(1.0, alpha))
 
 
 def _with_constants_rounded(low: float, high: float) -> Slopes:
+    largest = max(-low, high)
     if low < 0:
         low *= CONSTANT
-    return Slopes(low, high if high == 1 else high * CONSTANT)
+    attained = largest if largest == 1 else largest / CONSTANT
+    return Slopes(low, high if high == 1 else high * CONSTANT, attained=attained)
 
 
 @built_in(layers.Activation, reads="activation")

@@ -16,6 +16,7 @@ from intriguing_tf.lipschitz.rounding import (
     round_down,
     round_up,
 )
+from intriguing_tf.lipschitz.rules.activations import LESS
 from intriguing_tf.lipschitz.rules.calls import OperationCall, Result, operation
 from intriguing_tf.lipschitz.rules.merging import BESIDE
 from intriguing_tf.lipschitz.steps import (
@@ -40,10 +41,10 @@ _SLOPES = {
     "Arcsinh": Slopes(0.0, 1.0, curves.ARCSINH),
     "Arctan": Slopes(0.0, 1.0, curves.ARCTAN, (-math.pi / 2, math.pi / 2)),
     "Cos": Slopes(-1.0, 1.0),
-    "Erf": Slopes(0.0, ERF, curves.ERF, (-1.0, 1.0)),
-    "Erfc": Slopes(-ERF, 0.0),
+    "Erf": Slopes(0.0, ERF, curves.ERF, (-1.0, 1.0), LESS * ERF),
+    "Erfc": Slopes(-ERF, 0.0, attained=LESS * ERF),
     "Sin": Slopes(-1.0, 1.0),
-    "Sinc": Slopes(-SINC, SINC),
+    "Sinc": Slopes(-SINC, SINC, attained=LESS * SINC),
 }
 
 
@@ -99,8 +100,12 @@ def quantile(call: OperationCall) -> LayerBound:
     call.count()
     if call.setting("method") not in ("linear", "lower", "higher", "midpoint", "nearest"):
         raise NoBoundError(f"its rule does not cover method={call.setting('method')!r}")
-    if call.constant().ndim:
+    place = call.constant()
+    last = 100 if type(call.operation).__name__.lower().endswith("percentile") else 1
+    if place.ndim:
         raise NoBoundError("its rule is for one quantile at a time")
+    if not 0 <= place <= last:
+        raise NoBoundError(f"beyond the ends it extrapolates; q must be from 0 to {last}")
     return LayerBound(1.0, how="between two numbers in order", rounding=FEW)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from keras import layers
 
 from intriguing_tf.keras_graph import unexported
+from intriguing_tf.lipschitz.norms import as_weights
 from intriguing_tf.lipschitz.registry import built_in, unbounded
 from intriguing_tf.lipschitz.rounding import constant_error, round_up
 from intriguing_tf.lipschitz.rules.common import own_axis
@@ -47,7 +48,8 @@ def scaled_sum(layer: Any, input_shapes: Sequence[Shape]) -> LayerBound:
     check_same_shape(input_shapes)
     if len(input_shapes) != 2:
         raise NoBoundError(f"it reads two branches. Received: {len(input_shapes)}")
-    share = round_up(abs(float(layer.scale)) + float(constant_error(layer.scale)))
+    scale = float(as_weights(layer.scale, "scale"))
+    share = round_up(abs(scale) + float(constant_error(scale)))
     how = f"branch + {share:.4g} × branch"
     return Weighted(max(1.0, share), how=how, weights=(1.0, share))
 

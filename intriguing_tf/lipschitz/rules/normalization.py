@@ -33,14 +33,14 @@ from intriguing_tf.lipschitz.steps import Diagonal, LayerBound, Matrix, NoBoundE
 )
 def batch_normalization(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     variance = weights_of(layer, "moving_variance")
-    if np.any(variance + layer.epsilon <= 0):
-        raise ValueError("a moving variance is not positive.")
+    # ε is rounded to float32, the weights are not.
+    moved = constant_error(layer.epsilon)
+    if not np.all((variance + layer.epsilon > moved) & (variance + layer.epsilon < math.inf)):
+        raise ValueError("a moving variance is not positive, or its epsilon no finite number.")
     scale = 1 / np.sqrt(variance + layer.epsilon)
     if layer.scale:
         scale = scale * weights_of(layer, "gamma")
     axis = own_axis(layer.axis, input_shapes[0])
-    # ε is rounded to float32, the weights are not.
-    moved = constant_error(layer.epsilon)
     share = moved / (variance + layer.epsilon - moved) + 8 * UNIT_ROUNDOFF
     return per_channel(scale, share * np.abs(scale), axis == len(input_shapes[0]) - 1)
 
@@ -64,6 +64,8 @@ def normalization(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBou
     if layer.variance is None:
         raise ValueError("it has no variance yet. Call `adapt` or build the model.")
     variance = as_weights(keras.ops.convert_to_numpy(layer.variance), "variance")
+    if np.any(variance < 0):
+        raise ValueError("a variance is negative.")
     deviation = np.maximum(np.sqrt(variance), keras.config.epsilon())
     scale = deviation if layer.invert else 1 / deviation
     mean = as_weights(keras.ops.convert_to_numpy(layer.mean), "mean")
@@ -170,9 +172,10 @@ def _divided(
             that is not known.
     """
     moved = float(constant_error(epsilon))  # a layer in float32 rounds it, a tiny one to 0
-    if epsilon <= moved:
+    if not moved < epsilon < math.inf:
         raise NoBoundError(
-            f"with ε = 0 it divides by zero at a constant input. Received: epsilon={epsilon!r}"
+            "unless ε is positive and finite it divides by zero at a constant input. Received: "
+            f"epsilon={epsilon!r}"
         )
     bound = round_up(upper / math.sqrt(epsilon - moved), 8)
     attained = min(round_down(lower / math.sqrt(epsilon + moved), 8), bound)

@@ -12,6 +12,7 @@ from intriguing_tf.lipschitz import curves
 from intriguing_tf.lipschitz.rounding import constant_error, round_down, round_up
 from intriguing_tf.lipschitz.rules.activations import (
     GELU_TANH,
+    LESS,
     SLOPES,
     elu_slopes,
     log_softmax_step,
@@ -65,8 +66,8 @@ def elu(call: OperationCall) -> Steps:
 
 @operation("Celu")
 def celu(call: OperationCall) -> Steps:
-    if not call.setting("alpha") > 0:
-        raise NoBoundError("with alpha ≤ 0 it grows without bound")
+    if not 0 < call.setting("alpha") < math.inf:
+        raise NoBoundError("its alpha must be positive and finite")
     return Steps((Slopes(0.0, 1.0),))
 
 
@@ -77,21 +78,22 @@ def leaky_relu(call: OperationCall) -> Steps:
 
 @operation("Gelu")
 def gelu(call: OperationCall) -> Steps:
-    exact = SLOPES[activations.gelu]
-    return Steps((Slopes(1 - GELU_TANH, GELU_TANH) if call.setting("approximate") else exact,))
+    if call.setting("approximate"):
+        return Steps((Slopes(1 - GELU_TANH, GELU_TANH, attained=LESS * GELU_TANH),))
+    return Steps((SLOPES[activations.gelu],))
 
 
 @operation("Squareplus")
 def squareplus(call: OperationCall) -> Steps:
-    if not call.setting("b") >= 0:
-        raise NoBoundError("with b < 0 it takes roots of negative numbers")
+    if not 0 <= call.setting("b") < math.inf:
+        raise NoBoundError("with b < 0 it takes roots of negative numbers; b must be finite")
     return Steps((Slopes(0.0, 1.0),))
 
 
 @operation("SoftShrink")
 def soft_shrink(call: OperationCall) -> Steps:
-    if not call.setting("threshold") >= 0:
-        raise NoBoundError("with a negative threshold it jumps")
+    if not 0 <= call.setting("threshold") < math.inf:
+        raise NoBoundError("with a negative threshold it jumps; it must be finite")
     return Steps((Slopes(0.0, 1.0),))
 
 
@@ -117,10 +119,10 @@ def absolute(call: OperationCall) -> Steps:
 @operation("Clip")
 def clip(call: OperationCall) -> Steps:
     low, high = call.setting("x_min"), call.setting("x_max")
-    if not (np.ndim(low) == np.ndim(high) == 0 and low <= high):
+    if any(each is None or np.ndim(each) for each in (low, high)) or not low <= high:
         raise NoBoundError(f"it must have two numbers, the smaller first. Received: {low}, {high}")
     call.same_shape()
-    return Steps((Slopes(0.0, 1.0),))
+    return Steps((Slopes(0.0, 1.0, attained=float(low < high)),))
 
 
 @operation("StopGradient", "Copy")
@@ -182,9 +184,7 @@ def maximum(call: OperationCall) -> Result:
     call.operands()
     if len(call.shapes) > 1:
         return BESIDE
-    constant = next(x for x in call.operands() if not isinstance(x, keras.KerasTensor))
-    if np.any(np.isnan(keras.ops.convert_to_numpy(constant))):
-        raise NoBoundError("it compares with NaN")
+    call.constant()
     return Steps((Slopes(0.0, 1.0),))
 
 

@@ -28,12 +28,53 @@ def test_activations_stay_within_their_slopes_and_nearly_reach_them(function):
     assert slopes.max() >= 0.99 * found.bound
 
 
+EXACT = {
+    "max 0": (lambda x: keras.layers.ReLU(max_value=0.0)(x), 0.0),
+    "max 0, slope": (lambda x: keras.layers.ReLU(max_value=0.0, negative_slope=0.25)(x), 0.25),
+    "slope": (lambda x: keras.layers.LeakyReLU(negative_slope=1.5)(x), 1.5),
+    "alpha": (lambda x: keras.layers.ELU(alpha=1.1)(x), 1.1),
+    "clip": (lambda x: keras.ops.clip(x, 0.5, 0.5), 0.0),
+}
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_what_is_attained_is_not_above_the_truth(name):
+    function, exact = EXACT[name]
+    x = keras.Input((3,))
+    row = bound(keras.Model(x, function(x)), verbose=False).rows[0]
+    assert exact * (1 - 1e-6) <= row.attained <= exact <= row.bound
+
+
+ODD = {
+    "slope NaN": lambda x: keras.layers.LeakyReLU(negative_slope=math.nan)(x),
+    "slope inf": lambda x: keras.layers.ReLU(negative_slope=math.inf)(x),
+    "max NaN": lambda x: keras.layers.ReLU(max_value=math.nan)(x),
+    "alpha NaN": lambda x: keras.layers.ELU(alpha=math.nan)(x),
+    "alpha of elu NaN": lambda x: keras.ops.elu(x, math.nan),
+    "alpha inf": lambda x: keras.ops.celu(x, math.inf),
+    "b inf": lambda x: keras.ops.squareplus(x, math.inf),
+    "threshold inf": lambda x: keras.ops.soft_shrink(x, math.inf),
+    "clip NaN": lambda x: keras.ops.clip(x, math.nan, 1.0),
+    "clip turned": lambda x: keras.ops.clip(x, 1.0, 0.0),
+    "no weights yet": keras.layers.Dense(4, keras.layers.LayerNormalization()),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_arguments_of_which_the_theorem_does_not_speak_are_refused(name):
+    x = keras.Input((3,))
+    with pytest.raises(NoBoundError):
+        bound(keras.Model(x, ODD[name](x)), verbose=False)
+
+
 def test_slopes_of_smooth_activations_are_the_closed_forms_rounded_up():
     root = math.sqrt(2)
     gelu = 0.5 * (1 + erf(1)) + root * math.exp(-1) / math.sqrt(2 * math.pi)
     assert gelu < SLOPES[activations.gelu].high < gelu + 1e-7
     selu = 1.0507009873554805 * 1.6732632423543772
     assert selu < SLOPES[activations.selu].high < selu + 1e-6
+    assert SLOPES[activations.gelu].norm().lower < gelu
+    assert SLOPES[activations.selu].norm().lower < selu
 
 
 def test_every_activation_of_keras_has_an_answer():

@@ -117,6 +117,26 @@ def test_settings_that_no_rule_speaks_of_are_refused():
         bound(keras.Model(x, ops.max_pool(x, 2, data_format="channels_first")), verbose=False)
 
 
+@pytest.mark.parametrize("function", ["quantile", "percentile", "nanquantile", "nanpercentile"])
+def test_quantiles_beyond_the_ends_are_refused(function):
+    """Where q is none, Keras extrapolates; here behind units that are alive near 60 only."""
+    if not hasattr(ops, function):
+        pytest.skip("this release of Keras lacks it")
+    most = 100 if "percentile" in function else 1
+    x = keras.Input((4,), dtype="float64")
+    y = ops.relu(x - 60.0)
+    for share in (-0.5, 1 + 1e-9, 1.5, 2):
+        model = keras.Model(x, getattr(ops, function)(y, share * most, axis=-1, keepdims=True))
+        with pytest.raises(NoBoundError, match=f"q must be from 0 to {most}$"):
+            bound(model, verbose=False)
+    with pytest.raises(ValueError, match="finite"):
+        model = keras.Model(x, getattr(ops, function)(y, math.nan, axis=-1, keepdims=True))
+        bound(model, verbose=False)
+    for share in (0, 1):
+        model = keras.Model(x, getattr(ops, function)(y, share * most, axis=-1, keepdims=True))
+        assert bound(model, verbose=False).total == 1
+
+
 @pytest.mark.slow
 def test_radii_go_through_them():
     x = keras.Input((5,))
