@@ -113,7 +113,7 @@ def as_array(
         valid: what they must be, in words. dtype: which of NumPy's types is meant.
 
     Raises:
-        TypeError: they are objects, text or times.
+        TypeError: they are objects, text or times, or masked.
         ValueError: their rows differ in shape.
     """
     array = _as_any_array(name, values)
@@ -140,6 +140,12 @@ def array_of_numbers(name: str, values: Any) -> np.ndarray:
 
 
 def _as_any_array(name: str, values: Any) -> np.ndarray:
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+        raise TypeError(
+            f"`{name}` must be an array without masked elements. Received: one with "
+            f"{np.ma.count_masked(values)}. Fill them: {name}.filled(0). Where only some pixels "
+            "may change, an attack takes `mask`."
+        )
     try:
         array = np.asarray(values)
         return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
@@ -154,7 +160,7 @@ def real_numbers(name: str, values: Any) -> np.ndarray:
     """Returns values as an array of float64.
 
     Raises:
-        TypeError: they are none, as text, or complex.
+        TypeError: they are none, as text, or complex, or masked.
         ValueError: as `as_array`.
     """
     array = _as_any_array(name, values)

@@ -1,8 +1,9 @@
-"""Errors that say which model they are about."""
+"""Errors that say which model they are about, and arrays that are refused."""
 
+import numpy as np
 import pytest
 
-from intriguing_tf.checks import of_model
+from intriguing_tf.checks import array_of_numbers, of_model, real_numbers
 from intriguing_tf.lipschitz.steps import NoBoundError
 
 
@@ -19,3 +20,12 @@ def test_an_error_names_its_model_and_keeps_its_class(error, kind):
     with pytest.raises(kind, match=r"^'m': .*why") as raised, of_model("m"):
         raise error
     assert type(raised.value) is kind and raised.value.__cause__ is error
+
+
+@pytest.mark.parametrize("read", [array_of_numbers, real_numbers])
+def test_masked_elements_are_refused_rather_than_unmasked(read):
+    values = np.ma.masked_array([[0.25, 0.75]], mask=[[False, True]])
+    with pytest.raises(TypeError, match=r"1\. Fill them: images\.filled\(0\).*`mask`"):
+        read("images", values)
+    whole = np.ma.masked_array(values.data, mask=False)
+    np.testing.assert_array_equal(read("images", whole), values.data)

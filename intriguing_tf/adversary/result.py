@@ -234,11 +234,10 @@ class AdversarialResult(ShownAsTable):
             ("targets, seed", "{targets}, {seed}".format(**self.settings)),
         ]
         already = int((self.status == "already").sum())
-        notes = [
-            f"{already} of {len(self)} images are misclassified as they are. Are the labels right, "
-            "and do the images have the scale that the model was trained on?"
-        ]
-        notes = notes if 2 * already > len(self) else []
+        why = "classified as their target as they are: nothing was attacked there."
+        if self.settings["targets"] != "given":
+            why = "misclassified as they are. Are the labels and the scale of the images right?"
+        notes = [f"{already} of {len(self)} images are {why}"] if 2 * already > len(self) else []
         stopped = _STOPPED.get(str(self.settings.get("stopped")))
         if stopped:
             notes.append(f"The attack {stopped}: images that it had not come to count as failed.")

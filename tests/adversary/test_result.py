@@ -291,6 +291,17 @@ def test_it_prints_as_a_table_of_what_it_holds(result):
     assert len(result) == 6 and result.success.all()
 
 
+@pytest.mark.parametrize(
+    ("targets", "why"),
+    [("given", "classified as their target as they are"), ("random", "misclassified as they are")],
+)
+def test_its_note_says_what_already_means(result, targets, why):
+    settings = result.settings | {"targets": targets}
+    status = np.full(len(result), "already")
+    already = dataclasses.replace(result, settings=settings, status=status)
+    assert f"{len(result)} of {len(result)} images are {why}" in str(already)
+
+
 def test_rows_of_a_result_are_results(result):
     assert len(result[2]) == 1 and result[2].l2[0] == result.l2[2]
     assert result[-1].targets[0] == result.targets[5]
