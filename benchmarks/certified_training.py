@@ -23,6 +23,7 @@ from timing import timed
 
 import intriguing_tf as itf
 from intriguing_tf.classifier import Classifier
+from intriguing_tf.digits import rounded_down
 from intriguing_tf.lipschitz.differentiable import (
     PowerIteration,
     SchattenNorm,
@@ -130,7 +131,8 @@ def choices(radius: float, units: int, epochs: int, rows: list[int]) -> None:
         model.fit(images[train], labels[train], batch_size=BATCH, epochs=epochs, verbose=0)
         predicted = Classifier(model.model).predict(images[held_out])
         verified = verified_robust_accuracy(model.model, images[held_out], labels[held_out])
-        shares = ((predicted == labels[held_out]).mean(), *verified.values())
+        proven = (rounded_down(share, 3) for share in verified.values())
+        shares = ((predicted == labels[held_out]).mean(), *proven)
         table.append((choice.name, *(100 * share for share in shares)))
         print(*table[-1], file=sys.stderr, flush=True)
     columns = ("training", "accuracy", *(f"{r:g}" for r in RADII))

@@ -29,6 +29,7 @@ from intriguing_tf.scripts import inputs, options, outputs
 from intriguing_tf.scripts.command import command, say
 
 from intriguing_tf import experiments, lipschitz, reporting
+from intriguing_tf.digits import rounded_up
 from intriguing_tf.files import write_atomically
 
 _FILES = (
@@ -154,7 +155,8 @@ def _is_drawn(row: Any) -> bool:
 
 def _layers(model: str, report: Any) -> Any:
     drawn = [row for row in report.rows if _is_drawn(row)]
-    totals = f"total {report.total:.4g}, product of the layers {report.product:.4g}"
+    total, product = rounded_up(report.total), rounded_up(report.product)
+    totals = f"total {total:.4g}, product of the layers {product:.4g}"
     return reporting.layer_bars(
         "layers",
         f"{model}: {totals}.",

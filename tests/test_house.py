@@ -18,7 +18,9 @@ SCRIPTS = ROOT / "scripts"
 LONGEST = 400  # lines of a module
 COMMANDS = sorted(path.stem for path in SCRIPTS.glob("*.py") if "\nif __name__" in path.read_text())
 
-LEAVES = {"aliases", "archives", "checks", "files", "layers", "progress", "reporting", "text"}
+LEAVES = {
+    *{"aliases", "archives", "checks", "digits", "files", "layers", "progress", "reporting", "text"}
+}
 # For tools for any Keras model.
 ANY_MODEL = {"origins", "keras_graph", "classifier", "streams", *LEAVES}
 TOOLS = {"adversary", "lipschitz", "units", "transfer"}
@@ -27,12 +29,13 @@ WORK = {"store", "fingerprints"}
 MAY_IMPORT = {
     "aliases": set(),
     "checks": set(),
+    "digits": set(),
     "progress": set(),
     "text": set(),
     "files": {"checks", "text"},
     "archives": {"files", "text"},
     "layers": {"aliases", "checks"},
-    "reporting": {"aliases", "checks", "files", "text"},
+    "reporting": {"aliases", "checks", "digits", "files", "text"},
     "origins": set(),
     "keras_graph": {"aliases", "checks", "origins"},
     "traced_ranges": set(),

@@ -22,6 +22,7 @@ from intriguing_tf.adversary.naming import whole_name
 from intriguing_tf.adversary.pictures import SavedImages
 from intriguing_tf.archives import read_arrays, read_json
 from intriguing_tf.checks import check_kinds
+from intriguing_tf.digits import percent
 from intriguing_tf.files import expanded, read_content, write_atomically
 from intriguing_tf.reporting import Picture, ShownAsTable, Table
 
@@ -218,7 +219,7 @@ class AdversarialResult(ShownAsTable):
         found = self.distortion[self.status == "found"]
         rows: list[tuple[str, Any]] = [
             ("images", len(self)),
-            ("success", f"{self.success.mean():.1%}" if len(self) else None),
+            ("success", percent(self.success.mean()) if len(self) else None),
             *((status, int((self.status == status).sum())) for status in STATUSES),
         ]
         if found.size:
@@ -238,8 +239,7 @@ class AdversarialResult(ShownAsTable):
         if self.settings["targets"] != "given":
             why = "misclassified as they are. Are the labels and the scale of the images right?"
         notes = [f"{already} of {len(self)} images are {why}"] if 2 * already > len(self) else []
-        stopped = _STOPPED.get(str(self.settings.get("stopped")))
-        if stopped:
+        if stopped := _STOPPED.get(str(self.settings.get("stopped"))):
             notes.append(f"The attack {stopped}: images that it had not come to count as failed.")
         return Table("Adversarial examples", ("", ""), rows, notes)
 

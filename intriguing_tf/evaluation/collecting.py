@@ -16,6 +16,7 @@ from intriguing_tf.adversary.pictures import kind_of
 from intriguing_tf.adversary.result import ARRAYS
 from intriguing_tf.archives import read_arrays
 from intriguing_tf.classifier import Classifier
+from intriguing_tf.digits import percent
 from intriguing_tf.files import read_content, write_atomically
 from intriguing_tf.lipschitz import Certifier, LipschitzReport
 from intriguing_tf.progress import progress_bar
@@ -92,9 +93,9 @@ class Collected:
         failed = float(self.failed.mean())
         if failed > _FEW:
             yield (
-                f"For {failed:.0%} the attack found nothing within the bounds. They count as "
-                "robust at every radius, though another attack may find examples. Do the data have "
-                "the scale that the model was trained on?"
+                f"For {percent(failed, 0)} the attack found nothing within the bounds. They count "
+                "as robust at every radius, though another attack may find examples. Do the data "
+                "have the scale that the model was trained on?"
             )
         varied = np.array([]) if self.ranges_seen is None else self.ranges_seen
         varied = varied[varied > 0]

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from intriguing_tf.digits import percent
 from intriguing_tf.keras_graph import graph_of, is_keras_operation, private
 
 _PASSING = (keras.layers.Dropout, keras.layers.Flatten, keras.layers.Identity, keras.layers.Reshape)
@@ -64,9 +65,9 @@ def doubts(
     accuracy = float((labels == predictions).mean())
     if accuracy < min(0.5, 1.5 / classes):
         yield (
-            f"The labels match the predictions on {accuracy:.1%} of the images, not more than by "
-            "chance. Are the classes in the order of the outputs, and do the images have the scale "
-            "that the model was trained on?"
+            f"The labels match the predictions on {percent(accuracy)} of the images, not more than "
+            "by chance. Are the classes in the order of the outputs, and do the images have the "
+            "scale that the model was trained on?"
         )
 
 

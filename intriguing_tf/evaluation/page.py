@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import collections
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from intriguing_tf.adversary.naming import clear_name, name_of
 from intriguing_tf.adversary.pictures import kind_of, plot, titles
+from intriguing_tf.digits import percent, percent_down, percent_up, rounded_down, rounded_up
 from intriguing_tf.lipschitz import LipschitzReport
 from intriguing_tf.reporting import (
     Picture,
@@ -38,25 +39,25 @@ def summary(evaluation: Evaluation) -> Table:
     many = _noun(evaluation)[1]
     rows: list[tuple[str, Any]] = [(many, len(evaluation))]
     if evaluation.labels is not None:
-        rows.append(("accuracy", f"{evaluation.accuracy:.1%}"))
+        rows.append(("accuracy", percent(evaluation.accuracy)))
     for radius in evaluation.radii[evaluation.radii > 0][:4]:
         least = evaluation.certified_accuracy(radius)
-        proven = "" if math.isnan(least) else f", at least {least:.1%} (certified)"
-        most = evaluation.robust_accuracy(radius)
-        rows.append((f"robust at l2 {radius:g}", f"at most {most:.1%} (attack){proven}"))
+        proven = "" if math.isnan(least) else f", at least {percent_down(least)} (certified)"
+        most = percent_up(evaluation.robust_accuracy(radius))
+        rows.append((f"robust at l2 {radius:g}", f"at most {most} (attack){proven}"))
     if len(found):
-        rows.append(("distance found, median", float(np.median(found))))
+        rows.append(("distance found, median", rounded_up(np.median(found))))
         if evaluation.distortion is not None:
-            middle = float(np.median(_found(evaluation, "distortion")))
+            middle = rounded_up(np.median(_found(evaluation, "distortion")))
             rows.append(("distortion found, median", middle))
     if evaluation.failed.any():
         rows.append(("attack failed", f"{evaluation.failed.sum()} {many}"))
     if evaluation.certified is not None and evaluation.correct.any():
-        middle = float(np.median(evaluation.certified[evaluation.correct]))
+        middle = rounded_down(np.median(evaluation.certified[evaluation.correct]))
         rows.append(("certified radius, median", middle))
     if evaluation.survives_rounding is not None and len(found):
         share = evaluation.survives_rounding[evaluation.status == "found"].mean()
-        rows.append(("still adversarial in 8 bits", f"{share:.1%}"))
+        rows.append(("still adversarial in 8 bits", percent(share)))
     rows.append(("seconds", float(evaluation.seconds["all"])))
     notes = [f"Doubt: {doubt}" for doubt in evaluation.doubts]
     if evaluation.why_not_certified:
@@ -71,8 +72,8 @@ def curve(evaluation: Evaluation) -> Table:
     rows = []
     for radius in evaluation.radii:
         least = evaluation.certified_accuracy(radius)
-        certified = None if math.isnan(least) else f"{least:.1%}"
-        rows.append((float(radius), f"{evaluation.robust_accuracy(radius):.1%}", certified))
+        certified = None if math.isnan(least) else percent_down(least)
+        rows.append((float(radius), percent_up(evaluation.robust_accuracy(radius)), certified))
     head = ("l2 radius", "robust at most (attack)", "robust at least (certified)")
     return Table("Accuracy by radius", head, rows)
 
@@ -85,7 +86,7 @@ def by_class(evaluation: Evaluation) -> Table:
         found = these & (evaluation.status == "found")
         become = collections.Counter(evaluation.adversarial_predictions[found].tolist())
         most = ", ".join(
-            f"{_name(evaluation, other)} ({count / found.sum():.0%})"
+            f"{_name(evaluation, other)} ({percent(count / found.sum(), 0)})"
             for other, count in become.most_common(3)
         )
         certified, right = evaluation.certified, these & evaluation.correct
@@ -93,9 +94,9 @@ def by_class(evaluation: Evaluation) -> Table:
             (
                 _name(evaluation, label),
                 int(these.sum()),
-                None if evaluation.labels is None else f"{evaluation.correct[these].mean():.1%}",
-                _median(evaluation.l2[found]),
-                *([] if certified is None else [_median(certified[right])]),
+                None if evaluation.labels is None else percent(evaluation.correct[these].mean()),
+                _median(evaluation.l2[found], rounded_up),
+                *([] if certified is None else [_median(certified[right], rounded_down)]),
                 most,
             )
         )
@@ -113,14 +114,15 @@ def layers(report: LipschitzReport) -> Table:
         (
             row.layer,
             row.kind,
-            row.bound if math.isfinite(row.bound) else "no bound",
-            row.attained,
+            rounded_up(row.bound) if math.isfinite(row.bound) else "no bound",
+            None if row.attained is None else rounded_down(row.attained),
             f"{log / whole:.0%}" if whole and log > 0 else None,
             row.how,
         )
         for row, log in zip(report.rows, logs, strict=True)
     ]
-    notes = [f"Product of the layers {report.product:.5g}; all together {report.total:.5g}."]
+    product, total = rounded_up(report.product, 5), rounded_up(report.total, 5)
+    notes = [f"Product of the layers {product:.5g}; all together {total:.5g}."]
     head = ("layer", "kind", "bound", "lower bound", "share of the product", "method")
     return Table("Lipschitz bounds of the layers", head, rows, notes)
 
@@ -157,7 +159,7 @@ def _paragraphs(evaluation: Evaluation) -> Iterator[str]:
     accuracy = (
         "Labels were not given, so that its own predictions are what must not change."
         if evaluation.labels is None
-        else f"It classifies {evaluation.accuracy:.1%} of them correctly."
+        else f"It classifies {percent(evaluation.accuracy)} of them correctly."
     )
     many = _noun(evaluation)[1]
     yield f"{len(evaluation)} {many}, {evaluation.classes} classes. {accuracy}"
@@ -181,11 +183,11 @@ def _median_distance(evaluation: Evaluation) -> str:
     attacked = found | evaluation.failed
     half = f"Half of the {many} that were attacked take another class"
     if 2 * found.sum() <= attacked.sum():
-        share = found.sum() / attacked.sum()
-        half = f"Of the {many} that were attacked {share:.1%} take another class, half of these"
+        share = percent(found.sum() / attacked.sum())
+        half = f"Of the {many} that were attacked {share} take another class, half of these"
         attacked = found
     distance, distortion = (
-        None if values is None else np.median(np.where(found, values, np.inf)[attacked])
+        None if values is None else _median(np.where(found, values, np.inf)[attacked], rounded_up)
         for values in (evaluation.l2, evaluation.distortion)
     )
     change = "."
@@ -271,9 +273,9 @@ def _examples(evaluation: Evaluation) -> Section:
             pictures.append(Picture(which, caption, shown.figure))
     lines = [] if tables or pictures else ["The attack found no examples."]
     if evaluation.survives_rounding is not None and len(_found(evaluation, "l2")):
-        share = _found(evaluation, "survives_rounding").mean()
+        share = percent(_found(evaluation, "survives_rounding").mean())
         lines.append(
-            f"Rounded to 8 bits as they are, {share:.1%} of the examples still have another class; "
+            f"Rounded to 8 bits as they are, {share} of the examples still have another class; "
             "save_images of the result makes PNGs that do."
         )
     return Section("Examples", lines, tables, pictures)
@@ -337,8 +339,8 @@ def _distance(evaluation: Evaluation) -> str:
     return f"l2 distance, in {of}"
 
 
-def _median(values: np.ndarray) -> float | None:
-    return float(np.median(values)) if len(values) else None
+def _median(values: np.ndarray, rounded: Callable[[float], float]) -> float | None:
+    return rounded(float(np.median(values))) if len(values) else None
 
 
 def _found(evaluation: Evaluation, name: str) -> np.ndarray:

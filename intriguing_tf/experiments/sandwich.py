@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ import numpy as np
 
 from intriguing_tf.adversary import LBFGSAdversary
 from intriguing_tf.checks import real_numbers
+from intriguing_tf.digits import rounded_down, rounded_up
 from intriguing_tf.experiments.results import Result
 from intriguing_tf.lipschitz import certified_radius
 from intriguing_tf.reporting import Picture, Table, sandwich
@@ -79,9 +81,9 @@ class Sandwich(Result):
             f"Distance to the nearest other prediction, {len(self.found)} images, l2",
             ("", "25 %", "median", "75 %"),
             [
-                ("certified radius", *_quartiles(self.certified)),
-                ("adversary's distance", *_quartiles(self.found[shown])),
-                ("ratio", *_quartiles(ratio)),
+                ("certified radius", *_quartiles(self.certified, rounded_down)),
+                ("adversary's distance", *_quartiles(self.found[shown], rounded_up)),
+                ("ratio", *_quartiles(ratio, rounded_down)),
             ],
             [
                 f"violations: {self.violations}; the adversary found none for "
@@ -102,7 +104,7 @@ class Sandwich(Result):
         return int(np.isposinf(self.certified).sum())
 
 
-def _quartiles(values: np.ndarray) -> list[float | None]:
+def _quartiles(values: np.ndarray, rounded: Callable[[float], float]) -> list[float | None]:
     """Returns quartiles; one that lies between a number and an infinite one is infinite."""
     if not len(values):
         return [None] * 3
@@ -110,4 +112,4 @@ def _quartiles(values: np.ndarray) -> list[float | None]:
     below, above = (np.percentile(values, quarters, method=each) for each in ("lower", "higher"))
     with np.errstate(invalid="ignore"):  # the difference of two that are infinite
         between = np.percentile(values, quarters)
-    return np.where(np.isfinite(above) & (below < above), between, above).tolist()
+    return [*map(rounded, np.where(np.isfinite(above) & (below < above), between, above))]

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from intriguing_tf import lipschitz
+from intriguing_tf.digits import rounded_up
 from intriguing_tf.experiments import paper
 from intriguing_tf.experiments.beside import PaperComparison, beside
 from intriguing_tf.experiments.results import Result
@@ -108,7 +109,7 @@ class Table5(Result):
             PaperComparison(
                 (name, printed.size, str(printed.stride or "")),
                 printed.upper_bound,
-                self.bounds.get(name),
+                rounded_up(self.bounds[name]) if name in self.bounds else None,
             )
             for name, printed in paper.TABLE_5.items()
         ]

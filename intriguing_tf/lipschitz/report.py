@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+from intriguing_tf.digits import rounded_down, rounded_up
 from intriguing_tf.lipschitz.folding import Entry
 from intriguing_tf.lipschitz.graph import Call
 from intriguing_tf.lipschitz.rounding import product_up
@@ -84,12 +85,13 @@ class LipschitzReport(ShownAsTable):
 
     def table(self) -> Table:
         """Returns the report as a `Table` (text, Markdown, HTML)."""
-        notes = [f"product {self.product:.5g}, total {self.total:.5g}"]
+        product, total = rounded_up(self.product, 5), rounded_up(self.total, 5)
+        notes = [f"product {product:.5g}, total {total:.5g}"]
         if self.domain:
             notes.append(f"only for inputs in {self.domain}; of others it says nothing")
         notes += [
-            f"{chain.layers[0]} … {chain.layers[-1]} together: {chain.bound:.5g} instead of "
-            f"{chain.product:.5g}"
+            f"{chain.layers[0]} … {chain.layers[-1]} together: {rounded_up(chain.bound, 5):.5g} "
+            f"instead of {rounded_up(chain.product, 5):.5g}"
             for chain in self.chains
         ]
         notes += [f"no bound: {row.layer}: {row.how}" for row in self.unbounded]
@@ -104,8 +106,8 @@ class LipschitzReport(ShownAsTable):
                     row.kind,
                     row.size,
                     row.stride,
-                    row.bound,
-                    row.attained,
+                    rounded_up(row.bound, 5),
+                    None if row.attained is None else rounded_down(row.attained, 5),
                     "" if math.isinf(row.bound) else row.how,
                 )
                 for row in self.rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from intriguing_tf import datasets, lipschitz
 from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
 from intriguing_tf.adversary.naming import whole_name
 from intriguing_tf.classifier import Classifier
+from intriguing_tf.digits import rounded_down, rounded_up
 from intriguing_tf.files import write_atomically
 from intriguing_tf.publishing.entries import writable_zoo
 from intriguing_tf.reporting import image_triples
@@ -144,7 +146,12 @@ def measure_photographs(
             "success": len(distortions) / (len(images) * len(SEEDS)),
         },
         "layers": [
-            [row.layer, row.kind, _finite(row.bound), _finite(row.attained)]
+            [
+                row.layer,
+                row.kind,
+                _finite(row.bound, rounded_up),
+                _finite(row.attained, rounded_down),
+            ]
             for row in report.rows
             if row.size
         ],
@@ -163,8 +170,8 @@ def _files() -> list[Path]:
     return [Path(found.origin).parent / "data" / name for name in PHOTOGRAPHS]
 
 
-def _finite(value: float | None) -> float | None:
-    return None if value is None or not math.isfinite(value) else float(f"{value:.6g}")
+def _finite(value: float | None, rounded: Callable[[float, int], float]) -> float | None:
+    return None if value is None or not math.isfinite(value) else rounded(value, 6)
 
 
 def _picture(result: AdversarialResult, classifier: Classifier) -> bytes:

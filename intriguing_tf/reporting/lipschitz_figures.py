@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from intriguing_tf.checks import check_kind
+from intriguing_tf.digits import rounded_up
 from intriguing_tf.reporting.charts import COLORS, STYLE, Picture, printable_names
 
 _WIDE = 300  # ratio of an axis's ends from which powers of ten are labels enough
@@ -60,7 +61,7 @@ def layer_bars(
                 hatch=None if known else "///",
                 label="bound" if y == 0 else None,
             )
-            text = f"{bound:.3g}" if known else "no bound"
+            text = f"{rounded_up(bound, 3):.3g}" if known else "no bound"
             axes.text((bound if known else edge) * 1.03, y, text, va="center", fontsize=8)
             if reached is not None and reached > 0:
                 axes.plot(

@@ -11,26 +11,44 @@ import msgspec
 from msgspec import Meta
 
 from intriguing_tf.aliases import RenamedAttribute
+from intriguing_tf.digits import percent, percent_down, rounded_down, rounded_up
 from intriguing_tf.reporting import Table
 from intriguing_tf.zoo.errors import CatalogueError
 from intriguing_tf.zoo.records import PRINTED, Facts, Record, read
 
+
+def _share(value: float) -> str:
+    return percent(value, 2)
+
+
+def _proven_share(value: float) -> str:
+    return percent_down(value, 2)
+
+
+def _lower(value: float) -> str:
+    return f"{rounded_down(value):.4g}"
+
+
+def _upper(value: float) -> str:
+    return f"{rounded_up(value):.4g}"
+
+
 # How measured values are written: heading, and text of a value.
 METRICS: dict[str, tuple[str, Callable[[Any], str]]] = {
-    "train_error": ("training error", "{:.2%}".format),
-    "other_half_error": ("error on the other half", "{:.2%}".format),
-    "test_error": ("test error", "{:.2%}".format),
-    "sample_error": ("error on bundled sample", "{:.2%}".format),
+    "train_error": ("training error", _share),
+    "other_half_error": ("error on the other half", _share),
+    "test_error": ("test error", _share),
+    "sample_error": ("error on bundled sample", _share),
     "published_top1": ("top-1 accuracy, as published", "{:.1%}".format),
     "published_top5": ("top-5 accuracy, as published", "{:.1%}".format),
     "average_distortion": ("average minimal distortion", "{:.4f}".format),
-    "lipschitz_total": ("Lipschitz bound", "{:.4g}".format),
-    "lipschitz_product": ("product of the layers' norms", "{:.4g}".format),
-    "certified_radius_median": ("median certified radius (l2)", "{:.4g}".format),
-    "vra_0.3": ("verified-robust accuracy at l2 0.3", "{:.2%}".format),
-    "vra_0.5": ("verified-robust accuracy at l2 0.5", "{:.2%}".format),
-    "vra_1": ("verified-robust accuracy at l2 1", "{:.2%}".format),
-    "vra_1.58": ("verified-robust accuracy at l2 1.58", "{:.2%}".format),
+    "lipschitz_total": ("Lipschitz bound", _upper),
+    "lipschitz_product": ("product of the layers' norms", _upper),
+    "certified_radius_median": ("median certified radius (l2)", _lower),
+    "vra_0.3": ("verified-robust accuracy at l2 0.3", _proven_share),
+    "vra_0.5": ("verified-robust accuracy at l2 0.5", _proven_share),
+    "vra_1": ("verified-robust accuracy at l2 1", _proven_share),
+    "vra_1.58": ("verified-robust accuracy at l2 1.58", _proven_share),
     "found_over_certified": ("median of distance found over certified radius", "{:.3f}".format),
 }
 

@@ -12,6 +12,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from intriguing_tf.digits import percent, percent_down, percent_up, rounded_up
 from intriguing_tf.files import write_atomically
 from intriguing_tf.reporting import Table
 from intriguing_tf.zoo import catalogue, foreign, locations
@@ -137,14 +138,15 @@ def _of_card(card: ModelCard, attacked: Sequence[Attacked]) -> Sequence[Attacked
 def _cells(name: str, metrics: Facts, row: Attacked | None, parameters: int) -> list:
     error = metrics.get("test_error", metrics.get("sample_error"))
     bound = metrics.get("lipschitz_total")
+    certified = [metrics.get(f"vra_{radius:g}") for radius in CERTIFIED]
     distance = None if row is None else row.mean_distance
     return [
         name,
-        _percent(None if error is None else 1 - error),
-        *(_percent(share) for share in (row.robust if row else [None] * len(ROBUST))),
-        *(_percent(metrics.get(f"vra_{radius:g}")) for radius in CERTIFIED),
+        None if error is None else percent(1 - error),
+        *(map(percent_up, row.robust) if row else [None] * len(ROBUST)),
+        *(None if share is None else percent_down(share) for share in certified),
         None if distance is None else f"{distance:.3f}",
-        None if bound is None else f"{bound:.4g}",
+        None if bound is None else f"{rounded_up(bound):.4g}",
         f"{parameters:,}",
     ]
 
@@ -157,10 +159,6 @@ def _accuracy(row: Attacked, cards: Mapping[str, ModelCard]) -> float:
 
 def _numbers(row: Attacked) -> str:
     return f"{row.images} × {row.starts}"
-
-
-def _percent(share: float | None) -> str | None:
-    return None if share is None else f"{share:.1%}"
 
 
 def _notes(attacked: Sequence[Attacked], exceeds: bool) -> list[str]:

@@ -16,6 +16,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from intriguing_tf.digits import rounded_down, rounded_up
 from intriguing_tf.files import check_folder, check_places, naming, write_atomically
 from intriguing_tf.reporting import sorting_script
 from intriguing_tf.zoo import catalogue, foreign, leaderboard, loading, locations
@@ -179,6 +180,8 @@ def card_page(card: ModelCard, home: Path) -> str:
             ),
             published=card.metrics.get("published_source", ""),
             layers=[row for row in card.metrics.get("layers", ()) if len(row) == 4],
+            rounded_up=rounded_up,
+            rounded_down=rounded_down,
             recipe=json.dumps(card.recipe.json(), indent=2, ensure_ascii=False),
             training=_lines(card.training),
         )

@@ -302,6 +302,13 @@ def test_its_note_says_what_already_means(result, targets, why):
     assert f"{len(result)} of {len(result)} images are {why}" in str(already)
 
 
+def test_success_is_all_only_where_nothing_failed(result):
+    rows = result[np.arange(3000) % len(result)]
+    status = rows.status.copy()
+    status[0] = "failed"
+    assert dict(dataclasses.replace(rows, status=status).table().rows)["success"] == "99.9%"
+
+
 def test_rows_of_a_result_are_results(result):
     assert len(result[2]) == 1 and result[2].l2[0] == result.l2[2]
     assert result[-1].targets[0] == result.targets[5]

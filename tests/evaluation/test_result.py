@@ -12,6 +12,7 @@ import pytest
 
 import intriguing_tf as itf
 from intriguing_tf.adversary import pictures
+from intriguing_tf.digits import rounded_down, rounded_up
 from intriguing_tf.evaluation import page
 from tests.evaluation.small import FAST, evaluate, images, network
 
@@ -86,6 +87,27 @@ def test_tables(evaluation):
     first, *_, last = evaluation.curve().rows
     assert first[1] == "100.0%" and float(last[1].rstrip("%")) < 50
     assert "<table>" in evaluation._repr_html_() and "accuracy" in str(evaluation)
+
+
+def test_no_more_is_claimed_than_was_proven(evaluation):
+    counts = np.arange(3000)
+    rows = dataclasses.replace(
+        evaluation,
+        labels=np.zeros(3000, int),
+        predictions=np.zeros(3000, int),
+        adversarial_predictions=np.ones(3000, int),
+        status=np.full(3000, "found"),
+        distortion=None,
+        survives_rounding=None,
+        l2=np.where(counts < 1, 1.23456, 0.5),
+        certified=np.where(counts < 2999, 0.123456, 0.01),
+        radii=np.array([0.1, 0.6]),
+    )
+    assert [row[1:] for row in rows.curve().rows] == [("100.0%", "99.9%"), ("0.1%", "0.0%")]
+    summary = dict(page.summary(rows).rows)
+    assert summary["robust at l2 0.1"] == "at most 100.0% (attack), at least 99.9% (certified)"
+    assert summary["certified radius, median"] == 0.1234
+    assert {row[4] for row in rows.by_class().rows} == {0.1234}
 
 
 def test_examples_know_their_model_and_bounds(evaluation):
@@ -194,8 +216,10 @@ def test_medians_are_over_the_correctly_classified():
     right = np.arange(20) < 7
     found = evaluate(model, points, np.where(right, labels, wrong), bounds=(-9.0, 9.0))
     summary = dict(page.summary(found).rows)
-    assert summary["certified radius, median"] == np.median(found.certified[right])
-    assert summary["distance found, median"] == np.median(found.l2[right & (found.l2 > 0)])
+    assert summary["certified radius, median"] == rounded_down(np.median(found.certified[right]))
+    assert summary["distance found, median"] == rounded_up(
+        np.median(found.l2[right & (found.l2 > 0)])
+    )
     none = evaluate(model, points, wrong, bounds=(-9.0, 9.0))
     assert "certified radius, median" not in dict(page.summary(none).rows)
     assert {row[4] for row in none.by_class().rows} == {None}

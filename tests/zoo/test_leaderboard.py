@@ -65,6 +65,23 @@ def test_cards_and_attacks_are_joined_the_most_robust_first():
     assert new["robust at 1"] is None and new["accuracy"] == "75.0%"
 
 
+def test_shares_and_bounds_claim_no_more_than_was_proven():
+    metrics = {
+        "test_error": 0.00004,
+        "vra_0.3": 0.9745,
+        "vra_0.5": 0.0005,
+        "lipschitz_total": 2.00001,
+    }
+    row = attacked("own", robust=(0.99996, 0.8321, 0.29, 0.0), metrics=zoo.records.Facts(metrics))
+    table = leaderboard([], [row])
+    cells = dict(zip(table.columns, table.rows[0], strict=True))
+    assert [cells[f"robust at {each}"] for each in ("0.5", "1", "1.5", "2")] == [
+        *("100.0%", "83.3%", "29.0%", "0.0%")
+    ]
+    assert (cells["certified at 0.3"], cells["certified at 0.5"]) == ("97.4%", "0.0%")
+    assert (cells["accuracy"], cells["Lipschitz bound"]) == ("99.9%", "2.001")
+
+
 def test_rows_of_other_numbers_say_theirs():
     cards = [card("a/b"), card("a/c")]
     alike = [attacked(each.name, each.sha256, (0.75, 0.5, 0.25, 0.0)) for each in cards]
