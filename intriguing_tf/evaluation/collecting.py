@@ -16,7 +16,7 @@ from intriguing_tf.adversary.pictures import kind_of
 from intriguing_tf.adversary.result import ARRAYS
 from intriguing_tf.archives import read_arrays
 from intriguing_tf.classifier import Classifier
-from intriguing_tf.digits import percent
+from intriguing_tf.digits import percent, rounded_up
 from intriguing_tf.files import read_content, write_atomically
 from intriguing_tf.lipschitz import Certifier, LipschitzReport
 from intriguing_tf.progress import progress_bar
@@ -181,8 +181,9 @@ class Certification:
         width = self._width if math.isfinite(self._width) else extent or 1.0
         if most < _LEAST_RADIUS * width * self._total:
             raise ValueError(
-                f"the bounds of the layers multiply to {self._total:.3g}, by which no radius "
-                f"could be larger than about {most / self._total:.1g}."
+                f"the bounds of the layers multiply to {rounded_up(self._total, 3):.3g}, by which "
+                f"radii would be about {most / self._total:.1g}. They are left out; "
+                "`itf.lipschitz.certified_radius` finds them, and may find larger ones."
             )
         quick = most < _SMALL_RADIUS * width * self._total
         return Certifier(
