@@ -27,12 +27,13 @@ class RenamedAttribute:
         self._new = new
 
     def __set_name__(self, owner: type, name: str) -> None:
-        self._old, self._owner = name, owner.__name__
+        self._old = name
 
     def __get__(self, instance: Any, owner: type | None = None) -> Any:
         if instance is None:
             return self
-        warn_renamed(f"{self._owner}.{self._old}", f"{self._owner}.{self._new}")
+        called = type(instance).__name__  # the class that defines it may be a private one
+        warn_renamed(f"{called}.{self._old}", f"{called}.{self._new}")
         return getattr(instance, self._new)
 
 
