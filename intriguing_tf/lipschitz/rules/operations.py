@@ -100,15 +100,17 @@ def soft_shrink(call: OperationCall) -> Steps:
 @operation("Softmax")
 def softmax(call: OperationCall) -> Steps | LayerBound:
     axes = call.own_axes(call.setting("axis"))
-    if len(axes) > 1:
+    if len(axes) != 1:
         return softmax_over([call.shapes[0][axis] for axis in axes])
     return Steps((softmax_step(axes[0], call.shapes[0]),))
 
 
 @operation("LogSoftmax")
 def log_softmax(call: OperationCall) -> Steps:
-    (axis,) = call.own_axes(call.setting("axis"))
-    return Steps((log_softmax_step(axis, call.shapes[0]),))
+    axes = call.own_axes(call.setting("axis"))
+    if len(axes) != 1:
+        raise NoBoundError(f"its rule is for one axis. Received: {len(axes)}")
+    return Steps((log_softmax_step(axes[0], call.shapes[0]),))
 
 
 @operation("Absolute", "Abs", "Fabs")

@@ -56,6 +56,7 @@ ODD = {
     "threshold inf": lambda x: keras.ops.soft_shrink(x, math.inf),
     "clip NaN": lambda x: keras.ops.clip(x, math.nan, 1.0),
     "clip turned": lambda x: keras.ops.clip(x, 1.0, 0.0),
+    "two axes": lambda x: keras.ops.log_softmax(keras.ops.expand_dims(x, 2), axis=(1, 2)),
     "no weights yet": keras.layers.Dense(4, keras.layers.LayerNormalization()),
 }
 
