@@ -14,7 +14,7 @@ from keras import layers
 import intriguing_tf as itf
 from intriguing_tf.keras_graph import called_flat, float64_copy
 from intriguing_tf.lipschitz.contradictions import ContradictionError
-from tests.lipschitz.random_graphs import SHAPES, Builder, Trial, set_weights
+from tests.lipschitz.random_graphs import SHAPES, Builder, Trial, set_weights, why_not_run
 
 DEEPFOOL_STEPS = 8
 # Points that one round of the search along a segment tries, and its rounds.
@@ -67,10 +67,8 @@ def try_classifier(seed: int, lbfgs: bool = False) -> Trial:
         lbfgs: whether `itf.LBFGSAdversary` searches, too; it takes a second.
     """
     model, inputs, domain = random_classifier(seed)
-    try:
-        called_flat(model, [tf.constant(inputs)])
-    except TypeError as error:  # TensorFlow has no 3-D pooling in float64
-        return Trial("does not run", why=str(error))
+    if why := why_not_run(model):
+        return Trial("does not run", why=why)
     try:
         radii = itf.lipschitz.certified_radius(model, inputs, verbose=False, domain=domain)
         copy = float64_copy(model) if model.dtype == "float32" else model

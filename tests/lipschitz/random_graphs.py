@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 import intriguing_tf as itf
-from intriguing_tf.keras_graph import float64_copy
+from intriguing_tf.keras_graph import called_flat, float64_copy
 from intriguing_tf.lipschitz.contradictions import (
     ContradictionError,
     attained,
@@ -410,9 +410,9 @@ class Trial:
     """What came of one graph.
 
     Args:
-        outcome: "held", "refused", "violated", or "not copied"; of a classifier also "no radius",
-            where all are 0 or infinite, "not fooled", where no adversarial example was found, and
-            "does not run", where TensorFlow has no kernel for it.
+        outcome: "held", "refused", "violated", "not copied", or "does not run", as TensorFlow has
+            no kernel for it; of a classifier also "no radius", where all are 0 or infinite, and
+            "not fooled", where no adversarial example was found.
         ratio: what was attained over the bound.
         why: of a refusal or violation.
     """
@@ -441,13 +441,22 @@ def try_graph(seed: int) -> Trial:
         copy = float64_copy(model)
     except ValueError as error:
         return Trial("not copied", why=str(error))
-    try:
-        found = _attained(copy, rng, domain, FAR * far) / gradients_may_exceed(model)
-    except tf.errors.OpError as error:  # 3-D pooling in float64
-        return Trial("not copied", why=str(error))
+    if why := why_not_run(copy):
+        return Trial("does not run", why=why)
+    found = _attained(copy, rng, domain, FAR * far) / gradients_may_exceed(model)
     if found > report.total * (1 + 1e-6) + 1e-12 * _with_all_branches(model, domain):
         return Trial("violated", found / max(report.total, 1e-300), f"{found} > {report.total}")
     return Trial("held", found / max(report.total, 1e-300))
+
+
+def why_not_run(model: Any) -> str:
+    """Why TensorFlow does not compute a model that Keras builds; empty where it does."""
+    zeros = [tf.zeros([1, *x.shape[1:]], x.dtype) for x in model.inputs]
+    try:
+        called_flat(model, zeros)
+    except (TypeError, ValueError, tf.errors.OpError) as error:  # as 3-D pooling in float64
+        return str(error)
+    return ""
 
 
 def _domain(rng: np.random.Generator, shape: Any) -> Any:
