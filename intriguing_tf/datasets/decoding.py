@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".gif"})
 # Before the centre is cut out, the shorter side becomes this many pixels for each 224 wanted.
 _SHORT_SIDE = 256 / 224
+MOST_PIXELS = 2**26  # of an image once it is scaled; TensorFlow may crash where memory ends
 
 
 def read_each(
@@ -80,7 +81,11 @@ def _with_palette(image: tf.Tensor, content: bytes) -> tf.Tensor:
 
 
 def cut_out(image: tf.Tensor, shape: tuple[int, int]) -> tf.Tensor:
-    """Scales and cuts a uint8 image to `shape`, float32 in [0, 1]."""
+    """Scales and cuts a uint8 image to `shape`, float32 in [0, 1].
+
+    Raises:
+        ValueError: scaled, an image that is read by itself would have more than `MOST_PIXELS`.
+    """
     import tensorflow as tf
 
     height, width = shape
@@ -88,6 +93,12 @@ def cut_out(image: tf.Tensor, shape: tuple[int, int]) -> tf.Tensor:
     wanted = tf.constant([height, width], tf.float32)
     # The larger of the two ratios leaves enough of both sides to cut from.
     scale = tf.reduce_max(tf.round(wanted * _SHORT_SIDE) / size)
+    if tf.executing_eagerly() and tf.reduce_prod(size * scale) > MOST_PIXELS:
+        raise ValueError(
+            f"to fill {height} × {width} pixels it would be scaled to "
+            f"{' × '.join(f'{side:.0f}' for side in (size * scale).numpy())}, more than "
+            f"{MOST_PIXELS}"
+        )
     scaled = tf.maximum(tf.cast(tf.round(size * scale), tf.int32), [height, width])
     image = tf.cast(image, tf.float32) / 255.0
     if tf.reduce_any(scaled != tf.shape(image)[:2]):
@@ -101,7 +112,7 @@ def image_size(size: Any) -> tuple[int, int]:
     """Returns height and width.
 
     Raises:
-        ValueError: they are not positive integers, one or two.
+        ValueError: they are not positive integers, one or two, or too large.
     """
     sides = (size, size) if np.ndim(size) == 0 else tuple(size)
     if len(sides) != 2 or not all(
@@ -112,4 +123,7 @@ def image_size(size: Any) -> tuple[int, int]:
             "`size` must be a positive integer, or two of them, height and width (of a model: "
             f"model.input_shape[1:3]). Received: {size!r}."
         )
-    return int(sides[0]), int(sides[1])
+    height, width = int(sides[0]), int(sides[1])
+    if height * width > MOST_PIXELS:
+        raise ValueError(f"`size` may be {MOST_PIXELS} pixels at most. Received: {size!r}.")
+    return height, width

@@ -102,6 +102,16 @@ def test_what_is_cut_out_has_the_channels_asked_for(tmp_path):
     np.testing.assert_allclose(gray[..., 0], colored @ [0.2989, 0.587, 0.114], atol=1 / 255)
 
 
+def test_what_would_be_too_large_once_scaled_is_left_out(tmp_path):
+    write(tmp_path / "narrow.png", size=(1, 60000))
+    write(tmp_path / "x.png", size=(20, 16))
+    read = itf.datasets.read_images(sorted(tmp_path.iterdir()), size=224)
+    ((file, why),) = read.skipped
+    assert file.name == "narrow.png" and why.startswith("to fill 224 × 224 pixels it would be sca")
+    with pytest.raises(ValueError, match=r"67108864 pixels at most\. Received: 20000"):
+        itf.datasets.image_folder(tmp_path, 20000)
+
+
 def test_pixels_of_the_right_size_are_left_alone(tmp_path):
     pixels = write(tmp_path / "x.png")
     found = itf.datasets.image_folder(tmp_path / "x.png", (6, 5))

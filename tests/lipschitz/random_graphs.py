@@ -454,7 +454,7 @@ def why_not_run(model: Any) -> str:
     zeros = [tf.zeros([1, *x.shape[1:]], x.dtype) for x in model.inputs]
     try:
         called_flat(model, zeros)
-    except (TypeError, ValueError, tf.errors.OpError) as error:  # as 3-D pooling in float64
+    except Exception as error:  # each operation has its own, as 3-D pooling in float64
         return str(error)
     return ""
 
