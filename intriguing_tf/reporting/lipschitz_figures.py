@@ -98,9 +98,9 @@ def sandwich(
         ValueError: lists of different lengths, or with anything but numbers of at least 0.
     """
     low, high = np.asarray(certified, np.float64), np.asarray(found, np.float64)
-    if low.shape != high.shape or not (low >= 0).all() or not (high >= 0).all():
+    if low.ndim != 1 or low.shape != high.shape or not (low >= 0).all() or not (high >= 0).all():
         raise ValueError(
-            "`certified` and `found` must be as many numbers of at least 0. "
+            "`certified` and `found` must be lists of as many numbers of at least 0. "
             f"Received: {certified!r} and {found!r}."
         )
     order = np.argsort(high, kind="stable")

@@ -168,6 +168,8 @@ class _KernelConfig:
 
     def norm(self, kernel: Any) -> tf.Tensor:
         kernel = tf.convert_to_tensor(kernel)
+        if 0 in kernel.shape:
+            raise ValueError(f"A kernel must have numbers. Received: shape {tuple(kernel.shape)}.")
         if self.geometry is None:
             if kernel.shape.rank != 2:
                 raise ValueError(

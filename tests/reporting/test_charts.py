@@ -105,6 +105,11 @@ def test_all_drawings_are_among_them():
     assert set(drawn("")) == made
 
 
+def test_radii_and_distances_are_lists():
+    with pytest.raises(ValueError, match="lists of as many numbers"):
+        reporting.sandwich("name", "caption", 0.5, 1.0)
+
+
 def test_row_names_must_fit():
     with pytest.raises(ValueError, match="2 names"):
         image_rows("rows", "Rows", np.zeros((2, 3, 5, 4, 1)), ["one"])

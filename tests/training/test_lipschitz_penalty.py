@@ -76,8 +76,15 @@ def test_constraint_and_regularizer_work_in_a_layer_and_survive_saving(tmp_path)
             ),
             "must divide",
         ),
+        (
+            lambda: training.LipschitzConstraint(input_shape=(4, 4), depthwise=True)(
+                tf.ones((0, 0, 0, 0))
+            ),
+            r"must have numbers\. Received: shape \(0, 0, 0, 0\)",
+        ),
+        (lambda: training.LipschitzRegularizer(1e300), "finite in float32. Received: 1e"),
     ],
-    ids=["weight", "bound", "no input shape", "rank", "window", "groups"],
+    ids=["weight", "bound", "no input shape", "rank", "window", "groups", "empty", "overflow"],
 )
 def test_bad_settings_are_refused(make, message):
     with pytest.raises(ValueError, match=message):
