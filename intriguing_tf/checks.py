@@ -68,7 +68,7 @@ def check_between(name: str, value: Any, low: float, high: float = math.inf) -> 
 def check_positive(name: str, value: Any) -> float:
     """Returns a positive number that float32 holds as a float."""
     check_between(name, value, 0)
-    if value > np.finfo(np.float32).max:
+    if value > float(np.finfo(np.float32).max):
         raise ValueError(f"`{name}` must be finite in float32. Received: {value!r}.")
     return float(value)
 
