@@ -11,7 +11,8 @@ docs/measured/<stage>.md, with the command, date, duration, processor, versions 
 from there between the lines `<!-- measured: <stage> -->` and `<!-- end -->` of README.md and docs.
 A stage that has run for this code, these versions and this processor is not repeated: a run that
 was stopped resumes with the same command. A stage that fails, or whose needs are not there, leaves
-what was measured before; the others run. The logs are in evidence/.
+what was measured before; the others run. The logs are in evidence/, where a stage that resumes has
+its folder; what other code has left there is put aside.
 """
 
 from __future__ import annotations
@@ -158,8 +159,10 @@ def run(stage: Stage, house: House) -> bool:
     threads = {} if stage.threads is None else {
         name: str(stage.threads) for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
     }  # fmt: skip
-    state, load, started = house.state(stage), other_work(), time.monotonic()
-    output, log = logs / f"{stage.name}.out", logs / f"{stage.name}.log"
+    state = house.state(stage)
+    output, log, begun = (logs / f"{stage.name}.{end}" for end in ("out", "log", "begun"))
+    put_aside(stage, begun, state, house)
+    load, started = other_work(), time.monotonic()
     with output.open("w") as out, log.open("w") as err:
         environment = {**os.environ, "PYTHONPATH": str(house.root), **threads}
         done = subprocess.run(
@@ -185,7 +188,18 @@ def run(stage: Stage, house: House) -> bool:
     path = house.measured(stage)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(measured_text(record, table.read_text().strip()))
+    begun.unlink()
     return True
+
+
+def put_aside(stage: Stage, begun: Path, state: str, house: House) -> None:
+    """Renames the folder that the stage would resume in, unless it was begun in this state."""
+    before = begun.read_text() if begun.is_file() else "ended"
+    for word in stage.command:
+        folder = house.root / word.removeprefix("--output=")
+        if word.startswith("--output=") and folder.exists() and before != state:
+            folder.rename(folder.with_name(f"{folder.name}-{before[:10]}-{time.time_ns()}"))
+    begun.write_text(state)
 
 
 def filled(stage: Stage) -> list[str]:

@@ -92,6 +92,37 @@ def test_a_failure_leaves_what_was_measured_before(house, capsys):
     assert house.measured(stage()).read_text() == before
 
 
+def test_a_stage_resumes_what_this_code_has_begun_and_nothing_else(house):
+    """It writes a line into its folder each time, and fails where there is one alone."""
+    (house.root / "benchmarks" / "one.py").write_text(
+        "import pathlib, sys\n"
+        "folder = pathlib.Path(sys.argv[1].removeprefix('--output='))\n"
+        "folder.mkdir(exist_ok=True)\n"
+        "with (folder / 'rows').open('a') as rows:\n"
+        "    rows.write('x')\n"
+        "print(text := (folder / 'rows').read_text())\n"
+        "sys.exit(text == 'x')\n"
+    )
+    resuming = Stage("one", ("python", "benchmarks/one.py", "--output=evidence/one"), 0.1)
+    rows = house.root / "evidence" / "one" / "rows"
+
+    def failed(again=False):
+        return bool(evidence.measure([resuming], house, again))
+
+    commit(house)
+    assert failed()
+    assert not failed()  # it has resumed
+    assert rows.read_text() == "xx"
+    assert failed(again=True)  # afresh, since it had ended
+    (house.root / "intriguing_tf" / "file.py").write_text("2")
+    commit(house)
+    assert failed()  # what was begun is of other code
+    assert rows.read_text() == "x"
+    assert not failed()
+    aside = [path.read_text() for path in rows.parent.parent.glob("one-*/rows")]
+    assert sorted(aside) == ["x", "xx"]  # nothing is lost
+
+
 def test_a_stage_without_its_needs_is_skipped_and_says_so(house, monkeypatch, capsys):
     monkeypatch.delenv("ALEXNET_KERNELS", raising=False)
     failed, record = measured(house, needs=("kernels",))
