@@ -20,6 +20,7 @@ from intriguing_tf import layers as own
 from intriguing_tf.keras_graph import call_arguments, unexported
 from intriguing_tf.lipschitz.registry import is_registered, key_of
 from intriguing_tf.lipschitz.rounding import LEAST
+from intriguing_tf.lipschitz.rules.linear import einsum_indices
 from intriguing_tf.lipschitz.rules.reshaping import interpolation_matrices
 from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Steps
 
@@ -189,18 +190,30 @@ def resampled(given: Rounded) -> Any:
 def multiplied(given: Rounded) -> Any:
     """e ← |W|e + γ(|W||x| + |b|), with the layer itself on absolute weights for |W|."""
     layer = given.operation
-    terms = 8.0
-    for weight in layer.weights:
-        if len(weight.shape) > 1:
-            least = min(weight.shape) if isinstance(layer, layers.EinsumDense) else 1
-            terms += math.prod(weight.shape) / max(least, min(weight.shape[-2:]))
-    cost = given.gamma(terms)
     ((error,), (size,)) = given.errors, given.sizes
+    einsum = isinstance(layer, layers.EinsumDense)
+    cost = given.gamma(8 + (_contracted(layer, size.shape) if einsum else _fan_in(layer)))
     result = given.run(error + cost * size, absolute=True)
     bias = getattr(layer, "bias", None)
     if bias is not None:
         result = result + cost * ops.abs(ops.convert_to_tensor(bias))
     return _plus(result, cost)
+
+
+def _fan_in(layer: Any) -> float:
+    """Products that one number of the output adds up, or more: kernels end in two axes of channels,
+    of which one number reads one axis at most."""
+    kernels = [weight.shape for weight in layer.weights if len(weight.shape) > 1]
+    return sum(math.prod(shape) / min(shape[-2:]) for shape in kernels)
+
+
+def _contracted(layer: layers.EinsumDense, shape: Sequence[int]) -> float:
+    """The same: a sum goes over every index that the output lacks, in the kernel or not."""
+    inputs, own, outputs = einsum_indices(layer.equation)
+    sizes = dict(zip(own, layer.kernel.shape, strict=True))
+    sizes.update(zip(inputs, shape[-len(inputs) :], strict=True))
+    products = math.prod(size for index, size in sizes.items() if index not in outputs)
+    return products + (layer.lora_rank or 0)
 
 
 @rounds("Matmul", "Dot")

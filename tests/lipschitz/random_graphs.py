@@ -190,6 +190,12 @@ def _plain(kind: Any, **arguments: Any) -> Callable[[Builder], Any]:
     return make
 
 
+def _equation(b: Builder) -> tuple[str, int]:
+    """An equation, which sums over the kernel's indices or others, and its output's last size."""
+    equations = ["...c,cd->...d", "abc,cd->ad", "abc,bd->ad", "abc,bcd->ad", "...bc,cd->...d"]
+    return b.pick(equations), _size(b, 4)
+
+
 LAYERS: dict[int, list[Callable[[Builder], Any]]] = {
     0: [  # for every rank
         lambda b: layers.Dense(_size(b, 6), b.pick([None, *ACTIVATIONS]), dtype=b.dtype),
@@ -236,7 +242,7 @@ LAYERS: dict[int, list[Callable[[Builder], Any]]] = {
         _plain(layers.ZeroPadding1D, padding=[1, (0, 2)]),
         _plain(layers.Cropping1D, cropping=[1, (0, 1)]),
         _plain(layers.Permute, dims=[(2, 1)]),
-        lambda b: layers.EinsumDense("abc,cd->abd", (None, _size(b, 4)), dtype=b.dtype),
+        lambda b: layers.EinsumDense(*_equation(b), dtype=b.dtype),
         lambda b: layers.TimeDistributed(layers.Dense(_size(b), dtype=b.dtype), dtype=b.dtype),
         _plain(layers.SpatialDropout1D, rate=[0.5]),
     ],

@@ -121,7 +121,7 @@ def _convolution_steps(layer: Any, operator: Convolution) -> Steps:
 def einsum_dense(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBound:
     """A matrix for each value of the indices that input, kernel and output share."""
     kernel = weights_of(layer, "kernel")
-    inputs, own, outputs = _indices(layer.equation)
+    inputs, own, outputs = einsum_indices(layer.equation)
     known = {
         **dict(zip(inputs, input_shapes[0][-len(inputs) :], strict=True)),
         **dict(zip(own, kernel.shape, strict=True)),
@@ -152,7 +152,7 @@ def einsum_dense(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBoun
     return Steps((bound, *activation_steps(layer.activation, shape)), size=bound.size)
 
 
-def _indices(equation: str) -> tuple[str, str, str]:
+def einsum_indices(equation: str) -> tuple[str, str, str]:
     """The indices of input, kernel and output, without an ellipsis at the beginning.
 
     Raises:
