@@ -32,7 +32,7 @@ class SearchConstants:
         near: margin below which a point counts as near the boundary.
         far: margin beyond which a step closes only part of it ...
         close: ... namely this part, since the quadratic model does not hold that far.
-        longest_step: more than this no step moves.
+        longest_step: more than this no step moves, as a share of the range where that is finite.
         shorten: factor of a step that was rejected; the next accepted one may be twice as long.
         shortest_step: share of the full step below which a step is taken whatever it brings.
         patience: evaluations that may bring nothing before the search takes DeepFool steps.

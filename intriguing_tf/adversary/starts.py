@@ -152,10 +152,13 @@ def linear_model(problem: Problem, batch: Batch) -> tuple[np.ndarray, np.ndarray
 
 
 def _unknown(batch: Batch) -> np.ndarray:
-    """The distances [n] that are taken where none is known."""
+    """The distances [n] that are taken where none is known.
+
+    A range that is infinite counts as 1, or as the number itself where that is larger.
+    """
     with np.errstate(invalid="ignore"):
-        width = batch.upper - batch.lower
-    width = np.where(np.isfinite(width), width, 1.0).astype(np.float64)
+        width = batch.upper.astype(np.float64) - batch.lower
+    width = np.where(np.isfinite(width), width, np.maximum(np.abs(batch.originals), 1.0))
     return _UNKNOWN * np.sqrt((width**2).sum(axis=1))
 
 

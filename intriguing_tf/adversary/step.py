@@ -147,7 +147,7 @@ class Step:
         direction = -(home + multiplier[:, None] * downhill)
         stalled = _is_stalled(s, constants)
         direction = choose(stalled, _deepfool_step(s, rows), direction)
-        scale = tf.reduce_mean(_finite_or_one(rows.upper - rows.lower), axis=1)
+        scale = tf.reduce_mean(rows.upper - rows.lower, axis=1)  # where infinite, no step is long
         size = tf.sqrt(tf.reduce_mean(direction**2, axis=1)) / scale
         direction *= tf.minimum(constants.longest_step / tf.maximum(size, 1e-30), 1.0)[:, None]
         direction = choose(learnt, direction, s.direction)
@@ -190,7 +190,3 @@ def _deepfool_step(s: State, rows: Rows) -> tf.Tensor:
 
 def square(r: tf.Tensor) -> tf.Tensor:
     return dot(r, r)
-
-
-def _finite_or_one(width: tf.Tensor) -> tf.Tensor:
-    return tf.where(tf.math.is_finite(width), width, tf.ones_like(width))

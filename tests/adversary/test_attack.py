@@ -203,6 +203,35 @@ def test_bounds_of_each_image(network, adversary):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("scales", [1e-4, 1.0, 1e8, [1, 10, 100, 0, 1000]], ids=str)
+@pytest.mark.parametrize("lower", [-np.inf, -1e9])
+def test_without_bounds_a_linear_model_is_fooled_at_any_scale(scales, lower):
+    """Exactly: at the nearest hyperplane; no range tells how far to go."""
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((5,)), keras.layers.Dense(3)])
+    rows = (np.random.default_rng(0).normal(size=(20, 5)) * scales).astype("float32")
+    result = itf.LBFGSAdversary(model, bounds=(lower, np.inf))(rows, targets="nearest")
+    kernel, bias = (weight.numpy().astype(np.float64) for weight in model.weights)
+    logits = rows @ kernel + bias
+    mine = logits.argmax(axis=1)
+    slopes = np.linalg.norm(kernel[:, :, None] - kernel[:, None], axis=0)[mine]
+    gaps = logits.max(axis=1, keepdims=True) - logits
+    others = np.arange(3) != mine[:, None]
+    exact = np.min(gaps / np.where(others, slopes, 1), axis=1, where=others, initial=np.inf)
+    np.testing.assert_allclose(result.l2, exact, rtol=3e-3)  # logits of 1 000 are rounded
+
+
+def test_without_bounds_the_scale_of_the_pixels_does_not_matter(network):
+    images = points(8)
+    inputs = keras.Input(network.input_shape[1:])
+    scaled = keras.Model(inputs, network(keras.layers.Rescaling(2.0**-14)(inputs)))
+    bounds = -np.inf, np.inf
+    near = itf.LBFGSAdversary(network, bounds=bounds)(images, targets="nearest")
+    far = itf.LBFGSAdversary(scaled, bounds=bounds)(images * 2.0**14, targets="nearest")
+    assert (near.status == "found").all() and (far.status == "found").all()
+    np.testing.assert_allclose(far.l2, near.l2 * 2.0**14, rtol=1e-3)
+
+
 def test_confidence_is_reached_in_logits(network, adversary):
     x = points(10)
     sure = itf.LBFGSAdversary(network, confidence=0.5, jit_compile=False)(x, targets="nearest")
