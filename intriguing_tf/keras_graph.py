@@ -12,12 +12,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.origins import is_in, is_of
 
 _KNOWN_TO_WORK = "Keras 3.10 to 3.15 with TensorFlow 2.18 to 2.21"
 _PACKAGES = ("keras", "intriguing_tf")
+# The range of float32 in which no number overflows, or may become 0.
+_LEAST32, _LARGEST32 = 2.0**-126, 1e38
 # What makes or trains weights, by the last word of its name in a configuration; what does without.
 _OF_WEIGHTS = {"initializer": "zeros", "regularizer": None, "constraint": None}
 
@@ -277,8 +280,9 @@ def called_flat(model: keras.Model, tensors: Sequence[Any]) -> list[Any]:
 def float64_copy(model: keras.Model) -> keras.Model:
     """Returns a copy of a Sequential or Functional model that computes in float64.
 
-    Models within it and layers within its layers compute in float64 too. It has its own weights,
-    with the model's values, and shares the model's regularizers and constraints.
+    Models within it and layers within its layers compute in float64 too. Settings, and constants
+    between layers, are those that the model computes with: float32 rounds them. It has its own
+    weights, with the model's values, and shares the model's regularizers and constraints.
 
     Raises:
         ValueError: the model has no graph of layers, or a layer cannot be copied from its
@@ -300,11 +304,22 @@ def float64_copy(model: keras.Model) -> keras.Model:
 
 
 def _clone_in_float64(model: Any) -> keras.Model:
+    rounding = []  # copies of what computes in float32
+
     def clone(layer: Any) -> Any:
         if isinstance(layer, keras.Sequential) or is_functional(layer):
             return _clone_in_float64(layer)
-        known = is_of(type(layer), _PACKAGES)
-        return type(layer).from_config(_float64_config(layer.get_config(), known))
+        config = _float64_config(layer.get_config(), is_of(type(layer), _PACKAGES))
+        if not _is_in_float32(layer):
+            return type(layer).from_config(config)
+        copy = type(layer).from_config(_with_floats_rounded(config))
+        rounding.append(copy)
+        return copy
+
+    def call(layer: Any, *positional: Any, **keywords: Any) -> Any:
+        if any(layer is each for each in rounding):
+            positional, keywords = keras.tree.map_structure(in_float32, (positional, keywords))
+        return layer(*positional, **keywords)
 
     # A clone's own inputs would keep their dtype, and round what enters it.
     inputs = keras.tree.map_structure(
@@ -315,7 +330,42 @@ def _clone_in_float64(model: Any) -> keras.Model:
         ),
         private(graph_of(model), "_inputs_struct"),
     )
-    return keras.models.clone_model(model, input_tensors=inputs, clone_function=clone)
+    # Nothing stands between the layers of a Sequential model.
+    calls = {} if isinstance(model, keras.Sequential) else {"call_function": call}
+    return keras.models.clone_model(model, input_tensors=inputs, clone_function=clone, **calls)
+
+
+def _is_in_float32(operation: Any) -> bool:
+    """Whether a layer, and all within it, or an operation computes in float32."""
+    if isinstance(operation, keras.layers.Layer):
+        layers = private(operation, "_flatten_layers")()
+        return all(layer.compute_dtype == "float32" for layer in layers)
+    return all(tensor.dtype == "float32" for tensor in keras.tree.flatten(operation.output))
+
+
+def in_float32(constant: Any) -> Any:
+    """Returns a Python or NumPy number, or an array, as float32 rounds it; anything else as it is.
+
+    So are those that overflow or underflow there: what becomes of them depends on the processor.
+    """
+    is_number = isinstance(constant, (int, float, np.ndarray)) and not isinstance(constant, bool)
+    exact = np.asarray(constant if is_number else "")
+    if exact.dtype.kind not in "iuf":
+        return constant
+    size = np.abs(exact.astype(np.float64))
+    if np.any((size > _LARGEST32) | ((size > 0) & (size < _LEAST32))):
+        return constant
+    rounded = exact.astype(np.float32).astype(exact.dtype)
+    return rounded if isinstance(constant, np.ndarray) else type(constant)(rounded)
+
+
+def _with_floats_rounded(config: Any) -> Any:
+    """The settings of a configuration; whole numbers are sizes and axes."""
+    if isinstance(config, dict):
+        return {key: _with_floats_rounded(value) for key, value in config.items()}
+    if isinstance(config, (list, tuple)):
+        return type(config)(map(_with_floats_rounded, config))
+    return in_float32(config) if isinstance(config, float) else config
 
 
 def _float64_config(config: Any, known: bool) -> Any:

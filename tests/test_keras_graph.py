@@ -1,5 +1,6 @@
 """The graph that a model computes, and its copy in float64."""
 
+import math
 import pathlib
 import re
 
@@ -7,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from keras import ops
 
 import intriguing_tf as itf
 from intriguing_tf import keras_graph
@@ -130,6 +132,49 @@ def test_models_are_certified_however_their_weights_were_made():
     radii = itf.lipschitz.certified_radius(model, x, verbose=False)
     np.testing.assert_allclose(radii, np.array([2, 1]) / np.sqrt(2), rtol=1e-4)
     itf.lipschitz.bound(model, domain=(0, 1), verbose=False)
+
+
+CONSTANTS = {
+    "add": lambda x, c: x + c,
+    "subtract from": lambda x, c: c - x,
+    "subtract an array": lambda x, c: x - np.array([c, 2 * c], x.dtype),
+    "multiply": lambda x, c: x * c,
+    "divide": lambda x, c: x / c,
+    "maximum": lambda x, c: ops.maximum(x, c),
+    "minimum": lambda x, c: ops.minimum(x2=x, x1=c),
+    "logaddexp": lambda x, c: ops.logaddexp(x, np.array(c, x.dtype)),
+    "power": lambda x, c: ops.softplus(x) ** c,
+    "clip": lambda x, c: ops.clip(x, -c, c),
+    "slope": lambda x, c: ops.leaky_relu(x, c),
+    "matrix": lambda x, c: x @ np.full((2, 2), c, x.dtype),
+    "layer": lambda x, c: L.LeakyReLU(c, dtype=x.dtype)(x),
+    "rescaled": lambda x, c: L.Rescaling(c, 2 * c, dtype=x.dtype)(x),
+    "epsilon": lambda x, c: L.LayerNormalization(epsilon=c, dtype=x.dtype)(x),
+    "within a layer": lambda x, c: L.TimeDistributed(L.ELU(c, dtype=x.dtype), dtype=x.dtype)(x),
+}
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_float64_copy_has_the_constants_that_the_model_computes_with(name, dtype):
+    def model(constant, own):
+        x = keras.Input((3, 2), dtype=own)
+        return keras.Model(x, CONSTANTS[name](x, constant))
+
+    x = np.random.default_rng(0).normal(size=(4, 3, 2))
+    constant = 0.1 if dtype == "float64" else float(np.float32(0.1))
+    copy = keras_graph.float64_copy(model(0.1, dtype))
+    expected = model(constant, "float64")(x)
+    np.testing.assert_allclose(copy(x), expected, rtol=1e-12, atol=1e-15)
+
+
+def test_constants_beyond_the_range_of_float32_stay():
+    for constant in (1e39, 10**400, 1e-39, -1e-46, True, None, math.inf):
+        assert keras_graph.in_float32(constant) is constant
+    assert keras_graph.in_float32(10**9 + 33) == 10**9 + 64
+    np.testing.assert_array_equal(
+        keras_graph.in_float32(np.array([0, 10**9 + 33])), [0, 10**9 + 64]
+    )
 
 
 def test_a_model_without_a_graph_has_no_float64_copy():

@@ -141,9 +141,7 @@ def least(given: Rounded) -> Any:
 
 @rounds("Fmax", "Fmin", "Maximum", "Minimum")
 def compared(given: Rounded) -> Any:
-    if len(given.errors) == 1:
-        return given.errors[0] + given.unit * given.result
-    return ops.maximum(*given.errors)
+    return given.errors[0] if len(given.errors) == 1 else ops.maximum(*given.errors)
 
 
 @rounds(
@@ -265,8 +263,6 @@ def standardized(given: Rounded) -> Any:
 @rounds(layers.Subtract, "Add", "Subtract")
 def added(given: Rounded) -> Any:
     result = 4 * given.unit * given.result
-    if len(given.errors) == 1:  # a constant, which float32 rounds
-        result = result + given.unit * ops.abs(ops.cast(_constant(given.node), "float64"))
     for error in given.errors:
         result = result + error
     return _plus(result, 0.0)

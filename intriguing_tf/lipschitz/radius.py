@@ -61,9 +61,9 @@ def certified_radius(
     `model.predict` gives, margin_ij = z_i − z_j and L_ij bounds the Lipschitz constant of that
     difference of logits: the length of w_i − w_j times the bound of everything below the last
     layer, or the bound of the whole chain that ends there (docs/lipschitz-mathematics.md). It
-    speaks of the function that the weights define in exact arithmetic, whatever the true labels
-    are. Logits are computed in float64 with a bound of every number's rounding error, at the image
-    and within the radius, by which margins are cut.
+    speaks of the function that the weights, and constants as the model rounds them, define in
+    exact arithmetic, whatever the true labels are. Logits are computed in float64 with a bound of
+    every number's rounding error, at the image and within the radius, by which margins are cut.
 
     Args:
         model: a built Keras classifier that `bound` takes, of images, series or tables, ending in

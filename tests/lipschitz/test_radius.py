@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from keras import layers
+from keras import layers, ops
 
 import intriguing_tf as itf
 from intriguing_tf.keras_graph import float64_copy
@@ -312,3 +312,24 @@ def test_a_constant_too_small_for_float32_may_be_zero():
     model.set_weights([np.ones(2), np.zeros(2), np.zeros(2), np.full(2, variance)])
     assert bound(model).total >= variance**-0.5
     assert bound(model).total < 3 * variance**-0.5
+
+
+JUST_ABOVE = float(np.nextafter(np.float32(0.1), np.float32(1)))
+
+
+@pytest.mark.parametrize(
+    "function, image, distance",
+    [
+        (lambda x: x - 0.1, [JUST_ABOVE], JUST_ABOVE - float(np.float32(0.1))),
+        (lambda x: 0.1 - x, [JUST_ABOVE], JUST_ABOVE - float(np.float32(0.1))),
+        (lambda x: x - (1e9 + 33), [1e9 + 128], 64.0),
+        (lambda x: x - np.array(10**9 + 33), [1e9 + 128], 64.0),
+        (lambda x: ops.maximum(x, 1e9 + 33), [0.0, 1e9 + 128], 64.0),
+        (lambda x: ops.clip(x, 1e9 + 33, 1e12), [0.0, 1e9 + 128], 64.0),
+    ],
+)
+def test_constants_are_those_that_float32_rounds(function, image, distance):
+    x = keras.Input((len(image),))
+    model = keras.Model(x, function(x))
+    (radius,) = certified_radius(model, np.array([image], "float32"), outputs="logits")
+    assert 0.7 * distance < radius <= distance
