@@ -119,13 +119,13 @@ def plain(value: Any) -> Any:
 def model_fingerprint(model: keras.Model, shape: Sequence[int] | None = None) -> str:
     """Returns the SHA-256 of a model's architecture and weights.
 
-    Names of layers do not count, since Keras numbers them through a session, nor does how the
-    model was compiled, nor where a lambda stands. `keras.config.epsilon()` counts if it is not
-    1e-7, for layers compute with it. Where code of the user's own takes part, in layers,
-    activations, models or a SavedModel, its source counts as far as Python finds it; so do
-    attributes that are named as an argument of `__init__`, and the operations and constants of the
-    graph that the model's call traces, which tell what it makes of globals, closures and settings
-    that no `get_config` has.
+    Names of layers do not count, since Keras numbers them through a session, nor does how the model
+    was compiled, nor which layers are frozen, nor where a lambda stands. `keras.config.epsilon()`
+    counts if it is not 1e-7, for layers compute with it. Where code of the user's own takes part,
+    in layers, activations, models or a SavedModel, its source counts as far as Python finds it; so
+    do attributes that are named as an argument of `__init__`, and the operations and constants of
+    the graph that the model's call traces, which tell what it makes of globals, closures and
+    settings that no `get_config` has.
     What a `py_function` runs, and gradients of one's own (`custom_gradient`), count by their source
     alone, if it is that of a layer or model; so does a model that cannot be traced.
 
@@ -141,7 +141,7 @@ class ModelContent(NamedTuple):
     """What a model's fingerprint is of, as JSON's types.
 
     Attributes:
-        configuration: without names.
+        configuration: without names, of layers that are not frozen.
         source: of the user's own code; of lambdas, what they were compiled to.
         weights: their fingerprint.
         outputs: for a model with code of the user's own, what its layers keep of their arguments,
@@ -340,7 +340,7 @@ def _without_names(config: Any, layers: dict[str, int], objects: dict[int, int])
     """Returns a model's configuration with its layers and shared objects numbered as they come.
 
     Only what names a layer is replaced: "relu" may be the name of one and the activation of
-    another.
+    another. Every layer counts as trainable, for frozen ones compute the same.
 
     Args:
         config: of the model, or a part of it.
@@ -355,6 +355,8 @@ def _without_names(config: Any, layers: dict[str, int], objects: dict[int, int])
     if "layers" in config:
         layers = {}
     inner = config.get("config")
+    if isinstance(inner, dict) and "trainable" in inner:
+        config["config"] = inner = inner | {"trainable": True}
     is_policy = str(config.get("class_name")).endswith("Policy")  # their names say how to compute
     if isinstance(inner, dict) and isinstance(inner.get("name"), str) and not is_policy:
         config["name"] = layers.setdefault(inner["name"], len(layers))

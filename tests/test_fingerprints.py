@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import json
 import os
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from intriguing_tf import datasets
 from intriguing_tf.fingerprints import (
     array_fingerprint,
     json_fingerprint,
+    model_content,
     model_fingerprint,
     own_code,
     plain,
@@ -140,6 +142,45 @@ def test_nested_models_and_shared_initializers_have_equal_fingerprints():
         return keras.Model(x, keras.layers.Dense(4, kernel_initializer=shared)(inner(inner(x))))
 
     assert model_fingerprint(model()) == model_fingerprint(model())
+
+
+def freezable():
+    """A model within a model, with a layer of one's own, one that holds another, and statistics."""
+    keras.utils.set_random_seed(0)
+    inner = keras.Sequential([keras.Input((4,)), Trained(), keras.layers.BatchNormalization()])
+    x = keras.Input((4,))
+    y = keras.layers.Reshape((1, 4))(inner(x))
+    y = keras.layers.TimeDistributed(keras.layers.Dense(2))(y)
+    return keras.Model(x, keras.layers.Flatten()(y))
+
+
+class Trained(keras.layers.Layer):
+    def build(self, shape):
+        self.scale = self.add_weight(shape=shape[-1:], initializer="ones")
+
+    def call(self, inputs):
+        return self.scale * inputs
+
+
+@pytest.mark.parametrize("frozen", [
+    lambda model: model, lambda model: model.layers[1], lambda model: model.layers[1].layers[1],
+    lambda model: model.layers[3],
+], ids=["model", "nested model", "its layer", "wrapper"])  # fmt: skip
+def test_frozen_layers_are_no_other_model(frozen, tmp_path):
+    model = freezable()
+    first = model_fingerprint(model)
+    frozen(model).trainable = False
+    assert model_fingerprint(model) == first
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras", {"Trained": Trained})
+    assert len(loaded.trainable_weights) < len(freezable().trainable_weights)
+    assert model_fingerprint(loaded) == first
+
+
+def test_fingerprints_from_before_frozen_layers_were_no_other_model_hold():
+    model = freezable()
+    counted = json.dumps(model_content(model).configuration).count('"trainable": true')
+    assert counted == model.to_json().count('"trainable": true') > 5
 
 
 def doubled():
