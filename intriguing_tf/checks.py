@@ -141,13 +141,23 @@ def array_of_numbers(name: str, values: Any) -> np.ndarray:
     return as_array(name, values, valid)
 
 
-def _as_any_array(name: str, values: Any) -> np.ndarray:
-    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
+def check_unmasked(name: str, values: Any) -> None:
+    """Raises a TypeError for an array, or a sequence of them, with masked elements.
+
+    It comes before the first `np.asarray`, which drops the mask.
+    """
+    parts = values if isinstance(values, (list, tuple)) else [values]
+    arrays = [each for each in parts if isinstance(each, np.ma.MaskedArray)]
+    if masked := sum(int(np.ma.count_masked(each)) for each in arrays):
         raise TypeError(
-            f"`{name}` must be an array without masked elements. Received: one with "
-            f"{np.ma.count_masked(values)}. Fill them: {name}.filled(0). Where only some pixels "
-            "may change, an attack takes `mask`."
+            f"`{name}` must be an array without masked elements. Received: one with {masked}. "
+            f"Fill them: {name}.filled(0). Where only some pixels may change, an attack takes "
+            "`mask`."
         )
+
+
+def _as_any_array(name: str, values: Any) -> np.ndarray:
+    check_unmasked(name, values)
     try:
         array = np.asarray(values)
         return array.astype(np.float32) if array.dtype.name == "bfloat16" else array

@@ -27,5 +27,7 @@ def test_masked_elements_are_refused_rather_than_unmasked(read):
     values = np.ma.masked_array([[0.25, 0.75]], mask=[[False, True]])
     with pytest.raises(TypeError, match=r"1\. Fill them: images\.filled\(0\).*`mask`"):
         read("images", values)
+    with pytest.raises(TypeError, match=r"Received: one with 1\."):
+        read("images", list(values))
     whole = np.ma.masked_array(values.data, mask=False)
     np.testing.assert_array_equal(read("images", whole), values.data)

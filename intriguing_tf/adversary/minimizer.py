@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from intriguing_tf.adversary.batching import run_to_the_end, step_until, traced_once
 from intriguing_tf.adversary.lbfgs import Pairs, choose, dot, free_variables, inverse_hessian
-from intriguing_tf.checks import check_positive_integer
+from intriguing_tf.checks import check_positive_integer, check_unmasked
 
 _GTOL, _FTOL, _MAXITER, _PRECISION, _NOT_FINITE = 1, 2, 0, -1, -2
 _MESSAGES = {
@@ -188,6 +188,8 @@ class Minimizer:
 
     def __call__(self, x0, lower, upper, args=()) -> MinimizeResult:
         """Minimizes from x0 [n, size] within [lower, upper], which broadcast to x0."""
+        for name, values in {"x0": x0, "lower": lower, "upper": upper}.items():
+            check_unmasked(name, values)
         x0 = tf.convert_to_tensor(x0)
         _check_start(x0, lower, upper)
         lower, upper = (

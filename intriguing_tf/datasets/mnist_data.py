@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from intriguing_tf.checks import check_unmasked
 from intriguing_tf.datasets.names import data_dir
 
 SPLITS = ("train", "test")
@@ -102,12 +103,17 @@ def fingerprint(images: np.ndarray, labels: np.ndarray) -> str:
     Returns:
         64 hexadecimal digits. Shapes and dtypes count; the machine's byte order does not.
 
+    Raises:
+        TypeError: an array of objects, or with masked elements.
+
     Example:
 
         itf.datasets.fingerprint(*itf.datasets.mnist_sample())
     """
     from intriguing_tf.fingerprints import array_fingerprint  # slow: it knows models too
 
+    check_unmasked("images", images)
+    check_unmasked("labels", labels)
     return array_fingerprint(images, labels)
 
 

@@ -21,6 +21,7 @@ from intriguing_tf.checks import (
     check_kind,
     check_kinds,
     check_positive_integer,
+    check_unmasked,
     real_numbers,
 )
 from intriguing_tf.classifier import Classifier, check_model, input_shape
@@ -307,6 +308,7 @@ def _images(
     elif isinstance(data, tf.data.Dataset):
         found = ImageSet(data, labels, names)
     else:
+        check_unmasked("labels", labels)
         found = ImageSet(data, None if labels is None else np.asarray(labels), names)
     return dataclasses.replace(found, images=_of_a_known_type(found.images))
 
@@ -317,8 +319,9 @@ def _are_finite(bounds: Any) -> bool:
 
 def _of_a_known_type(images: Any) -> Any:
     """Returns lists, tensors and tables of pandas as arrays, in a type that the attack takes."""
+    check_unmasked("data", images)
     images = images.to_numpy() if hasattr(images, "to_numpy") else images
-    if isinstance(images, (list, tuple)) or tf.is_tensor(images):
+    if isinstance(images, (list, tuple, np.ma.MaskedArray)) or tf.is_tensor(images):
         try:
             images = np.asarray(images)
         except ValueError as error:

@@ -12,7 +12,7 @@ import numpy as np
 from intriguing_tf.adversary import AdversarialResult
 from intriguing_tf.adversary.bounds import describe_bound
 from intriguing_tf.adversary.pictures import kind_of
-from intriguing_tf.checks import check_positive_integer, real_numbers
+from intriguing_tf.checks import check_positive_integer, check_unmasked, real_numbers
 from intriguing_tf.classifier import input_dtype
 from intriguing_tf.datasets import ImageSet
 from intriguing_tf.keras_graph import with_policy_of
@@ -148,13 +148,14 @@ def check_pair(bounds: Any) -> Any:
     """Returns `OF_DATA`, or a pair: of floats, or of arrays where each value has its own.
 
     Raises:
-        TypeError: neither that word nor a pair of numbers or arrays.
+        TypeError: neither that word nor a pair of numbers or arrays, or masked ones.
         ValueError: another word, or one pair of which the first is not below the second.
     """
     if isinstance(bounds, str):
         if bounds != OF_DATA:
             raise ValueError(f"`bounds` must be a pair or {OF_DATA!r}. Received: {bounds!r}.")
         return bounds
+    check_unmasked("bounds", bounds)
     try:
         lower, upper = map(np.asarray, bounds)
         if not {lower.dtype.kind, upper.dtype.kind} <= set("iuf"):

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 import numpy as np
 
+from intriguing_tf.checks import check_unmasked
 from intriguing_tf.transfer import error_interval, mean_interval
 
 T = TypeVar("T")
@@ -30,8 +31,10 @@ class Estimate:
         """Of an error: bool `[n]`, misclassified or not.
 
         Raises:
+            TypeError: a masked array.
             ValueError: anything else.
         """
+        check_unmasked("wrong", wrong)
         wrong = np.asarray(wrong)
         if wrong.dtype != bool or wrong.ndim != 1 or not len(wrong):
             raise ValueError(

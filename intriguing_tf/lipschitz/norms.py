@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from intriguing_tf.checks import check_unmasked
 from intriguing_tf.lipschitz.convolution import Convolution
 from intriguing_tf.lipschitz.geometry import Geometry, Ints, per_axis, transposed_axes
 from intriguing_tf.lipschitz.steps import Matrix
@@ -141,9 +142,10 @@ def as_weights(values: Any, name: str) -> Array:
     """Returns real, finite weights as float64.
 
     Raises:
-        TypeError: not real numbers.
+        TypeError: not real numbers, or masked.
         ValueError: not finite, or empty.
     """
+    check_unmasked(name, values)
     weights = np.asarray(values)
     if weights.dtype.kind in "biuf" or weights.dtype.name in ("bfloat16", "float8_e4m3fn"):
         weights = weights.astype(np.float64)

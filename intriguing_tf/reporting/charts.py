@@ -14,7 +14,13 @@ import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from intriguing_tf.checks import check_between, check_kind, check_kinds
+from intriguing_tf.checks import (
+    check_between,
+    check_kind,
+    check_kinds,
+    check_unmasked,
+    real_numbers,
+)
 from intriguing_tf.text import printable
 
 # Drawn for black on white, then swapped for colors that follow the reader's setting.
@@ -155,6 +161,7 @@ def image_rows(
     Raises:
         TypeError, ValueError: arguments that are not as above.
     """
+    check_unmasked("images", images)
     images = np.asarray(images)
     if images.ndim != 5 or not images.size or images.shape[-1] not in (1, 3):
         raise ValueError(
@@ -203,7 +210,7 @@ def interval_chart(
     groups = printable_names("groups", groups)
     check_kind("axis", axis, str, "a str")
     check_named("series", series)
-    triples = {label: np.asarray(values, np.float64) for label, values in series.items()}
+    triples = {each: real_numbers(f"series[{each!r}]", values) for each, values in series.items()}
     for label, triple in triples.items():
         ordered = triple.shape == (len(groups), 3) and np.isfinite(triple).all()
         if not ordered or (np.diff(triple[:, [1, 0, 2]]) < 0).any():
@@ -360,6 +367,7 @@ def check_fractions(argument: str, values: Any, shape: tuple[int, ...] | None = 
 
 def check_finite(argument: str, values: Any, rank: int | None = 1) -> np.ndarray:
     """Raises unless these are finite numbers with so many axes; returns them."""
+    check_unmasked(argument, values)
     array = np.asarray(values)
     fits = array.dtype.kind in "fiub" and array.size and rank in (None, array.ndim)
     if not fits or not np.isfinite(array).all():

@@ -10,7 +10,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-from intriguing_tf.checks import check_kind
+from intriguing_tf.checks import check_kind, real_numbers
 from intriguing_tf.digits import rounded_up
 from intriguing_tf.reporting.charts import COLORS, STYLE, Picture, printable_names
 
@@ -95,9 +95,10 @@ def sandwich(
         found: l2 distances of adversarial images; infinite where none was found.
 
     Raises:
+        TypeError: lists of other things than numbers, or masked arrays.
         ValueError: lists of different lengths, or with anything but numbers of at least 0.
     """
-    low, high = np.asarray(certified, np.float64), np.asarray(found, np.float64)
+    low, high = real_numbers("certified", certified), real_numbers("found", found)
     if low.ndim != 1 or low.shape != high.shape or not (low >= 0).all() or not (high >= 0).all():
         raise ValueError(
             "`certified` and `found` must be lists of as many numbers of at least 0. "

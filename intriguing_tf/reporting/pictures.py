@@ -55,14 +55,13 @@ def adversarial_rows(
 
         adversarial_rows(result.originals, result.images).png()
     """
-    originals, adversarial = np.asarray(originals), np.asarray(adversarial)
+    originals = check_finite("originals", originals, 4)
+    adversarial = check_finite("adversarial", adversarial, 4)
     if originals.shape != adversarial.shape or originals.shape[3:] not in ((1,), (3,)):
         raise ValueError(
             "`originals` and `adversarial` must have one shape [n, height, width, 1 or 3], n > 0. "
             f"Received: {originals.shape} and {adversarial.shape}."
         )
-    check_finite("originals", originals, 4)
-    check_finite("adversarial", adversarial, 4)
     if len(titles):
         titles = printable_names("titles", titles, len(originals))
     check_positive_integer("columns", columns)
@@ -163,14 +162,13 @@ def changed_series(
 
         changed_series(result.originals, result.images).png()
     """
-    originals, changed = np.asarray(originals), np.asarray(changed)
+    originals = check_finite("originals", originals, 3)
+    changed = check_finite("changed", changed, 3)
     if originals.shape != changed.shape:
         raise ValueError(
             "`originals` and `changed` must have one shape [n, steps, channels]. "
             f"Received: {originals.shape} and {changed.shape}."
         )
-    check_finite("originals", originals, 3)
-    check_finite("changed", changed, 3)
     if len(titles):
         titles = printable_names("titles", titles, len(originals))
     check_positive_integer("columns", columns)

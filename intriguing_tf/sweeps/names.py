@@ -11,6 +11,7 @@ import keras
 
 from intriguing_tf.adversary.settings import check_arguments
 from intriguing_tf.adversary.targets import KINDS
+from intriguing_tf.checks import check_unmasked
 from intriguing_tf.sweeps.source import as_int64
 
 _LONGEST = 64
@@ -65,6 +66,7 @@ def named_targets(targets: Any) -> dict[str, Any]:
                 f"Targets must be {', '.join(map(repr, KINDS))} or integers, one class for each "
                 f"image. Received: {value!r}."
             )
+        check_unmasked("targets", value)
     return {
         name: value if isinstance(value, str) else as_int64(value)
         for name, value in _named("targets", targets).items()

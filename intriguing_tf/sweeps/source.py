@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.adversary.targets import class_array
+from intriguing_tf.checks import check_unmasked
 from intriguing_tf.fingerprints import array_fingerprint
 from intriguing_tf.streams import Stream
 
@@ -44,7 +45,7 @@ class Source:
         shape: of one image of a data set; `None` where the model does not say.
 
     Raises:
-        TypeError: neither an array nor a data set; labels beside a data set.
+        TypeError: neither an array nor a data set; masked elements; labels beside a data set.
         ValueError: lengths that differ, or a data set of other elements.
     """
 
@@ -82,8 +83,10 @@ class Source:
         starts = range(0, len(self._images), self.size)
         for index in range(len(starts)) if wanted is None else sorted(wanted):
             rows = slice(starts[index], starts[index] + self.size)
+            images = self._images[rows]
+            check_unmasked("images", images)
             labels = None if self._labels is None else self._labels[rows]
-            yield Slice(index, np.asarray(self._images[rows]), labels)
+            yield Slice(index, np.asarray(images), labels)
 
     def _streamed(self) -> Iterator[Slice]:
         stream = Stream(self._images, self._shape, self.size)
@@ -92,6 +95,7 @@ class Source:
 
 
 def _check_arrays(images: Any, labels: Any) -> tuple[Any, np.ndarray | None]:
+    check_unmasked("images", images)
     if isinstance(images, (list, tuple)) or tf.is_tensor(images):
         images = np.asarray(images)
     if not hasattr(images, "__getitem__") or not getattr(images, "shape", ()):
@@ -107,6 +111,7 @@ def _check_arrays(images: Any, labels: Any) -> tuple[Any, np.ndarray | None]:
 def _class_numbers(labels: Any, n: int) -> np.ndarray | None:
     if labels is None:
         return None
+    check_unmasked("labels", labels)
     labels = np.asarray(labels)
     if labels.shape == (n, 1):
         labels = labels[:, 0]

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from intriguing_tf.checks import check_unmasked
 from intriguing_tf.classifier import Classifier
 from intriguing_tf.lipschitz.differentiable import in_one_dtype
 from intriguing_tf.training.batch import Batch, only_tensor, row_weights
@@ -293,6 +294,7 @@ class AdversarialModel(keras.Model):
         """Trains as `keras.Model.fit` does, with its arguments, and renews the pools on the way.
 
         Raises:
+            TypeError: labels that are no numbers; masked arrays.
             ValueError: a loss that is not finite; a batch too small for a pool's share; pools
                 with a distribution strategy of several replicas, or renewed more often than
                 `steps_per_execution` lets them; labels that are not the model's classes, or that
@@ -300,6 +302,8 @@ class AdversarialModel(keras.Model):
         """
         given = inspect.signature(keras.Model.fit).bind(self, *args, **kwargs).arguments
         del given["self"]
+        for name in ("x", "y", "sample_weight", "validation_data"):
+            check_unmasked(name, given.get(name))
         y = only_tensor(given.get("y"), "output")
         if isinstance(y, (np.ndarray, tf.Tensor)):
             weights = row_weights(given.get("sample_weight"))

@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from intriguing_tf.adversary.targets import class_array
-from intriguing_tf.checks import as_array, check_kind
+from intriguing_tf.checks import as_array, check_kind, check_unmasked
 from intriguing_tf.training.parts import check_plain, width
 
 
@@ -48,6 +48,7 @@ def check_data(
 
 def _tensor(name: str, values: Any) -> tf.Tensor:
     """Returns an array of numbers as a tensor, or raises."""
+    check_unmasked(name, values)
     try:
         tensor = tf.convert_to_tensor(values)
         what = f"{tensor.dtype.name} of shape {tensor.shape}"

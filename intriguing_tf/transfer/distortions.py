@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from intriguing_tf.adversary.bounds import fit_into, range_of
-from intriguing_tf.checks import array_of_numbers, check_seed
+from intriguing_tf.checks import array_of_numbers, check_seed, check_unmasked
 
 UNIT_BOX = (0.0, 1.0)
 
@@ -173,8 +173,10 @@ def box(bounds: tuple[Any, Any], images: np.ndarray) -> tuple[np.ndarray, np.nda
     """Returns the lowest and highest values of images, and the range of each pixel.
 
     Raises:
+        TypeError: masked bounds.
         ValueError: bounds that are no box, or images that leave it by more than rounding does.
     """
+    check_unmasked("bounds", bounds)
     try:
         lowest, highest = (np.asarray(bound, np.float64) for bound in bounds)
     except (TypeError, ValueError) as error:

@@ -7,7 +7,13 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from intriguing_tf.checks import check_between, check_positive_integer, check_seed, real_numbers
+from intriguing_tf.checks import (
+    check_between,
+    check_positive_integer,
+    check_seed,
+    check_unmasked,
+    real_numbers,
+)
 
 
 def error_interval(
@@ -35,6 +41,7 @@ def error_interval(
 
         error_interval(3, 256)  # (0.0, 0.027)
     """
+    check_unmasked("wrong", wrong)
     wrong = np.asarray(wrong)
     check_positive_integer("number", number)
     check_between("confidence", confidence, 0, 1)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from intriguing_tf.checks import check_positive_integer, check_seed
+from intriguing_tf.checks import check_positive_integer, check_seed, check_unmasked
 
 NATURAL, RANDOM, GIVEN = "natural", "random", "given"
 # A dense matrix of random directions above this many numbers (1 GiB) is refused.
@@ -111,6 +111,7 @@ def _checked_vectors(directions: Any, width: int) -> np.ndarray:
     valid = f'`directions` must be "natural", "random" or a finite array of shape [d, {width}]'
     if isinstance(directions, str):
         raise ValueError(f"{valid}. Received: {directions!r}.")
+    check_unmasked("directions", directions)
     try:
         vectors = np.asarray(directions)
     except ValueError as error:  # rows of different lengths

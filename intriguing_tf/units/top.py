@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from intriguing_tf.checks import check_kind, check_positive_integer
+from intriguing_tf.checks import check_kind, check_positive_integer, check_unmasked
 from intriguing_tf.classifier import check_model, takes
 from intriguing_tf.keras_graph import graph_of
 from intriguing_tf.progress import progress_bar
@@ -103,7 +103,8 @@ def top_images(
         the forward pass.
 
     Raises:
-        TypeError: not a Keras model; images that are not floating point; a seed that is no integer.
+        TypeError: not a Keras model; images that are not floating point, or masked; a seed that is
+            no integer.
         ValueError: no such layer; a layer with several outputs or an unknown size; directions that
             do not fit, or a `number` of given ones; fewer than k images; activations that are not
             finite.
@@ -194,7 +195,9 @@ def batches(images: Any, batch_size: int) -> Iterator[Any]:
             f"list of batches. Received: an object of type {type(images).__name__}."
         )
     for batch in arrays:
-        array = np.asarray(batch[0] if isinstance(batch, (tuple, list)) else batch)
+        batch = batch[0] if isinstance(batch, (tuple, list)) else batch
+        check_unmasked("images", batch)
+        array = np.asarray(batch)
         if array.dtype.kind != "f":
             raise TypeError(
                 "`images` must be floating point; scale integers first (uint8: images / 255.0). "

@@ -77,6 +77,9 @@ LEFT_OUT = {
 }  # fmt: skip
 
 
+OF_TENSORS = ("training.LipschitzConstraint", "training.LipschitzRegularizer")  # Keras calls them
+
+
 class Call(NamedTuple):
     """A function with arguments that it takes, and the object whose docstring holds for it."""
 

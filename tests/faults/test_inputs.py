@@ -120,6 +120,30 @@ def test_every_public_function_is_tried_or_left_out_for_a_reason():
     assert not tried & set(calls.LEFT_OUT), "both tried and left out"
 
 
+def masked(argument, value):
+    """Yields what may be given instead of arrays, lists of numbers and bounds: with masks."""
+    if isinstance(value, list) and value and isinstance(value[0], (int, float)):
+        value = np.array(value)
+    if isinstance(value, np.ndarray) and value.ndim:
+        yield np.ma.masked_array(value, np.arange(value.size).reshape(value.shape) == 0)
+    if isinstance(value, dict):
+        for key in value:
+            yield from ({**value, key: each} for each in masked(key, value[key]))
+    if isinstance(value, tuple) and argument in ("bounds", "domain"):
+        yield np.ma.masked_array([value[0]] * 4, [1, 0, 0, 0]), np.full(4, value[1])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", [name for name in NAMES if name not in calls.OF_TENSORS])
+def test_masked_arrays_are_refused(name):
+    """NumPy drops masks where an array is made of something: what was masked then counts."""
+    call = calls.call(name)
+    for argument, value in call.arguments.items():
+        for other in masked(argument, value):
+            with pytest.raises((TypeError, ValueError), match=r"masked|MaskedArray"):
+                call.function(**{**call.arguments, argument: other})
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("name", NAMES)

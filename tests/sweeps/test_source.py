@@ -17,6 +17,31 @@ def test_a_data_set_gives_the_same_shards_as_arrays(done, model, data, tmp_path)
         np.testing.assert_array_equal(a.labels, b.labels)
 
 
+class MaskedRows:
+    """Gives masked arrays when it is sliced, as files of climate data do."""
+
+    shape = (10, 4)
+
+    def __len__(self):
+        return 10
+
+    def __getitem__(self, rows):
+        return np.ma.masked_equal(np.arange(40.0).reshape(10, 4)[rows], 17.0)
+
+
+def test_masked_elements_of_what_is_sliced_are_refused():
+    slices = Source(MaskedRows(), None, 4).slices()
+    assert len(next(slices).images) == 4
+    with pytest.raises(TypeError, match="`images` must be an array without masked elements"):
+        next(slices)
+
+
+def test_masked_targets_are_refused(model, data, tmp_path):
+    targets = np.ma.masked_array(data[1], np.arange(10) == 3)
+    with pytest.raises(TypeError, match="`targets` must be an array without masked elements"):
+        run(model, data, tmp_path, targets=targets)
+
+
 def test_a_shuffled_data_set_is_refused(model, data, tmp_path):
     stream = tf.data.Dataset.from_tensor_slices(data).shuffle(10)
     with pytest.raises(ValueError, match="shuffling"):

@@ -227,6 +227,18 @@ def test_labels_that_are_no_class_are_refused(points):
         model.fit(points[0], points[1] + 1, verbose=0)
 
 
+@pytest.mark.parametrize("argument", ["x", "y", "sample_weight", "validation_data"])
+def test_masked_arrays_are_refused(points, argument):
+    x, y = points
+    given = {"x": x, "y": y, "sample_weight": np.ones(len(y)), "validation_data": x}
+    given[argument] = np.ma.masked_array(given[argument], given[argument] == given[argument][0])
+    given["validation_data"] = (given["validation_data"], y)
+    model = training.AdversarialModel(network())
+    model.compile("sgd", LOGITS)
+    with pytest.raises(TypeError, match=f"`{argument}` must be an array without masked elements"):
+        model.fit(**given, verbose=0)
+
+
 @pytest.mark.parametrize("penalties", [[], [training.GradientPenalty(0.1)]], ids=["none", "reads"])
 @pytest.mark.parametrize(
     ("change", "error", "message"),

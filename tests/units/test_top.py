@@ -200,6 +200,11 @@ def test_random_directions_are_uniform_on_the_sphere():
         ({"directions": "units"}, ValueError, '"natural", "random"'),
         ({"directions": np.zeros((3, 4))}, ValueError, r"shape \[d, 5\]"),
         ({"directions": np.full((3, 5), np.nan)}, ValueError, "NaN"),
+        (
+            {"directions": np.ma.masked_array(np.ones((3, 5)), 1)},
+            TypeError,
+            "without masked elements.*15",
+        ),
         ({"directions": np.full((3, 5), 1j)}, ValueError, "finite array.*complex128"),
         ({"directions": [["a"] * 5]}, ValueError, "finite array.*<U1"),
         ({"directions": [[1.0], [1.0, 2.0]]}, ValueError, "finite array.*inhomogeneous"),
