@@ -86,6 +86,16 @@ def class_array(name: str, values: Any, n: int, classes: int) -> np.ndarray:
     return np.broadcast_to(array, n).astype(np.int64)
 
 
+def check_differ(name: str, targets: np.ndarray, labels: np.ndarray) -> None:
+    """Raises a ValueError if all targets `[n]` are the labels `[n]`: nothing would be attacked."""
+    if np.array_equal(targets, labels):
+        raise ValueError(
+            f"`{name}` must differ from `labels`: each is the class that its image is to be "
+            "classified as. Without `labels` images that are misclassified can be attacked "
+            "towards their true class. Received: targets equal to the labels."
+        )
+
+
 def screen_classes(
     problem: Problem,
     x: np.ndarray,

@@ -13,7 +13,7 @@ from intriguing_tf.adversary.bounds import Box, make_box
 from intriguing_tf.adversary.margins import hard_margins
 from intriguing_tf.adversary.settings import AttackSettings
 from intriguing_tf.adversary.solver import SearchResult
-from intriguing_tf.adversary.targets import choose_targets, class_array
+from intriguing_tf.adversary.targets import check_differ, choose_targets, class_array
 from intriguing_tf.classifier import Classifier
 
 _KERAS_BATCH = 32  # images that `model.predict` takes at once
@@ -70,12 +70,8 @@ def make_task(
     if isinstance(targets, str):
         already = predictions != truth
     else:
-        if labels is not None and chosen is not None and np.array_equal(chosen, truth):
-            raise ValueError(
-                "`targets` must differ from `labels`: each is the class that its image is to be "
-                "classified as. Without `labels` images that are misclassified can be attacked "
-                "towards their true class. Received: targets equal to the labels."
-            )
+        if labels is not None and chosen is not None:
+            check_differ("targets", chosen, truth)
         already = predictions == chosen
         if settings.confidence:
             already &= hard_margins(logits, np.asarray(chosen)) <= -settings.confidence

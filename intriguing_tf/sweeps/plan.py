@@ -16,7 +16,7 @@ import tensorflow as tf
 from intriguing_tf.adversary import LBFGSAdversary
 from intriguing_tf.adversary.inputs import check_images, check_logits
 from intriguing_tf.adversary.losses import Loss
-from intriguing_tf.adversary.targets import class_array
+from intriguing_tf.adversary.targets import check_differ, class_array
 from intriguing_tf.checks import of_model
 from intriguing_tf.fingerprints import (
     array_fingerprint,
@@ -191,7 +191,7 @@ def make_plan(
     Raises:
         TypeError, ValueError: images, labels or targets that do not fit a model or its bounds.
     """
-    data, classes = _read(source, {each: cell.model for cell, each in adversaries.items()})
+    data, classes, labels = _read(source, {each: cell.model for cell, each in adversaries.items()})
     for name, value in targets.items():
         if not isinstance(value, str):
             count = data["images"]
@@ -201,6 +201,8 @@ def make_plan(
                     f"`targets[{name!r}]` must have shape ({count},). Received: shape "
                     f"{np.shape(value)}."
                 )
+            if labels is not None:
+                check_differ(f"targets[{name!r}]", value, labels)
     return Plan(
         data=data,
         models={
@@ -264,14 +266,15 @@ def _own_loss(loss: Loss, dtype: tf.DType, classes: int | None) -> dict[str, Any
 
 def _read(
     source: Source, models: Mapping[LBFGSAdversary, str]
-) -> tuple[dict[str, Any], dict[str, int]]:
-    """Returns what describes the data, and the number of classes of each model.
+) -> tuple[dict[str, Any], dict[str, int], np.ndarray | None]:
+    """Returns what describes the data, the number of classes of each model, and the labels.
 
     Args:
         source: of the data.
         models: names of those that the adversaries attack.
     """
     classes: dict[str, int] = {}
+    labels: list[np.ndarray] = []
     fingerprints, count, shape, dtype, labelled = [], 0, (), "", False
     for piece in source.slices():
         for adversary, name in models.items():
@@ -291,7 +294,8 @@ def _read(
                 f"{piece.images.shape[1:]} and {piece.images.dtype.name} from image {count} on."
             )
         if piece.labels is not None:
-            class_array("labels", piece.labels, len(piece.images), min(classes.values()))
+            fewest = min(classes.values())
+            labels.append(class_array("labels", piece.labels, len(piece.images), fewest))
         count += len(piece.images)
         fingerprints.append(piece.fingerprint())
     if not count:
@@ -303,7 +307,7 @@ def _read(
         "labels": labelled,
         "slices": fingerprints,
     }
-    return data, classes
+    return data, classes, np.concatenate(labels) if labels else None
 
 
 def _check_shared(bounds: tuple[np.ndarray, np.ndarray], images: np.ndarray) -> None:

@@ -180,3 +180,12 @@ def test_outputs_of_each_model_are_part_of_the_plan(model, data, tmp_path):
     every = {"fast": {**FAST["fast"], "outputs": "probabilities"}}
     with pytest.raises(ValueError, match="'m': With outputs=\"probabilities\" the model's outputs"):
         run({"soft": models["soft"], "m": model}, some, tmp_path / "other", settings=every)
+
+
+@pytest.mark.slow
+def test_targets_of_single_shards_may_be_the_labels(model, data, tmp_path):
+    images, labels = data
+    targets = np.where(np.arange(10) < 9, labels, (labels + 1) % 3)
+    predictions = run(model, data, tmp_path / "one", targets=targets).result().predictions
+    np.testing.assert_array_equal(predictions, targets)
+    run(model, (images, None), tmp_path / "all", targets=labels)

@@ -98,6 +98,11 @@ BAD = {
     "classes": ({"labels": [0, 1, 7]}, ValueError, "between 0 and 2"),
     "targets": ({"targets": "hardest"}, ValueError, "least_likely"),
     "given targets": ({"targets": [0, 1, 3]}, ValueError, "between 0 and 2"),
+    "labels as targets": (
+        {"labels": [0, 1, 2], "targets": [0, 1, 2]},
+        ValueError,
+        r"`targets\['given'\]` must differ from `labels`",
+    ),
     "name": ({"models": {"../m": None}}, ValueError, "Names in `models`"),
     "settings": ({"settings": {"loss": "margin"}}, TypeError, "must map names"),
     "loss": ({"settings": {"a": {"loss": "hinge"}}}, ValueError, "`loss` must be one of"),
