@@ -13,7 +13,7 @@ from intriguing_tf import keras_graph, traced_outputs
 from intriguing_tf.aliases import moved_names
 from intriguing_tf.checks import check_choice
 from intriguing_tf.folded_calls import folded_call
-from intriguing_tf.keras_graph import named_tensors
+from intriguing_tf.keras_graph import layers_in, named_tensors
 from intriguing_tf.model_structure import Structure
 from intriguing_tf.origins import is_of
 
@@ -301,20 +301,36 @@ def _check_predicting(model: keras.Model) -> None:
         )
 
 
-def input_gradient(tape: tf.GradientTape, value: tf.Tensor, inputs: tf.Tensor) -> tf.Tensor:
-    """Returns the gradient of what a tape saw of a classifier's logits in what entered it.
+def input_gradient(
+    tape: tf.GradientTape, value: tf.Tensor, inputs: tf.Tensor, model: keras.Model
+) -> tf.Tensor:
+    """Returns the gradient of what a tape saw of a model's logits in what entered it.
 
     Raises:
         ValueError: there is none.
     """
-    why = "some operation between them is not differentiable (rounding, a lookup)"
+    why = ""
     try:
         gradient = tape.gradient(value, inputs)
     except LookupError as error:  # TensorFlow has no gradient of an operation
-        gradient, why = None, str(error)
+        gradient, why = None, f"{error}."
     if gradient is None:
-        raise ValueError(f"No gradient flows from the model's logits to its input: {why}.")
+        why = why or _why_no_gradient(model)
+        raise ValueError(f"No gradient flows from the model's logits to its input: {why}")
     return gradient
+
+
+def _why_no_gradient(model: keras.Model) -> str:
+    models = [each for each in (model, *layers_in(model)) if isinstance(each, keras.Model)]
+    taken = [(each.name, x.dtype) for each in models for x in getattr(each, "inputs", None) or []]
+    for name, dtype in taken:
+        if not tf.as_dtype(dtype).is_floating:
+            return (
+                f"model {name!r} takes {dtype}, to which floats are cast. Give a copy whose "
+                "keras.Input has dtype float32: copy = keras.models.clone_model(model, "
+                "input_tensors=keras.Input(shape)); copy.set_weights(model.get_weights())."
+            )
+    return "some operation between them is not differentiable (rounding, a lookup)."
 
 
 def input_shape(model: keras.Model) -> tuple[int | None, ...] | None:

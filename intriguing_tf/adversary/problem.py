@@ -96,7 +96,8 @@ class Problem:
             if unclipped:  # another class falls no lower than it is clipped to
                 above += tf.nn.relu(self.logits(x) - logits)
             value = loss(above)
-        return Evaluated(value, input_gradient(tape, value, x), above)
+        gradient = input_gradient(tape, value, x, self.classifier.model)
+        return Evaluated(value, gradient, above)
 
     def _above_target(self, logits: tf.Tensor, targets: tf.Tensor) -> tf.Tensor:
         above, limits = above_target(logits, targets), self.classifier.limits

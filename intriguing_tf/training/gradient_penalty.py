@@ -67,7 +67,8 @@ class GradientPenalty:
                     )
                 else:
                     losses = tf.nn.sparse_softmax_cross_entropy_with_logits(batch.classes, logits)
-            return self.weight * _mean_square(input_gradient(tape, losses, x), batch)
+            gradient = input_gradient(tape, losses, x, classifier.model)
+            return self.weight * _mean_square(gradient, batch)
 
         def of_jacobian(batch: Batch, step: tf.Tensor) -> tf.Tensor:
             x = batch.images
@@ -79,7 +80,8 @@ class GradientPenalty:
                 heads = tf.random.stateless_uniform(shape, [self.seed, step], 0, 2, tf.int32)
                 v = tf.cast(2 * heads - 1, logits.dtype)
                 projected = [tf.reduce_sum(v[i] * logits, axis=1) for i in range(self.projections)]
-            squares = [_mean_square(input_gradient(tape, each, x), batch) for each in projected]
+            gradients = [input_gradient(tape, each, x, classifier.model) for each in projected]
+            squares = [_mean_square(each, batch) for each in gradients]
             return self.weight * tf.add_n(squares) / self.projections
 
         return of_loss if self.of == "loss" else of_jacobian

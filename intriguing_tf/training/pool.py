@@ -202,16 +202,17 @@ class ExamplesOfBatch(PoolExamples):
     """
 
     def examples_for(self, beside: Batch, seed: tf.Tensor) -> Batch:
-        activations = tf.cast(beside.images, self._adversary.classifier.dtype)
+        classifier = self._adversary.classifier
+        activations = tf.cast(beside.images, classifier.dtype)
         with tf.GradientTape() as tape:
             tape.watch(activations)
-            logits = self._adversary.classifier.logits(activations)
+            logits = classifier.logits(activations)
             targets = tf.stop_gradient(self._targets(logits, seed))
             losses = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
         low, high, span = self._box(activations.dtype)
-        gradient = tf.stop_gradient(input_gradient(tape, losses, activations))
+        gradient = input_gradient(tape, losses, activations, classifier.model)
         inside = tf.where(gradient > 0, activations > low, activations < high)
-        step = tf.where(inside, -gradient, 0)
+        step = tf.where(inside, -tf.stop_gradient(gradient), 0)
         axes = list(range(1, activations.shape.rank))
         rms_of_step = tf.sqrt(tf.reduce_mean((step / span) ** 2, axes, keepdims=True))
         step *= tf.math.divide_no_nan(tf.cast(self.pool.distortion, step.dtype), rms_of_step)

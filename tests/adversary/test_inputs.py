@@ -187,6 +187,22 @@ def test_a_model_without_gradient():
         itf.LBFGSAdversary(model, jit_compile=False)(images())
 
 
+@pytest.mark.parametrize("within", [False, True], ids=["itself", "within another"])
+def test_a_model_of_integers_says_how_it_can_be_attacked(within):
+    whole = keras.Sequential(
+        [keras.Input((8,), dtype="uint8"), keras.layers.Dense(3)], name="integers"
+    )
+    model = keras.Sequential([keras.Input((8,)), whole]) if within else whole
+    with pytest.raises(ValueError, match=r"'integers' takes uint8.*float32: copy = ") as raised:
+        itf.LBFGSAdversary(model, jit_compile=False, bounds=(0, 255))(255 * images())
+    names = {"keras": keras, "model": whole, "shape": (8,)}
+    exec("copy = " + str(raised.value).split("copy = ")[1].rstrip("."), names)
+    x = np.floor(255 * images())
+    np.testing.assert_allclose(names["copy"](x), whole(x), rtol=1e-5)
+    attack = itf.LBFGSAdversary(names["copy"], jit_compile=False, solver="scipy", bounds=(0, 255))
+    assert attack(x, verbose=False).success.any()
+
+
 @pytest.mark.slow
 def test_an_operation_of_which_tensorflow_has_no_gradient():
     """Of attacks, of penalties and of pools."""
