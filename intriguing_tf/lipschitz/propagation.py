@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -18,7 +19,16 @@ from intriguing_tf.lipschitz.graph import Call, Tensor, calls_of
 from intriguing_tf.lipschitz.ranges import DOMAIN, Range, follow, range_of
 from intriguing_tf.lipschitz.registry import errors_named
 from intriguing_tf.lipschitz.rounding import product_up
-from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Slopes, Steps, Weighted
+from intriguing_tf.lipschitz.steps import (
+    LayerBound,
+    NoBoundError,
+    Norm,
+    Regroup,
+    Slopes,
+    Step,
+    Steps,
+    Weighted,
+)
 from intriguing_tf.lipschitz.walk import Anywhere, combined, rule_of
 
 # Where all tensors of an example have more numbers than this, ranges end with the last product.
@@ -97,6 +107,12 @@ class Ranges(Anywhere):
         intervals = [(each.low[DOMAIN].copy(), each.high[DOMAIN].copy()) for each in given]
         self.on_domain[call.number] = OnDomain(result, intervals)
         return result
+
+    def norm(self, step: Step, attained: bool = True) -> Norm:
+        """The norm of a step; what it attains elsewhere counts only if it is linear."""
+        norm = step.norm(attained)
+        everywhere = step.linear or isinstance(step, Regroup)
+        return norm if everywhere else dataclasses.replace(norm, lower=None)
 
     def limit(self, tensor: Tensor, root: Tensor, factor: float) -> None:
         """Notes that a tensor moves by no more than `factor` times what `root` moves by."""

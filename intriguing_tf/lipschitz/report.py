@@ -26,7 +26,7 @@ class LayerRow:
         stride: likewise; empty where there is none.
         bound: rigorous Lipschitz bound, its activation included.
         attained: a ratio that the layer's linear part attains, times the largest slope of its
-            activation; `None` if unknown.
+            activation; `None` if unknown. On a domain only linear layers have one, for any inputs.
         how: how the bound was certified.
     """
 

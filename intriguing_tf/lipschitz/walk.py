@@ -30,6 +30,7 @@ from intriguing_tf.lipschitz.steps import (
     Regroup,
     Shape,
     Softmax,
+    Step,
     Steps,
     Weighted,
 )
@@ -53,6 +54,10 @@ class Anywhere:
             NoBoundError: there is none.
         """
         return rule_of(call)
+
+    def norm(self, step: Step, attained: bool = True) -> Norm:
+        """The norm of a step, with what it attains there."""
+        return step.norm(attained)
 
     def limit(self, tensor: Tensor, root: Tensor, factor: float) -> None:
         """Notes that a tensor moves by no more than `factor` times what `root` moves by."""
@@ -154,7 +159,7 @@ class Bounds:
     def _factors(self, branch: Branch, chains: bool) -> tuple[float, float]:
         """The bounds (product, total) of the open steps alone, which are reported."""
         entries = branch.folded if self._best else list(branch.entries)
-        norms = [entry.step.norm(self._attained) for entry in entries]
+        norms = [self._ranges.norm(entry.step, self._attained) for entry in entries]
         self.report.add(entries, norms)
         bounds = [math.inf if math.isnan(norm.upper) else norm.upper for norm in norms]
         product = total = product_up(bounds)
@@ -219,7 +224,7 @@ class Bounds:
             self._closed(tensor, branch, chains=block is None)
             for tensor, branch in zip(call.inputs, given, strict=True)
         ]
-        self.report.write((call.number,), rule.norm())
+        self.report.write((call.number,), self._ranges.norm(rule))
         product = combined(rule, [branch.product for branch in closed])
         total = combined(rule, [branch.total for branch in closed])
         self._ranges.merge(call, rule)

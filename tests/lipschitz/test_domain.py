@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from keras import layers
+from keras import layers, ops
 
 from intriguing_tf.lipschitz import bound, certified_radius
 from intriguing_tf.lipschitz.domain import boxes_of, described
@@ -27,6 +27,31 @@ def test_a_gate_has_a_bound_on_a_domain_and_a_smaller_one_on_a_smaller_domain():
     report = bound(model, domain=(0, 1))
     assert report.domain == "[0, 1]" and "only for inputs in [0, 1]" in str(report)
     assert "on the domain" in report.rows[-1].how
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: ops.sigmoid(x + 20.0),
+        lambda x: ops.rsqrt(x - (1 - 2e-6)),
+        lambda x: ops.cos(0.1 * x),
+        lambda x: ops.softmax(0.1 * x),
+        lambda x: layers.LayerNormalization()(x + np.array([0, 9], "float32")),
+        lambda x: layers.Multiply()([x, x]),
+    ],
+)
+def test_on_a_domain_nothing_attains_what_it_does_elsewhere(function):
+    """The sigmoid's slope is 2e-9, the root's at most 1.8e8, of intervals that are rounded out."""
+    x = keras.Input((2,))
+    report = bound(keras.Model(x, function(x)), domain=(1, 2))
+    assert report.rows[-1].attained is None
+
+
+def test_on_a_domain_linear_layers_attain_what_they_do_anywhere():
+    model = randomised(keras.Sequential([keras.Input((3,)), layers.Dense(2)]))
+    (row,) = bound(model, domain=(0, 1)).rows
+    assert 0.999 * row.bound < row.attained <= row.bound
+    assert row.attained == bound(model).rows[0].attained
 
 
 def test_a_domain_may_be_arrays():
