@@ -79,7 +79,8 @@ class Evaluator:
     ):
         self.floor, self.largest = (UNDERFLOW32, LARGEST32) if single else (LEAST, 1 / LEAST)
         self.graph = logits_graph(calls_of(model))
-        self.calls = [_evaluated(call, on_domain or {}) for call in self.graph.calls]
+        known = on_domain or {}
+        self.calls = [_evaluated(call, known, self.largest) for call in self.graph.calls]
         self._slopes = dict.fromkeys(self.graph.inputs, 1.0)
         for each in self.calls:
             bound = each.bound([self._slopes[tensor] for tensor in each.call.inputs])
@@ -188,7 +189,9 @@ class BatchValues:
             results = [self._size(tensor, 0.0, radius) for tensor in each.call.outputs]
             found = each.errors(sizes, given, results, unit)
             for tensor, error, size in zip(each.call.outputs, found, results, strict=True):
-                errors[tensor] = tf.where(size < largest, error + floor, math.inf)
+                # Sums err by the unit of all that they add up, and that must not overflow either.
+                within = (size < largest) & (error < unit * largest)
+                errors[tensor] = tf.where(within, error + floor, math.inf)
         return errors
 
     def _size(self, tensor: Tensor, error: Any, radius: Any) -> Any:
@@ -207,6 +210,7 @@ class EvaluatedCall:
         result: what its Lipschitz rule says, if that is known.
         intervals: where that holds for some inputs only, those of `OnDomain`. Exact numbers lie in
             them, and computed ones are brought there, no farther from the exact ones.
+        largest: as in `Rounded`.
     """
 
     def __init__(
@@ -214,8 +218,9 @@ class EvaluatedCall:
         call: Call,
         result: LayerBound | Steps | None = None,
         intervals: Sequence[tuple[Array, Array]] = (),
+        largest: float = 1 / LEAST,
     ):
-        self.call = call
+        self.call, self._largest = call, largest
         self._intervals = intervals
         # After training the wrapper is the layer within it.
         wrapped = type(call.operation) is keras.layers.SpectralNormalization
@@ -284,7 +289,8 @@ class EvaluatedCall:
         if self._step is None:
             return list(found) if isinstance(found, (list, tuple)) else [found]
         straight = is_straight(self._operation)
-        return [activation_error(self._step, straight, size, found, results[0], unit)]
+        error = activation_error(self._step, straight, size, found, results[0], unit)
+        return [error if straight else tf.where(size**2 < self._largest, error, math.inf)]
 
     def linear_errors(
         self, sizes: Sequence[Any], errors: Sequence[Any], result: Any, unit: float
@@ -292,7 +298,15 @@ class EvaluatedCall:
         """Size and errors of what enters the activation, of the outputs if there is none."""
         weights = self._result.weights if isinstance(self._result, Weighted) else ()
         given = Rounded(
-            self._run_flat, self._operation, self.call.node, sizes, errors, result, unit, weights
+            run=self._run_flat,
+            operation=self._operation,
+            node=self.call.node,
+            sizes=sizes,
+            errors=errors,
+            result=result,
+            unit=unit,
+            largest=self._largest,
+            weights=weights,
         )
         with errors_named(self._operation):
             found = self._rule(given)
@@ -344,9 +358,10 @@ class EvaluatedCall:
         return twin
 
 
-def _evaluated(call: Call, on_domain: Mapping[int, OnDomain]) -> EvaluatedCall:
+def _evaluated(call: Call, on_domain: Mapping[int, OnDomain], largest: float) -> EvaluatedCall:
     known = on_domain.get(call.number)
-    return EvaluatedCall(call, known.rule, known.intervals) if known else EvaluatedCall(call)
+    rule, intervals = (known.rule, known.intervals) if known else (None, ())
+    return EvaluatedCall(call, rule, intervals, largest)
 
 
 @contextlib.contextmanager

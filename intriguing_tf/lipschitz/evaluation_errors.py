@@ -19,7 +19,6 @@ from keras import layers, ops
 from intriguing_tf import layers as own
 from intriguing_tf.keras_graph import call_arguments, unexported
 from intriguing_tf.lipschitz.registry import is_registered, key_of
-from intriguing_tf.lipschitz.rounding import LEAST
 from intriguing_tf.lipschitz.rules.linear import einsum_indices
 from intriguing_tf.lipschitz.rules.reshaping import interpolation_matrices
 from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Steps
@@ -37,6 +36,7 @@ class Rounded:
         errors: for each input, a bound of every number's error.
         result: a bound of every number of the output.
         unit: the unit roundoff of the arithmetic.
+        largest: numbers within the call that are larger may overflow; of what is, nothing is known.
         weights: of a `Weighted` rule.
     """
 
@@ -47,6 +47,7 @@ class Rounded:
     errors: Sequence[Any]
     result: Any
     unit: float
+    largest: float
     weights: Sequence[float] = ()
 
     def gamma(self, terms: float) -> float:
@@ -85,7 +86,10 @@ def error_rule(operation: Any, result: LayerBound | Steps) -> Rule:
 
 
 def _stated(rule: LayerBound, rounding: float, given: Rounded) -> Any:
-    """The whole output moves by the bound times the whole error, and rounds as stated."""
+    """The whole output moves by the bound times the whole error, and rounds as stated.
+
+    It may square what it reads, as norms and variances do.
+    """
     rank = len(given.result.shape)
 
     def length(tensors: Sequence[Any]) -> Any:
@@ -96,9 +100,9 @@ def _stated(rule: LayerBound, rounding: float, given: Rounded) -> Any:
             found = ops.norm(ops.concatenate(flat, 1), axis=1)
         return ops.reshape(found, (-1, *[1] * (rank - 1)))
 
-    moved = rule.bound * length(given.errors)
-    cost = rounding * given.unit * (rule.bound * length(given.sizes) + given.result)
-    return (moved + cost) * (1 + 1e-9) + ops.zeros_like(given.result)
+    moved, size = rule.bound * length(given.errors), length(given.sizes)
+    cost = rounding * given.unit * (rule.bound * size + given.result)
+    return ops.where(size**2 < given.largest, (moved + cost) * (1 + 1e-9), math.inf)
 
 
 @rounds(
@@ -279,8 +283,10 @@ def factors(given: Rounded) -> Any:
     """|âb̂ − ab| ≤ |b̂||â − a| + |a||b̂ − b|, factor by factor."""
     size, error = given.sizes[0], given.errors[0]
     for other, more in zip(given.sizes[1:], given.errors[1:], strict=True):
-        error = other * error + size * more + 2 * given.unit * size * other + LEAST
+        least = 1 / given.largest  # what underflows may become large again
+        error = other * error + size * more + 2 * given.unit * size * other + least
         size = size * other
+        error = ops.where(size < given.largest, error, math.inf)
     return _plus(error, given.gamma(4 * len(given.sizes)))
 
 

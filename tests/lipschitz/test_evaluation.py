@@ -125,3 +125,19 @@ def test_ones_that_a_large_number_swallows_decide_nothing(equation):
     image[0, :, 0] = [2.0**53, *[1.0] * (rows - 2), -(2.0**53)]
     image[0, 1, 1] = 500
     assert certified_radius(model, image) == 0
+
+
+@pytest.mark.parametrize("size, overflows", [(2e38, True), (2e20, False)])
+def test_products_that_cancel_may_overflow_in_another_order(size, overflows):
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(1)])
+    model.set_weights([size * np.array([[1], [-1], [1], [-1]]), np.array([1e27])])
+    errors = Evaluator(float64_copy(model), single=True)(np.ones((1, 4))).errors()
+    assert np.isinf(errors).all() == overflows
+
+
+@pytest.mark.parametrize("size, overflows", [(1e20, True), (1e10, False)])
+def test_a_product_of_three_may_overflow_before_the_last(size, overflows):
+    x = keras.Input((2,))
+    model = keras.Model(x, layers.Multiply()([x, x, 1e-35 * x]))
+    evaluate = Evaluator(float64_copy(model), True, MarginBounds(model, domain=(0, 2e20)).on_domain)
+    assert np.isinf(evaluate(np.full((1, 2), size)).errors()).all() == overflows

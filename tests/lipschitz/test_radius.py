@@ -333,3 +333,21 @@ def test_constants_are_those_that_float32_rounds(function, image, distance):
     model = keras.Model(x, function(x))
     (radius,) = certified_radius(model, np.array([image], "float32"), outputs="logits")
     assert 0.7 * distance < radius <= distance
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, top: top - ops.norm(x, axis=1, keepdims=True),
+        lambda x, top: top - ops.squareplus(x[:, :1]),
+        lambda x, top: top - layers.Dense(1, "squareplus", kernel_initializer="ones")(x),
+        lambda x, top: layers.LayerNormalization()(x),
+        lambda x, top: layers.RMSNormalization()(x),
+    ],
+)
+@pytest.mark.parametrize("top", [2e19, 20.0])
+def test_nothing_is_certified_where_squares_within_a_layer_overflow(function, top):
+    x = keras.Input((2,))
+    image = np.array([[0.9 * top, 0.0]], "float32")
+    (radius,) = certified_radius(keras.Model(x, function(x, top)), image, outputs="logits")
+    assert radius == 0 if top > 1e19 else radius > 0
