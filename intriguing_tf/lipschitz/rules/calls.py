@@ -101,11 +101,17 @@ class OperationCall:
         return math.prod(sizes)  # type: ignore[arg-type]
 
     def same_shape(self) -> None:
-        """Raises unless every operand that is a tensor has the shape of the output."""
+        """Raises unless tensors have the shape of the output, and constants that of one example."""
         if len(self.shapes) > 1:
             check_same_shape(self.shapes)
         if any(tuple(shape) != self.output_shape for shape in self.shapes):
             raise NoBoundError(f"shapes {self.shapes} are broadcast to {self.output_shape}")
+        for operand in self._call.values():
+            if isinstance(operand, keras.KerasTensor):
+                continue
+            shape = tuple(keras.ops.shape(operand))
+            if len(shape) == len(self.output_shape) and shape[0] != 1:
+                raise NoBoundError(f"its constant of shape {shape} is another for each example")
 
     def check_all_read(self) -> None:
         """Raises where an argument was given that the rule has not read."""
