@@ -282,7 +282,8 @@ def float64_copy(model: keras.Model) -> keras.Model:
 
     Models within it and layers within its layers compute in float64 too. Settings, and constants
     between layers, are those that the model computes with: float32 rounds them. It has its own
-    weights, with the model's values, and shares the model's regularizers and constraints.
+    weights, with the model's values, and shares the model's regularizers and constraints. What
+    `get_config` of a layer does not say it lacks: `lipschitz.copies` compares the two.
 
     Raises:
         ValueError: the model has no graph of layers, or a layer cannot be copied from its
@@ -298,6 +299,8 @@ def float64_copy(model: keras.Model) -> keras.Model:
         weight.regularizer, weight.constraint = original.regularizer, original.constraint
     for layer, original in zip(layers_in(copy), layers_in(model), strict=True):
         layer.activity_regularizer = original.activity_regularizer
+        if getattr(original, "lora_rank", None):  # Keras's Dense loses the other one
+            layer.lora_alpha = original.lora_alpha
         if isinstance(layer, keras.layers.Normalization):
             layer.finalize_state()  # it computes with what it derives from its weights
     return copy

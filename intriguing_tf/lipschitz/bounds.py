@@ -60,10 +60,11 @@ def bound(
     Raises:
         TypeError: not a Keras model.
         ValueError: an unknown `method` or `unbounded`; a model that is not built, or has no graph;
-            weights that are not finite; an input size that is not known but matters.
-            `NoBoundError`, a ValueError, where a layer has no bound: attention, products of two
-            branches without a `domain`, interpolation of channels first, layers that are not
-            registered.
+            weights that are not finite; an input size that is not known but matters; on a
+            `domain`, a model whose copy in float64 fails or computes something else, as after a
+            layer's setting was changed. `NoBoundError`, a ValueError, where a layer has no
+            bound: attention, products of two branches without a `domain`, interpolation of channels
+            first, layers that are not registered.
         ContradictionError: a RuntimeError: the model attains more than the bound that was found: an
             error in a rule, please report it. (Products with its Jacobian at random points are
             compared.)

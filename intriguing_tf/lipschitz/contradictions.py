@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from intriguing_tf.keras_graph import called_flat, float64_copy, layers_in
+from intriguing_tf.lipschitz.copies import check_copied
 from intriguing_tf.lipschitz.graph import calls_of
 
 Array = np.ndarray
@@ -29,6 +30,11 @@ STEPS = 4
 POWERS = 20
 # Models with more weights are not copied to float64 for the comparison.
 LARGEST_COPY = 10**7
+# By what share of the largest output rounding may move a model's outputs, where they are compared
+# with those of its copy.
+ROUNDED = 1e-5
+# What rounding in float32 may add to a product with a Jacobian, as a share.
+IN_FLOAT32 = 1e-2
 # Sizes of the random points, in standard deviations.
 SCALES = (1e-2, 1.0, 10.0)
 # For inputs of unknown size.
@@ -97,6 +103,9 @@ def check_bound(
         if boxes is not None:
             points = [_inside(rng, *pair) for pair in zip(points, boxes, strict=True)]
         try:
+            if not _same_function(model, computed, points):
+                computed, unit = model, IN_FLOAT32
+                points = _as_inputs_of(model, points)
             found = float(np.max(attained(computed, points, deadline)))
         except (LookupError, ValueError, tf.errors.OpError):
             return  # an operation without a derivative, or sizes that do not fit
@@ -242,9 +251,26 @@ def _in_most_digits(model: keras.Model) -> tuple[keras.Model, float]:
         try:
             copy = float64_copy(model)
         except ValueError:
-            return model, 1e-2
+            return model, IN_FLOAT32
         return copy, 1e-9
-    return model, 1e-2
+    return model, IN_FLOAT32
+
+
+def _same_function(model: keras.Model, copy: keras.Model, points: Sequence[Any]) -> bool:
+    """Whether a model gives what its copy in float64 gives at some points."""
+    if copy is model:
+        return True
+    own, copied = called_flat(model, _as_inputs_of(model, points)), called_flat(copy, points)
+    try:
+        for mine, other in zip(own, copied, strict=True):
+            check_copied(f"model {model.name!r}", mine, other, ROUNDED * np.abs(other))
+    except ValueError:
+        return False
+    return True
+
+
+def _as_inputs_of(model: keras.Model, points: Sequence[Any]) -> list[Any]:
+    return [tf.cast(x, own.dtype) for x, own in zip(points, model.inputs, strict=True)]
 
 
 def _lengths(tensors: Sequence[Any]) -> Any:

@@ -330,16 +330,8 @@ class EvaluatedCall:
             return self._call(tensors)
 
     def _call(self, tensors: Sequence[Any]) -> list[Any]:
-        remaining = iter(tensors)
-        positional, keywords = keras.tree.map_structure(
-            lambda x: next(remaining) if isinstance(x, keras.KerasTensor) else x,
-            call_arguments(self.call.node),
-        )
-        keywords.pop("training", None)
-        if "training" in inspect.signature(self._operation.call).parameters:
-            keywords["training"] = False  # some layers are random by default
         try:
-            return keras.tree.flatten(self._operation(*positional, **keywords))
+            return run_call(self._operation, self.call.node, tensors)
         except tf.errors.OpError as error:
             raise NoBoundError(
                 f"{name_of(self._operation)}: TensorFlow does not compute it in float64 "
@@ -353,9 +345,23 @@ class EvaluatedCall:
         twin.activation = keras.activations.linear
         twin.build(self.call.input_shapes[0])
         twin.set_weights([np.abs(weight) for weight in layer.get_weights()])
+        if getattr(layer, "lora_rank", None):
+            twin.lora_alpha = abs(layer.lora_alpha)
         if getattr(twin, "bias", None) is not None:
             twin.bias.assign(tf.zeros_like(twin.bias))
         return twin
+
+
+def run_call(operation: Any, node: Any, tensors: Sequence[Any]) -> list[Any]:
+    """Returns what a layer or operation gives on tensors in the place of those of its call."""
+    remaining = iter(tensors)
+    positional, keywords = keras.tree.map_structure(
+        lambda x: next(remaining) if isinstance(x, keras.KerasTensor) else x, call_arguments(node)
+    )
+    keywords.pop("training", None)
+    if "training" in inspect.signature(operation.call).parameters:
+        keywords["training"] = False  # some layers are random by default
+    return keras.tree.flatten(operation(*positional, **keywords))
 
 
 def _evaluated(call: Call, on_domain: Mapping[int, OnDomain], largest: float) -> EvaluatedCall:

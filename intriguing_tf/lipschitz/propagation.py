@@ -9,11 +9,13 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from intriguing_tf.keras_graph import float64_copy
+from intriguing_tf.lipschitz.copies import run_compared
 from intriguing_tf.lipschitz.domain import boxes_of
 from intriguing_tf.lipschitz.domain_rules import power_of_two_tensors, rule_on_domain
-from intriguing_tf.lipschitz.evaluation import EvaluatedCall, OnDomain
+from intriguing_tf.lipschitz.evaluation import EvaluatedCall, OnDomain, run_call
 from intriguing_tf.lipschitz.exactness import check_call
 from intriguing_tf.lipschitz.graph import Call, Tensor, calls_of
 from intriguing_tf.lipschitz.ranges import DOMAIN, Range, follow, range_of
@@ -33,6 +35,9 @@ from intriguing_tf.lipschitz.walk import Anywhere, combined, rule_of
 
 # Where all tensors of an example have more numbers than this, ranges end with the last product.
 FOLLOWED = 2**22
+# Points of the box, and of the intervals of each call, at which copy and model are compared.
+POINTS = 2
+Array = np.ndarray
 _ON_A_DOMAIN = "On a box of inputs it may have a bound: give a `domain=(low, high)`."
 
 
@@ -54,7 +59,8 @@ class Ranges(Anywhere):
     """The ranges of a model's tensors while its inputs stay in a box.
 
     Where a layer has no range, tensors behind it have none: then activations keep the slopes that
-    they have anywhere, and products are refused.
+    they have anywhere, and products are refused. Numbers are followed on a copy in float64, each
+    call of which is compared with the model's own, at points of the box and of its intervals.
 
     Args:
         model: the model.
@@ -77,6 +83,8 @@ class Ranges(Anywhere):
             tensor: range_of(*box) for tensor, box in zip(graph.inputs, boxes, strict=True)
         }
         self._spreads = {tensor: known.spread for tensor, known in self._found(graph.inputs)}
+        self._random = np.random.default_rng(0)
+        self._values = {tensor: self._points(known) for tensor, known in self._found(graph.inputs)}
 
     def multiplies(self, call: Call) -> bool:
         """Whether the rule of a call needs the ranges of several inputs."""
@@ -87,6 +95,7 @@ class Ranges(Anywhere):
 
         Raises:
             NoBoundError: there is none.
+            ValueError: the copy computes something else than the model.
         """
         only_here = rule_on_domain(call)
         try:
@@ -103,7 +112,7 @@ class Ranges(Anywhere):
         except NoBoundError as error:
             self._known.update(dict.fromkeys(call.outputs, str(error)))
             raise
-        self._note(call, [found])
+        self._note(call, [found], run_call(call.operation, call.node, self._entering(call)))
         intervals = [(each.low[DOMAIN].copy(), each.high[DOMAIN].copy()) for each in given]
         self.on_domain[call.number] = OnDomain(result, intervals)
         return result
@@ -130,33 +139,53 @@ class Ranges(Anywhere):
         """Drops the ranges of tensors."""
         for tensor in tensors:
             self._known.pop(tensor, None)
+            self._values.pop(tensor, None)
 
     def _followed(self, call: Call, result: LayerBound | Steps) -> LayerBound | Steps:
         """The rule with the slopes of its activation on the domain."""
         if call.number > self._last:
             return result
-        copied = self._copies[call.number]
-        same = copied.inputs == call.inputs and type(copied.operation) is type(call.operation)
-        if not same:
-            raise NoBoundError("a copy of the model in float64 has its layers in another order")
         try:
             given = self._needed(call.inputs)
-            entering, outputs = follow(EvaluatedCall(copied, result), given)
+            copied = EvaluatedCall(self._copies[call.number], result)
+            entering, outputs = follow(copied, given)
+            values = self._compared(call, copied, given)
         except NoBoundError as error:
             self._known.update(dict.fromkeys(call.outputs, str(error)))
             return result
-        self._note(call, outputs)
+        self._note(call, outputs, values)
         last = result.steps[-1] if result.steps else None
         if entering is None or not isinstance(last, Slopes) or not entering.is_finite:
             return result
         narrow = last.within(entering.low[:1], entering.high[:1])
         return Steps((*result.steps[:-1], narrow), *_labels(result))
 
-    def _note(self, call: Call, outputs: Sequence[Range]) -> None:
+    def _points(self, known: Range) -> Array:
+        """Random points of a tensor's intervals, [POINTS, *one example]: many near the ends."""
+        share = self._random.beta(0.5, 0.5, (POINTS, *known.low.shape[1:]))
+        return (1 - share) * known.low[DOMAIN] + share * known.high[DOMAIN]
+
+    def _entering(self, call: Call) -> list[Any]:
+        """What enters a call of the model at the points of the box, in its own precision."""
+        pairs = zip(call.inputs, call.node.input_tensors, strict=True)
+        return [tf.cast(self._values[tensor], x.dtype) for tensor, x in pairs]
+
+    def _compared(self, call: Call, copied: EvaluatedCall, given: Sequence[Range]) -> list[Any]:
+        """What the model's call gives at the points of the box; the copy's gives the same.
+
+        They are compared at points of the intervals, too: more than the box reaches.
+        """
+        pairs = zip(self._entering(call), given, strict=True)
+        tensors = [tf.concat([x, tf.cast(self._points(known), x.dtype)], 0) for x, known in pairs]
+        return [each[:POINTS] for each in run_compared(call, copied, tensors)]
+
+    def _note(self, call: Call, outputs: Sequence[Range], values: Sequence[Any]) -> None:
+        """Notes the ranges of a call's outputs, and what they are at the points of the box."""
         why = f"the numbers behind {call.name!r} grow beyond floating point on the domain"
         for tensor, found in zip(call.outputs, outputs, strict=True):
             self._known[tensor] = found if found.is_finite else why
             self._spreads[tensor] = found.spread
+        self._values.update(zip(call.outputs, values, strict=True))
 
     def _limited(self, tensor: Tensor, spread: float) -> None:
         spread = min(spread, self._spreads.get(tensor, math.inf))

@@ -14,25 +14,20 @@ from intriguing_tf.checks import array_of_numbers, check_positive_integer
 from intriguing_tf.classifier import Classifier, check_model, takes
 from intriguing_tf.keras_graph import called_flat, float64_copy, graph_of
 from intriguing_tf.lipschitz.contradictions import check_attained, gradients_may_exceed
+from intriguing_tf.lipschitz.copies import check_copied, run_compared
 from intriguing_tf.lipschitz.domain import boxes_of
 from intriguing_tf.lipschitz.evaluation import BatchValues, Evaluator
 from intriguing_tf.lipschitz.exactness import check_call
-from intriguing_tf.lipschitz.graph import calls_of
+from intriguing_tf.lipschitz.graph import Tensor, calls_of
 from intriguing_tf.lipschitz.head_rounding import HeadRounding
 from intriguing_tf.lipschitz.margins import MarginBounds
-from intriguing_tf.lipschitz.rounding import UNIT_ROUNDOFF, lengths, round_down
+from intriguing_tf.lipschitz.rounding import FLOAT32, UNIT_ROUNDOFF, lengths, round_down
 from intriguing_tf.lipschitz.steps import SIGMOID
 from intriguing_tf.model_structure import Structure
 from intriguing_tf.progress import progress_bar
 
 Array = np.ndarray
 
-# Copy and model may differ by so many times what rounding explains: TensorFlow's float32
-# convolutions sum in other orders, and its functions are a few units off.
-TOLERANCE = 16
-FLOAT32 = 2.0**-24
-# What the activations themselves may be off in float32, as a share of the largest output.
-FUNCTIONS = 1e-5
 # A local radius is at most so many times the global one; errors are bounded as far out as that.
 MOST_GAIN = 64.0
 # So much outside of the domain, as a share of its largest number, images may lie by rounding.
@@ -230,20 +225,10 @@ class Certifier:
         """Raises where the model's own outputs differ from the copy's by more than rounding."""
         copied = _rows(called_flat(self._copy, [tf.constant(images, tf.float64)])[0])
         errors = near.errors(unit=FLOAT32, rounded=True)
-        allowed = TOLERANCE * errors.max(axis=1, keepdims=True)
-        allowed += FUNCTIONS * np.abs(copied).max(axis=1, keepdims=True)
-        finite = np.isfinite(own).all(axis=1)  # others get the radius 0
-        differences = np.abs(own - copied)[finite]
-        if np.any(differences > allowed[finite]):
-            raise ValueError(
-                f"A copy of model {self.model.name!r} in float64 computes something else: outputs "
-                f"differ by {np.max(differences):.3g}, of which rounding explains "
-                f"{np.max(allowed):.3g}. A layer keeps something that is neither in its "
-                "configuration (`get_config`) nor in its weights, or was changed since the copy "
-                "was made."
-            )
+        check_copied(f"model {self.model.name!r}", own, copied, errors)
 
     def _compare_at_random(self) -> None:
+        """Compares copy and model call by call, so that no error of one hides those of others."""
         shape = self.model.inputs[0].shape[1:]
         if None in shape:
             return
@@ -253,11 +238,12 @@ class Certifier:
         if self._box is not None:
             share = random.random(images.shape)
             images = (1 - share) * self._box[0] + share * self._box[1]
+        graph, (entering,) = calls_of(self.model), self.model.inputs
+        values: dict[Tensor, Any] = {graph.inputs[0]: tf.cast(images, entering.dtype)}
         with np.errstate(invalid="ignore", over="ignore"):
-            images = images.astype("float32")
-            own = _rows(called_flat(self.model, [tf.constant(images)])[0])
-            near = self._evaluate(images)
-            self._compare(images, near, own)
+            for own, copied in zip(graph.calls, self._evaluate.calls, strict=True):
+                outputs = run_compared(own, copied, [values[tensor] for tensor in own.inputs])
+                values.update(zip(own.outputs, outputs, strict=True))
 
     def _check_weights(self) -> None:
         own, copied = self.model.get_weights(), self._copy.get_weights()

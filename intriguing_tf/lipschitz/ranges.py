@@ -20,11 +20,10 @@ import tensorflow as tf
 from intriguing_tf.lipschitz import evaluation_errors as rules
 from intriguing_tf.lipschitz.activation_errors import SMOOTH, activation_error
 from intriguing_tf.lipschitz.evaluation import EvaluatedCall
-from intriguing_tf.lipschitz.rounding import UNIT_ROUNDOFF
+from intriguing_tf.lipschitz.rounding import FLOAT32, UNIT_ROUNDOFF
 from intriguing_tf.lipschitz.steps import Slopes, Softmax, Step
 
 Array = np.ndarray
-FLOAT32 = 2.0**-24
 # By so much of their size intervals are widened, beyond what the error rules say.
 WIDENED = 1e-6
 LEAST = 1e-37

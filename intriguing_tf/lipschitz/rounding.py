@@ -16,6 +16,8 @@ from scipy.linalg import lapack
 from scipy.sparse.linalg import ArpackNoConvergence, eigsh
 
 UNIT_ROUNDOFF = 2.0**-53
+# The same of float32.
+FLOAT32 = 2.0**-24
 # Layers round constants that are not weights (a factor, an ε) to float32, up or down.
 ROUNDED = 2.0**-22
 CONSTANT = 1 + ROUNDED
