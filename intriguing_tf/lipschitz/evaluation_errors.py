@@ -19,6 +19,7 @@ from keras import layers, ops
 from intriguing_tf import layers as own
 from intriguing_tf.keras_graph import call_arguments, unexported
 from intriguing_tf.lipschitz.registry import is_registered, key_of
+from intriguing_tf.lipschitz.rounding import FLOAT32
 from intriguing_tf.lipschitz.rules.linear import einsum_indices
 from intriguing_tf.lipschitz.rules.reshaping import interpolation_matrices
 from intriguing_tf.lipschitz.steps import LayerBound, NoBoundError, Steps
@@ -195,6 +196,8 @@ def multiplied(given: Rounded) -> Any:
     ((error,), (size,)) = given.errors, given.sizes
     einsum = isinstance(layer, layers.EinsumDense)
     cost = given.gamma(8 + (_contracted(layer, size.shape) if einsum else _fan_in(layer)))
+    if getattr(layer, "lora_enabled", False):  # the kernel itself is added up in float32
+        cost = cost + (layer.lora_rank + 8) * FLOAT32
     result = given.run(error + cost * size, absolute=True)
     bias = getattr(layer, "bias", None)
     if bias is not None:

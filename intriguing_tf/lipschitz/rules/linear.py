@@ -12,10 +12,11 @@ from keras import layers
 from intriguing_tf.lipschitz.convolution import Convolution
 from intriguing_tf.lipschitz.geometry import Geometry, transposed_axes
 from intriguing_tf.lipschitz.registry import built_in, unbounded
-from intriguing_tf.lipschitz.rounding import gamma, round_up
+from intriguing_tf.lipschitz.rounding import gamma, round_down, round_up
 from intriguing_tf.lipschitz.rules.activations import activation_steps
 from intriguing_tf.lipschitz.rules.common import (
     channels_first,
+    kernel_of,
     spatial_shape,
     strides_of,
     times,
@@ -26,11 +27,10 @@ from intriguing_tf.lipschitz.steps import LayerBound, Matrix, NoBoundError, Regr
 
 @built_in(layers.Dense, reads="activation", weights="units use_bias lora_rank lora_alpha")
 def dense(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
-    kernel = weights_of(layer, "kernel")
+    kernel, error = kernel_of(layer)
     shape = (*input_shapes[0][:-1], kernel.shape[1])
-    return Steps(
-        (Matrix(kernel.T), *activation_steps(layer.activation, shape)), size=times(*kernel.shape)
-    )
+    activated = activation_steps(layer.activation, shape)
+    return Steps((Matrix(kernel.T, error), *activated), size=times(*kernel.shape))
 
 
 @built_in(
@@ -42,7 +42,8 @@ def dense(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
 )
 def convolution(layer: Any, input_shapes: Sequence[Shape]) -> Steps:
     geometry = Geometry.of(layer, spatial_shape(layer, input_shapes[0]))
-    return _convolution_steps(layer, Convolution.of(weights_of(layer, "kernel"), geometry))
+    kernel, error = kernel_of(layer)
+    return _convolution_steps(layer, Convolution.of(kernel, geometry, error))
 
 
 @built_in(
@@ -120,7 +121,7 @@ def _convolution_steps(layer: Any, operator: Convolution) -> Steps:
 )
 def einsum_dense(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBound:
     """A matrix for each value of the indices that input, kernel and output share."""
-    kernel = weights_of(layer, "kernel")
+    kernel, error = kernel_of(layer)
     inputs, own, outputs = einsum_indices(layer.equation)
     known = {
         **dict(zip(inputs, input_shapes[0][-len(inputs) :], strict=True)),
@@ -142,10 +143,11 @@ def einsum_dense(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBoun
             raise ValueError(f"the size of index {index!r} is not known.")
         factor *= math.sqrt(size)
     norms = [Matrix(block).norm() for block in blocks]
-    upper = round_up(factor * max(norm.upper for norm in norms))
+    upper = round_up(factor * (max(norm.upper for norm in norms) + error))
+    lower = max(round_down((norms[0].lower or 0.0) - error), 0.0)
     bound = LayerBound(
         upper,
-        attained=None if len(norms) > 1 or factor > 1 else min(norms[0].lower or 0.0, upper),
+        attained=None if len(norms) > 1 or factor > 1 else min(lower, upper),
         how=f"{len(blocks)} matrices {times(*sizes)}, Cholesky",
         size=times(*layer.kernel.shape),
     )

@@ -5,11 +5,14 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 
 import intriguing_tf as itf
 from intriguing_tf import keras_graph
+from intriguing_tf.keras_graph import float64_copy
 from intriguing_tf.lipschitz import bound
+from intriguing_tf.lipschitz.evaluation import Evaluator
 from intriguing_tf.lipschitz.steps import NoBoundError
 from tests.lipschitz.small_networks import randomised, sequential, total
 
@@ -86,3 +89,43 @@ def test_convolutions_and_pooling_with_channels_first_are_as_with_channels_last(
         assert ours.bound == pytest.approx(theirs.bound, rel=1e-6), ours.layer
     joined = [bound(each, verbose=False).total for each in (network(**FIRST), network())]
     assert joined[1] * (1 - 1e-6) <= joined[0] <= first.product
+
+
+def with_lora(layer, alpha, kernel, first, second, shape=(1,), **last):
+    """A model of one layer, whose kernel is W + alpha A B: of rank 1."""
+    model = keras.Sequential([keras.Input(shape), layer])
+    layer.enable_lora(1, lora_alpha=alpha)
+    values = {"_kernel": kernel, "lora_kernel_a": first, "lora_kernel_b": second, **last}
+    for name, value in values.items():
+        variable = getattr(layer, name)
+        variable.assign(np.reshape(value, variable.shape))
+    return model
+
+
+def test_lora_has_its_alpha_on_a_domain_and_in_radii():
+    """sigmoid(10 x − 8), of which a copy without the alpha makes sigmoid(x − 8)."""
+    dense = layers.Dense(1, activation="sigmoid")
+    model = with_lora(dense, 10.0, 0.0, 1.0, 1.0, bias=-8.0)
+    assert itf.lipschitz.bound(model, domain=(0, 1), verbose=False).total >= 2.5
+    radius = itf.lipschitz.certified_radius(model, np.array([[0.3]]), verbose=False)
+    np.testing.assert_allclose(radius, 0.5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "layer", [layers.Dense(1, use_bias=False), layers.EinsumDense("ab,bc->ac", 1)]
+)
+def test_what_float32_loses_of_a_kernel_with_lora_counts(layer):
+    """W + A B is −2⁻²⁶, and 0 in float32."""
+    near = 1 + 2**-13
+    model = with_lora(layer, 1.0, 1 + 2**-12, near, -near)
+    assert 2**-26 <= itf.lipschitz.bound(model, verbose=False).total < 2**-19
+
+
+def test_a_negative_alpha_makes_no_negative_error():
+    layer = layers.Conv1D(1, 2, use_bias=False)
+    model = with_lora(layer, -1.0, [1, 1], [1, 1], 1, shape=(2, 1))
+    copy = float64_copy(model)
+    (call,) = Evaluator(copy, single=True).calls
+    ones = tf.ones((1, 2, 1), tf.float64)
+    (found,) = call.errors([ones], [ones], [ones], 0.0)
+    assert found.numpy() >= 4
