@@ -330,13 +330,17 @@ class EvaluatedCall:
             return self._call(tensors)
 
     def _call(self, tensors: Sequence[Any]) -> list[Any]:
+        why = "its outputs are of another precision"
         try:
-            return run_call(self._operation, self.call.node, tensors)
+            outputs = run_call(self._operation, self.call.node, tensors)
+            if all(each.dtype == tf.float64 for each in outputs):
+                return outputs
         except tf.errors.OpError as error:
-            raise NoBoundError(
-                f"{name_of(self._operation)}: TensorFlow does not compute it in float64 "
-                f"here, so that no radius can be certified. `bound` takes it. ({error})"
-            ) from error
+            why = str(error)
+        raise NoBoundError(
+            f"{name_of(self._operation)}: TensorFlow does not compute it in float64 "
+            f"here, so that no radius can be certified. `bound` takes it. ({why})"
+        )
 
     @functools.cached_property
     def _absolute(self) -> Any:

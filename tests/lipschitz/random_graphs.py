@@ -456,10 +456,13 @@ def try_graph(seed: int) -> Trial:
 
 
 def why_not_run(model: Any) -> str:
-    """Why TensorFlow does not compute a model that Keras builds; empty where it does."""
+    """Why TensorFlow does not compute a model that Keras builds; empty where it does.
+
+    As `predict` would: some operations are of several dtypes, which only tracing refuses.
+    """
     zeros = [tf.zeros([1, *x.shape[1:]], x.dtype) for x in model.inputs]
     try:
-        called_flat(model, zeros)
+        tf.function(called_flat)(model, zeros)
     except Exception as error:  # each operation has its own, as 3-D pooling in float64
         return str(error)
     return ""

@@ -58,8 +58,12 @@ def regroup(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBound:
 
 @built_in(layers.CenterCrop, reads="height width data_format")
 def center_crop(layer: Any, input_shapes: Sequence[Shape]) -> Steps | LayerBound:
-    """Where it resizes a smaller image, that is seen, and refused."""
-    spatial_shape(layer, input_shapes[0])
+    height, width = spatial_shape(layer, input_shapes[0])
+    if height < layer.height or width < layer.width:
+        raise NoBoundError(
+            f"it resizes an image that is smaller than its crop. Received: {height} × {width} for "
+            f"{layer.height} × {layer.width}. Use keras.layers.Resizing."
+        )
     return moved(layer, input_shapes[0])
 
 
