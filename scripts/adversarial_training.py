@@ -53,17 +53,19 @@ def run(flags: Any) -> None:
     """Trains what is missing, prints and writes the table."""
     folder = Path(flags.output)
     experiments = itf.experiments
-    train_set, test_set = itf.datasets.mnist("train"), itf.datasets.mnist("test")
+    test_set = itf.datasets.mnist("test")
     if flags.corrupted_split:
+        recipe = itf.publishing.load_recipe(flags.recipe)
+        train_set = itf.datasets.mnist("train", recipe.subset)
         result: Any = experiments.corrupted_split.corrupt_and_retrain(
-            flags.recipe, folder, train_set, test_set, attacked=flags.number
+            recipe, folder, train_set, test_set, attacked=flags.number
         )
     else:
         result = experiments.adversarial_training.compare(
             flags.methods,
             flags.seeds,
             folder,
-            train_set,
+            itf.datasets.mnist("train"),
             None if flags.validation else test_set,
             attacked=flags.number,
             radius=flags.radius,

@@ -7,7 +7,7 @@ import functools
 import json
 import numbers
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -210,8 +210,9 @@ def compare(
 
     Raises:
         TypeError: names or seeds that are no sequence of these.
-        ValueError: an unknown method, none, no seeds or one twice, labels that are not one per
-            image, too few images, or a folder with work of an earlier release.
+        ValueError: an unknown method, none, a recipe of P1 or P2, no seeds or one twice, labels
+            that are not one per image, too few images, or a folder with work of an earlier
+            release.
         RuntimeError: another process is at work in the folder.
 
     Example:
@@ -231,6 +232,7 @@ def compare(
     check_positive_integer("attacked", attacked)
     check_positive("radius", radius)
     recipes = {name: load_method(name) for name in names}
+    _check_data(recipes)
     train_set = labelled(*train_set)
     where = "the test set"
     if test_set is None:
@@ -257,6 +259,16 @@ def compare(
             runs.append(bench.run(name, seed))
             bar.update()
     return TrainingComparison(tuple(runs), radius, attacked, where)
+
+
+def _check_data(recipes: Mapping[str, Recipe]) -> None:
+    """Raises if a recipe names a part of the training set: all are trained on the one given."""
+    parts = {name: recipe.data for name, recipe in recipes.items() if recipe.subset}
+    if parts:
+        raise ValueError(
+            "Methods are compared on one training set: a recipe's `data` must be 'train'. "
+            f"Received: {parts}."
+        )
 
 
 def __getattr__(name: str) -> Any:

@@ -194,7 +194,7 @@ def corrupt_and_retrain(
     Args:
         recipe: a recipe of the zoo, or its name.
         folder: for this recipe and these images only.
-        train_set: images and labels, as in `corrupt`.
+        train_set: images and labels, as in `corrupt`; the recipe's `data` are not read.
         test_set: images and labels.
         attacked: how many test images are attacked, from the first on; all, if there are fewer.
         verbose: True or False for progress bars, or "auto".

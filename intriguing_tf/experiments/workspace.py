@@ -237,8 +237,7 @@ class Workspace:
 
     def _trained(self, entry: str, seed: int) -> keras.Model:
         recipe = load_recipe(entry).replace(seed=seed)
-        subset = None if recipe.data == "train" else recipe.data
-        train_set = self._load_images("train", subset)
+        train_set = self._load_images("train", recipe.subset)
         return trained(self._store, recipe, train_set, self.verbose)[0]
 
     def _model_fingerprint(self, name: str) -> str:

@@ -216,6 +216,11 @@ class Recipe(Record, frozen=True, kw_only=True, forbid_unknown_fields=True, omit
         if (self.constraint or self.shift) and not (self.pools or self.penalties):
             raise ValueError("`constraint` and `shift` need `pools` or `penalties`")
 
+    @property
+    def subset(self) -> str | None:
+        """The half of MNIST's training set that it is trained on, as `datasets.mnist` takes it."""
+        return None if self.data == "train" else self.data
+
     @classmethod
     def from_json(cls, values: Any) -> Recipe:
         """Returns the recipe that JSON `values` describe.

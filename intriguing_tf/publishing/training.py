@@ -123,8 +123,7 @@ def train(
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     if seed is not None:
         recipe = recipe.replace(seed=seed)
-    subset = None if recipe.data == "train" else recipe.data
-    return train_on(recipe, *datasets.mnist("train", subset), verbose=verbose, backup=backup)
+    return train_on(recipe, *datasets.mnist("train", recipe.subset), verbose=verbose, backup=backup)
 
 
 def train_on(

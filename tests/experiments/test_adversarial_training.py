@@ -3,6 +3,7 @@
 import shutil
 
 import keras
+import msgspec
 import numpy as np
 import pytest
 
@@ -115,6 +116,15 @@ def test_unknown_methods_are_refused(digits, tmp_path):
         adversarial_training.compare(["best"], [0], tmp_path, *digits)
     with pytest.raises(ValueError, match=r"last 10000 images. Received: 600"):
         adversarial_training.compare(["decay"], [0], tmp_path, digits[0])
+
+
+def test_recipes_of_a_part_of_the_training_set_are_refused(digits, tmp_path):
+    own = tmp_path / "own.json"
+    recipe = adversarial_training.load_method("decay")
+    own.write_bytes(msgspec.json.encode(recipe.replace(data="p1")))
+    with pytest.raises(ValueError, match=r"`data` must be 'train'.*own\.json': 'p1'"):
+        adversarial_training.compare(["decay", str(own)], [0], tmp_path / "new", *digits)
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize(

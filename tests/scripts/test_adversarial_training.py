@@ -12,6 +12,7 @@ from intriguing_tf.experiments import adversarial_training, corrupted_split
 from intriguing_tf.store import locked
 
 SETS = {"train": "the training set", "test": "the test set"}
+PARTS = {None: SETS["train"], "p1": "the first half"}
 
 
 class Result:
@@ -30,7 +31,10 @@ def asked(monkeypatch):
     def experiment(name):
         return lambda *args, **kwargs: seen.append((name, args, kwargs)) or Result()
 
-    monkeypatch.setattr(itf.datasets, "mnist", SETS.get)
+    mnist = {("train", part): images for part, images in PARTS.items()} | {
+        ("test", None): SETS["test"]
+    }
+    monkeypatch.setattr(itf.datasets, "mnist", lambda split, subset=None: mnist[split, subset])
     monkeypatch.setattr(adversarial_training, "compare", experiment("compare"))
     monkeypatch.setattr(corrupted_split, "corrupt_and_retrain", experiment("corrupt"))
     return seen
@@ -58,9 +62,11 @@ def test_validation_leaves_the_test_set_alone(asked, tmp_path):
     assert asked[0][1][-2:] == ("the training set", None)
 
 
-def test_corrupted_split(asked, tmp_path):
-    assert run.main(["--corrupted_split", "--recipe=mnist/conv", f"--output={tmp_path}"]) == 0
-    assert asked == [("corrupt", ("mnist/conv", tmp_path, *SETS.values()), {"attacked": 256})]
+@pytest.mark.parametrize(("name", "part"), [("mnist/conv", None), ("mnist/fc100-100-10-p1", "p1")])
+def test_corrupted_split_is_of_the_recipes_images(name, part, asked, tmp_path):
+    assert run.main(["--corrupted_split", f"--recipe={name}", f"--output={tmp_path}"]) == 0
+    arguments = (itf.publishing.load_recipe(name), tmp_path, PARTS[part], SETS["test"])
+    assert asked == [("corrupt", arguments, {"attacked": 256})]
 
 
 @pytest.mark.parametrize("flags", [[], ["--corrupted_split"]])
@@ -68,7 +74,7 @@ def test_a_folder_in_which_another_process_is_at_work_is_refused(
     monkeypatch, tmp_path, capsys, flags
 ):
     some = np.zeros((2, 28, 28, 1), np.float32), np.zeros(2, np.int64)
-    monkeypatch.setattr(itf.datasets, "mnist", lambda split: some)
+    monkeypatch.setattr(itf.datasets, "mnist", lambda *which: some)
     with locked(tmp_path):
         assert run.main([*flags, f"--output={tmp_path}"]) == 1
     assert "Another process is at work" in capsys.readouterr().err
