@@ -14,6 +14,7 @@ import numpy as np
 from intriguing_tf.adversary import AdversarialResult
 from intriguing_tf.checks import check_kind, check_positive_integer
 from intriguing_tf.classifier import check_model, input_dtype, input_shape
+from intriguing_tf.experiments.networks import papers_options
 from intriguing_tf.keras_graph import with_policy_of
 from intriguing_tf.sweeps import sweep
 from intriguing_tf.transfer import ErrorMatrix, amplify, error_matrix, gaussian_noise
@@ -28,7 +29,7 @@ class ImagenetTransfer:
             Gaussian noise of the same size is set beside them.
         seed: of the random targets and of the noise.
         batch_size: images in one forward pass; bounds the memory.
-        options: further keywords of `LBFGSAdversary`.
+        options: further keywords of `LBFGSAdversary`, without `bounds`.
 
     Example:
 
@@ -57,9 +58,9 @@ class ImagenetTransfer:
             folder: of a sweep (see `intriguing_tf.sweep`): attacks that are there are not repeated.
 
         Raises:
-            TypeError: not Keras models by name.
-            ValueError: models of several input sizes, images that they do not take, or a folder
-                that holds attacks on other images, models or options.
+            TypeError: not Keras models by name, or options that are no dictionary.
+            ValueError: models of several input sizes, images that they do not take, options with
+                `bounds`, or a folder that holds attacks on other images, models or options.
         """
         check_kind("models", models, Mapping, "a dictionary of Keras models by name")
         for model in models.values():
@@ -89,7 +90,7 @@ class ImagenetTransfer:
                 images,
                 labels,
                 folder=unkept if folder is None else folder,
-                settings={"attack": {"loss": "cross_entropy", **self.options}},  # the paper's
+                settings={"attack": papers_options(self.options)},
                 seed=self.seed,
             )
             return {name: attacks.result(model=name) for name in models}

@@ -39,12 +39,11 @@ def labelled(images: Any, labels: Any) -> Images:
     return images, labels
 
 
-def papers_adversary(model: keras.Model, options: Mapping[str, Any]) -> LBFGSAdversary:
-    """Returns the adversary of images in [0, 1] with the paper's loss, unless options say another.
+def papers_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns options of an adversary of images in [0, 1], with the paper's loss as the default.
 
     Args:
-        model: classifier.
-        options: further keywords of `LBFGSAdversary`.
+        options: keywords of `LBFGSAdversary`.
 
     Raises:
         TypeError: options that are no dictionary.
@@ -56,7 +55,12 @@ def papers_adversary(model: keras.Model, options: Mapping[str, Any]) -> LBFGSAdv
             "`options` must leave `bounds` out: the images are in [0, 1]. Received: "
             f"bounds={options['bounds']!r}."
         )
-    return LBFGSAdversary(model, bounds=(0.0, 1.0), **{"loss": "cross_entropy", **options})
+    return {"loss": "cross_entropy", **options}
+
+
+def papers_adversary(model: keras.Model, options: Mapping[str, Any]) -> LBFGSAdversary:
+    """Returns the adversary of images in [0, 1] with `papers_options`, and raises what they do."""
+    return LBFGSAdversary(model, bounds=(0.0, 1.0), **papers_options(options))
 
 
 def trained(

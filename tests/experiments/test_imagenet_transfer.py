@@ -73,6 +73,22 @@ def test_what_cannot_be_resized_is_refused(shape, size, error, message):
         at_size(model, size)
 
 
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"bounds": (0, 255)}, ValueError, r"leave `bounds` out.*Received: bounds=\(0, 255\)"),
+        ("scipy", TypeError, "`options` must be a dictionary"),
+    ],
+)
+def test_options_of_other_units_are_refused_before_the_sweep(
+    options, error, message, linear_network, images, tmp_path
+):
+    experiment = ImagenetTransfer(options=options)
+    with pytest.raises(error, match=message):
+        experiment.run({"one": linear_network()}, images(2), np.arange(2), tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.slow
 def test_subclassed_models_take_part(linear_network, images, quick):
     model = Subclassed(linear_network(0))
