@@ -7,7 +7,7 @@ import functools
 import json
 import numbers
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +136,8 @@ class TrainingComparison:
     def table(self) -> Table:
         """Returns one row per method."""
         rows = []
-        for name in dict.fromkeys(run.method for run in self.runs):
+        shown = _shown(dict.fromkeys(run.method for run in self.runs))
+        for name in shown:
             runs = [run for run in self.runs if run.method == name]
 
             def column(field: str, scale: float, digits: int, runs=runs) -> str | None:
@@ -147,7 +148,7 @@ class TrainingComparison:
 
             rows.append(
                 (
-                    Path(name).stem,
+                    shown[name],
                     len(runs),
                     column("test_error", 100, 2),
                     column("distortion", 1, 4),
@@ -158,7 +159,8 @@ class TrainingComparison:
                 )
             )
         columns = (
-            "100-100-10 trained with", "seeds", "error, %", "av. min. distortion",
+            "100-100-10 trained with" if set(shown) <= {*METHODS} else "trained with",
+            "seeds", "error, %", "av. min. distortion",
             "Lipschitz bound", f"certified at {self.radius:g}, %", "transfer, %", "seconds",
         )  # fmt: skip
         notes = [
@@ -170,6 +172,13 @@ class TrainingComparison:
 
     def __str__(self) -> str:
         return str(self.table())
+
+
+def _shown(names: Iterable[str]) -> dict[str, str]:
+    """Returns what a table calls methods: a file goes by its stem where nothing else does."""
+    stems = {name: Path(name).stem for name in names}
+    taken = [*METHODS, *(stem for name, stem in stems.items() if name not in METHODS)]
+    return {name: stem if taken.count(stem) == 1 else name for name, stem in stems.items()}
 
 
 def interval(values: np.ndarray, digits: int) -> str:

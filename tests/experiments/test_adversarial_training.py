@@ -106,6 +106,25 @@ def test_dropout_replaces_the_decay():
     assert network.losses == []
 
 
+@pytest.mark.parametrize(
+    ("names", "shown", "heading"),
+    [
+        (["decay", "pools-moved"], ["decay", "pools-moved"], "100-100-10 trained with"),
+        (["decay", "a/own.json"], ["decay", "own"], "trained with"),
+        (["a/own.json", "b/own.json"], ["a/own.json", "b/own.json"], "trained with"),
+        (["certified.json", "certified"], ["certified.json", "certified"], "trained with"),
+        (["decay.json"], ["decay.json"], "trained with"),
+    ],
+)
+def test_rows_of_different_methods_look_different(names, shown, heading):
+    runs = [
+        adversarial_training.TrainingRun(name, 0, 0.1, 0.1, 1.0, 0.5, None, 3.0) for name in names
+    ]
+    table = adversarial_training.TrainingComparison(tuple(runs), 1.0, 8, "the test set").table()
+    assert [row[0] for row in table.rows] == shown
+    assert table.columns[0] == heading
+
+
 def test_interval_is_students():
     assert adversarial_training.interval(np.array([1.0, 2.0, 3.0]), 3) == "2.000 ± 2.484"
     assert adversarial_training.interval(np.array([1.5]), 1) == "1.5"
