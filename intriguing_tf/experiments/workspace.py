@@ -16,7 +16,8 @@ import keras
 import numpy as np
 
 from intriguing_tf.adversary import AdversarialResult, LBFGSAdversary
-from intriguing_tf.checks import check_choice, check_positive_integer, check_seed
+from intriguing_tf.checks import check_choice, check_kind, check_positive_integer, check_seed
+from intriguing_tf.classifier import check_model
 from intriguing_tf.datasets import mnist
 from intriguing_tf.experiments import paper
 from intriguing_tf.experiments.networks import trained
@@ -143,13 +144,14 @@ class Workspace:
         """Returns the model of a name of the paper.
 
         Raises:
-            ValueError: a name that `paper.ZOO` does not have.
+            TypeError: `load_model` returned no Keras model.
+            ValueError: a name that `paper.ZOO` does not have, or a model that is no classifier.
         """
         check_choice("name", name, tuple(paper.ZOO))
         if name not in self._models:
             entry = paper.ZOO[name]
             self._models[name] = (
-                self._load_model(entry)
+                self._loaded(entry)
                 if self.training_seed is None
                 else self._trained(entry, self.training_seed)
             )
@@ -234,6 +236,12 @@ class Workspace:
         network, adversary = self._adversaries[architecture]
         network.set_weights(model.get_weights())
         return adversary
+
+    def _loaded(self, entry: str) -> keras.Model:
+        model = self._load_model(entry)
+        check_kind(f"load_model({entry!r})", model, keras.Model, "a keras.Model of Keras 3")
+        check_model(model)
+        return model
 
     def _trained(self, entry: str, seed: int) -> keras.Model:
         recipe = load_recipe(entry).replace(seed=seed)

@@ -127,6 +127,20 @@ def test_files_that_are_not_the_workspaces_are_left_alone(tmp_path, parts):
     assert all((tmp_path / n).exists() for n in ("results/.gitignore", ".git", "models"))
 
 
+@pytest.mark.parametrize(
+    ("model", "error", "message"),
+    [
+        ({"x": 1}, TypeError, r"load_model\('mnist/fc10-1'\)` must be a keras.Model.*: dict"),
+        (keras.Sequential([keras.layers.Dense(3)], name="own"), ValueError, "'own' is not built"),
+    ],
+)
+def test_what_is_loaded_must_be_a_model(model, error, message, tmp_path, parts):
+    parts[0]["load_model"] = lambda name: model
+    with open_workspace(tmp_path, parts) as workspace, pytest.raises(error, match=message):
+        workspace.result(Brightness())
+    assert Brightness.runs == []
+
+
 def test_a_second_process_is_refused(tmp_path, parts):
     code = (
         "import sys, filelock; "
