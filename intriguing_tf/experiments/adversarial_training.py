@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import io
 import json
 import numbers
 import os
@@ -332,7 +333,9 @@ class _Bench:
         some, truth = images[: self.attacked], labels[: self.attacked]
         adversary = LBFGSAdversary(network, loss="margin")
         result = adversary(some, truth, targets="nearest", verbose=False)
-        np.save(folder / "adversarial.npy", result.images)
+        buffer = io.BytesIO()
+        np.save(buffer, result.images)
+        write_atomically(folder / "adversarial.npy", buffer.getvalue())
         classifier = Classifier(network)
         transfer = None
         if plain is not None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from intriguing_tf.adversary import LBFGSAdversary
 from intriguing_tf.checks import as_array, check_kind, check_labels
+from intriguing_tf.files import naming
 from intriguing_tf.fingerprints import array_fingerprint
 from intriguing_tf.publishing import Recipe, published_network, train_on
 from intriguing_tf.publishing import fingerprint as recipe_fingerprint
@@ -80,7 +81,9 @@ def trained(
     }
 
     def train(folder: Path) -> None:
-        train_on(recipe, *train_set, verbose=verbose).model.save(folder / _FILE)
+        model = train_on(recipe, *train_set, verbose=verbose).model
+        with naming(folder / _FILE):
+            model.save(folder / _FILE)
 
     piece = store.make(f"models/{recipe.name}, seed {recipe.seed}", made_from, train)
     return keras.models.load_model(piece.folder / _FILE), piece.seconds

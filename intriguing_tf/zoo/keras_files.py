@@ -23,6 +23,7 @@ import h5py
 import keras
 import numpy as np
 
+from intriguing_tf.files import naming
 from intriguing_tf.zoo import configurations, foreign, hdf5, rehearsal
 from intriguing_tf.zoo.errors import IntegrityError
 
@@ -76,7 +77,8 @@ def to_bytes(model: keras.Model, *, compressed: bool = False) -> bytes:
     bare.set_weights(model.get_weights())
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "model.keras"
-        bare.save(file)
+        with naming(file):
+            bare.save(file)
         members = _portable_members(file)
     content = _archive(members, METHODS[compressed])
     if sum(map(len, members.values())) > MOST_UNPACKED * len(content):

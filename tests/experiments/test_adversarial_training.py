@@ -1,6 +1,8 @@
 """The comparison of ways to train: measured once, kept, compared."""
 
+import os
 import shutil
+import types
 
 import keras
 import msgspec
@@ -47,6 +49,20 @@ def test_compare_measures_and_does_nothing_twice(digits, tmp_path, monkeypatch):
         shutil.rmtree(piece)
     assert compare().runs[1].test_error == runs["certified"].test_error  # the network was kept
     assert "certified" in str(first)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="a device that is full")
+def test_a_full_disk_is_said_of_the_images(digits, tmp_path, monkeypatch):
+    found = types.SimpleNamespace(images=digits[1][0][:8])
+    monkeypatch.setattr(
+        adversarial_training, "LBFGSAdversary", lambda *_, **__: lambda *_, **__: found
+    )
+    bench = adversarial_training._Bench(None, {}, *digits, attacked=8, radius=1.0)
+    opened, full = os.fdopen, os.open("/dev/full", os.O_WRONLY)
+    monkeypatch.setattr(os, "fdopen", lambda handle, mode: os.close(handle) or opened(full, mode))
+    with pytest.raises(OSError, match=r"No space left on device: .*adversarial\.npy"):
+        bench._measure(None, None, tmp_path)
+    assert os.listdir(tmp_path) == []
 
 
 def test_no_more_images_are_said_to_be_attacked_than_there_are(digits, tmp_path, monkeypatch):

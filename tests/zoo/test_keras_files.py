@@ -44,6 +44,12 @@ def keras_file(tmp_path):
     return save(small_model(), tmp_path / "model.keras")
 
 
+@pytest.mark.usefixtures("full_disk")
+def test_a_full_disk_is_said_of_the_file():
+    with pytest.raises(OSError, match=r"No space left on device: .*model\.keras"):
+        keras_files.to_bytes(small_model())
+
+
 def with_configuration(file, change):
     configuration = json.loads(members(file)["config.json"])
     change(configuration["config"]["layers"])
