@@ -20,6 +20,7 @@ from intriguing_tf.fingerprints import json_fingerprint, model_fingerprint, vers
 from intriguing_tf.publishing.evaluation import verified_robust_accuracy
 from intriguing_tf.reporting import Report, Section, Table
 from intriguing_tf.sweeps import sweep
+from intriguing_tf.text import printable
 from intriguing_tf.zoo import catalogue, locations, site
 from intriguing_tf.zoo.leaderboard import (
     FILE,
@@ -52,7 +53,8 @@ def rank(
     """Attacks classifiers of digits and puts them on the leaderboard beside the zoo's.
 
     A call that was stopped is made again and resumes. What was measured with the same settings on
-    the same weights is not measured again.
+    the same weights is not measured again. Models of one name and other weights have a row each;
+    an entry has one, of the weights on its card.
 
     Args:
         models: entries of the zoo in use, or models as `itf.load_model` takes their names, of
@@ -84,9 +86,8 @@ def rank(
     folder = expanded(folder)
     _check_folder(folder)
     for name in models:
-        rows = {row.name: row for row in read_attacked(folder)}
-        row = _attacked(name, rows.get(_shown(name)), folder / _WORK, number, starts, verbose)
-        others = [each for each in read_attacked(folder) if each.name != row.name]
+        row = _attacked(name, read_attacked(folder), folder / _WORK, number, starts, verbose)
+        others = [each for each in read_attacked(folder) if not _replaces(row, each)]
         write_attacked(folder, [*others, row])  # read again: several calls may measure at once
     return write_pages(folder)
 
@@ -117,14 +118,21 @@ def _check_folder(folder: Path) -> None:
         check_places(folder, [FILE, *_report().files], own=(folder / FILE).exists())
 
 
-def _shown(name: str) -> str:
-    return name if name in catalogue.list() else short_name(name)
+def _replaces(row: Attacked, earlier: Attacked) -> bool:
+    """Whether a row takes an earlier one's place: many files of one's own have the same name."""
+    is_same = row.sha256 == earlier.sha256 or row.name in catalogue.list()
+    return row.name == earlier.name and is_same
+
+
+def _line(name: str) -> str:
+    """Returns a name as rows may hold it: one line, of a long one the end."""
+    return printable(name).replace("\n", "\\n")[-500:]
 
 
 def _attacked(
-    name: str, known: Attacked | None, work: Path, number: int, starts: int, verbose: bool | str
+    name: str, known: list[Attacked], work: Path, number: int, starts: int, verbose: bool | str
 ) -> Attacked:
-    """Returns what the attack finds; `known` if that was measured in the same way."""
+    """Returns what the attack finds; of `known` the row that was measured in the same way."""
     card = catalogue.info(name) if name in catalogue.list() else None
     model = rescaled(load_model(name), known_bounds(name))
     if tuple(model.input_shape[1:]) != (28, 28, 1) or model.output_shape[1:] != (10,):
@@ -134,8 +142,10 @@ def _attacked(
         )
     sha256 = model_fingerprint(model) if card is None else card.sha256
     assert sha256 is not None  # what has weights to load has a hash
-    if known is not None and (known.sha256, known.images, known.starts) == (sha256, number, starts):
-        return known
+    shown = _line(short_name(name)) if card is None else name
+    for row in known:
+        if (row.name, row.sha256, row.images, row.starts) == (shown, sha256, number, starts):
+            return row
     images, labels = datasets.mnist_sample()
     images, labels = images[:number], labels[:number]
     now = json_fingerprint(versions())[:8]  # work of other versions is not continued
@@ -144,8 +154,8 @@ def _attacked(
     result = _attack(model, images, labels, place, starts, verbose)
     found = result.status == "found"
     row = Attacked(
-        name=_shown(name),
-        title=_shown(name) if card is None else card.title,
+        name=shown,
+        title=_line(name) if card is None else card.title,
         sha256=sha256,
         images=number,
         starts=starts,

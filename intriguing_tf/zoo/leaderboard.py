@@ -6,6 +6,7 @@ What an attack found is kept in `leaderboard.json` beside the catalogue; all els
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
@@ -43,7 +44,7 @@ class Attacked(Record, frozen=True, kw_only=True):
 
     Args:
         name: of the entry, or what the user calls the model.
-        title: one line that says what it is; of an entry, its card's.
+        title: of an entry, its card's; of another model, the path or name that it was loaded by.
         sha256: of the entry's file; of another model, the fingerprint of its weights.
         images: how many were attacked: the first of the bundled ones.
         starts: of the attack, on each image.
@@ -81,7 +82,7 @@ def read_attacked(folder: Path) -> list[Attacked]:
 
 def write_attacked(folder: Path, rows: Iterable[Attacked]) -> None:
     """Writes rows as `leaderboard.json`, sorted by name, in the place of what was there."""
-    values = [row.json() for row in sorted(rows, key=lambda row: row.name)]
+    values = [row.json() for row in sorted(rows, key=lambda row: (row.name, row.sha256))]
     text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
     write_atomically(folder / FILE, text + "\n")
 
@@ -90,6 +91,7 @@ def leaderboard(cards: Sequence[ModelCard], attacked: Sequence[Attacked]) -> Tab
     """Returns the classifiers of digits, those that resist the attack best at l2 1 first.
 
     Where models were attacked with different numbers of images or starts, a column says which.
+    Different models of one name, without a card, are shown by their titles and hashes.
 
     Args:
         cards: of a zoo; those of other data are left out.
@@ -104,9 +106,11 @@ def leaderboard(cards: Sequence[ModelCard], attacked: Sequence[Attacked]) -> Tab
                 (row, _cells(card.name, card.metrics, row, card.parameters))
                 for row in _of_card(card, attacked)
             ]
-    for row in attacked:
-        if row.name not in known:
-            rows.append((row, _cells(row.name, row.metrics, row, row.parameters)))
+    own = [row for row in attacked if row.name not in known]
+    models = Counter(name for name, _ in {(row.name, row.sha256) for row in own})
+    for row in own:
+        name = row.name if models[row.name] == 1 else f"{row.title} ({row.sha256[:8]})"
+        rows.append((row, _cells(name, row.metrics, row, row.parameters)))
     rows.sort(key=lambda pair: pair[0].robust[1:] if pair[0] else (), reverse=True)
     shown = [row for row, _ in rows if row is not None]
     columns, cells = COLUMNS, [each for _, each in rows]

@@ -129,8 +129,9 @@ def export(folder: Path, *patterns: str) -> list[ModelCard]:
         write_card(folder, catalogue.info(name))
     if isinstance(where, Path) and (rows := leaderboard.read_attacked(where)):
         here = [row for row in rows if (folder / row.name / CARD).is_file()]
-        others = {row.name: row for row in leaderboard.read_attacked(folder)}
-        leaderboard.write_attacked(folder, (others | {row.name: row for row in here}).values())
+        copied = {row.name for row in here}
+        others = [row for row in leaderboard.read_attacked(folder) if row.name not in copied]
+        leaderboard.write_attacked(folder, [*others, *here])
     return refresh(folder)
 
 

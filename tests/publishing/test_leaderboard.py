@@ -39,6 +39,18 @@ def own(tmp_path_factory):
     return model, home, board, results[0]
 
 
+@pytest.fixture
+def quick(own, monkeypatch):
+    """Has every attack find the same at once, and measures nothing else."""
+
+    def attack(model, images, labels, place, *_):
+        place.mkdir(parents=True)
+        return own[3]
+
+    monkeypatch.setattr(measuring, "_attack", attack)
+    monkeypatch.setattr(measuring, "_metrics", lambda model: {})
+
+
 def row_of(board, name):
     return dict(zip(board.columns, next(row for row in board.rows if row[0] == name), strict=True))
 
@@ -82,6 +94,37 @@ def test_what_is_known_is_not_measured_again(own, monkeypatch):
         publishing.rank([str(own[1] / "own.keras")], own[1] / "out", number=NUMBER, starts=2)
 
 
+def test_models_of_one_file_name_have_a_row_each(own, quick, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    hashes = {}
+    for folder in ("c", "d"):
+        model = keras.models.clone_model(own[0])
+        model.set_weights([weight + len(hashes) for weight in own[0].get_weights()])
+        (tmp_path / folder).mkdir()
+        model.save(tmp_path / folder / "net.keras")
+        hashes[folder] = model_fingerprint(model)
+    board = publishing.rank(["c/net.keras"], "out", number=NUMBER, starts=1)
+    assert "net" in {row[0] for row in board.rows}
+    for starts in (1, 2):  # the second replaces the first, model by model
+        models = [f"{folder}/net.keras" for folder in hashes]
+        board = publishing.rank(models, "out", number=NUMBER, starts=starts)
+        rows = leaderboard.read_attacked(tmp_path / "out")
+        found = {(row.name, row.title, row.sha256, row.starts) for row in rows}
+        assert found == {("net", f"{f}/net.keras", hashes[f], starts) for f in hashes}
+        assert len(rows) == 2
+        shown = {f"{folder}/net.keras ({hashes[folder][:8]})" for folder in hashes}
+        assert shown <= {row[0] for row in board.rows}
+
+
+def test_a_name_that_is_no_line_leaves_the_leaderboard_readable(own, quick, tmp_path):
+    path = tmp_path / ("x" * 200) / ("x" * 200) / ("x" * 200) / "a\nb\x1b.keras"
+    path.parent.mkdir(parents=True)
+    own[0].save(path)
+    publishing.rank([str(path)], tmp_path / "out", number=NUMBER, starts=1)
+    (row,) = leaderboard.read_attacked(tmp_path / "out")
+    assert row.name == r"a\nb\x1b" and row.title.endswith(rf"xxx/{row.name}.keras")
+
+
 def test_models_of_other_data_are_refused(tmp_path):
     model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(10)])
     model.save(tmp_path / "other.keras")
@@ -123,13 +166,7 @@ def test_another_report_is_not_replaced(file, tmp_path):
         (["work/{sha256}-1-1-earlier"], []),
     ],
 )
-def test_a_folder_work_of_others_stays(there, left, own, tmp_path, monkeypatch):
-    def attack(model, images, labels, place, *_):
-        place.mkdir(parents=True)
-        return own[3]
-
-    monkeypatch.setattr(measuring, "_attack", attack)
-    monkeypatch.setattr(measuring, "_metrics", lambda model: {})
+def test_a_folder_work_of_others_stays(there, left, own, quick, tmp_path):
     sha256 = model_fingerprint(own[0])[:16]
     for each in there:
         (tmp_path / each.format(sha256=sha256)).mkdir(parents=True)

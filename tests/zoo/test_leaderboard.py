@@ -97,6 +97,14 @@ def test_rows_of_other_numbers_say_theirs():
     assert "A share above the accuracy" in table.notes[0]
 
 
+def test_models_of_one_name_are_shown_by_title_and_hash():
+    first = attacked("net", "1" * 64).replace(title="c/net.keras")
+    rows = [first, first.replace(starts=2), attacked("net", "2" * 64)]
+    names = [row[0] for row in leaderboard([], rows).rows]
+    assert names == ["c/net.keras (11111111)"] * 2 + ["net (22222222)"]
+    assert [row[0] for row in leaderboard([], rows[:2]).rows] == ["net"] * 2
+
+
 def test_a_folders_rows_stand_beside_those_of_the_zoo(tmp_path):
     mine = {row.name: row for row in read_attacked(bundled_folder())}["mnist/fc10-1"]
     again, few = mine.replace(mean_distance=9.0), mine.replace(images=2)
