@@ -28,7 +28,7 @@ from intriguing_tf.scripts import options
 from intriguing_tf.scripts.command import command, import_tensorflow
 
 from intriguing_tf import publishing, reporting, zoo
-from intriguing_tf.files import check_folder, expanded
+from intriguing_tf.files import check_folder, expanded, not_there
 from intriguing_tf.zoo.applications import meant
 
 
@@ -137,7 +137,7 @@ def measure(flags: Any, names: Sequence[str]) -> int:
 
 def leaderboard(flags: Any, names: Sequence[str]) -> int:
     """Prints the leaderboard, with the models that are named on it."""
-    from intriguing_tf.zoo.leaderboard import standings
+    from intriguing_tf.zoo.leaderboard import FILE, standings
 
     if not names:
         for each in ("number", "starts"):
@@ -145,7 +145,10 @@ def leaderboard(flags: Any, names: Sequence[str]) -> int:
                 raise ValueError(
                     f"--{each} is of an attack: name a model, itf-zoo leaderboard MODEL."
                 )
-        print(standings(Path(flags.folder) if flags.folder else None))
+        folder = Path(flags.folder) if flags.folder else None
+        if folder and not (folder / FILE).is_file():
+            raise not_there(folder / FILE)
+        print(standings(folder))
         return 0
     import_tensorflow()
     from intriguing_tf.publishing.leaderboard import page

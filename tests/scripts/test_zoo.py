@@ -144,6 +144,15 @@ def test_leaderboard_without_a_model_prints_the_table(capsys):
     assert "robust at 0.5" in printed and "mnist/fc100-100-10-certified" in printed
 
 
+def test_the_leaderboard_of_a_folder_without_one_is_no_other(tmp_path, capsys):
+    for folder in (tmp_path, tmp_path / "nothing"):
+        assert run.main(["leaderboard", f"--folder={folder}"]) == 1
+        shown = capsys.readouterr()
+        assert f"no such file: {folder / 'leaderboard.json'}" in shown.err and not shown.out
+    (tmp_path / "leaderboard.json").write_text("[]")
+    assert run.main(["leaderboard", f"--folder={tmp_path}"]) == 0
+
+
 def test_what_is_no_folder_is_not_served(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "m.keras").touch()
