@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import hashlib
 import os
 import re
 import stat
@@ -14,6 +15,7 @@ from pathlib import Path, PurePath
 from intriguing_tf.text import printable
 
 _NEAR = 0.75  # how alike names are of which one may be meant
+_STEM = 210  # bytes; a file's name may have 255, and temporary ones are up to 20 longer
 
 
 def expanded(path: str | os.PathLike) -> Path:
@@ -103,6 +105,19 @@ def with_matches(folder: Path, names: Iterable[str]) -> set[str]:
     names = {*names}
     matches = (path for name in names for path in folder.glob(name))
     return names.union(path.relative_to(folder).as_posix() for path in matches)
+
+
+def short_stem(stem: str) -> str:
+    """Returns a stem for names of files; one that is too long for them is cut, before its hash.
+
+    Args:
+        stem: without /. What stands before and after it in the names may have 25 bytes.
+    """
+    content = stem.encode(errors="surrogatepass")
+    if len(content) <= _STEM:
+        return stem
+    ending = f"-{hashlib.sha256(content).hexdigest()[:8]}"
+    return content[: _STEM - len(ending)].decode(errors="ignore") + ending
 
 
 def write_atomically(path: str | os.PathLike, content: bytes | str) -> Path:

@@ -19,7 +19,7 @@ from intriguing_tf.scripts.command import command, say
 
 import intriguing_tf as itf
 from intriguing_tf import reporting
-from intriguing_tf.files import write_atomically
+from intriguing_tf.files import short_stem, write_atomically
 
 _OF_KNOWN = 128
 _FILES = ("errors.svg", "errors.json")
@@ -57,7 +57,7 @@ def _measure(flags: Any, results: outputs_folder.Results) -> None:
     from intriguing_tf.checks import of_model
 
     folder, bounds = results.folder, inputs.bounds(flags)
-    files = {name: f"adversarial/{name.replace('/', '_')}" for name in flags.models}
+    files = {name: f"adversarial/{short_stem(name.replace('/', '_'))}" for name in flags.models}
     if len({*files.values()}) < len(flags.models):
         raise ValueError(
             f"--models must differ, in more than / and _. Received: {','.join(flags.models)}."

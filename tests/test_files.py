@@ -14,6 +14,7 @@ from intriguing_tf.files import (
     meant_by,
     not_there,
     read_content,
+    short_stem,
     unreadable,
     write_atomically,
 )
@@ -67,6 +68,16 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
 def test_a_name_that_is_no_text_does_not_lose_what_is_written(tmp_path):
     path = write_atomically(tmp_path / "file", "caf\udce9 é")
     assert path.read_text("utf-8") == r"caf\udce9 é"
+
+
+@pytest.mark.parametrize("letter", ["a", "ж", "\U00020000", "\udcff"])
+def test_a_long_stem_leaves_room_for_what_else_is_in_a_name(letter, tmp_path):
+    stem = short_stem(letter * 250)
+    assert len(os.fsencode(stem)) <= 210 and stem != short_stem(letter * 251)
+    assert letter == "\udcff" or stem.startswith(letter * 50)
+    path = write_atomically(tmp_path / f"{'b' * 10}{stem}{'e' * 15}", b"")
+    assert write_atomically(path.with_name(f".{path.name}.12345678"), b"").is_file()
+    assert short_stem(letter * 50) == letter * 50
 
 
 def test_content_that_cannot_be_written_leaves_nothing(tmp_path):

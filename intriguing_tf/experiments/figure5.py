@@ -20,7 +20,7 @@ from intriguing_tf.datasets import imagenet_class_index, imagenet_class_names
 from intriguing_tf.experiments import paper
 from intriguing_tf.experiments.networks import papers_adversary
 from intriguing_tf.experiments.results import Result
-from intriguing_tf.files import expanded, write_atomically
+from intriguing_tf.files import expanded, short_stem, write_atomically
 from intriguing_tf.reporting import Picture, Table, image_triples
 from intriguing_tf.transfer import rms
 
@@ -178,7 +178,7 @@ class Figure5Result(Result):
     def save(self, folder: str | Path) -> Path:
         """Writes the result as `.npz`, each image's three pictures as PNG, table and `picture`.
 
-        Files of these names (`files`) in the folder are replaced.
+        Files of these names (`files`) in the folder are replaced. Long names of images are cut.
 
         Returns:
             The file of `picture`, "figure5.png".
@@ -200,7 +200,7 @@ class Figure5Result(Result):
         return ("result.npz", "result.json", *pngs, "table.txt", "figure5.png")
 
     def _pngs(self, i: int) -> list[str]:
-        stem = f"{i:03d}_{Path(self.names[i]).stem}"
+        stem = f"{i:03d}_{short_stem(Path(self.names[i]).stem)}"
         return [f"{stem}_{kind}.png" for kind in ("original", "difference", "adversarial")]
 
     def _difference(self, i: int) -> np.ndarray:

@@ -67,6 +67,16 @@ def test_saved_pictures_hold_what_was_measured(ostriches, tmp_path, images):
     assert not list(tmp_path.glob(".*"))
 
 
+def test_photographs_with_long_names_are_saved(linear_network, images, tmp_path):
+    x = images(2)
+    names = [f"{'ж' * 118}.png", f"{'ж' * 118}{'a' * 9}.png"]
+    options = {"solver": "scipy", "maxfun": 1}
+    result = Figure5("ostrich", False, options).run(linear_network(), x, names)
+    result.save(tmp_path)
+    assert {each.name for each in tmp_path.iterdir()} == {*result.files}
+    assert len({*result.files}) == 10 and result.table().rows[0][0] == names[0]
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("error::RuntimeWarning")
 def test_images_that_were_ostriches_did_not_become_any(linear_network, images, quick):

@@ -73,6 +73,21 @@ def test_models_whose_files_would_be_the_same_are_refused(tmp_path, monkeypatch,
     assert "more than / and _" in capsys.readouterr().err and not (tmp_path / "transfer").exists()
 
 
+def test_models_with_long_paths_have_files(tmp_path, capsys):
+    folder = tmp_path / ("x" * 200)
+    folder.mkdir()
+    for name in ("a", "b"):
+        model = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+        model.save(folder / f"{name * 60}.keras")
+    images = np.random.default_rng(0).random((2, 4), "float32")
+    np.savez(tmp_path / "d.npz", images=images, labels=[0, 1])
+    models = ",".join(str(folder / f"{name * 60}.keras") for name in ("a", "b"))
+    flags = [f"--models={models}", f"--data={tmp_path / 'd.npz'}", f"--output={tmp_path / 'out'}"]
+    assert run.main([*flags, "--noise=", "--amplify="]) == 0, capsys.readouterr().err
+    files = [each.suffix for each in (tmp_path / "out" / "adversarial").iterdir()]
+    assert sorted(files) == [".json", ".json", ".npz", ".npz"]
+
+
 @pytest.mark.slow
 def test_transfer_is_the_same_in_other_bounds(tmp_path):
     network = itf.zoo.load("mnist/fc10-1")
