@@ -134,7 +134,7 @@ class Figures1And2Result(KeptResult):
         )
         notes = [
             f"Units compared: {units}; {s.random_number} random directions each; {s.k} images per "
-            "direction. Left out: units that are active for fewer images than that.",
+            "direction. Left out: units whose last image ties with the next.",
             f"Delta above 0: larger for units; [{100 - 200 * s.alpha:g} % interval]. p-values: "
             "Mann-Whitney U for a difference, two one-sided tests for equivalence "
             f"(|delta| < {s.margin}), each after Holm over all rows. Power: chance that "

@@ -84,7 +84,8 @@ class Comparison(ShownAsTable):
             directions' images replaced by a random permutation, the null of no meaning at all)
             and "pixel space" (random directions of the pixels themselves).
         left_out: per population, how many directions do not determine their top images and are
-            not in it: of units behind a ReLU, those that are active for fewer than k images.
+            not in it: of units behind a ReLU, those that are active for fewer than k images; of
+            units that saturate, those that do for more.
         contrasts: every measure in each of five pairs of populations.
     """
 

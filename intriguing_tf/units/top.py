@@ -33,9 +33,9 @@ class TopImages(ShownAsTable):
         indices: int64 `[d, k]`, places of the images in the data, the furthest first; among equals
             the earlier image first.
         values: float32 `[d, k]`, their inner products with the direction.
-        determined: bool `[d]`: the k-th value exceeds the lowest one over all images. Where it does
-            not, as in a unit that is above 0 for fewer than k images and 0 for the others, the last
-            images are arbitrary.
+        determined: bool `[d]`: the k-th value exceeds the next one. Where it does not, as in a unit
+            that is above 0 for fewer than k images, or saturates for more than k, the order of the
+            data decides which images are the last.
         number: how many images there were.
     """
 
@@ -154,7 +154,7 @@ def scan(
             bar.update()
     _check_k(k, running[0].seen)
     return [
-        TopImages(layer, p.kind, p.units, t.indices, t.values, t.values[:, -1] > t.lowest, t.seen)
+        TopImages(layer, p.kind, p.units, t.indices[:, :k], t.values[:, :k], t.determined, t.seen)
         for t, p in zip(running, projections, strict=True)
     ]
 
@@ -262,14 +262,13 @@ class _Repeated:
 
 
 class _RunningTop:
-    """The k largest values of d rows that arrive a few columns at a time, and the smallest."""
+    """The k largest values of d rows that arrive a few columns at a time, and the next one."""
 
     def __init__(self, directions: int, k: int):
         self.k = k
         self.seen = 0
         self.values = np.empty((directions, 0), np.float32)
         self.indices = np.empty((directions, 0), np.int64)
-        self.lowest = np.full(directions, np.inf, np.float32)
 
     def add(self, projections: np.ndarray) -> None:
         """Takes [batch, d] projections of the next images."""
@@ -278,8 +277,13 @@ class _RunningTop:
         values = np.concatenate([self.values, batch], axis=1)
         indices = np.concatenate([self.indices, places], axis=1)
         # Earlier images stand first, and of equals top_k takes the first.
-        top, order = tf.math.top_k(values, min(self.k, values.shape[1]))
+        top, order = tf.math.top_k(values, min(self.k + 1, values.shape[1]))
         self.values = top.numpy()
         self.indices = np.take_along_axis(indices, order.numpy(), axis=1)
-        self.lowest = np.minimum(self.lowest, batch.min(axis=1, initial=np.inf))
         self.seen += batch.shape[1]
+
+    @property
+    def determined(self) -> np.ndarray:
+        """bool `[d]`: the k-th value exceeds the next one, or there is none."""
+        last, following = self.values[:, self.k - 1 : self.k], self.values[:, self.k :]
+        return np.all(last > following, axis=1)

@@ -160,6 +160,29 @@ def test_a_dead_unit_is_not_determined(model, images):
     np.testing.assert_array_equal(top.determined, [True, True, True, False, True])
 
 
+@pytest.mark.parametrize("batch_size", [1, 4, 40])
+@pytest.mark.parametrize("saturated, determined", [(3, True), (4, True), (5, False)])
+def test_units_that_saturate_for_more_than_k_images_are_not_determined(
+    saturated, determined, batch_size
+):
+    """The earliest of equals would be its images: another order of the data has others."""
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Activation("relu6", name="unit")])
+    images = np.linspace(1, 5, 40, dtype=np.float32)[:, None]
+    images[-saturated:] = 7
+    found = [
+        itf.units.top_images(model, "unit", each, k=4, batch_size=batch_size)
+        for each in (images, images[::-1])
+    ]
+    assert [top.determined.tolist() for top in found] == [[determined]] * 2
+    first, second = found[0].indices[0], 39 - found[1].indices[0]
+    assert ({*first} == {*second}) == determined
+
+
+def test_where_there_are_no_other_images_all_are_determined(model, images):
+    top = itf.units.top_images(model, "fc", np.repeat(images[:1], 4, axis=0), k=4)
+    assert top.determined.all() and top.indices.shape == top.values.shape == (5, 4)
+
+
 @pytest.mark.slow
 def test_memory_is_bounded_by_the_batch(model):
     def stream(batches):
