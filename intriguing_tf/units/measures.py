@@ -93,10 +93,8 @@ def mean_distance(points: np.ndarray) -> float:
 
 
 def _label_shares(labels: np.ndarray) -> np.ndarray:
-    """Shares `[d, classes]` of the labels in each row of `[d, k]`."""
-    classes = np.arange(labels.max() + 1)
-    present = np.unique(labels)
-    counts = (labels[:, :, None] == classes[present]).sum(axis=1)
+    """Shares `[d, different labels]` of the labels in each row of `[d, k]`."""
+    counts = (labels[:, :, None] == np.unique(labels)).sum(axis=1)
     return counts / labels.shape[1]
 
 

@@ -51,6 +51,13 @@ def test_measures_are_the_textbooks():
         assert found["distance in p"][i] == pytest.approx(distances.mean() / 2)
 
 
+def test_labels_may_be_large():
+    """What is measured takes memory for the labels that there are, not up to the largest."""
+    labels = np.array([0, 1, 1, 2]) * 10**15
+    found = itf.units.coherence([[0, 1, 2], [1, 2, 3]], labels, {}, {}).measures
+    np.testing.assert_allclose(found["purity"], 2 / 3)
+
+
 @pytest.mark.slow
 def test_units_that_detect_classes_are_told_from_random_directions(clusters):
     images, labels = clusters
