@@ -9,7 +9,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from intriguing_tf.checks import check_kind, check_labels, check_positive_integer, of_model
+from intriguing_tf.checks import (
+    check_kind,
+    check_kinds,
+    check_labels,
+    check_positive_integer,
+    of_model,
+)
 from intriguing_tf.classifier import Classifier, takes
 from intriguing_tf.progress import progress_bar
 from intriguing_tf.reporting import ShownAsTable, Table
@@ -106,8 +112,8 @@ def error_matrix(
         An `ErrorMatrix`.
 
     Raises:
-        TypeError: something that is not a Keras model; images that are not floating point; labels
-            that are objects or text.
+        TypeError: something that is not a Keras model; names that are not text; images that are not
+            floating point; labels that are objects or text.
         ValueError: nothing to measure, two models of one name, lengths that differ from the
             labels', labels outside a model's classes, images that are not finite or do not have
             a model's input shape or that of the originals, originals outside the bounds. What is
@@ -120,12 +126,15 @@ def error_matrix(
             {"for linear": result.images, "noise": itf.transfer.gaussian_noise(images)},
             labels, originals=images))
     """
+    named = _named(models)
+    check_kinds("models", list(named), str, "models' names")
     classifiers: dict[str, Classifier] = {}
-    for name, model in _named(models).items():
+    for name, model in named.items():
         with of_model(name):
             classifiers[name] = Classifier(model)
     labels = check_labels(labels)
     check_kind("image_sets", image_sets, Mapping, "a dictionary of images by name, {'clean': x}")
+    check_kinds("image_sets", list(image_sets), str, "sets' names")
     if not image_sets:
         raise ValueError("`image_sets` must hold at least one set. Received: none.")
     check_positive_integer("batch_size", batch_size)

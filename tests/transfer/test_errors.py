@@ -100,6 +100,7 @@ def test_unknown_names_of_a_cell_are_refused(world):
         ({"models": {}}, ValueError, "at least one"),
         ({"models": {"a": "no model"}}, TypeError, "keras.Model"),
         ({"image_sets": {}}, ValueError, "at least one set"),
+        ({"image_sets": {1: np.zeros((300, PIXELS))}}, TypeError, "sets' names.*int"),
         (
             {"image_sets": np.zeros((300, PIXELS))},
             TypeError,
@@ -119,6 +120,12 @@ def test_bad_input_is_refused(world, change, error, message):
     arguments = {"models": models, "image_sets": {"x": images}, "labels": labels, **change}
     with pytest.raises(error, match=message):
         itf.transfer.error_matrix(**arguments)
+
+
+def test_models_names_are_text(world):
+    images, labels, models, _ = world
+    with pytest.raises(TypeError, match=r"models' names. Received: \['int'\]"):
+        itf.transfer.error_matrix({1: models["a"]}, {"x": images}, labels)
 
 
 def test_a_model_with_non_finite_outputs_is_refused(world):
