@@ -39,12 +39,18 @@ class Sandwich(Result):
     found: np.ndarray
 
     def __post_init__(self) -> None:
-        shapes = [real_numbers(name, value).shape for name, value in vars(self).items()]
+        numbers = {name: real_numbers(name, value) for name, value in vars(self).items()}
+        shapes = [each.shape for each in numbers.values()]
         if shapes[0] != shapes[1] or len(shapes[0]) != 1:
             raise ValueError(
                 "`certified` and `found` must be arrays [n] of one length. Received: shapes "
                 f"{shapes[0]} and {shapes[1]}."
             )
+        for name, each in numbers.items():
+            if not (each >= 0).all():
+                raise ValueError(
+                    f"`{name}` must be distances of at least 0. Received: {each[~(each >= 0)][0]}."
+                )
 
     @classmethod
     def of(

@@ -29,6 +29,15 @@ def test_infinite_radii_are_counted_and_not_drawn():
     assert nowhere.picture().png()
 
 
+@pytest.mark.parametrize("wrong", [np.nan, -1.0])
+def test_what_is_no_distance_is_refused(wrong):
+    right = np.array([2.0, 1.0])
+    with pytest.raises(ValueError, match=f"`certified` must be distances.*Received: {wrong}"):
+        Sandwich(np.array([1.0, wrong]), right)
+    with pytest.raises(ValueError, match="`found` must be distances"):
+        Sandwich(right, np.array([1.0, wrong]))
+
+
 @pytest.mark.parametrize(
     ("certified", "found"),
     [(np.ones(3), np.ones(2)), (np.ones((2, 2)), np.ones((2, 2))), (np.float64(1), np.float64(1))],
