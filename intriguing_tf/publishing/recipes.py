@@ -142,7 +142,7 @@ class Certified(Part, frozen=True, tag_field="kind", tag="certified"):
 
     Args:
         radius: at the end.
-        ramp: part of the training in which it grows from 0.
+        ramp: part of the training in which it grows from 0, one step at least.
         weight, loss: as there.
     """
 

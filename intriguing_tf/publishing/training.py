@@ -243,7 +243,8 @@ def _penalty(part: Lipschitz | Gradient | Certified, steps: int) -> Penalty:
         return GradientPenalty(**keywords)
     ramp = keywords.pop("ramp", 0)
     if ramp:
-        growing = keras.optimizers.schedules.PolynomialDecay(0.0, int(ramp * steps), part.radius)
+        growth = max(1, int(ramp * steps))
+        growing = keras.optimizers.schedules.PolynomialDecay(0.0, growth, part.radius)
         keywords["radius"] = growing
     return CertifiedMargin(**keywords)
 

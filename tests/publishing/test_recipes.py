@@ -310,6 +310,14 @@ def test_a_certified_radius_grows_over_a_part_of_the_training():
     assert [float(margin.radius(step)) for step in (0, 3, 6, 12)] == [0.0, 0.25, 0.5, 0.5]
 
 
+def test_a_certified_radius_grows_within_a_step_where_its_part_is_less():
+    values = certified_recipe().json()
+    values["penalties"][0]["ramp"] = 0.01
+    recipe = Recipe.from_json(values)
+    (margin,) = adversarial_model(recipe, build(recipe), 100).penalties
+    assert [float(margin.radius(step)) for step in (0, 1, 2)] == [0.0, 0.5, 0.5]
+
+
 def test_constraint_and_shift_are_of_training_with_parts():
     values = load_recipe("mnist/conv").json()
     for part in ({"constraint": "orthogonal"}, {"shift": 1}):
