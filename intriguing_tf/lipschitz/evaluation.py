@@ -330,17 +330,13 @@ class EvaluatedCall:
             return self._call(tensors)
 
     def _call(self, tensors: Sequence[Any]) -> list[Any]:
-        why = "its outputs are of another precision"
-        try:
-            outputs = run_call(self._operation, self.call.node, tensors)
-            if all(each.dtype == tf.float64 for each in outputs):
-                return outputs
-        except tf.errors.OpError as error:
-            why = str(error)
-        raise NoBoundError(
-            f"{name_of(self._operation)}: TensorFlow does not compute it in float64 "
-            f"here, so that no radius can be certified. `bound` takes it. ({why})"
-        )
+        outputs = run_call(self._operation, self.call.node, tensors)
+        if any(each.dtype != tf.float64 for each in outputs):
+            raise NoBoundError(
+                f"{name_of(self._operation)} computes in another precision within a copy in "
+                "float64, so that no radius can be certified. `bound` takes it."
+            )
+        return outputs
 
     @functools.cached_property
     def _absolute(self) -> Any:
@@ -357,7 +353,11 @@ class EvaluatedCall:
 
 
 def run_call(operation: Any, node: Any, tensors: Sequence[Any]) -> list[Any]:
-    """Returns what a layer or operation gives on tensors in the place of those of its call."""
+    """Returns what a layer or operation gives on tensors in the place of those of its call.
+
+    Raises:
+        NoBoundError: TensorFlow does not compute it, as 3-D pooling in float64.
+    """
     remaining = iter(tensors)
     positional, keywords = keras.tree.map_structure(
         lambda x: next(remaining) if isinstance(x, keras.KerasTensor) else x, call_arguments(node)
@@ -365,7 +365,14 @@ def run_call(operation: Any, node: Any, tensors: Sequence[Any]) -> list[Any]:
     keywords.pop("training", None)
     if "training" in inspect.signature(operation.call).parameters:
         keywords["training"] = False  # some layers are random by default
-    return keras.tree.flatten(operation(*positional, **keywords))
+    try:
+        return keras.tree.flatten(operation(*positional, **keywords))
+    except tf.errors.OpError as error:
+        of = tensors[0].dtype.name if tensors else "no input"
+        raise NoBoundError(
+            f"{name_of(operation)}: TensorFlow does not compute it here, of {of}, so that neither "
+            f"a radius nor a bound on a domain is known. `bound` without one takes it. ({error})"
+        ) from error
 
 
 def _evaluated(call: Call, on_domain: Mapping[int, OnDomain], largest: float) -> EvaluatedCall:
